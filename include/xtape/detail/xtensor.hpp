@@ -1,0 +1,30 @@
+#pragma once
+// The only file that includes xtensor: it knows the header paths before and since 0.26 and cures
+// xtensor 0.24/0.25, whose guard for g++ tests __cplusplus == 201703L and so misses C++20: there a
+// dynamic shape is taken for a fixed rank of 4 and expressions evaluate to the wrong type.
+
+#if __has_include(<xtensor/containers/xarray.hpp>)
+#include <xtensor/containers/xadapt.hpp>
+#include <xtensor/containers/xarray.hpp>
+#else
+#include <xtensor/xexpression_traits.hpp>
+#if defined(__GNUC__) && !defined(__clang__) && __cplusplus > 201703L
+namespace xt::detail {
+template <template <class, std::size_t, class, bool> class S, class X, std::size_t N, class A,
+          bool Init>
+struct xtype_for_shape<S<X, N, A, Init>> {
+  template <class T, layout_type L>
+  using type = xarray<T, L>;
+};
+}  // namespace xt::detail
+#endif
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xarray.hpp>
+#endif
+
+#include <type_traits>
+
+static_assert(std::is_same_v<decltype(xt::eval(std::declval<xt::xarray<float>&>() + 1.0F)),
+                             xt::xarray<float>>,
+              "xtensor evaluates expressions to the wrong type: include <xtape/xtape.hpp> before "
+              "any xtensor header");

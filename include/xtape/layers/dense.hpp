@@ -1,0 +1,81 @@
+#pragma once
+/// \file
+/// Dense: act(x . kernel + bias), over one or several input and output axes.
+
+#include <xtape/ops/activations.hpp>
+#include <xtape/params.hpp>
+
+#include <initializer_list>
+#include <vector>
+
+namespace xtape {
+
+/// One extent or several, for options: {.units = 10}, {.units = {8, 64}}.
+class Extents {
+ public:
+  Extents() = default;
+  Extents(int extent) : values_{extent} {}
+  Extents(std::initializer_list<std::ptrdiff_t> extents) : values_(extents) {}
+  Extents(const Shape& shape) : values_(shape.begin(), shape.end()) {}
+  [[nodiscard]] bool empty() const { return values_.empty(); }
+  [[nodiscard]] const std::vector<std::ptrdiff_t>& values() const { return values_; }
+  /// As a shape. ValueError naming `what` unless every extent is positive.
+  [[nodiscard]] Shape shape(const std::string& what) const;
+
+ private:
+  std::vector<std::ptrdiff_t> values_;
+};
+
+/// Keras's Dense, and with several axes its EinsumDense: the last `axes` axes of x are contracted
+/// with the first axes of the kernel, and `units` take their place. kernel (inputs..., units...),
+/// bias (units...). Fans are the products of the contracted and of the new extents.
+template <class T>
+class Dense {
+ public:
+  struct Options {
+    Extents units = {};            ///< extents of the output axes; all positive
+    bool units_at_call = false;    ///< units are given with each call instead
+    int axes = 1;                  ///< how many input axes are contracted; at least 1
+    Activation<T> activation = {};  ///< after the bias
+    bool use_bias = true;
+    Initializer kernel_initializer = "glorot_uniform";
+    Initializer bias_initializer = "zeros";
+    bool trainable = true;
+  };
+
+  /// Reserves "kernel" and "bias" in the scope. ValueError for options out of range.
+  Dense(const Scope<T>& scope, Options options);
+  Dense(Dense&&) noexcept = default;
+  Dense& operator=(Dense&&) noexcept = default;
+
+  /// x (..., inputs...) -> (..., units...). The first call fixes the extents of the inputs; later
+  /// ones must agree (ShapeError naming the path).
+  Var<T> operator()(const Var<T>& x) const { return (*this)(x, units_); }
+  /// The same for a layer with units_at_call, whose output follows another operand's width. The
+  /// first call fixes the units too.
+  Var<T> operator()(const Var<T>& x, const Shape& units) const;
+  /// Makes the parameters for inputs of this shape without computing.
+  void build(const Shape& input) const { build(input, units_); }
+  void build(const Shape& input, const Shape& units) const;
+  /// Shape of the result for inputs of this shape.
+  [[nodiscard]] Shape compute_output_shape(const Shape& input) const {
+    return compute_output_shape(input, units_);
+  }
+  [[nodiscard]] Shape compute_output_shape(const Shape& input, const Shape& units) const;
+
+  [[nodiscard]] const Parameter<T>& kernel() const { return kernel_; }
+  /// Only with use_bias.
+  [[nodiscard]] const Parameter<T>& bias() const { return bias_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  void check_input(const Shape& input) const;
+
+  std::string path_;
+  Options options_;
+  Shape units_;
+  Parameter<T> kernel_;
+  Parameter<T> bias_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,45 @@
+#pragma once
+/// \file
+/// Embedding: a vector for each token.
+
+#include <xtape/ops/indexing.hpp>
+#include <xtape/params.hpp>
+
+#include <optional>
+
+namespace xtape {
+
+/// Keras's Embedding: ids (...) -> (..., output_dim).
+template <class T>
+class Embedding {
+ public:
+  struct Options {
+    int input_dim = 0;   ///< size of the vocabulary; positive
+    int output_dim = 0;  ///< width of a vector; positive
+    Initializer embeddings_initializer = "uniform";
+    bool mask_zero = false;  ///< id 0 is padding, for compute_mask()
+    bool trainable = true;
+  };
+
+  /// Reserves "embeddings" in the scope. ValueError for extents that are not positive.
+  Embedding(const Scope<T>& scope, Options options);
+  Embedding(Embedding&&) noexcept = default;
+  Embedding& operator=(Embedding&&) noexcept = default;
+
+  /// ValueError naming the path for an id outside 0 ... input_dim - 1.
+  Var<T> operator()(const Tokens<T>& ids) const;
+  /// Makes the table without computing.
+  void build() const;
+  /// Where ids is not 0, with mask_zero; otherwise nothing. Pass it on yourself: no value carries a
+  /// mask.
+  [[nodiscard]] std::optional<Array<bool>> compute_mask(const Tokens<T>& ids) const;
+
+  [[nodiscard]] const Parameter<T>& embeddings() const { return embeddings_; }
+
+ private:
+  std::string path_;
+  Options options_;
+  Parameter<T> embeddings_;
+};
+
+}  // namespace xtape

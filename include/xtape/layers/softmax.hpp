@@ -1,0 +1,27 @@
+#pragma once
+/// \file
+/// Softmax as a layer.
+
+#include <xtape/ops/neural.hpp>
+
+namespace xtape {
+
+/// Softmax over one or several axes jointly, with an optional mask (Keras's Softmax).
+template <class T>
+class Softmax {
+ public:
+  struct Options {
+    Axes axes = {-1};
+  };
+  Softmax() = default;
+  explicit Softmax(Options options) : options_(std::move(options)) {}
+
+  /// mask: true = keep; it broadcasts to x and may have fewer axes, not more. A row with nothing
+  /// kept is zeros with zero gradient.
+  Var<T> operator()(const Var<T>& x, const std::optional<Array<bool>>& mask = std::nullopt) const;
+
+ private:
+  Options options_;
+};
+
+}  // namespace xtape

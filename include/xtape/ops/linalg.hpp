@@ -1,0 +1,35 @@
+#pragma once
+/// \file
+/// Products of matrices and their generalisation. Transposed and strided operands go to BLAS as they
+/// are. ShapeError naming both shapes where extents do not agree.
+
+#include <xtape/var.hpp>
+
+#include <string>
+
+namespace xtape {
+
+/// Options of matmul.
+struct MatmulOptions {
+  bool transpose_a = false;  ///< use the last two axes of a exchanged
+  bool transpose_b = false;  ///< use the last two axes of b exchanged
+};
+/// Matrix product over the last two axes; leading axes are batches and broadcast as in NumPy. A
+/// vector (rank 1) stands for a row on the left and a column on the right, and its axis disappears.
+template <class T>
+Var<T> matmul(const Var<T>& a, const std::type_identity_t<Var<T>>& b, MatmulOptions options = {});
+
+/// Einstein summation of two operands in NumPy's explicit form: einsum("aecd,abcd->acbe", key, query).
+/// Letters may be upper or lower case, each at most once per operand; an extent of 1 broadcasts.
+/// ValueError for a malformed equation.
+template <class T>
+Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+
+/// Inner product of two vectors: a scalar.
+template <class T>
+Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+/// Outer product of two vectors: a matrix.
+template <class T>
+Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+
+}  // namespace xtape

@@ -1,0 +1,30 @@
+#pragma once
+/// \file
+/// Everything. Include this before any xtensor header of your own.
+
+#include <xtape/array.hpp>
+#include <xtape/checkpoint.hpp>
+#include <xtape/error.hpp>
+#include <xtape/gradcheck.hpp>
+#include <xtape/initializers.hpp>
+#include <xtape/layers/dense.hpp>
+#include <xtape/layers/dropout.hpp>
+#include <xtape/layers/embedding.hpp>
+#include <xtape/layers/layer_normalization.hpp>
+#include <xtape/layers/multi_head_attention.hpp>
+#include <xtape/layers/softmax.hpp>
+#include <xtape/losses.hpp>
+#include <xtape/ops/activations.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/indexing.hpp>
+#include <xtape/ops/linalg.hpp>
+#include <xtape/ops/neural.hpp>
+#include <xtape/ops/reductions.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/optimizers.hpp>
+#include <xtape/parallel.hpp>
+#include <xtape/params.hpp>
+#include <xtape/random.hpp>
+#include <xtape/record.hpp>
+#include <xtape/tape.hpp>
+#include <xtape/var.hpp>

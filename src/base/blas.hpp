@@ -1,0 +1,25 @@
+#pragma once
+// The one door to BLAS. Everything that multiplies matrices comes through here.
+
+#include "kernels/loop.hpp"
+
+namespace xtape::blas {
+
+using kernels::Index;
+
+/// C = A B + beta C for matrices given by element strides. Of each matrix one stride must be 1 (or
+/// its extent 1), and C's columns must be contiguous.
+struct Gemm {
+  Index m = 0, n = 0, k = 0;
+  Index a_row = 0, a_column = 0;  // strides of A (m x k)
+  Index b_row = 0, b_column = 0;  // strides of B (k x n)
+  Index c_row = 0;                // stride between rows of C (m x n)
+};
+
+/// The product for every position of `batch` (strides of A, B and C), beta 0 or 1. Cut into fixed
+/// blocks and run on the library's threads with single-threaded BLAS inside, so the number of threads
+/// does not change a bit.
+template <class T>
+void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, T beta, T* c);
+
+}  // namespace xtape::blas

@@ -1,0 +1,100 @@
+#include <xtape/layers/dense.hpp>
+
+#include "array/shapes.hpp"
+#include "ops/contract.hpp"
+
+namespace xtape {
+
+using detail::fail;
+
+Shape Extents::shape(const std::string& what) const {
+  std::vector<std::size_t> out;
+  for (const std::ptrdiff_t extent : values_) {
+    if (extent <= 0) {
+      fail<ValueError>(what, "extent out of range: it is ", extent,
+                       ", expected a positive integer");
+    }
+    out.push_back(static_cast<std::size_t>(extent));
+  }
+  return {out.begin(), out.end()};
+}
+
+template <class T>
+Dense<T>::Dense(const Scope<T>& scope, Options options)
+    : path_(scope.path()), options_(std::move(options)) {
+  if (options_.units.empty() != options_.units_at_call) {
+    fail<ValueError>(path_, "units missing or given twice: expected a positive integer or several, "
+                            "or units_at_call");
+  }
+  units_ = options_.units.shape(path_ + ": units");
+  if (options_.axes < 1) {
+    fail<ValueError>(path_, "axes out of range: axes is ", options_.axes, ", expected at least 1");
+  }
+  kernel_ = scope.reserve("kernel", options_.trainable);
+  if (options_.use_bias) bias_ = scope.reserve("bias", options_.trainable);
+}
+
+template <class T>
+void Dense<T>::check_input(const Shape& input) const {
+  const auto axes = static_cast<std::size_t>(options_.axes);
+  if (input.size() < axes) {
+    fail<ShapeError>(path_, "too few axes: input is ", to_string(input), ", expected at least ",
+                     axes, axes == 1 ? " axis" : " axes", " to contract");
+  }
+  if (!kernel_.built()) return;
+  Shape expected = input;
+  for (std::size_t i = 0; i < axes; ++i) {
+    expected[input.size() - axes + i] = kernel_.value().shape()[i];
+  }
+  if (expected != input) {
+    fail<ShapeError>(path_, "input does not fit: input is ", to_string(input), ", expected ",
+                     to_string(expected), ", the width of the kernel ",
+                     to_string(kernel_.value().shape()),
+                     "; give every call the same width, or make another layer");
+  }
+}
+
+template <class T>
+void Dense<T>::build(const Shape& input, const Shape& units) const {
+  check_input(input);
+  const auto axes = static_cast<std::size_t>(options_.axes);
+  std::vector<std::size_t> shape(input.end() - static_cast<std::ptrdiff_t>(axes), input.end());
+  Fans fans;
+  for (const std::size_t extent : shape) fans.in *= static_cast<double>(extent);
+  for (const std::size_t extent : units) fans.out *= static_cast<double>(extent);
+  shape.insert(shape.end(), units.begin(), units.end());
+  kernel_.build(Shape(shape.begin(), shape.end()), options_.kernel_initializer, fans);
+  if (options_.use_bias) bias_.build(units, options_.bias_initializer, fans);
+}
+
+template <class T>
+Shape Dense<T>::compute_output_shape(const Shape& input, const Shape& units) const {
+  check_input(input);
+  std::vector<std::size_t> shape(input.begin(), input.end() - options_.axes);
+  shape.insert(shape.end(), units.begin(), units.end());
+  detail::check_rank(path_.c_str(), shape.size());
+  return {shape.begin(), shape.end()};
+}
+
+template <class T>
+Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
+  const Shape out = compute_output_shape(x.shape(), units);
+  build(x.shape(), units);
+  // Letters: a, b, ... for the axes kept, A, B, ... contracted; the new ones follow these.
+  std::string kept, contracted, fresh;
+  const std::size_t axes = static_cast<std::size_t>(options_.axes);
+  for (std::size_t i = 0; i + axes < x.rank(); ++i) kept += static_cast<char>('a' + i);
+  for (std::size_t i = 0; i < axes; ++i) contracted += static_cast<char>('A' + i);
+  for (std::size_t i = 0; i < units.size(); ++i) fresh += static_cast<char>('A' + axes + i);
+  const detail::Labels labels{kept + contracted, contracted + fresh, kept + fresh};
+  if (!options_.use_bias) {
+    return options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out));
+  }
+  const Var<T> bias = bias_.on(x);
+  return options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out, &bias));
+}
+
+template class Dense<float>;
+template class Dense<double>;
+
+}  // namespace xtape

@@ -1,0 +1,64 @@
+#include <xtape/layers/dropout.hpp>
+
+#include "base/message.hpp"
+
+#include <xtape/detail/tape_state.hpp>
+
+namespace xtape {
+
+using detail::fail;
+
+template <class T>
+Dropout<T>::Dropout(Options options) : options_(std::move(options)) {
+  if (!(options_.rate >= 0 && options_.rate <= 1)) {
+    fail<ValueError>(options_.name, "rate out of range: rate is ", options_.rate,
+                     ", expected 0 to 1");
+  }
+  for (const int extent : options_.noise_shape) {
+    if (extent != -1 && extent <= 0) {
+      fail<ValueError>(options_.name, "noise_shape out of range: an extent is ", extent,
+                       ", expected a positive integer, or -1 for the input's");
+    }
+  }
+}
+
+template <class T>
+Dropout<T>::Dropout(Dropout&& other) noexcept
+    : options_(std::move(other.options_)), calls_(other.calls_.load()) {}
+
+template <class T>
+Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) const {
+  detail::TapeState<T>* state = x.place().state;
+  if (state != nullptr) detail::check_place(options_.name.c_str(), x.place());
+  const bool active = training.value_or(state != nullptr && state->training);
+  if (!active || options_.rate == 0) return x;
+  std::optional<Shape> noise;
+  if (!options_.noise_shape.empty()) {
+    if (options_.noise_shape.size() != x.rank()) {
+      fail<ShapeError>(options_.name, "noise_shape does not fit: it has ",
+                       options_.noise_shape.size(), " axes, input is ", to_string(x.shape()),
+                       ", expected one extent per axis");
+    }
+    noise = x.shape();
+    for (std::size_t i = 0; i < x.rank(); ++i) {
+      if (options_.noise_shape[i] != -1) (*noise)[i] = static_cast<std::size_t>(options_.noise_shape[i]);
+    }
+  }
+  RandomKey key;
+  if (state != nullptr) {
+    key = next_random_key(x);
+    if (options_.seed) key.seed = *options_.seed;
+  } else if (options_.seed) {
+    key = {*options_.seed, calls_.fetch_add(1)};
+  } else {
+    fail<TapeError>(options_.name, "training without a tape: input ", to_string(x.shape()),
+                    " has no context, expected a tape to draw random numbers from; pass inputs "
+                    "through tape.input(), or give the layer a seed");
+  }
+  return dropout(x, options_.rate, key, noise);
+}
+
+template class Dropout<float>;
+template class Dropout<double>;
+
+}  // namespace xtape

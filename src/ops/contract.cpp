@@ -1,0 +1,212 @@
+#include "ops/contract.hpp"
+
+#include "array/shapes.hpp"
+#include "base/blas.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/memory.hpp"
+
+#include <xtape/record.hpp>
+
+#include <array>
+
+namespace xtape::detail {
+namespace {
+
+using kernels::Loop;
+
+/// An operand: where it is, and the stride of each label (0 where it does not have it).
+struct Side {
+  std::array<Index, 128> stride{};
+  bool has(char label) const { return present[static_cast<std::size_t>(label)]; }
+  Index of(char label) const { return stride[static_cast<std::size_t>(label)]; }
+  std::array<bool, 128> present{};
+};
+
+Side side(const std::string& labels, const Shape& shape) {
+  Side s;
+  Index step = 1;
+  for (std::size_t i = labels.size(); i-- > 0;) {
+    const auto label = static_cast<std::size_t>(labels[i]);
+    if (labels[i] != '-') {
+      s.stride[label] = step;
+      s.present[label] = true;
+    }
+    step *= extent(shape, i);
+  }
+  return s;
+}
+
+/// The labels of one role, merged into as few loops as the strides of all three sides allow.
+Loop<3> group(const std::string& labels, const std::array<Index, 128>& extents, const Side& a,
+              const Side& b, const Side& c) {
+  Loop<3> loop;
+  for (std::size_t i = labels.size(); i-- > 0;) {
+    const char label = labels[i];
+    loop.push(extents[static_cast<std::size_t>(label)], {a.of(label), b.of(label), c.of(label)});
+  }
+  return loop;
+}
+
+/// Everything a product needs to know, except where the data is.
+struct Product {
+  blas::Gemm gemm;
+  Loop<3> batch;
+  bool a_fits = true;  // BLAS can read the operand where it is
+  bool b_fits = true;
+  bool c_fits = true;
+  bool swapped = false;  // computed as (B^T A^T): the result is column-major
+};
+
+Index stride_or(const Loop<3>& loop, int side, Index otherwise) {
+  return loop.rank == 0 ? otherwise : loop.stride[0][side];
+}
+Index dim_or_one(const Loop<3>& loop) { return loop.rank == 0 ? 1 : loop.dim[0]; }
+
+// One of two strides is 1, and the other is not smaller than the extent it steps over.
+bool readable(Index row, Index column, Index rows, Index columns) {
+  return ((column == 1 || columns == 1) && (row >= columns || rows == 1)) ||
+         ((row == 1 || rows == 1) && (column >= rows || columns == 1));
+}
+
+Product plan(const std::string& batch, const std::string& m, const std::string& n,
+             const std::string& k, const std::array<Index, 128>& extents, const Side& a,
+             const Side& b, const Side& c) {
+  Product p;
+  p.batch = group(batch, extents, a, b, c);
+  Loop<3> rows = group(m, extents, a, b, c);
+  Loop<3> columns = group(n, extents, a, b, c);
+  const Loop<3> inner = group(k, extents, a, b, c);
+  // What does not merge into one loop is repeated, as a batch is.
+  for (Loop<3>* loop : {&rows, &columns}) {
+    for (int i = 1; i < loop->rank; ++i) {
+      p.batch.push(loop->dim[i], {loop->stride[i][0], loop->stride[i][1], loop->stride[i][2]});
+    }
+    loop->rank = loop->rank > 1 ? 1 : loop->rank;
+  }
+  blas::Gemm& g = p.gemm;
+  g.m = dim_or_one(rows);
+  g.n = dim_or_one(columns);
+  g.k = dim_or_one(inner);
+  g.a_row = stride_or(rows, 0, g.k);
+  g.a_column = stride_or(inner, 0, 1);
+  g.b_row = stride_or(inner, 1, g.n);
+  g.b_column = stride_or(columns, 1, 1);
+  g.c_row = stride_or(rows, 2, g.n);
+  const Index c_column = stride_or(columns, 2, 1);
+  p.a_fits = inner.rank <= 1 && readable(g.a_row, g.a_column, g.m, g.k);
+  p.b_fits = inner.rank <= 1 && readable(g.b_row, g.b_column, g.k, g.n);
+  if (c_column != 1 && g.n > 1) {
+    if (stride_or(rows, 2, 1) == 1 || g.m == 1) {
+      p.swapped = true;
+      g = {g.n, g.m, g.k, g.b_column, g.b_row, g.a_column, g.a_row, c_column};
+      for (int i = 0; i < p.batch.rank; ++i) std::swap(p.batch.stride[i][0], p.batch.stride[i][1]);
+      p.c_fits = g.c_row >= g.n || g.m == 1;
+    } else {
+      p.c_fits = false;
+    }
+  } else {
+    p.c_fits = g.c_row >= g.n || g.m == 1;
+  }
+  return p;
+}
+
+/// A copy with the labels in this order.
+template <class T>
+Array<T> rearranged(const T* x, const Side& from, const std::string& order,
+                    const std::array<Index, 128>& extents) {
+  Shape shape(order.size());
+  std::vector<Index> strides;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    shape[i] = static_cast<std::size_t>(extents[static_cast<std::size_t>(order[i])]);
+    strides.push_back(from.of(order[i]));
+  }
+  Array<T> y(shape);
+  kernels::copy(make_loop<2>(shape, {strides, strides_of(shape)}), x, y.data());
+  return y;
+}
+
+template <class T>
+void multiply(const T* a, const Side& sa, const T* b, const Side& sb, T beta, T* c, const Side& sc,
+              const Labels& labels, const std::array<Index, 128>& extents) {
+  std::string batch, m, n, k;
+  for (const char label : labels.out) {
+    if (label == '-') continue;
+    (sa.has(label) && sb.has(label) ? batch : sa.has(label) ? m : n) += label;
+  }
+  for (const char label : labels.a) {
+    if (label != '-' && !sc.has(label)) k += label;
+  }
+  const Product p = plan(batch, m, n, k, extents, sa, sb, sc);
+  if (!p.a_fits || !p.b_fits) {
+    const auto canonical = [&](const std::string& order) {
+      Shape shape(order.size());
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        shape[i] = static_cast<std::size_t>(extents[static_cast<std::size_t>(order[i])]);
+      }
+      return side(order, shape);
+    };
+    const std::string order_a = batch + m + k;
+    const std::string order_b = batch + k + n;
+    // Both, so that the second attempt surely fits.
+    const Array<T> copy_a = rearranged(a, sa, order_a, extents);
+    const Array<T> copy_b = rearranged(b, sb, order_b, extents);
+    const Labels relabelled{order_a, order_b, labels.out};
+    multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), beta, c, sc,
+             relabelled, extents);
+    return;
+  }
+  if (!p.c_fits) {
+    const std::string order = batch + m + n;
+    Array<T> result = rearranged(c, sc, order, extents);
+    const Side sr = side(order, result.shape());
+    multiply(a, sa, b, sb, beta, result.data(), sr, {labels.a, labels.b, order}, extents);
+    std::vector<Index> strides;
+    for (const char label : order) strides.push_back(sc.of(label));
+    kernels::copy(make_loop<2>(result.shape(), {strides_of(result.shape()), strides}),
+                  result.data(), c);
+    return;
+  }
+  if (p.swapped) {
+    blas::gemm(p.gemm, p.batch, b, a, beta, c);
+  } else {
+    blas::gemm(p.gemm, p.batch, a, b, beta, c);
+  }
+}
+
+}  // namespace
+
+template <class T>
+Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& labels,
+                const Shape& shape, const Var<T>* bias) {
+  std::array<Index, 128> extents{};
+  for (std::size_t i = 0; i < labels.a.size(); ++i) {
+    extents[static_cast<std::size_t>(labels.a[i])] = extent(a.shape(), i);
+  }
+  for (std::size_t i = 0; i < labels.b.size(); ++i) {
+    extents[static_cast<std::size_t>(labels.b[i])] = extent(b.shape(), i);
+  }
+  Result<T> y(shape);
+  if (bias != nullptr) {
+    kernels::copy(make_loop<2>(shape, {broadcast_strides(bias->shape(), shape), strides_of(shape)}),
+                  bias->data(), y.data());
+  }
+  const Side sc = side(labels.out, shape);
+  multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
+           bias == nullptr ? T(0) : T(1), y.data(), sc, labels, extents);
+  const auto to_a = [op, b, labels, to = a.shape()](const Var<T>& g) {
+    return contract(op, g, b, {labels.out, labels.b, labels.a}, to);
+  };
+  const auto to_b = [op, a, labels, to = b.shape()](const Var<T>& g) {
+    return contract(op, a, g, {labels.a, labels.out, labels.b}, to);
+  };
+  if (bias == nullptr) return record(op, std::move(y), wrt(a, to_a), wrt(b, to_b));
+  return record(op, std::move(y), wrt(a, to_a), wrt(b, to_b),
+                wrt(*bias, [](const Var<T>& g) { return g; }));
+}
+
+template Var<float> contract(const char*, const Var<float>&, const Var<float>&, const Labels&,
+                             const Shape&, const Var<float>*);
+template Var<double> contract(const char*, const Var<double>&, const Var<double>&, const Labels&,
+                              const Shape&, const Var<double>*);
+
+}  // namespace xtape::detail

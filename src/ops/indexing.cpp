@@ -1,0 +1,169 @@
+#include <xtape/ops/indexing.hpp>
+
+#include "array/shapes.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/memory.hpp"
+
+#include <xtape/record.hpp>
+
+namespace xtape {
+namespace {
+
+using detail::fail;
+using detail::Index;
+using Ids = Array<std::int64_t>;
+
+// The ids as 0 <= id < extent. Negative ones count from the end where `wrap`.
+Ids checked(const char* op, Ids ids, std::size_t extent, bool wrap) {
+  const auto n = static_cast<std::int64_t>(extent);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    std::int64_t& id = ids.data()[i];
+    if (id < (wrap ? -n : 0) || id >= n) {
+      fail<ValueError>(op, "position out of range: element ", i, " of ids ", to_string(ids.shape()),
+                       " is ", id, ", expected ", wrap ? -n : 0, " to ", n - 1);
+    }
+    if (id < 0) id += n;
+  }
+  return ids;
+}
+
+struct Extents {
+  Index outer = 1, length = 1, inner = 1;
+  Extents(const Shape& shape, std::size_t axis) : length(detail::extent(shape, axis)) {
+    for (std::size_t i = 0; i < axis; ++i) outer *= detail::extent(shape, i);
+    for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= detail::extent(shape, i);
+  }
+};
+
+template <class T>
+Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& whole,
+                std::size_t axis);
+
+// x's entries at checked ids; `context` is that of the ids, for a table without a tape of its own.
+template <class T>
+Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t axis,
+                 detail::Place<T> context = {}) {
+  std::vector<std::size_t> shape(x.shape().begin(), x.shape().begin() + static_cast<Index>(axis));
+  shape.insert(shape.end(), ids.shape().begin(), ids.shape().end());
+  shape.insert(shape.end(), x.shape().begin() + static_cast<Index>(axis) + 1, x.shape().end());
+  detail::check_rank(op, shape.size());
+  const Extents e(x.shape(), axis);
+  Result<T> y(Shape(shape.begin(), shape.end()));
+  kernels::gather(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()), x.data(),
+                  y.data());
+  const Var<T> ids_context({}, context);
+  return record(op, std::move(y), wrt(x, [op, ids, whole = x.shape(), axis](const Var<T>& g) {
+                  return put_rows(op, g, ids, whole, axis);
+                }),
+                wrt(ids_context, NoGradient{op}));
+}
+
+template <class T>
+Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& whole,
+                std::size_t axis) {
+  const Extents e(whole, axis);
+  Result<T> y(whole);
+  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  kernels::scatter_add(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()),
+                       g.data(), y.data());
+  return record(op, std::move(y), wrt(g, [op, ids, axis](const Var<T>& h) {
+                  return take_rows(op, h, ids, axis);
+                }));
+}
+
+// Flat positions in x of every element of ids along an axis, so that both directions are gathers.
+Ids flat_positions(const Ids& ids, const Shape& shape, std::size_t axis) {
+  const Extents from(shape, axis);
+  const Extents to(ids.shape(), axis);
+  Ids flat(ids.shape());
+  std::size_t at = 0;
+  for (Index o = 0; o < to.outer; ++o) {
+    for (Index k = 0; k < to.length; ++k) {
+      for (Index i = 0; i < to.inner; ++i, ++at) {
+        flat.data()[at] = (o * from.length + ids.data()[at]) * from.inner + i;
+      }
+    }
+  }
+  return flat;
+}
+
+template <class T>
+Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole);
+
+template <class T>
+Var<T> take_flat(const Var<T>& x, const Ids& flat) {
+  Result<T> y(flat.shape());
+  kernels::gather(1, static_cast<Index>(x.size()), 1, flat.data(), static_cast<Index>(flat.size()),
+                  x.data(), y.data());
+  return record("take_along_axis", std::move(y),
+                wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
+                  return put_flat(g, flat, whole);
+                }));
+}
+
+template <class T>
+Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole) {
+  Result<T> y(whole);
+  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  kernels::scatter_add(1, static_cast<Index>(y.size()), 1, flat.data(),
+                       static_cast<Index>(flat.size()), g.data(), y.data());
+  return record("take_along_axis", std::move(y),
+                wrt(g, [flat](const Var<T>& h) { return take_flat(h, flat); }));
+}
+
+}  // namespace
+
+template <class T>
+Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
+  const std::size_t at = detail::normalize_axis("take", axis, x.rank());
+  return take_rows("take", x, checked("take", ids, x.shape()[at], true), at);
+}
+
+template <class T>
+Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
+  const std::size_t at = detail::normalize_axis("take_along_axis", axis, x.rank());
+  Shape expected = x.shape();
+  if (ids.dimension() == x.rank()) expected[at] = ids.shape()[at];
+  if (ids.shape() != expected) {
+    fail<ShapeError>("take_along_axis", "shapes differ: ids is ", to_string(ids.shape()),
+                     ", expected ", to_string(x.shape()), " on all axes but ", axis);
+  }
+  return take_flat(x, flat_positions(checked("take_along_axis", ids, x.shape()[at], true),
+                                     x.shape(), at));
+}
+
+template <class T>
+Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
+  if (table.rank() != 2) {
+    fail<ShapeError>("embedding_lookup", "not a table: table is ", to_string(table.shape()),
+                     ", expected (vocabulary, width)");
+  }
+  return take_rows("embedding_lookup", table,
+                   checked("embedding_lookup", ids.value(), table.shape()[0], false), 0,
+                   ids.place());
+}
+
+template <class T>
+Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
+  const Ids positions = checked("one_hot", ids.value(), depth, false);
+  std::vector<std::size_t> shape(positions.shape().begin(), positions.shape().end());
+  shape.push_back(depth);
+  detail::check_rank("one_hot", shape.size());
+  Result<T> y(Shape(shape.begin(), shape.end()));
+  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    y.data()[i * depth + static_cast<std::size_t>(positions.data()[i])] = T(1);
+  }
+  return {std::move(y.pointer()), detail::join("one_hot", ids.place())};
+}
+
+#define XTAPE_INSTANTIATE(T)                                                              \
+  template Var<T> take(const Var<T>&, const Array<std::int64_t>&, int);                   \
+  template Var<T> take_along_axis(const Var<T>&, const Array<std::int64_t>&, int);        \
+  template Var<T> embedding_lookup(const Var<T>&, const Tokens<T>&);                      \
+  template Var<T> one_hot(const Tokens<T>&, std::size_t);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

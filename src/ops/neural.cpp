@@ -1,0 +1,407 @@
+#include <xtape/ops/neural.hpp>
+
+#include "array/shapes.hpp"
+#include "base/parallel.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/memory.hpp"
+#include "kernels/neural.hpp"
+
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/indexing.hpp>
+#include <xtape/ops/reductions.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/record.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace xtape {
+namespace {
+
+using detail::fail;
+using detail::Index;
+
+constexpr Index kRowGrain = 8192;  // elements of rows one thread takes at a time
+
+Index rows_per_block(Index n) { return std::max<Index>(1, kRowGrain / std::max<Index>(1, n)); }
+
+/// The axes moved to the end, if they are not there already.
+struct TrailingAxes {
+  std::vector<std::size_t> axes;  // ascending
+  bool in_place = true;
+  Axes order;    // of transpose, to bring them to the end
+  Axes inverse;  // and back
+  Index n = 1;   // elements per row
+  Index rows = 1;
+
+  TrailingAxes(const char* op, const Shape& shape, const Axes& wanted)
+      : axes(detail::normalize_axes(op, wanted, shape.size())) {
+    if (axes.empty()) {
+      fail<ShapeError>(op, "no axes: operand is ", to_string(shape), ", expected at least one axis");
+    }
+    std::sort(axes.begin(), axes.end());
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      const bool chosen = std::binary_search(axes.begin(), axes.end(), i);
+      (chosen ? n : rows) *= detail::extent(shape, i);
+      if (!chosen) order.push_back(static_cast<int>(i));
+    }
+    in_place = axes.front() + axes.size() == shape.size();
+    for (const std::size_t axis : axes) order.push_back(static_cast<int>(axis));
+    inverse.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+    }
+  }
+  [[nodiscard]] Axes trailing() const {
+    Axes last(axes.size());
+    for (std::size_t i = 0; i < last.size(); ++i) {
+      last[i] = static_cast<int>(i) - static_cast<int>(last.size());
+    }
+    return last;
+  }
+};
+
+void check_mask(const char* op, const Array<bool>& mask, const Shape& shape) {
+  if (!detail::broadcasts_to(mask.shape(), shape)) {
+    fail<ShapeError>(op, "mask does not broadcast: mask is ", to_string(mask.shape()), ", expected ",
+                     to_string(shape), " or extents of 1, and no more axes; true means take part");
+  }
+}
+
+Array<bool> expanded(const Array<bool>& mask, const Shape& shape, const Axes* order = nullptr) {
+  Array<bool> full(shape);
+  kernels::copy(detail::make_loop<2>(shape, {detail::broadcast_strides(mask.shape(), shape),
+                                             detail::strides_of(shape)}),
+                mask.data(), full.data());
+  if (order == nullptr) return full;
+  Shape turned(shape.size());
+  std::vector<Index> strides(shape.size());
+  const std::vector<Index> from = detail::strides_of(shape);
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    turned[i] = shape[static_cast<std::size_t>((*order)[i])];
+    strides[i] = from[static_cast<std::size_t>((*order)[i])];
+  }
+  Array<bool> out(turned);
+  kernels::copy(detail::make_loop<2>(turned, {strides, detail::strides_of(turned)}), full.data(),
+                out.data());
+  return out;
+}
+
+/// Rows of softmax over the trailing axes, the mask read where it is when it can be.
+template <class T>
+Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
+                       const std::optional<Array<bool>>& mask) {
+  Result<T> y(x.shape());
+  const T* from = x.data();
+  T* to = y.data();
+  const Index n = t.n;
+  if (!mask) {
+    detail::parallel_ranges(t.rows, rows_per_block(n), [=](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r) {
+        kernels::softmax_row<T>(log, n, from + r * n, nullptr, 0, to + r * n);
+      }
+    });
+    return y;
+  }
+  const std::vector<Index> strides = detail::broadcast_strides(mask->shape(), x.shape());
+  kernels::Loop<1> inner;
+  kernels::Loop<1> outer;
+  for (std::size_t i = x.rank(); i-- > 0;) {
+    const bool row = i >= t.axes.front();
+    (row ? inner : outer).push(detail::extent(x.shape(), i), {strides[i]});
+  }
+  if (inner.rank > 1) return softmax_rows(log, x, t, {expanded(*mask, x.shape())});
+  const Index step = inner.rank == 0 ? 0 : inner.stride[0][0];
+  // Where each row's mask begins.
+  std::vector<Index> begins;
+  begins.reserve(static_cast<std::size_t>(t.rows));
+  kernels::for_each_outer(outer, 0, [&](const Index(&at)[1]) { begins.push_back(at[0]); });
+  const bool* kept = mask->data();
+  detail::parallel_ranges(t.rows, rows_per_block(n), [&](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      kernels::softmax_row(log, n, from + r * n, kept + begins[static_cast<std::size_t>(r)], step,
+                           to + r * n);
+    }
+  });
+  return y;
+}
+
+/// The product of softmax's Jacobian with g, which is symmetric: y * (g - sum(y * g)).
+template <class T>
+Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, Index n) {
+  Result<T> dx(y.shape());
+  const T* py = y.data();
+  const T* pg = g.data();
+  T* out = dx.data();
+  const Index rows = n == 0 ? 0 : static_cast<Index>(y.size()) / n;
+  detail::parallel_ranges(rows, rows_per_block(n), [=](Index begin, Index end) {
+    kernels::softmax_gradient(end - begin, n, py + begin * n, pg + begin * n, out + begin * n);
+  });
+  return record("softmax", std::move(dx), wrt(y, [y, g, trailing](const Var<T>& h) {
+                  const Var<T> inner = sum(g * y, trailing, true);
+                  return h * (g - inner) - g * sum(h * y, trailing, true);
+                }),
+                wrt(g, [y, trailing, n](const Var<T>& h) {
+                  return softmax_pullback(y, h, trailing, n);
+                }));
+}
+
+}  // namespace
+
+template <class T>
+Var<T> softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool>>& mask) {
+  const TrailingAxes t("softmax", x.shape(), axes);
+  if (mask) check_mask("softmax", *mask, x.shape());
+  if (!t.in_place) {
+    std::optional<Array<bool>> turned;
+    if (mask) turned = expanded(*mask, x.shape(), &t.order);
+    return transpose(softmax(transpose(x, t.order), t.trailing(), turned), t.inverse);
+  }
+  const Axes trailing = t.trailing();
+  return record("softmax", softmax_rows(false, x, t, mask),
+                wrt(x, [trailing, n = t.n](const Var<T>& g, const Var<T>& y) {
+                  return softmax_pullback(y, g, trailing, n);
+                }));
+}
+
+template <class T>
+Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool>>& mask) {
+  const TrailingAxes t("log_softmax", x.shape(), axes);
+  if (mask) check_mask("log_softmax", *mask, x.shape());
+  if (!t.in_place) {
+    std::optional<Array<bool>> turned;
+    if (mask) turned = expanded(*mask, x.shape(), &t.order);
+    return transpose(log_softmax(transpose(x, t.order), t.trailing(), turned), t.inverse);
+  }
+  return record("log_softmax", softmax_rows(true, x, t, mask),
+                wrt(x, [x, axes, mask](const Var<T>& g) {
+                  // g - p * sum(g), over the elements taking part. A row that is all zeros because
+                  // nothing took part passes nothing on.
+                  const Var<T> p = softmax(x, axes, mask);
+                  const Var<T> none(T(0));
+                  const Var<T> total = sum(p.detach(), axes, true);
+                  Var<T> kept = where(equal(total, none), none, g);
+                  if (mask) kept = where(*mask, kept, none);
+                  return kept - p * sum(kept, axes, true);
+                }));
+}
+
+namespace {
+
+/// The shape gamma and beta must have.
+Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
+  std::vector<std::size_t> extents;
+  for (const std::size_t axis : t.axes) extents.push_back(shape[axis]);
+  return {extents.begin(), extents.end()};
+}
+
+template <class T>
+Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& beta,
+                           const TrailingAxes& t, double epsilon) {
+  const Index n = t.n;
+  const Index rows = t.rows;
+  const Index grain = rows_per_block(n);
+  Array<double> mean = detail::empty<double>({static_cast<std::size_t>(rows)});
+  Array<double> rstd = detail::empty<double>({static_cast<std::size_t>(rows)});
+  std::vector<Result<T>> outputs;
+  outputs.emplace_back(x.shape());
+  {
+    const T* px = x.data();
+    const T* pg = gamma.data();
+    const T* pb = beta.data();
+    T* py = outputs[0].data();
+    double* pm = mean.data();
+    double* ps = rstd.data();
+    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+      kernels::layer_norm(end - begin, n, epsilon, px + begin * n, pg, pb, py + begin * n,
+                          pm + begin, ps + begin);
+    });
+  }
+  auto fast = [x, gamma, mean = std::move(mean), rstd = std::move(rstd), n, rows,
+               grain](const Joint<T>& joint) {
+    std::vector<Array<T>> gradients(3);
+    const T* px = x.data();
+    const T* pg = joint.g[0]->data();
+    const double* pm = mean.data();
+    const double* ps = rstd.data();
+    if (joint.need[0]) {
+      gradients[0] = detail::empty<T>(x.shape());
+      T* dx = gradients[0].data();
+      const T* pw = gamma.data();
+      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+        kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
+                                     pg + begin * n, dx + begin * n);
+      });
+    }
+    if (joint.need[1] || joint.need[2]) {
+      const auto width = static_cast<std::size_t>(n);
+      std::vector<double> dgamma(width, 0.0);
+      std::vector<double> dbeta(width, 0.0);
+      kernels::layer_norm_parameters(rows, n, px, pm, ps, pg, dgamma.data(), dbeta.data());
+      for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
+        gradients[k] = detail::empty<T>(gamma.shape());
+        const std::vector<double>& from = k == 1 ? dgamma : dbeta;
+        std::transform(from.begin(), from.end(), gradients[k].data(),
+                       [](double v) { return static_cast<T>(v); });
+      }
+    }
+    return gradients;
+  };
+  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w, const Var<T>& b) {
+    const Var<T> centred = v - xtape::mean(v, axes, true);
+    const Var<T> scale = rsqrt(xtape::mean(square(centred), axes, true) + static_cast<T>(epsilon));
+    return std::vector<Var<T>>{centred * scale * w + b};
+  };
+  return record_fused("layer_normalization", std::move(outputs), std::move(fast),
+                      std::move(composed), x, gamma, beta)[0];
+}
+
+}  // namespace
+
+template <class T>
+Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
+                           const std::optional<Var<T>>& beta, const Axes& axes, double epsilon) {
+  const char* op = "layer_normalization";
+  const TrailingAxes t(op, x.shape(), axes);
+  if (!(epsilon >= 0)) {
+    fail<ValueError>(op, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
+  }
+  const Shape shape = parameter_shape(x.shape(), t);
+  const auto given = [&](const char* name, const std::optional<Var<T>>& value, T otherwise) {
+    if (!value) return Var<T>(detail::full<T>(shape, otherwise));
+    if (value->shape() != shape) {
+      fail<ShapeError>(op, name, " does not fit: ", name, " is ", to_string(value->shape()),
+                       ", expected ", to_string(shape), ", the extents of the axes of x ",
+                       to_string(x.shape()));
+    }
+    return *value;
+  };
+  const Var<T> scale = given("gamma", gamma, T(1));
+  const Var<T> shift = given("beta", beta, T(0));
+  if (t.n == 0 && t.rows > 0) {
+    fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(x.shape()),
+                     ", expected at least one element on the axes");
+  }
+  if (t.in_place) return layer_norm_trailing(x, scale, shift, t, epsilon);
+  const Var<T> turned = transpose(x, t.order);
+  const TrailingAxes last(op, turned.shape(), t.trailing());
+  return transpose(layer_norm_trailing(turned, scale, shift, last, epsilon), t.inverse);
+}
+
+template <class T>
+RandomKey next_random_key(const Var<T>& x) {
+  detail::TapeState<T>* state = x.place().state;
+  if (state == nullptr) {
+    fail<TapeError>("random", "no tape: the operand ", to_string(x.shape()),
+                    " has no context, expected a tape to draw random numbers from; pass inputs "
+                    "through tape.input(), or give the layer a seed");
+  }
+  detail::check_place("random", x.place());
+  return {state->seed, state->random_index++};
+}
+
+template <class T>
+Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
+               const std::optional<Shape>& noise_shape) {
+  if (!(rate >= 0 && rate <= 1)) {
+    fail<ValueError>("dropout", "rate out of range: rate is ", rate, ", expected 0 to 1");
+  }
+  if (noise_shape && *noise_shape != x.shape()) {
+    if (noise_shape->size() != x.rank() || !detail::broadcasts_to(*noise_shape, x.shape())) {
+      fail<ShapeError>("dropout", "noise_shape does not fit: noise_shape is ",
+                       to_string(*noise_shape), ", expected ", to_string(x.shape()),
+                       " or extents of 1");
+    }
+    return x * dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
+  }
+  Result<T> y(x.shape());
+  const T* from = x.data();
+  T* to = y.data();
+  detail::parallel_ranges(static_cast<Index>(y.size()), kRowGrain, [=](Index begin, Index end) {
+    kernels::dropout(begin, end - begin, rate, key.seed, key.index, from + begin, to + begin);
+  });
+  return record("dropout", std::move(y),
+                wrt(x, [rate, key](const Var<T>& g) { return dropout(g, rate, key); }));
+}
+
+template <class T>
+Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
+                                    std::optional<std::int64_t> ignore_class) {
+  const char* op = "sparse_softmax_cross_entropy";
+  if (logits.rank() == 0) {
+    fail<ShapeError>(op, "no class axis: logits is (), expected (..., classes)");
+  }
+  const Shape rows_shape = detail::reduced_shape(logits.shape(), {logits.rank() - 1}, false);
+  if (labels.shape() != rows_shape) {
+    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", expected ",
+                     to_string(rows_shape), ", the shape of logits ", to_string(logits.shape()),
+                     " without its last axis");
+  }
+  const auto n = static_cast<std::int64_t>(logits.shape().back());
+  Array<std::int64_t> kept = labels;  // ignored rows are marked -1
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    std::int64_t& label = kept.data()[i];
+    if (ignore_class && label == *ignore_class) {
+      label = -1;
+    } else if (label < 0 || label >= n) {
+      fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                       to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                       "; name a class to leave out with ignore_class");
+    }
+  }
+  const Index rows = static_cast<Index>(kept.size());
+  std::vector<Result<T>> outputs;
+  outputs.emplace_back(rows_shape);
+  Array<T> lse = detail::empty<T>(rows_shape);
+  {
+    const T* px = logits.data();
+    const std::int64_t* pl = kept.data();
+    T* loss = outputs[0].data();
+    T* pe = lse.data();
+    detail::parallel_ranges(rows, rows_per_block(n), [=](Index begin, Index end) {
+      kernels::cross_entropy(end - begin, n, px + begin * n, pl + begin, loss + begin, pe + begin);
+    });
+  }
+  auto fast = [logits, kept, lse = std::move(lse), rows, n](const Joint<T>& joint) {
+    std::vector<Array<T>> gradients{detail::empty<T>(logits.shape())};
+    const T* px = logits.data();
+    const std::int64_t* pl = kept.data();
+    const T* pe = lse.data();
+    const T* pg = joint.g[0]->data();
+    T* dx = gradients[0].data();
+    detail::parallel_ranges(rows, rows_per_block(n), [=](Index begin, Index end) {
+      kernels::cross_entropy_gradient(end - begin, n, px + begin * n, pl + begin, pe + begin,
+                                      pg + begin, dx + begin * n);
+    });
+    return gradients;
+  };
+  auto composed = [kept](const Var<T>& x) {
+    Array<bool> counts(kept.shape());
+    Array<std::int64_t> ids = kept;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      counts.data()[i] = ids.data()[i] >= 0;
+      ids.data()[i] = std::max<std::int64_t>(ids.data()[i], 0);
+    }
+    std::vector<std::size_t> column(ids.shape().begin(), ids.shape().end());
+    column.push_back(1);
+    ids.reshape(Shape(column.begin(), column.end()));
+    const Var<T> picked = reshape(take_along_axis(x, ids, -1), kept.shape());
+    return std::vector<Var<T>>{where(counts, logsumexp(x, {-1}) - picked, Var<T>(T(0)))};
+  };
+  return record_fused(op, std::move(outputs), std::move(fast), std::move(composed), logits)[0];
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                     \
+  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);        \
+  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);    \
+  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,               \
+                                      const std::optional<Var<T>>&, const Axes&, double);        \
+  template RandomKey next_random_key(const Var<T>&);                                             \
+  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);        \
+  template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&,        \
+                                               std::optional<std::int64_t>);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

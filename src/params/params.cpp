@@ -1,0 +1,273 @@
+#include <xtape/params.hpp>
+
+#include "base/message.hpp"
+
+#include <xtape/detail/tape_state.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+
+namespace xtape {
+
+namespace detail {
+
+template <class T>
+struct ParamsState {
+  explicit ParamsState(std::uint64_t s) : seed(s) {}
+  std::uint64_t seed;
+  mutable std::mutex mutex;  // guards what follows; built values are read without it
+  std::deque<ParameterSlot<T>> slots;
+  std::map<std::string, ParameterSlot<T>*> by_path;
+  std::map<std::string, Array<T>> pending;  // set before their layer was built
+
+  ParameterSlot<T>* find(const std::string& path) const {
+    const auto it = by_path.find(path);
+    return it == by_path.end() ? nullptr : it->second;
+  }
+};
+
+}  // namespace detail
+
+using detail::fail;
+
+template <class T>
+const Array<T>& Parameter<T>::value() const {
+  if (!built()) {
+    fail<ParameterError>(path(), "not built yet: the parameter has no value, expected one; call the "
+                                 "layer once, or its build()");
+  }
+  return *slot_->value;
+}
+
+template <class T>
+void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fans fans) const {
+  const auto check = [&](const Shape& present, const char* what) {
+    if (present != shape) {
+      fail<ShapeError>(path(), what, ": value is ", to_string(present), ", expected ",
+                       to_string(shape), "; give the layer inputs of the width it was built for");
+    }
+  };
+  if (built()) {
+    check(slot_->value->shape(), "shape changed");
+    return;
+  }
+  detail::ParamsState<T>& params = *slot_->params;
+  const std::lock_guard lock(params.mutex);
+  if (built()) {
+    check(slot_->value->shape(), "shape changed");
+    return;
+  }
+  const auto pending = params.pending.find(path());
+  if (pending != params.pending.end()) {
+    check(pending->second.shape(), "loaded value does not fit");
+    slot_->value = detail::ArrayPtr<T>(std::move(pending->second));
+    params.pending.erase(pending);
+  } else {
+    RandomStream stream(params.seed, stable_hash(path()));
+    slot_->value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
+  }
+  slot_->built.store(true, std::memory_order_release);
+}
+
+template <class T>
+Var<T> Parameter<T>::on(const detail::Place<T>& place) const {
+  static_cast<void>(value());
+  if (place.state == nullptr) return {slot_->value, {}};
+  detail::check_place(path().c_str(), place);
+  return place.state->leaf(*slot_);
+}
+
+template <class T>
+Scope<T> Scope<T>::operator/(const std::string& name) const {
+  if (name.empty() || name.find('/') != std::string::npos) {
+    fail<ValueError>("scope", "name out of form: name is '", name,
+                     "', expected at least one character and no slash");
+  }
+  return {*params_, path_.empty() ? name : path_ + "/" + name, reuse_};
+}
+
+template <class T>
+Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable) const {
+  const std::string path = (*this / name).path();
+  const std::lock_guard lock(params_->mutex);
+  if (detail::ParameterSlot<T>* slot = params_->find(path)) {
+    if (!reuse_) {
+      fail<ParameterError>(path, "path taken: a parameter of this name exists, expected a new name; "
+                                 "choose another scope, or share it on purpose with scope.reuse()");
+    }
+    return Parameter<T>(*slot);
+  }
+  detail::ParameterSlot<T>& slot = params_->slots.emplace_back();
+  slot.path = path;
+  slot.index = params_->slots.size() - 1;
+  slot.params = params_;
+  slot.trainable = trainable;
+  params_->by_path[path] = &slot;
+  return Parameter<T>(slot);
+}
+
+template <class T>
+Params<T>::Params(ParamsOptions options)
+    : state_(std::make_unique<detail::ParamsState<T>>(options.seed)) {}
+template <class T>
+Params<T>::Params(Params&&) noexcept = default;
+template <class T>
+Params<T>& Params<T>::operator=(Params&&) noexcept = default;
+template <class T>
+Params<T>::~Params() = default;
+
+template <class T>
+Scope<T> Params<T>::scope() {
+  return {*state_, "", false};
+}
+
+template <class T>
+std::vector<Parameter<T>> Params<T>::all() const {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<Parameter<T>> out;
+  for (detail::ParameterSlot<T>& slot : state_->slots) out.emplace_back(slot);
+  return out;
+}
+
+template <class T>
+std::vector<std::string> Params<T>::paths() const {
+  std::vector<std::string> out;
+  for (const Parameter<T>& p : all()) out.push_back(p.path());
+  return out;
+}
+
+template <class T>
+bool Params<T>::contains(const std::string& path) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->find(path) != nullptr;
+}
+
+template <class T>
+Parameter<T> Params<T>::at(const std::string& path) const {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (detail::ParameterSlot<T>* slot = state_->find(path)) return Parameter<T>(*slot);
+  }
+  std::string names;
+  for (const std::string& known : paths()) names += " '" + known + "'";
+  fail<ParameterError>("params", "no parameter named '", path, "', expected one of:",
+                       names.empty() ? " (none)" : names);
+}
+
+template <class T>
+std::size_t Params<T>::count(bool only_trainable) const {
+  std::size_t n = 0;
+  for (const Parameter<T>& p : all()) {
+    if (p.built() && (p.trainable() || !only_trainable)) n += p.value().size();
+  }
+  return n;
+}
+
+template <class T>
+void Params<T>::set(const std::string& path, Array<T> value) {
+  std::map<std::string, Array<T>> one;
+  one.emplace(path, std::move(value));
+  load(one);
+}
+
+template <class T>
+void Params<T>::load(const std::map<std::string, Array<T>>& values) {
+  const std::lock_guard lock(state_->mutex);
+  for (const auto& [path, value] : values) {
+    const detail::ParameterSlot<T>* slot = state_->find(path);
+    if (slot != nullptr && slot->built && slot->value->shape() != value.shape()) {
+      fail<ShapeError>(path, "shape differs: value is ", to_string(value.shape()), ", expected ",
+                       to_string(slot->value->shape()), "; nothing was changed");
+    }
+  }
+  // Everything that can fail is made first; then nothing does.
+  std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> fresh;
+  std::map<std::string, Array<T>> waiting = state_->pending;
+  for (const auto& [path, value] : values) {
+    detail::ParameterSlot<T>* slot = state_->find(path);
+    if (slot != nullptr && slot->built) {
+      fresh.emplace_back(slot, detail::ArrayPtr<T>(Array<T>(value)));
+    } else {
+      waiting[path] = value;
+    }
+  }
+  for (auto& [slot, value] : fresh) slot->value = std::move(value);
+  state_->pending.swap(waiting);
+}
+
+template <class T>
+void Params<T>::load_strict(const std::map<std::string, Array<T>>& values) {
+  std::string missing;
+  std::string unexpected;
+  std::string misshaped;
+  std::map<std::string, bool> known;
+  for (const Parameter<T>& p : all()) {
+    if (!p.built()) continue;
+    known[p.path()] = true;
+    const auto it = values.find(p.path());
+    if (it == values.end()) {
+      missing += " '" + p.path() + "'";
+    } else if (it->second.shape() != p.value().shape()) {
+      misshaped += " '" + p.path() + "' is " + to_string(it->second.shape()) + ", expected " +
+                   to_string(p.value().shape()) + ";";
+    }
+  }
+  for (const auto& [path, value] : values) {
+    if (known.count(path) == 0) unexpected += " '" + path + "'";
+  }
+  if (!missing.empty() || !unexpected.empty() || !misshaped.empty()) {
+    fail<ParameterError>("load_strict", "another architecture: missing:",
+                         missing.empty() ? " none" : missing, "; unexpected:",
+                         unexpected.empty() ? " none" : unexpected, "; mis-shaped:",
+                         misshaped.empty() ? " none" : misshaped,
+                         " nothing was changed; build the layers first, and use load() for a part");
+  }
+  load(values);
+}
+
+template <class T>
+std::map<std::string, Array<T>> Params<T>::values() const {
+  std::map<std::string, Array<T>> out;
+  for (const Parameter<T>& p : all()) {
+    if (p.built()) out.emplace(p.path(), p.value());
+  }
+  return out;
+}
+
+template <class T>
+void Params<T>::check_pending() const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->pending.empty()) return;
+  std::string names;
+  for (const auto& [path, value] : state_->pending) names += " '" + path + "'";
+  fail<ParameterError>("params", "values without a layer: loaded values for", names,
+                       " found no layer of that name, expected every one to be used; build the "
+                       "model, or load only its own names");
+}
+
+template <class T>
+void Params<T>::set_trainable(const std::string& path, bool trainable) {
+  const std::lock_guard lock(state_->mutex);
+  bool any = false;
+  for (detail::ParameterSlot<T>& slot : state_->slots) {
+    const bool below = path.empty() || slot.path == path || slot.path.rfind(path + "/", 0) == 0;
+    if (below) {
+      slot.trainable = trainable;
+      any = true;
+    }
+  }
+  if (!any) {
+    fail<ParameterError>("set_trainable", "no parameters at or below '", path,
+                         "', expected a path or the beginning of some; see params.paths()");
+  }
+}
+
+template class Parameter<float>;
+template class Parameter<double>;
+template class Scope<float>;
+template class Scope<double>;
+template class Params<float>;
+template class Params<double>;
+
+}  // namespace xtape

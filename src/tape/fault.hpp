@@ -1,0 +1,30 @@
+#pragma once
+// Deliberate mistakes in gradients, for the test that asks whether the tests would notice. Compiled
+// in only with XTAPE_FAULTS; then the test program sets the fault to make.
+
+#include <xtape/var.hpp>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace xtape::detail {
+
+enum class FaultKind { none, factor, dropped_element, dropped_term, swapped_axis };
+
+struct Fault {
+  FaultKind kind = FaultKind::none;
+  std::string op;         // of the node whose pullback is altered
+  std::size_t operand = 0;  // position among the operands that get a gradient
+  std::size_t made = 0;     // how often the fault was made
+};
+
+#ifdef XTAPE_FAULTS
+Fault& fault();
+// Every (op, operand) whose pullback ran since the list was last emptied.
+std::vector<std::pair<std::string, std::size_t>>& pullbacks_seen();
+template <class T>
+void apply_fault(const char* op, std::size_t operand, Var<T>& g);
+#endif
+
+}  // namespace xtape::detail

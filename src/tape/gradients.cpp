@@ -1,0 +1,172 @@
+#include "base/message.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/reduce.hpp"
+
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/tape.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace xtape {
+
+template <class T>
+auto Gradients<T>::find(const void* key, std::uint64_t stamp) const -> const Entry* {
+  const auto it = index_.find({key, stamp});
+  return it == index_.end() ? nullptr : &entries_[it->second];
+}
+
+template <class T>
+auto Gradients<T>::find(const detail::ParameterSlot<T>* slot) const -> const Entry* {
+  return find(slot, 0);
+}
+
+template <class T>
+bool Gradients<T>::contains(const Var<T>& leaf) const {
+  return find(leaf.place().state, leaf.place().stamp) != nullptr;
+}
+
+template <class T>
+bool Gradients<T>::contains(const Parameter<T>& parameter) const {
+  return find(&parameter.slot()) != nullptr;
+}
+
+template <class T>
+Var<T> Gradients<T>::scaled(const Entry& entry) const {
+  return scale_ == 1.0 ? entry.gradient : entry.gradient * static_cast<T>(scale_);
+}
+
+template <class T>
+Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
+  const Entry* entry = leaf.tracked() ? find(leaf.place().state, leaf.place().stamp) : nullptr;
+  if (entry == nullptr) {
+    detail::fail<TapeError>("gradients", "no gradient for this value: it is ",
+                            leaf.tracked() ? "tracked, but the result does not depend on it or it "
+                                             "is not a leaf"
+                                           : "not tracked",
+                            ", expected a leaf made by tape.watch(); ask contains() first");
+  }
+  return scaled(*entry);
+}
+
+template <class T>
+Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
+  const Entry* entry = find(&parameter.slot());
+  if (entry == nullptr) {
+    detail::fail<TapeError>("gradients", "no gradient for parameter '", parameter.path(),
+                            "': the result does not depend on it, or it is not trainable; ask "
+                            "contains() first");
+  }
+  return scaled(*entry);
+}
+
+template <class T>
+Var<T> Gradients<T>::at(const std::string& path) const {
+  for (const Entry& entry : entries_) {
+    if (entry.slot != nullptr && entry.slot->path == path) return scaled(entry);
+  }
+  std::string known;
+  for (const Entry& entry : entries_) {
+    if (entry.slot != nullptr) known += " '" + entry.slot->path + "'";
+  }
+  detail::fail<ParameterError>("gradients", "no gradient for a parameter named '", path,
+                               "', expected one of", known.empty() ? " (none)" : known);
+}
+
+template <class T>
+double Gradients<T>::global_norm() const {
+  double sum = 0;
+  for (const Entry& entry : entries_) {
+    const T* p = entry.gradient.data();
+    // In double throughout: squares of floats would overflow.
+    double part = 0;
+    for (std::size_t i = 0; i < entry.gradient.size(); ++i) {
+      part += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+    }
+    sum += part;
+  }
+  return std::abs(scale_) * std::sqrt(sum);
+}
+
+template <class T>
+Gradients<T>& Gradients<T>::clip_global_norm(double max_norm) {
+  if (!(max_norm > 0)) {
+    detail::fail<ValueError>("clip_global_norm", "norm out of range: max_norm is ", max_norm,
+                             ", expected a positive number");
+  }
+  const double norm = global_norm();
+  if (!std::isfinite(norm)) {
+    std::string name = "(sum)";
+    for (const Entry& entry : entries_) {
+      if (kernels::first_non_finite(static_cast<kernels::Index>(entry.gradient.size()),
+                                    entry.gradient.data()) >= 0) {
+        name = entry.slot != nullptr ? entry.slot->path : "(watched array)";
+        break;
+      }
+    }
+    detail::fail<NonFiniteError>("clip_global_norm", "norm is not finite: gradient of '", name,
+                                 "' holds a NaN or infinity, expected finite gradients; find the "
+                                 "operation with TapeOptions::check_finite");
+  }
+  if (norm > max_norm) scale_ *= max_norm / norm;
+  return *this;
+}
+
+template <class T>
+void Gradients<T>::fold_scale() {
+  if (scale_ == 1.0) return;
+  for (Entry& entry : entries_) entry.gradient = scaled(entry);
+  scale_ = 1.0;
+}
+
+template <class T>
+Gradients<T>& Gradients<T>::clip_value(double limit) {
+  if (!(limit > 0)) {
+    detail::fail<ValueError>("clip_value", "limit out of range: limit is ", limit,
+                             ", expected a positive number");
+  }
+  fold_scale();
+  for (Entry& entry : entries_) entry.gradient = clip(entry.gradient, -limit, limit);
+  return *this;
+}
+
+template <class T>
+Gradients<T>& Gradients<T>::scale(double factor) {
+  scale_ *= factor;
+  return *this;
+}
+
+template <class T>
+void Gradients<T>::accumulate(const detail::ParameterSlot<T>* slot, const void* tape,
+                              std::uint64_t stamp, Var<T> g) {
+  // A parameter's gradient belongs to the parameter, whichever tape it came from.
+  const Key key = slot != nullptr ? Key{slot, 0} : Key{tape, stamp};
+  const auto [it, is_new] = index_.try_emplace(key, entries_.size());
+  // Gradients outlive tapes: unless tracked, they are plain values without a context.
+  if (!g.tracked()) g = Var<T>(std::move(g.pointer()), {});
+  if (is_new) {
+    entries_.push_back({slot, tape, stamp, std::move(g)});
+    return;
+  }
+  Var<T>& present = entries_[it->second].gradient;
+  if (!present.tracked() && !g.tracked() && present.pointer().unique()) {
+    kernels::add_to(static_cast<kernels::Index>(g.size()), g.data(),
+                    present.pointer().mutate().data());
+  } else {
+    present = detail::add(present, g);
+  }
+}
+
+template <class T>
+Gradients<T>& Gradients<T>::add(const Gradients& other) {
+  fold_scale();
+  for (const Entry& entry : other.entries_) {
+    accumulate(entry.slot, entry.tape, entry.stamp, other.scaled(entry));
+  }
+  return *this;
+}
+
+template class Gradients<float>;
+template class Gradients<double>;
+
+}  // namespace xtape

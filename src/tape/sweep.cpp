@@ -1,0 +1,100 @@
+#include "array/shapes.hpp"
+#include "kernels/elementwise.hpp"
+#include "tape/fault.hpp"
+
+#include <xtape/tape.hpp>
+
+#include <algorithm>
+
+namespace xtape::detail {
+
+template <class T>
+Sweep<T>::Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain)
+    : state_(state), result_(result), graph_(create_graph), retain_(retain || create_graph) {}
+
+namespace {
+
+template <class T>
+void add_into(Var<T>& slot, Var<T> g, bool graph) {
+  if (!slot.has_value()) {
+    slot = std::move(g);
+  } else if (!graph && slot.pointer().unique()) {
+    kernels::add_to(static_cast<Index>(g.size()), g.data(), slot.pointer().mutate().data());
+  } else {
+    slot = add(slot, g);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void Sweep<T>::seed(std::size_t id, Var<T> g) {
+  if (slots_.size() <= id) slots_.resize(id + 1);
+  add_into(slots_[id], std::move(g), graph_);
+}
+
+template <class T>
+const Var<T>& Sweep<T>::gradient(std::size_t id) const {
+  static const Var<T> none;
+  return id < slots_.size() ? slots_[id] : none;
+}
+
+template <class T>
+void Sweep<T>::accumulate(const char* op, std::size_t input, Var<T> g, const Shape& expected) {
+  if (!g.has_value()) {
+    fail<TapeError>(op, "pullback returned no value, expected a gradient of shape ",
+                    to_string(expected), "; return a Var");
+  }
+  if (g.shape() != expected) {
+    if (!broadcasts_to(expected, g.shape())) {
+      fail<ShapeError>(op, "pullback returned the wrong shape: gradient is ", to_string(g.shape()),
+                       ", expected ", to_string(expected),
+                       " or a shape it broadcasts to; look at the pullback of this operand");
+    }
+    g = sum_to(g, expected);
+  }
+#ifdef XTAPE_FAULTS
+  apply_fault(op, fault_operand_++, g);
+#endif
+  if (state_.check_finite) {
+    const Index at = kernels::first_non_finite(static_cast<Index>(g.size()), g.data());
+    if (at >= 0) {
+      fail<NonFiniteError>(op, "gradient is not finite: element ", at, " of ", to_string(expected),
+                           " is ", g.data()[at],
+                           " in backward, expected a finite gradient; look at the operands' range");
+    }
+  }
+  seed(input, std::move(g));
+}
+
+template <class T>
+void Sweep<T>::add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g) {
+  result_.accumulate(leaf.slot, &state_, state_.entries[id].stamp, std::move(g));
+}
+
+template <class T>
+void Sweep<T>::run(std::size_t top, std::size_t floor) {
+  for (std::size_t id = top; id-- > floor;) {
+    Node<T>* node = state_.entries[id].node;
+    if (node == nullptr || node->outputs == 0) continue;
+    const std::size_t end = std::min(id + node->outputs, slots_.size());
+    bool arrived = false;
+    for (std::size_t k = id; k < end; ++k) arrived = arrived || slots_[k].has_value();
+    if (arrived) {
+#ifdef XTAPE_FAULTS
+      fault_operand_ = 0;
+#endif
+      node->pull(*this, id);
+      for (std::size_t k = id; k < end; ++k) slots_[k] = {};
+    }
+    if (!retain_) {
+      node->~Node<T>();
+      state_.entries[id].node = nullptr;
+    }
+  }
+}
+
+template class Sweep<float>;
+template class Sweep<double>;
+
+}  // namespace xtape::detail

@@ -1,0 +1,126 @@
+#include "base/message.hpp"
+#include "kernels/elementwise.hpp"
+
+#include <xtape/tape.hpp>
+
+#include <mutex>
+
+namespace xtape {
+
+template <class T>
+T Var<T>::item() const {
+  if (size() != 1) {
+    detail::fail<ShapeError>("item", "not a single element: operand is ", to_string(shape()),
+                             ", expected one element; reduce it first, with sum() or mean()");
+  }
+  return data()[0];
+}
+
+template <class T>
+Var<T> Var<T>::detach() const {
+  if (place_.state == nullptr) return *this;
+  detail::Place<T> context;
+  // A handle into a cleared tape keeps its context as long as that tape lives.
+  if (place_.state->birth == 0 || place_.stamp < place_.state->birth) {
+    detail::check_place("detach", place_);
+  }
+  context = place_.state->context();
+  return {value_, context};
+}
+
+template class Var<float>;
+template class Var<double>;
+
+namespace detail {
+
+template <class T>
+void check_place(const char* op, const Place<T>& place) {
+  TapeState<T>& state = *place.state;
+  if (state.owner != std::this_thread::get_id()) {
+    if (state.birth == 0 || place.stamp < state.birth) {
+      fail<TapeError>(op, "stale handle: the operand's tape was destroyed, expected a live tape; "
+                          "keep the Tape alive, or use the array: Var(x.value())");
+    }
+    fail<TapeError>(op, "wrong thread: the operand's tape belongs to the thread that made it; "
+                        "make one Tape per thread");
+  }
+  if (state.valid(place)) return;
+  if (state.birth == 0 || place.stamp < state.birth) {
+    fail<TapeError>(op, "stale handle: the operand's tape was destroyed, expected a live tape; "
+                        "keep the Tape alive, or use the array: Var(x.value())");
+  }
+  fail<TapeError>(op, "stale handle: the operand was recorded on a tape that has been cleared or "
+                      "rewound since (backward clears it), expected a value recorded after that; "
+                      "compute it again, detach() it, or pass {.retain = true} to backward");
+}
+
+void fail_mixed_tapes(const char* op) {
+  fail<TapeError>(op, "two tapes mixed: the operands belong to different tapes, expected one; "
+                      "bring values over as constants: tape.input(x.value())");
+}
+
+void fail_captured(const char* op) {
+  fail<TapeError>(op, "tracked value captured inside checkpoint(): no gradient would pass to it, "
+                      "expected it among the inputs; pass it as an argument of checkpoint(fn, ...)");
+}
+
+template <class T>
+void check_finite(const char* op, const Array<T>& value,
+                  std::span<const Var<T>* const> operands) {
+  const auto at = kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
+  if (at < 0) return;
+  std::string text = message(op, "result is not finite: element ", at, " of ",
+                             to_string(value.shape()), " is ", value.data()[at], "; operands are");
+  for (const Var<T>* x : operands) {
+    const bool bad = kernels::first_non_finite(static_cast<kernels::Index>(x->size()), x->data()) >= 0;
+    text += ' ';
+    text += to_string(x->shape());
+    text += bad ? " (not finite)" : " (finite)";
+  }
+  throw NonFiniteError(text + ", expected a finite result; look at the operands' range");
+}
+
+template <class T>
+void Leaf<T>::pull(Sweep<T>& sweep, std::size_t id) {
+  sweep.add_leaf(*this, id, sweep.gradient(id));
+}
+
+template <class T>
+void TapeState<T>::rewind(const Position& to) noexcept {
+  for (std::size_t i = entries.size(); i-- > to.nodes;) {
+    if (entries[i].node != nullptr) entries[i].node->~Node<T>();
+  }
+  entries.resize(to.nodes);
+  arena.rewind(to.arena);
+}
+
+template <class T>
+void TapeState<T>::clear() noexcept {
+  rewind({});
+  leaves.clear();
+  penalties.clear();
+  penalties_asked = false;
+}
+
+template <class T>
+Var<T> TapeState<T>::leaf(const ParameterSlot<T>& slot) {
+  if (!recording() || !slot.trainable) return {slot.value, context()};
+  Var<T>& leaf = leaves[&slot];
+  // A retained tape keeps the old weights; what is computed after an update uses the new ones.
+  if (!leaf.has_value() || !valid(leaf.place()) || &leaf.value() != &*slot.value) {
+    leaf = Var<T>(slot.value, append<Leaf<T>>(&slot));
+  }
+  return leaf;
+}
+
+#define XTAPE_INSTANTIATE(T)                                                         \
+  template struct Leaf<T>;                                                           \
+  template struct TapeState<T>;                                                      \
+  template void check_place(const char*, const Place<T>&);                           \
+  template void check_finite(const char*, const Array<T>&, std::span<const Var<T>* const>);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace detail
+}  // namespace xtape
