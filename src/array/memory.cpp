@@ -5,10 +5,10 @@
 #include <atomic>
 #include <bit>
 #include <mutex>
-#include <vector>
+#include <utility>
 
-// Sizes up to 4 KiB go through a bounded cache of the thread; larger ones, and what overflows, through
-// one shared pool. The pool keeps at most as much as was ever in use at one time, so a program's
+// Sizes up to 4 KiB go through a small cache of the thread, which exchanges whole batches of blocks
+// with one shared pool; larger ones go through the pool directly. The pool keeps at most as much as was ever in use at one time, so a program's
 // steady state finds every block there, and a thread that only frees cannot make it grow without
 // bound (thread-local lists alone did).
 //
@@ -31,7 +31,6 @@ namespace {
 constexpr std::size_t kSmallest = 64;
 constexpr std::size_t kSmallLimit = 4096;
 constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
-constexpr std::size_t kThreadCacheLimit = std::size_t{2} << 20U;
 constexpr std::int64_t kFlush = 64 * 1024;
 constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;
 // Large classes: four per doubling, from 4 KiB up to 2^62.
@@ -39,12 +38,35 @@ constexpr std::size_t kLargeClasses = 4 * 51;
 
 struct FreeBlock {
   FreeBlock* next;
+  FreeBlock* next_batch = nullptr;  // of the first block of a batch, in the pool
+};
+
+// A chain of free blocks of one class.
+struct Batch {
+  FreeBlock* head = nullptr;
+  std::size_t count = 0;
+
+  void push(void* p) noexcept {
+    head = ::new (p) FreeBlock{head};
+    ++count;
+  }
+  void* pop() noexcept {
+    FreeBlock* block = head;
+    head = block->next;
+    --count;
+    return block;
+  }
 };
 
 constexpr std::size_t small_class(std::size_t bytes) noexcept {
   return bytes == 0 ? 0 : (bytes - 1) / kSmallest;
 }
 constexpr std::size_t small_size(std::size_t cls) noexcept { return (cls + 1) * kSmallest; }
+// Blocks that change hands together: 16 KiB worth, so that the pool's lock is rarely taken and a
+// thread that only frees keeps little to itself.
+constexpr std::size_t batch_size(std::size_t cls) noexcept {
+  return std::clamp<std::size_t>(16384 / small_size(cls), 4, 64);
+}
 
 struct LargeClass {
   std::size_t index;
@@ -82,46 +104,75 @@ class SharedPool {
  public:
   void* take_large(LargeClass cls) noexcept {
     const std::lock_guard lock(mutex_);
-    return pop(large_[cls.index], cls.bytes);
-  }
-  void* take_small(std::size_t cls) noexcept {
-    const std::lock_guard lock(mutex_);
-    return pop(small_[cls], small_size(cls));
-  }
-  void give_large(void* p, LargeClass cls) noexcept { give(p, large_[cls.index], cls.bytes); }
-  void give_small(void* p, std::size_t cls) noexcept { give(p, small_[cls], small_size(cls)); }
-
-  void trim() noexcept {
-    const std::lock_guard lock(mutex_);
-    for (auto& list : small_) drain(list);
-    for (auto& list : large_) drain(list);
-    g_cached.fetch_sub(held_, std::memory_order_relaxed);
-    held_ = 0;
-  }
-
- private:
-  void* pop(FreeBlock*& list, std::size_t bytes) noexcept {
+    FreeBlock*& list = large_[cls.index];
     if (list == nullptr) return nullptr;
     FreeBlock* block = list;
     list = block->next;
-    held_ -= static_cast<std::int64_t>(bytes);
-    g_cached.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+    hold(-static_cast<std::int64_t>(cls.bytes));
     return block;
   }
-  void give(void* p, FreeBlock*& list, std::size_t bytes) noexcept {
-    const auto size = static_cast<std::int64_t>(bytes);
+  void give_large(void* p, LargeClass cls) noexcept {
     {
       const std::lock_guard lock(mutex_);
-      if (held_ + size <= std::max(kLeastPool, g_peak.load(std::memory_order_relaxed))) {
-        list = ::new (p) FreeBlock{list};
-        held_ += size;
-        g_cached.fetch_add(size, std::memory_order_relaxed);
+      if (has_room(cls.bytes)) {
+        large_[cls.index] = ::new (p) FreeBlock{large_[cls.index]};
+        hold(static_cast<std::int64_t>(cls.bytes));
         return;
       }
     }
     to_system(p);
   }
-  static void drain(FreeBlock*& list) noexcept {
+
+  Batch take_small(std::size_t cls) noexcept {
+    const std::lock_guard lock(mutex_);
+    FreeBlock*& list = small_[cls];
+    Batch batch{list, 0};
+    if (list == nullptr) return batch;
+    list = batch.head->next_batch;
+    for (FreeBlock* b = batch.head; b != nullptr; b = b->next) ++batch.count;
+    hold(-static_cast<std::int64_t>(batch.count * small_size(cls)));
+    return batch;
+  }
+  void give_small(Batch batch, std::size_t cls) noexcept {
+    if (batch.head == nullptr) return;
+    {
+      const std::lock_guard lock(mutex_);
+      if (has_room(batch.count * small_size(cls))) {
+        batch.head->next_batch = small_[cls];
+        small_[cls] = batch.head;
+        hold(static_cast<std::int64_t>(batch.count * small_size(cls)));
+        return;
+      }
+    }
+    drain(batch.head);
+  }
+
+  void trim() noexcept {
+    const std::lock_guard lock(mutex_);
+    for (FreeBlock*& list : small_) {
+      while (list != nullptr) {
+        FreeBlock* batch = list;
+        list = batch->next_batch;
+        drain(batch);
+      }
+    }
+    for (FreeBlock*& list : large_) {
+      drain(list);
+      list = nullptr;
+    }
+    hold(-held_);
+  }
+
+ private:
+  [[nodiscard]] bool has_room(std::size_t bytes) const noexcept {
+    return held_ + static_cast<std::int64_t>(bytes) <=
+           std::max(kLeastPool, g_peak.load(std::memory_order_relaxed));
+  }
+  void hold(std::int64_t bytes) noexcept {
+    held_ += bytes;
+    g_cached.fetch_add(bytes, std::memory_order_relaxed);
+  }
+  static void drain(FreeBlock* list) noexcept {
     while (list != nullptr) {
       FreeBlock* block = list;
       list = block->next;
@@ -131,7 +182,7 @@ class SharedPool {
 
   std::mutex mutex_;
   std::int64_t held_ = 0;
-  std::array<FreeBlock*, kSmallClasses> small_{};
+  std::array<FreeBlock*, kSmallClasses> small_{};  // chains of batches
   std::array<FreeBlock*, kLargeClasses> large_{};
 };
 
@@ -142,11 +193,48 @@ SharedPool& shared_pool() {
 }
 
 struct ThreadCache {
-  std::array<FreeBlock*, kSmallClasses> lists{};
+  // Two batches a class: the spare one keeps a thread that allocates and frees around a full batch
+  // from going to the pool each time.
+  struct Class {
+    Batch active, spare;
+  };
+  std::array<Class, kSmallClasses> classes{};
   std::size_t held = 0;
   std::size_t reported_held = 0;
   std::int64_t unreported = 0;  // change of in_use not yet in the global counter
   std::int64_t highest = 0;     // the largest value `unreported` reached since the last report
+
+  void* take(std::size_t cls) noexcept {
+    Class& c = classes[cls];
+    if (c.active.head == nullptr) {
+      std::swap(c.active, c.spare);
+      if (c.active.head == nullptr) {
+        c.active = shared_pool().take_small(cls);
+        held += c.active.count * small_size(cls);
+        if (c.active.head == nullptr) return nullptr;
+      }
+    }
+    held -= small_size(cls);
+    return c.active.pop();
+  }
+  void give(void* p, std::size_t cls) noexcept {
+    Class& c = classes[cls];
+    if (c.active.count == batch_size(cls)) {
+      held -= c.spare.count * small_size(cls);
+      shared_pool().give_small(c.spare, cls);
+      c.spare = std::exchange(c.active, {});
+    }
+    c.active.push(p);
+    held += small_size(cls);
+  }
+  void release() noexcept {
+    for (std::size_t cls = 0; cls < classes.size(); ++cls) {
+      shared_pool().give_small(std::exchange(classes[cls].active, {}), cls);
+      shared_pool().give_small(std::exchange(classes[cls].spare, {}), cls);
+    }
+    held = 0;
+    report();
+  }
 
   void report() noexcept {
     g_cached.fetch_add(static_cast<std::int64_t>(held) - static_cast<std::int64_t>(reported_held),
@@ -163,21 +251,6 @@ struct ThreadCache {
     highest = std::max(highest, unreported);
     if (unreported > kFlush || unreported < -kFlush) report();
   }
-  void release(bool to_pool) noexcept {
-    for (std::size_t cls = 0; cls < lists.size(); ++cls) {
-      while (lists[cls] != nullptr) {
-        FreeBlock* block = lists[cls];
-        lists[cls] = block->next;
-        if (to_pool) {
-          shared_pool().give_small(block, cls);
-        } else {
-          to_system(block);
-        }
-      }
-    }
-    held = 0;
-    report();
-  }
 };
 
 // A plain pointer costs no guard on each access, unlike a thread-local object with a destructor.
@@ -190,7 +263,7 @@ struct ThreadCacheOwner {
   ThreadCacheOwner(const ThreadCacheOwner&) = delete;
   ThreadCacheOwner& operator=(const ThreadCacheOwner&) = delete;
   ~ThreadCacheOwner() {
-    cache.release(true);
+    cache.release();
     t_cache = nullptr;
     t_ended = true;
   }
@@ -208,16 +281,8 @@ ThreadCache* thread_cache() {
 void* allocate_small(std::size_t cls) {
   const std::size_t bytes = small_size(cls);
   ThreadCache* cache = thread_cache();
-  void* p = nullptr;
-  if (cache != nullptr && cache->lists[cls] != nullptr) {
-    FreeBlock* block = cache->lists[cls];
-    cache->lists[cls] = block->next;
-    cache->held -= bytes;
-    p = block;
-  } else {
-    p = shared_pool().take_small(cls);
-    if (p == nullptr) p = from_system(bytes);
-  }
+  void* p = cache != nullptr ? cache->take(cls) : nullptr;
+  if (p == nullptr) p = from_system(bytes);
   if (cache != nullptr) {
     cache->change(static_cast<std::int64_t>(bytes));
   } else {
@@ -228,19 +293,15 @@ void* allocate_small(std::size_t cls) {
 
 void deallocate_small(void* p, std::size_t cls) noexcept {
   const std::size_t bytes = small_size(cls);
-  ThreadCache* cache = thread_cache();
-  if (cache == nullptr) {
-    account(-static_cast<std::int64_t>(bytes));
-    shared_pool().give_small(p, cls);
+  if (ThreadCache* cache = thread_cache()) {
+    cache->change(-static_cast<std::int64_t>(bytes));
+    cache->give(p, cls);
     return;
   }
-  cache->change(-static_cast<std::int64_t>(bytes));
-  if (cache->held + bytes > kThreadCacheLimit) {
-    shared_pool().give_small(p, cls);
-    return;
-  }
-  cache->lists[cls] = ::new (p) FreeBlock{cache->lists[cls]};
-  cache->held += bytes;
+  account(-static_cast<std::int64_t>(bytes));
+  Batch one;
+  one.push(p);
+  shared_pool().give_small(one, cls);
 }
 
 }  // namespace
@@ -291,8 +352,8 @@ void reset_peak_memory() {
 }
 
 void trim() {
+  if (ThreadCache* cache = thread_cache()) cache->release();
   shared_pool().trim();
-  if (ThreadCache* cache = thread_cache()) cache->release(false);
 }
 
 }  // namespace xtape

@@ -1,0 +1,162 @@
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <fstream>
+#include <mutex>
+#include <thread>
+#include <unistd.h>
+
+using namespace xtape;
+using namespace xtape::test;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kCaching = false;  // the cache is bypassed there
+#else
+constexpr bool kCaching = true;
+#endif
+
+namespace {
+
+std::int64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t total = 0;
+  std::int64_t resident = 0;
+  statm >> total >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+}  // namespace
+
+TEST_CASE("arrays are aligned to cache lines, whatever their size") {
+  for (const std::size_t n : {1U, 7U, 63U, 1000U, 1025U, 100000U}) {
+    const Array<float> a(Shape{n}, 0.0F);
+    CHECK(reinterpret_cast<std::uintptr_t>(a.data()) % 64 == 0);
+  }
+}
+
+TEST_CASE("the counters follow what is in use, its peak and what is cached") {
+  trim();
+  const MemoryStats before = memory_stats();
+  reset_peak_memory();
+  {
+    const Array<float> a(Shape{1 << 20}, 0.0F);
+    const Array<float> small(Shape{10}, 0.0F);
+    const MemoryStats now = memory_stats();
+    CHECK(now.in_use - before.in_use >= (4 << 20));
+    CHECK(now.in_use - before.in_use < (4 << 20) + 100000);
+    CHECK(now.system_allocations > before.system_allocations);
+  }
+  const MemoryStats after = memory_stats();
+  CHECK(after.in_use == before.in_use);
+  CHECK(after.peak - before.in_use >= (4 << 20));
+  if (kCaching) CHECK(after.cached >= (4 << 20));
+  reset_peak_memory();
+  CHECK(memory_stats().peak == memory_stats().in_use);
+  trim();
+  CHECK(memory_stats().cached == 0);
+}
+
+TEST_CASE("freed blocks are used again") {
+  if (!kCaching) return;
+  for (const std::size_t n : {8U, 1000U, 300000U}) {
+    { const Array<double> warm(Shape{n}, 0.0); }
+    const std::int64_t before = memory_stats().system_allocations;
+    for (int i = 0; i < 100; ++i) const Array<double> a(Shape{n}, 0.0);
+    CHECK(memory_stats().system_allocations == before);
+  }
+}
+
+TEST_CASE("a thousand training steps: no system allocation, no growth") {
+  Params<float> params({.seed = 1});
+  const Dense<float> hidden(params.scope() / "hidden", {.units = 64, .activation = "gelu"});
+  const LayerNormalization<float> norm(params.scope() / "norm");
+  const MultiHeadAttention<float> attention(params.scope() / "attention",
+                                            {.num_heads = 2, .key_dim = 8, .dropout = 0.1});
+  const Dense<float> head(params.scope() / "head", {.units = 3});
+  Adam<float> adam;
+  Tape<float> tape({.training = true, .seed = 1});
+  const Array<float> x = random_array<float>({8, 6, 16}, 1);
+  const Array<float> y = random_array<float>({8, 6, 3}, 2);
+  const auto step = [&] {
+    const auto h = norm(hidden(tape.input(x)));
+    const auto loss =
+        mean_squared_error(head(attention(h, h, {.use_causal_mask = true})), Var<float>(y));
+    auto g = tape.backward(loss);
+    adam.step(params, g.clip_global_norm(1.0));
+  };
+  for (int i = 0; i < 100; ++i) step();
+  const std::int64_t allocations = memory_stats().system_allocations;
+  const std::int64_t resident = resident_bytes();
+  for (int i = 0; i < 1000; ++i) step();
+  if (kCaching) {
+    CHECK(memory_stats().system_allocations == allocations);
+    CHECK(resident_bytes() - resident <= (1 << 20));
+  }
+  std::printf("1000 steps: %lld system allocations, resident set grew by %lld bytes\n",
+              static_cast<long long>(memory_stats().system_allocations - allocations),
+              static_cast<long long>(resident_bytes() - resident));
+}
+
+TEST_CASE("a loader thread allocates what the trainer frees", "[threads]") {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Array<float>> queue;
+  constexpr int kBatches = 3000;
+  std::thread loader([&] {
+    for (int i = 0; i < kBatches; ++i) {
+      Array<float> batch(Shape{static_cast<std::size_t>(16 + i % 5), 512}, 1.0F);
+      Array<float> labels(Shape{16}, 1.0F);
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return queue.size() < 8; });
+      queue.push_back(std::move(batch));
+      queue.push_back(std::move(labels));
+      changed.notify_all();
+    }
+  });
+  std::int64_t warm_allocations = 0;
+  std::int64_t warm_resident = 0;
+  double total = 0;
+  for (int i = 0; i < 2 * kBatches; ++i) {
+    Array<float> batch;
+    {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return !queue.empty(); });
+      batch = std::move(queue.front());
+      queue.pop_front();
+      changed.notify_all();
+    }
+    total += static_cast<double>(batch.data()[0]);
+    if (i == kBatches) {
+      warm_allocations = memory_stats().system_allocations;
+      warm_resident = resident_bytes();
+    }
+  }
+  loader.join();
+  CHECK(total == 2 * kBatches);
+  if (kCaching) {
+    // Only a fuller queue than ever before may still need a block.
+    CHECK(memory_stats().system_allocations - warm_allocations <= 8);
+    CHECK(resident_bytes() - warm_resident <= (1 << 20));
+  }
+}
+
+TEST_CASE("a thread that ends gives its cache back", "[threads]") {
+  if (!kCaching) return;
+  for (int i = 0; i < 20; ++i) {
+    std::thread([] {
+      for (int k = 0; k < 100; ++k) const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
+    }).join();
+  }
+  const std::int64_t before = memory_stats().system_allocations;
+  std::thread([] {
+    for (int k = 0; k < 100; ++k) const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
+  }).join();
+  CHECK(memory_stats().system_allocations == before);
+}
+
+TEST_CASE("absurd sizes are refused") {
+  CHECK_THROWS_AS(Allocator<double>().allocate(std::size_t{1} << 61U), std::bad_alloc);
+  CHECK_THROWS_AS(Allocator<double>().allocate(std::size_t{1} << 58U), std::bad_alloc);
+}
