@@ -1,0 +1,66 @@
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+using namespace xtape;
+using namespace xtape::test;
+
+TEST_CASE("Dense is x . kernel + bias, on any number of leading axes") {
+  Params<double> params({.seed = 1});
+  const Dense<double> dense(params.scope() / "dense", {.units = 2, .activation = "relu"});
+  params.set("dense/kernel", array<double>({3, 2}, {1, -1, 2, 0, 0, 1}));
+  params.set("dense/bias", array<double>({2}, {0.5, -0.5}));
+  const Var<double> y = dense(Var<double>(array<double>({2, 3}, {1, 2, 3, -1, -1, -1})));
+  CHECK(difference(y.value(), array<double>({2, 2}, {5.5, 1.5, 0, 0})) == 0);
+  CHECK(dense(Var<double>(random_array<double>({3}, 1))).shape() == Shape{2});
+  CHECK(dense(Var<double>(random_array<double>({4, 0, 3}, 1))).shape() == Shape{4, 0, 2});
+  CHECK(dense.compute_output_shape({7, 5, 3}) == Shape{7, 5, 2});
+}
+
+TEST_CASE("several input and output axes, with the kernels of Keras's attention") {
+  Params<double> params({.seed = 1});
+  const Dense<double> to_heads(params.scope() / "query", {.units = {4, 8}});
+  const Dense<double> together(params.scope() / "output", {.units = {3, 2}, .axes = 2});
+  const Var<double> x(random_array<double>({2, 5, 6}, 1));
+  const Var<double> heads = to_heads(x);
+  CHECK(heads.shape() == Shape{2, 5, 4, 8});
+  const Var<double> y = together(heads);
+  CHECK(y.shape() == Shape{2, 5, 3, 2});
+  CHECK(params.at("query/kernel").value().shape() == Shape{6, 4, 8});
+  CHECK(params.at("query/bias").value().shape() == Shape{4, 8});
+  CHECK(params.at("output/kernel").value().shape() == Shape{4, 8, 3, 2});
+  const Var<double> again = einsum("abcd,cdef->abef", heads, Var<double>(together.kernel().value()));
+  CHECK(difference(y.value(), again.value()) < 1e-14);
+}
+
+TEST_CASE("Dense refuses what does not fit, and stays as it was") {
+  Params<double> params({.seed = 1});
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "a", {}), ValueError);
+  CHECK(contains(error_of<ValueError>([&] { Dense<double>(params.scope() / "b", {.units = 0}); }),
+                 "b: units"));
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "c", {.units = {3, -1}}), ValueError);
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "d", {.units = 3, .axes = 0}), ValueError);
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "e", {.units = 3, .activation = "rellu"}), ValueError);
+  CHECK_THROWS_AS(
+      Dense<double>(params.scope() / "f", {.units = 3, .kernel_initializer = "glorot"}), ValueError);
+  CHECK(params.paths().empty());
+
+  const Dense<double> dense(params.scope() / "head", {.units = 2});
+  CHECK_THROWS_AS(dense(Var<double>(1.0)), ShapeError);
+  Tape<double> tape;
+  static_cast<void>(dense(tape.input(random_array<double>({2, 3}, 1))));
+  const std::size_t nodes = tape.size();
+  const std::string text = error_of<ShapeError>(
+      [&] { static_cast<void>(dense(tape.input(random_array<double>({2, 4}, 1)))); });
+  CHECK(contains(text, "head: input does not fit: input is (2, 4), expected (2, 3)"));
+  CHECK(tape.size() == nodes);
+}
+
+TEST_CASE("a frozen layer passes gradients on without having any") {
+  Params<double> params({.seed = 1});
+  const Dense<double> dense(params.scope() / "dense", {.units = 2, .trainable = false});
+  Tape<double> tape;
+  const Var<double> x = tape.watch(random_array<double>({2, 3}, 1));
+  const auto g = tape.backward(sum(dense(x)));
+  CHECK(g.size() == 1);
+  CHECK(g.contains(x));
+}
