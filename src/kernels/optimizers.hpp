@@ -1,7 +1,7 @@
 #pragma once
 // Updates of the optimizers, in one pass over memory. `from` and `to` may be the same array. The
-// weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1 are
-// given by their distance from 1, most of which a float would round away.
+// weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1
+// are given by their distance from 1, whose digits a float factor would lose.
 
 #include "kernels/loop.hpp"
 
