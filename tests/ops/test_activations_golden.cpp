@@ -1,5 +1,5 @@
-// Every activation against Keras (and, where make.py could, PyTorch): values and gradients on a grid
-// off the kinks, with some large arguments.
+// Every activation against Keras (and PyTorch, see make.py): values and gradients on a grid off the
+// kinks, with some large arguments.
 
 #include "support/golden.hpp"
 
