@@ -5,8 +5,8 @@
 namespace xtape::kernels {
 
 template <class T>
-void sgd(Index n, T lr, T momentum, bool nesterov, T keep, T scale, const T* g, T* m, const T* from,
-         T* to) {
+void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
+         const T* from, T* to) {
   for (Index i = 0; i < n; ++i) {
     const T step = -lr * (g[i] * scale);
     T by = step;
@@ -14,18 +14,18 @@ void sgd(Index n, T lr, T momentum, bool nesterov, T keep, T scale, const T* g, 
       m[i] = momentum * m[i] + step;
       by = nesterov ? momentum * m[i] + step : m[i];
     }
-    to[i] = from[i] * keep + by;
+    to[i] = from[i] + (by - decay * from[i]);
   }
 }
 
 template <class T>
-void adam(Index n, T rate, T beta_1, T beta_2, T epsilon, T keep, T scale, const T* g, T* m, T* v,
+void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
           const T* from, T* to) {
   for (Index i = 0; i < n; ++i) {
     const T gi = g[i] * scale;
-    m[i] += (gi - m[i]) * (T(1) - beta_1);
-    v[i] += (gi * gi - v[i]) * (T(1) - beta_2);
-    to[i] = from[i] * keep - rate * m[i] / (std::sqrt(v[i]) + epsilon);
+    m[i] += (gi - m[i]) * gain_1;
+    v[i] += (gi * gi - v[i]) * gain_2;
+    to[i] = from[i] - (rate * m[i] / (std::sqrt(v[i]) + epsilon) + decay * from[i]);
   }
 }
 

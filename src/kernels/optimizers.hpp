@@ -1,18 +1,19 @@
 #pragma once
 // Updates of the optimizers, in one pass over memory. `from` and `to` may be the same array. The
-// weights are first multiplied by `keep`, the gradients by `scale`.
+// weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1
+// are given by their distance from 1, whose digits a float factor would lose.
 
 #include "kernels/loop.hpp"
 
 namespace xtape::kernels {
 
 template <class T>
-void sgd(Index n, T lr, T momentum, bool nesterov, T keep, T scale, const T* g, T* m, const T* from,
-         T* to);
+void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
+         const T* from, T* to);
 
-// `rate` already holds the bias corrections.
+// `rate` already holds the bias corrections; gain_1 is 1 - beta_1, gain_2 is 1 - beta_2.
 template <class T>
-void adam(Index n, T rate, T beta_1, T beta_2, T epsilon, T keep, T scale, const T* g, T* m, T* v,
+void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
           const T* from, T* to);
 
 }  // namespace xtape::kernels

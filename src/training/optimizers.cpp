@@ -84,7 +84,7 @@ void Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     item.state = &state;
     if (!item.slot->value.unique()) item.fresh = detail::ArrayPtr<T>(shape);
   }
-  const double decay = 1.0 - learning_rate_ * weight_decay_;
+  const double decay = learning_rate_ * weight_decay_;
   for (Item& item : items) {
     const bool copies = static_cast<bool>(item.fresh);
     Array<T>& to = copies ? item.fresh.mutate() : item.slot->value.mutate();
@@ -125,10 +125,11 @@ void Adam<T>::update(const typename Optimizer<T>::Update& u) const noexcept {
   const auto t = static_cast<double>(u.step);
   const double rate = this->learning_rate() * std::sqrt(1 - std::pow(options_.beta_2, t)) /
                       (1 - std::pow(options_.beta_1, t));
-  kernels::adam(static_cast<Index>(u.n), static_cast<T>(rate), static_cast<T>(options_.beta_1),
-                static_cast<T>(options_.beta_2), static_cast<T>(options_.epsilon),
-                static_cast<T>(u.decay), static_cast<T>(u.gradient_scale), u.gradient,
-                u.state[0].data(), u.state[1].data(), u.from, u.to);
+  kernels::adam(static_cast<Index>(u.n), static_cast<T>(rate),
+                static_cast<T>(1 - options_.beta_1), static_cast<T>(1 - options_.beta_2),
+                static_cast<T>(options_.epsilon), static_cast<T>(u.decay),
+                static_cast<T>(u.gradient_scale), u.gradient, u.state[0].data(),
+                u.state[1].data(), u.from, u.to);
 }
 
 template class Optimizer<float>;

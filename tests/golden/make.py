@@ -1,0 +1,28 @@
+"""Writes the golden files of this folder: values and gradients made by Keras and PyTorch.
+
+    python3 -m venv venv
+    venv/bin/pip install -r tests/golden/requirements.txt
+    venv/bin/python tests/golden/make.py
+
+Everything is computed in float64 on the CPU with fixed seeds, so a second run writes the same bytes
+on the same kind of machine (another one may differ in the last digits). The versions are pinned in
+requirements.txt and checked here. The tests read the files; they need no Python.
+
+A file is {"versions": {...}, "cases": [...]}. A case has a name, the options of what was called,
+"inputs" and "weights" (differentiated), "constants" (labels and masks, not differentiated),
+"cotangents" (the fixed random factors c of the loss sum(output * c), one per output), "outputs",
+and "gradients" of that loss, of every input and weight. An array is {"shape": [...], "data":
+[...]}, row-major, in digits that restore the double exactly. NaN and infinity are refused.
+"""
+
+from reference import setup
+
+from activations import activations
+from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
+from training import losses, optimizers
+
+if __name__ == "__main__":
+    setup()
+    for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
+                 losses, optimizers):
+        make()
