@@ -12,7 +12,7 @@
 
 namespace xtape {
 
-template <class T>
+template <Real T>
 class Var;
 template <class T>
 class Tape;
@@ -100,10 +100,8 @@ concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
 /// carry a context (the tape its operands came from) and may be tracked (an operation recorded on
 /// that tape produced it, so gradients pass through it). Without a context operations compute and
 /// record nothing: no tape means inference.
-template <class T>
+template <Real T>
 class Var {
-  static_assert(Real<T>, "xtape differentiates float and double");
-
  public:
   using value_type = T;
 

@@ -278,7 +278,7 @@ Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
   };
   const Var<T> scale = given("gamma", gamma, T(1));
   const Var<T> shift = given("beta", beta, T(0));
-  if (t.n == 0 && t.rows > 0) {
+  if (t.n == 0) {
     fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(x.shape()),
                      ", expected at least one element on the axes");
   }

@@ -1,0 +1,40 @@
+# Installs the library, its headers and what other projects find it by: find_package(xtape) with the
+# target xtape::xtape, and pkg-config. Nothing installed names a directory of this machine.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xtape)
+
+install(TARGETS xtape EXPORT xtape
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY include/xtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+install(EXPORT xtape FILE xtapeTargets.cmake NAMESPACE xtape:: DESTINATION ${package_dir})
+get_target_property(library_type xtape TYPE)
+if(library_type STREQUAL "STATIC_LIBRARY")
+  set(XTAPE_STATIC TRUE)  # whoever links it links BLAS too
+else()
+  set(XTAPE_STATIC FALSE)
+endif()
+configure_package_config_file(cmake/xtapeConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/xtapeConfig.cmake
+  INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/xtapeConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES cmake/FindCBLAS.cmake ${CMAKE_CURRENT_BINARY_DIR}/xtapeConfig.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/xtapeConfigVersion.cmake DESTINATION ${package_dir})
+
+# The library's name is enough where the linker looks by itself, as for Debian's packages.
+get_filename_component(blas_name ${CBLAS_LIBRARY} NAME)
+string(REGEX REPLACE "^lib([^.]+)\\..*$" "-l\\1" blas_link ${blas_name})
+if(XTAPE_STATIC)
+  set(pc_static_libs " ${blas_link} -pthread")
+  set(pc_private_libs "")
+else()
+  set(pc_static_libs "")
+  set(pc_private_libs "${blas_link} -pthread")
+endif()
+file(RELATIVE_PATH pc_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+configure_file(cmake/xtape.pc.in ${CMAKE_CURRENT_BINARY_DIR}/xtape.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/xtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds the library and the examples, and trains the date model:
+#   bash examples/run.sh [options of dates, see --help]
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+bash "$root/tools/setup.sh" build
+cd_back=$PWD
+cd "$root"  # presets are found from here
+if ! log=$(cmake --preset release 2>&1); then
+  printf '%s\n' "$log" >&2
+  exit 1
+fi
+cmake --build --preset release --target example_dates
+cd "$cd_back"
+
+picture=$root/build/dates_attention.svg
+chosen=0
+for argument in "$@"; do
+  case $argument in
+    --picture | --picture=*) chosen=1 ;;
+    -h | --help) exec "$root/build/release/examples/dates" --help ;;
+  esac
+done
+if ((chosen)); then
+  exec "$root/build/release/examples/dates" "$@"
+fi
+"$root/build/release/examples/dates" --picture "$picture" "$@"
+echo "picture: ${picture#"$root/"}"

@@ -1,0 +1,93 @@
+# The further stages of tests/run.sh --full, which sources this. Not a program of its own.
+
+coverage() {
+  configure coverage
+  find build/coverage -name '*.gcda' -delete
+  cmake --build --preset coverage
+  ctest --preset coverage --progress
+  gcovr --root . --filter src/tape/ --filter src/ops/ build/coverage -j 2 \
+    --exclude-throw-branches --fail-under-line 95 | tee "$temporary/gcovr"
+  note "$(awk '/^TOTAL/ {print $4 " of lines"}' "$temporary/gcovr")"
+}
+
+fuzz() {
+  configure fuzz
+  cmake --build --preset fuzz
+  mkdir -p build/fuzz/corpus
+  ASAN_OPTIONS=detect_leaks=1 build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus \
+    -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=200 -artifact_prefix=build/fuzz/ \
+    -print_final_stats=1 2>&1 | tail -n 25 | tee "$temporary/fuzz"
+  note "$(awk '/number_of_executed_units/ {print $2 " programs"}' "$temporary/fuzz")"
+}
+
+installed() {
+  local prefix=$temporary/first moved=$temporary/moved consumer=examples/consumer
+  cmake --install build/dev --prefix "$prefix" >/dev/null
+  mv "$prefix" "$moved"  # it must not matter where it lies
+  if grep -rIl -e "$PWD" -e "$prefix" "$moved"; then
+    echo "an installed file names a directory of this machine" >&2
+    return 1
+  fi
+  echo "-- find_package"
+  cmake -G Ninja -S "$consumer" -B "$temporary/package" -DCMAKE_PREFIX_PATH="$moved" >/dev/null
+  cmake --build "$temporary/package"
+  "$temporary/package/consumer"
+  echo "-- pkg-config"
+  local pc
+  pc=$(dirname "$(find "$moved" -name xtape.pc)")
+  # shellcheck disable=SC2046
+  g++ -std=c++20 "$consumer/main.cpp" -o "$temporary/with_pc" \
+    $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs xtape)
+  "$temporary/with_pc"
+  echo "-- add_subdirectory"
+  cmake -G Ninja -S "$consumer" -B "$temporary/subdirectory" -DXTAPE_SOURCE_DIR="$PWD" >/dev/null
+  cmake --build "$temporary/subdirectory"
+  "$temporary/subdirectory/consumer"
+  # As a part of another project it installs nothing and builds no tests.
+  ! cmake --build "$temporary/subdirectory" --target help | grep -qE '^(install|test_base_blas):'
+}
+
+umbrella_time() {
+  local start end
+  echo '#include <xtape/xtape.hpp>' >"$temporary/umbrella.cpp"
+  start=$(date +%s%N)
+  g++ -std=c++20 -Iinclude -c "$temporary/umbrella.cpp" -o "$temporary/umbrella.o"
+  end=$(date +%s%N)
+  note "$(awk -v t=$((end - start)) 'BEGIN {printf "%.1f s", t / 1e9}')"
+  echo "#include <xtape/xtape.hpp> alone compiles in $(<"$temporary/note")"
+}
+
+sources() {
+  find src include tests examples bench -type f \( -name '*.cpp' -o -name '*.hpp' \) | sort
+}
+
+file_length() {
+  local file lines bad=0
+  while read -r file; do
+    lines=$(wc -l <"$file")
+    if ((lines > 450)); then
+      echo "$file has $lines lines; at most 450" >&2
+      bad=1
+    fi
+  done < <(sources)
+  return "$bad"
+}
+
+formatted() {
+  sources | xargs clang-format-14 --dry-run --Werror
+}
+
+# Address randomisation of some kernels is more than g++ 12's thread sanitizer can place its shadow in.
+fixed_addresses=()
+if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
+
+suite "tests, clang" clang
+suite "address and UB sanitizers" asan-ubsan
+suite "thread sanitizer" tsan "${fixed_addresses[@]}"
+suite "fault injection" faults
+stage "coverage of src/tape and src/ops" coverage
+stage "fuzzing" fuzz
+stage "installed package" installed
+stage "compile time of the umbrella header" umbrella_time
+stage "no source over 450 lines" file_length
+stage "formatting" formatted

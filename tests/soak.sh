@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# What takes long, by hand: bash tests/soak.sh [fuzz|memcheck|seeds]... (all of them by default).
+#   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/fuzz
+#   memcheck  the test suite under valgrind
+#   seeds     the suite again and again, its random programs from other seeds each time
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash tools/setup.sh soak
+if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+
+fuzz() {
+  cmake --preset fuzz
+  cmake --build --preset fuzz
+  mkdir -p build/fuzz/corpus
+  build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus -artifact_prefix=build/fuzz/ \
+    -max_len=200 -max_total_time="${XTAPE_FUZZ_SECONDS:-3600}" -jobs=2 -workers=2
+}
+
+build_tests() {
+  cmake --preset dev
+  cmake --build --preset dev
+}
+
+memcheck() {
+  build_tests
+  local program
+  # Programs, one after the other; the caching allocator would hide what valgrind looks for only
+  # within blocks that are reused.
+  for program in build/dev/tests/test_*; do
+    [[ -x $program && -f $program ]] || continue
+    echo "== $program"
+    valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+      "$program" '~[benchmark]'
+  done
+  valgrind --quiet --error-exitcode=99 build/dev/tests/fuzz/program_replay --random 300
+}
+
+seeds() {
+  build_tests
+  local seed program
+  for seed in $(seq 1 "${XTAPE_SEEDS:-50}"); do
+    build/dev/tests/fuzz/program_replay --random 20000 "$seed"
+    for program in build/dev/tests/test_*; do
+      [[ -x $program && -f $program ]] || continue
+      "$program" --order rand --rng-seed "$seed" >/dev/null ||
+        { echo "$program fails with --order rand --rng-seed $seed" >&2; exit 1; }
+    done
+  done
+}
+
+parts=("$@")
+((${#parts[@]} > 0)) || parts=(memcheck seeds fuzz)
+for part in "${parts[@]}"; do
+  case $part in
+    fuzz | memcheck | seeds) "$part" ;;
+    *)
+      echo "usage: bash tests/soak.sh [fuzz|memcheck|seeds]..." >&2
+      exit 2
+      ;;
+  esac
+done
+echo "soak: all right"
