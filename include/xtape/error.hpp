@@ -3,8 +3,10 @@
 /// The exceptions xtape throws. All derive from xtape::Error, so one catch serves; each is worded
 /// "<path or op>: <what is wrong>: <operand> is <shape>, expected <shape>; <what to do>".
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace xtape {
 
@@ -40,7 +42,17 @@ struct NonFiniteError : Error {
 
 /// A file that cannot be opened, read or written; names the path and the cause.
 struct IoError : Error {
-  using Error::Error;
+  explicit IoError(const std::string& what, std::string file = {}, int error_number = 0)
+      : Error(what), path(std::move(file)), code(error_number) {}
+  std::string path;
+  int code = 0;  ///< errno, where the system gave one (ENOENT, ENOSPC, ...)
+};
+
+/// A file whose contents break a rule of its format.
+struct FormatError : Error {
+  explicit FormatError(const std::string& what, std::uint64_t byte = 0)
+      : Error(what), offset(byte) {}
+  std::uint64_t offset = 0;  ///< where in the file, in bytes; also in the message
 };
 
 }  // namespace xtape

@@ -7,6 +7,7 @@
 #include <xtape/error.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
+#include <xtape/io.hpp>
 #include <xtape/layers/dense.hpp>
 #include <xtape/layers/dropout.hpp>
 #include <xtape/layers/embedding.hpp>

@@ -1,0 +1,154 @@
+#include "io/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+namespace xtape::io {
+
+namespace {
+
+constexpr std::size_t kBuffer = std::size_t{1} << 16U;
+constexpr std::size_t kMostPerCall = std::size_t{1} << 30U;  // Linux moves below 2 GiB at a time
+
+[[noreturn]] void fail_io(const std::string& path, const std::string& what, int code,
+                          const std::string& then) {
+  const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
+  throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+FileBytes::FileBytes(const std::string& path) {
+  // Not blocking: opening a pipe would wait for a writer.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) {
+    fail_io(path, "cannot be opened", errno, "a readable file; check the path and permissions");
+  }
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    fail_io(path, "cannot be read", errno, "a readable file; check the disk");
+  }
+  if (!S_ISREG(status.st_mode)) {
+    fail_io(path, "not a regular file", S_ISDIR(status.st_mode) ? EISDIR : 0,
+            "a file; name the file itself");
+  }
+  size_ = static_cast<std::size_t>(status.st_size);
+  data_ = std::make_unique_for_overwrite<std::byte[]>(size_);
+  for (std::size_t done = 0; done < size_;) {
+    const ssize_t got =
+        ::read(file.get(), data_.get() + done, std::min(size_ - done, kMostPerCall));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_io(path, "cannot be read", errno, "a readable file; check the disk");
+    if (got == 0) {
+      fail_io(path, "became shorter while it was read", 0,
+              std::to_string(size_) + " bytes; wait until it is written, and try again");
+    }
+    done += static_cast<std::size_t>(got);
+  }
+}
+
+AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::is_symlink(path, error)) {  // the link stays; what it names is replaced
+    const fs::path resolved = fs::weakly_canonical(path, error);
+    if (!error) target_ = resolved.string();
+  }
+  struct stat previous {};
+  const bool exists = ::stat(target_.c_str(), &previous) == 0;
+  if (exists && !S_ISREG(previous.st_mode)) {  // a rename would replace a device
+    fail("not a regular file", S_ISDIR(previous.st_mode) ? EISDIR : 0);
+  }
+  buffer_.reserve(kBuffer);
+  const std::string base = target_ + ".tmp." + std::to_string(::getpid());
+  // Another thread may be writing the same file, or an earlier process of this number have crashed.
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {
+    temporary_ = attempt == 0 ? base : base + "." + std::to_string(attempt);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && (errno != EEXIST || attempt == 999)) {
+      const int code = errno;
+      temporary_.clear();
+      fail("cannot be created", code);
+    }
+  }
+  if (exists && ::fchmod(descriptor_, previous.st_mode & 0777U) != 0) {
+    const int code = errno;
+    ::close(descriptor_);
+    ::unlink(temporary_.c_str());
+    fail("permissions cannot be set", code);
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::fail(const char* what, int code) const {
+  fail_io(asked_, what, code,
+          "a directory to write to, with room; the previous file, if any, is unchanged");
+}
+
+void AtomicFile::write(Bytes bytes) {
+  if (buffer_.size() + bytes.size() > kBuffer) flush();
+  if (bytes.size() >= kBuffer) {
+    write_all(bytes);
+  } else {
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  }
+}
+
+void AtomicFile::flush() {
+  write_all(buffer_);
+  buffer_.clear();
+}
+
+void AtomicFile::write_all(Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMostPerCall));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail("cannot be written", put < 0 ? errno : EIO);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (::fsync(descriptor_) != 0) fail("cannot be flushed to the disk", errno);
+  const int closed = ::close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0 && errno != EINTR) fail("cannot be written", errno);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
+  temporary_.clear();
+  // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
+  const std::string directory = std::filesystem::path(target_).parent_path().string();
+  const Descriptor folder(
+      ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const bool unreadable = folder.get() < 0 && errno == EACCES;  // may write there, but not look
+  if (!unreadable && ::fsync(folder.get()) != 0 && errno != EINVAL) {
+    fail_io(asked_, "written, but its directory cannot be flushed to the disk", errno,
+            "a local disk; the new file is in place and may be lost in a power failure");
+  }
+}
+
+}  // namespace xtape::io

@@ -1,0 +1,106 @@
+// Parameters to and from files.
+
+#include "io/file.hpp"
+
+#include <type_traits>
+
+namespace xtape {
+
+using detail::fail;
+
+namespace {
+
+enum class Format { safetensors, npz };
+
+Format format_of(const std::string& path) {
+  if (path.ends_with(".safetensors")) return Format::safetensors;
+  if (path.ends_with(".npz")) return Format::npz;
+  fail<ValueError>(path,
+                   "unknown kind of file, expected a name ending in .safetensors or .npz; "
+                   "convert Keras's .weights.h5 and .keras with tools/keras_weights.py");
+}
+
+template <class T>
+std::map<std::string, Array<T>> read_values(const std::string& path) {
+  const Format format = format_of(path);
+  const io::FileBytes file(path);
+  const io::Source source(path);
+  const io::Views views = format == Format::npz
+                              ? io::parse_npz_views(file.bytes(), source)
+                              : io::parse_safetensors_views(file.bytes(), source, nullptr);
+  std::map<std::string, Array<T>> values;
+  for (const auto& [name, view] : views) {
+    values.emplace_hint(values.end(), name,
+                        io::convert<T>(view, path + ": tensor " + io::printable(name)));
+  }
+  return values;
+}
+
+/// Runs fn; what it says of parameters gets the file's name in front.
+template <class F>
+void naming(const std::string& path, F&& fn) {
+  try {
+    fn();
+  } catch (const ShapeError& e) {
+    throw ShapeError(path + ": " + e.what());
+  } catch (const ParameterError& e) {
+    throw ParameterError(path + ": " + e.what());
+  }
+}
+
+}  // namespace
+
+template <class T>
+void save(const Params<T>& params, const std::string& path, const Metadata& metadata) {
+  const Format format = format_of(path);
+  if (format == Format::npz && !metadata.empty()) {
+    fail<ValueError>(path, "metadata in an .npz, expected none; save as .safetensors");
+  }
+  io::Views views;
+  std::string unbuilt;
+  for (const Parameter<T>& parameter : params.all()) {
+    if (!parameter.built()) {
+      unbuilt += " '" + parameter.path() + "'";
+      continue;
+    }
+    const Array<T>& value = parameter.value();
+    const io::Bytes bytes(reinterpret_cast<const std::byte*>(value.data()),
+                          value.size() * sizeof(T));
+    const DType dtype = std::is_same_v<T, float> ? DType::f32 : DType::f64;
+    views.emplace(parameter.path(), io::View{dtype, value.shape(), bytes});
+  }
+  if (!unbuilt.empty()) {
+    fail<ParameterError>(path, "not built yet:", unbuilt,
+                         " have no value, expected one to save; call the layers once, or their "
+                         "build()");
+  }
+  io::AtomicFile file(path);
+  const io::Sink sink = [&](io::Bytes bytes) { file.write(bytes); };
+  if (format == Format::npz) {
+    io::write_npz_to(sink, path, views);
+  } else {
+    io::write_safetensors_to(sink, path, views, metadata);
+  }
+  file.commit();
+}
+
+template <class T>
+void load(Params<T>& params, const std::string& path) {
+  const auto values = read_values<T>(path);
+  naming(path, [&] { params.load(values); });
+}
+
+template <class T>
+void load_strict(Params<T>& params, const std::string& path) {
+  const auto values = read_values<T>(path);
+  naming(path, [&] { params.load_strict(values); });
+}
+
+template void save<float>(const Params<float>&, const std::string&, const Metadata&);
+template void save<double>(const Params<double>&, const std::string&, const Metadata&);
+template void load<float>(Params<float>&, const std::string&);
+template void load<double>(Params<double>&, const std::string&);
+template void load_strict<float>(Params<float>&, const std::string&);
+template void load_strict<double>(Params<double>&, const std::string&);
+
+}  // namespace xtape

@@ -1,0 +1,38 @@
+#pragma once
+// Zip archives of stored members.
+
+#include "io/tensors.hpp"
+
+namespace xtape::io {
+
+std::uint32_t crc32(Bytes bytes, std::uint32_t before = 0) noexcept;
+
+struct ZipMember {
+  std::string name;
+  Bytes bytes;
+  std::uint64_t offset = 0;  // of the bytes, in the archive
+};
+
+/// The members, in the order they lie. FormatError unless they follow each other without a gap,
+/// stored as they are and with right checksums, and the directory fills the rest.
+std::vector<ZipMember> read_zip(Bytes archive, const Source& source);
+
+/// Writes an archive, member by member.
+class ZipWriter {
+ public:
+  ZipWriter(const Sink& sink, const std::string& path) : sink_(sink), path_(path) {}
+  /// A member made of two pieces. ValueError when it passes what zip holds without its 64-bit form.
+  void add(const std::string& name, Bytes head, Bytes body);
+  void finish();
+
+ private:
+  void put(std::string_view text);
+
+  const Sink& sink_;
+  const std::string& path_;
+  std::string directory_;
+  std::uint64_t at_ = 0;
+  std::size_t count_ = 0;
+};
+
+}  // namespace xtape::io
