@@ -78,11 +78,11 @@ V tame(const V& x) { return xtape::tanh(x * 0.7); }
 
 V apply_unary(Bytes& in, const V& x) {
   static const char* const names[] = {
-      "relu",         "leaky_relu",   "relu6",       "elu",          "selu",        "celu",
-      "gelu",         "silu",         "softplus",    "softsign",     "tanh",        "sigmoid",
-      "hard_sigmoid", "hard_silu",    "hard_tanh",   "hard_shrink",  "soft_shrink", "tanh_shrink",
-      "mish",         "exponential",  "log_sigmoid", "sparse_plus",  "squareplus",  "sparse_sigmoid",
-      "glu",          "softmax",      "log_softmax", "sparsemax"};
+      "relu",         "leaky_relu",  "relu6",       "elu",         "selu",        "celu",
+      "gelu",         "silu",        "softplus",    "softsign",    "tanh",        "sigmoid",
+      "hard_sigmoid", "hard_silu",   "hard_tanh",   "hard_shrink", "soft_shrink", "tanh_shrink",
+      "mish",         "exponential", "log_sigmoid", "sparse_plus", "squareplus",  "sparse_sigmoid",
+      "glu",          "softmax",     "log_softmax", "sparsemax"};
   const int op = in.below(40);
   switch (op) {
     case 28: return -x;
@@ -112,13 +112,13 @@ V apply_binary(Bytes& in, const V& a, const V& b) {
     case 6: return xtape::minimum(a, b);
     case 7: {
       const int transposes = in.next();
-      return tame(xtape::matmul(a, b, {.transpose_a = (transposes & 1) != 0,
-                                       .transpose_b = (transposes & 2) != 0}));
+      return tame(xtape::matmul(
+          a, b, {.transpose_a = (transposes & 1) != 0, .transpose_b = (transposes & 2) != 0}));
     }
     case 8: {
-      static const char* const equations[] = {"ij,jk->ik",    "ij,kj->ik",  "ij,ij->i",  "ij,jk->",
-                                              "aij,ajk->aik", "abi,ci->bca", "i,j->ji", "ii,ij->i",
-                                              "ab,cab->c"};
+      static const char* const equations[] = {"ij,jk->ik", "ij,kj->ik",    "ij,ij->i",
+                                              "ij,jk->",   "aij,ajk->aik", "abi,ci->bca",
+                                              "i,j->ji",   "ii,ij->i",     "ab,cab->c"};
       return tame(xtape::einsum(equations[in.below(9)], a, b));
     }
     case 9: return tame(xtape::dot(a, b));
@@ -230,8 +230,7 @@ class Program {
  private:
   static V step(Bytes& in, const std::vector<V>& values) {
     const auto pick = [&] {
-      return values[values.size() - 1 -
-                    static_cast<std::size_t>(in.next()) % values.size()];
+      return values[values.size() - 1 - static_cast<std::size_t>(in.next()) % values.size()];
     };
     const V a = pick();
     switch (in.below(6)) {

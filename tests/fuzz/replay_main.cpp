@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
       for (std::uint8_t& b : bytes) b = static_cast<std::uint8_t>(stream.bits() & 0xFFU);
       LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
     }
-    std::printf("%lu programs ran\n", count);
+    std::printf("%lu inputs ran\n", count);
     return 0;
   }
   for (int i = 1; i < argc; ++i) {
