@@ -13,11 +13,17 @@ coverage() {
 fuzz() {
   configure fuzz
   cmake --build --preset fuzz
-  mkdir -p build/fuzz/corpus
-  ASAN_OPTIONS=detect_leaks=1 build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus \
-    -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=200 -artifact_prefix=build/fuzz/ \
-    -print_final_stats=1 2>&1 | tail -n 25 | tee "$temporary/fuzz"
-  note "$(awk '/number_of_executed_units/ {print $2 " programs"}' "$temporary/fuzz")"
+  local name corpus notes=''
+  for name in program safetensors npz; do
+    corpus=build/fuzz/corpus/$name
+    mkdir -p "$corpus"
+    ASAN_OPTIONS=detect_leaks=1 "build/fuzz/tests/fuzz/${name}_fuzzer" "$corpus" \
+      $(find tests/fuzz/corpus -mindepth 1 -maxdepth 1 -name "$name") \
+      -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=400 -rss_limit_mb=512 -timeout=5 \
+      -artifact_prefix=build/fuzz/ -print_final_stats=1 2>&1 | tail -n 25 | tee "$temporary/fuzz"
+    notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz") of $name, "
+  done
+  note "${notes%, }"
 }
 
 installed() {

@@ -9,9 +9,10 @@ Values are copied bit for bit, both ways. Needs NumPy and h5py, but no Keras.
 
 Names. Keras stores a layer of a Functional or Sequential model under its class
 (layers/multi_head_attention_1/query_dense/vars/0), a layer of a subclassed model under the attribute
-that holds it. xtape's path is what is left without "layers" and "vars", with the variable's name at
-the end: multi_head_attention_1/query/kernel. So give the layers of the xtape model those scope
-names; or choose other ones:
+that holds it, or likewise under "layers" when the attribute comes later in the alphabet; `list` tells.
+xtape's path is what is left without "layers" and "vars", with the variable's name at the end:
+multi_head_attention_1/query/kernel. So give the layers of the xtape model those scope names; or
+choose other ones:
   --by-name     the layers' own names (keras.layers.Dense(4, name="head") is head/kernel)
   --map FILE    a JSON object, {"layers/dense": "head", "emb/vars/0": "tokens/embeddings", ...}:
                 a Keras group (whatever lies below moves along) or one variable -> xtape's path.

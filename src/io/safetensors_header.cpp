@@ -152,9 +152,10 @@ class Reader : public nlohmann::json_sax<Json> {
                    const nlohmann::detail::exception& error) override {
     const std::string what = error.what();
     const auto colon = what.find("] ");
-    source_.fail(base_ + (position == 0 ? 0 : position - 1), "header is not JSON: ",
-                 what.substr(colon == std::string::npos ? 0 : colon + 2, 200), ", expected ", kForm,
-                 "; the file is damaged, or no safetensors file");
+    source_.fail(
+        base_ + (position == 0 ? 0 : position - 1), "header is not JSON: ",
+        escaped(std::string_view(what).substr(colon == std::string::npos ? 0 : colon + 2), 200),
+        ", expected ", kForm, "; the file is damaged, or no safetensors file");
   }
 
  private:

@@ -35,23 +35,6 @@ std::size_t width(DType dtype) noexcept { return kDTypes[static_cast<std::size_t
 
 namespace io {
 
-std::string printable(std::string_view name) {
-  constexpr std::size_t longest = 120;
-  constexpr const char* digits = "0123456789abcdef";
-  std::string out = "'";
-  for (const char c : name.substr(0, longest)) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u < 0x20 || u == 0x7F) {
-      out += "\\x";
-      out += digits[u >> 4U];
-      out += digits[u & 15U];
-    } else {
-      out += c;
-    }
-  }
-  return out + (name.size() > longest ? "...'" : "'");
-}
-
 bool valid_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
@@ -71,6 +54,33 @@ bool valid_utf8(std::string_view text) noexcept {
     i += length;
   }
   return true;
+}
+
+std::string escaped(std::string_view text, std::size_t longest) {
+  constexpr const char* digits = "0123456789abcdef";
+  const bool cut = text.size() > longest;
+  while (cut && longest > 0 && (static_cast<unsigned char>(text[longest]) & 0xC0U) == 0x80)
+    --longest;
+  text = text.substr(0, longest);
+  const bool plain = valid_utf8(text);
+  std::string out;
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u < 0x20 || u == 0x7F || (u > 0x7F && !plain)) {
+      out += "\\x";
+      out += digits[u >> 4U];
+      out += digits[u & 15U];
+    } else {
+      out += c;
+    }
+  }
+  return cut ? out + "..." : out;
+}
+
+std::string printable(std::string_view name) {
+  std::string out = "'";
+  out += escaped(name, 120);
+  return out += '\'';
 }
 
 std::optional<std::string> name_problem(std::string_view name) {

@@ -51,7 +51,9 @@ class Source {
   std::string name_;
 };
 
-/// A name from a file as it may be printed: quoted, shortened, control characters escaped.
+/// Text from a file as it may be printed: shortened, and what could disturb a terminal escaped.
+std::string escaped(std::string_view text, std::size_t longest);
+/// The same of a name, in quotes.
 std::string printable(std::string_view name);
 
 bool valid_utf8(std::string_view text) noexcept;
@@ -80,6 +82,7 @@ Views parse_safetensors_views(Bytes bytes, const Source& source, Metadata* metad
 void write_safetensors_to(const Sink& sink, const std::string& path, const Views& tensors,
                           const Metadata& metadata);
 Views parse_npz_views(Bytes bytes, const Source& source);
+/// The views must be row-major.
 void write_npz_to(const Sink& sink, const std::string& path, const Views& tensors);
 
 }  // namespace xtape::io

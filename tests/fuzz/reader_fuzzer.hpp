@@ -57,8 +57,13 @@ bool accepted(F&& fn) {
     fn();
     return true;
   } catch (const xtape::Error& e) {
-    if (std::string(e.what()).size() < 20) fail("an error without a message");
-    if (std::string(e.what()).size() > 2000) fail("an error of more than 2000 characters");
+    const std::string text = e.what();
+    if (text.size() < 20) fail("an error without a message");
+    if (text.size() > 2000) fail("an error of more than 2000 characters");
+    if (!xtape::io::valid_utf8(text)) fail("an error that is not UTF-8");
+    for (const char c : text) {
+      if (static_cast<unsigned char>(c) < 0x20) fail("an error with control characters");
+    }
     return false;
   }
 }

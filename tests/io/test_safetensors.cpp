@@ -1,6 +1,8 @@
 #include "support/catch.hpp"
 #include "support/files.hpp"
 
+#include "io/tensors.hpp"
+
 #include <limits>
 
 using namespace xtape;
@@ -27,6 +29,7 @@ void check_refused(const std::string& text, const std::string& part) {
   CHECK(contains(text, "expected"));
   CHECK(contains(text, "(at byte "));
   CHECK(contains(text, part));
+  CHECK(io::valid_utf8(text));
 }
 
 std::string nested(const std::string& entries) { return "{" + entries + "}"; }
