@@ -7,7 +7,7 @@
 
 namespace xtape {
 
-template <class T>
+template <Real T>
 T Var<T>::item() const {
   if (size() != 1) {
     detail::fail<ShapeError>("item", "not a single element: operand is ", to_string(shape()),
@@ -16,7 +16,7 @@ T Var<T>::item() const {
   return data()[0];
 }
 
-template <class T>
+template <Real T>
 Var<T> Var<T>::detach() const {
   if (place_.state == nullptr) return *this;
   detail::Place<T> context;
