@@ -332,7 +332,8 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
   Var<T> v = value;
   CallOptions clean = call;
   const auto holds_only_finite = [](const Var<T>& x) { return detail::all_finite(x); };
-  if (mask && !(holds_only_finite(query) && holds_only_finite(value) &&
+  if (mask && !(holds_only_finite(query) &&
+                (call.cache_read_only || holds_only_finite(value)) &&
                 (!call.key || holds_only_finite(*call.key)))) {
     const detail::Attended a = detail::attended(*mask, shape, l);
     q = detail::only(a.queries, query, 0);
