@@ -6,6 +6,8 @@
 
 #include <xtape/ops/shape.hpp>
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -42,6 +44,11 @@ Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
   const Var<T> first(zip("maximum", smaller, a.detach(), b.detach()).pointer(), {});
   const Var<T> tie(zip("maximum", Binary::equal, a.detach(), b.detach()).pointer(), {});
   return first + tie * T(0.5);
+}
+
+template <class T>
+bool has_zero(const Var<T>& x) {
+  return std::find(x.data(), x.data() + x.size(), T(0)) != x.data() + x.size();
 }
 
 template <class T>
@@ -84,7 +91,14 @@ Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template <class T>
 Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("pow", zip("pow", Binary::power, a, b),
-                wrt(a, [a, b](const Var<T>& g) { return g * b * pow(a, b - T(1)); }),
+                wrt(a, [a, b](const Var<T>& g) {
+                  // 0 to the power of 0 is flat in a: 0 * pow(0, -1) would be NaN.
+                  const Var<T> one(T(1));
+                  const bool plain = !has_zero(a) || !has_zero(b);
+                  const Var<T> base =
+                      plain ? a : where(equal(b, Var<T>(T(0))), where(equal(a, Var<T>(T(0))), one, a), a);
+                  return g * b * pow(base, b - T(1));
+                }),
                 wrt(b, [a, b](const Var<T>& g, const Var<T>& y) {
                   // log(0) would turn 0 * log(0) into NaN where the power is flat in b.
                   const Array<bool> flat = equal(a, Var<T>(T(0)));
