@@ -1,4 +1,4 @@
-// Operations of neural networks, and the losses.
+// Softmax, layer normalization and dropout.
 
 #include "support/twins.hpp"
 
@@ -37,50 +37,66 @@ void softmax_rows(std::vector<Row>& rows) {
     Axes axes;
     std::size_t rank;
   };
-  for (const Variant& v : {Variant{"softmax", {-1}, 1}, Variant{"softmax, axis 0", {0}, 1},
-                           Variant{"softmax, axes -2 and -1", {-1, -2}, 2},
-                           Variant{"softmax, axis -2", {-2}, 2}, Variant{"softmax, axes 0 and -1", {0, -1}, 2}}) {
+  for (const Variant& v :
+       {Variant{"softmax", {-1}, 1}, Variant{"softmax, axis 0", {0}, 1},
+        Variant{"softmax, axes -2 and -1", {-1, -2}, 2}, Variant{"softmax, axis -2", {-2}, 2},
+        Variant{"softmax, axes 0 and -1", {0, -1}, 2}}) {
     const auto repeated = [v](const Shapes& s) -> std::optional<Rejection> {
       if (s[0].size() == 1 && v.axes == Axes{0, -1}) return refused("softmax: axis repeated");
       if (s[0].size() < v.rank) return refused("softmax: axis out of range");
       return std::nullopt;
     };
-    put(op(v.name, cases, [v](const auto& x) { return softmax(x[0], v.axes); },
-           plain([v](const Arrays& x) { return soft(x[0], v.axes); }))
+    put(op(
+            v.name, cases, [v](const auto& x) { return softmax(x[0], v.axes); },
+            plain([v](const Arrays& x) { return soft(x[0], v.axes); }))
             .refusing(repeated));
-    put(op(std::string("log_") + v.name, cases, [v](const auto& x) { return log_softmax(x[0], v.axes); },
-           plain([v](const Arrays& x) { return mapped(soft(x[0], v.axes), [](double p) { return std::log(p); }); }))
+    put(op(
+            std::string("log_") + v.name, cases,
+            [v](const auto& x) { return log_softmax(x[0], v.axes); }, plain([v](const Arrays& x) {
+              return mapped(soft(x[0], v.axes), [](double p) { return std::log(p); });
+            }))
             .refusing(repeated));
     for (const bool fewer : {false, true}) {
       const std::string how = fewer ? ", mask of fewer axes" : ", mask";
-      put(op(v.name + how, cases,
-             [v, fewer](const auto& x) { return softmax(x[0], v.axes, mask_for(x[0].shape(), fewer)); },
-             plain([v, fewer](const Arrays& x) {
-               return soft(x[0], v.axes, numbers(mask_for(x[0].shape(), fewer)));
-             })).refusing(repeated));
+      put(op(
+              v.name + how, cases,
+              [v, fewer](const auto& x) {
+                return softmax(x[0], v.axes, mask_for(x[0].shape(), fewer));
+              },
+              plain([v, fewer](const Arrays& x) {
+                return soft(x[0], v.axes, numbers(mask_for(x[0].shape(), fewer)));
+              }))
+              .refusing(repeated));
       // Masked elements are -infinity: they are selected away before differences are taken.
-      put(op("log_" + (v.name + how), cases,
-             [v, fewer](const auto& x) {
-               using T = typename std::decay_t<decltype(x[0])>::value_type;
-               const Array<bool> m = mask_for(x[0].shape(), fewer);
-               return where(m, log_softmax(x[0], v.axes, m), Var<T>(T(0)));
-             },
-             plain([v, fewer](const Arrays& x) {
-               const Array<double> m = numbers(mask_for(x[0].shape(), fewer));
-               return mapped(zipped(soft(x[0], v.axes, m), m, [](double p, double k) { return k != 0 ? p : 1; }),
-                             [](double p) { return p > 0 ? std::log(p) : 0; });
-             })).refusing(repeated));
+      put(op(
+              "log_" + (v.name + how), cases,
+              [v, fewer](const auto& x) {
+                using T = typename std::decay_t<decltype(x[0])>::value_type;
+                const Array<bool> m = mask_for(x[0].shape(), fewer);
+                return where(m, log_softmax(x[0], v.axes, m), Var<T>(T(0)));
+              },
+              plain([v, fewer](const Arrays& x) {
+                const Array<double> m = numbers(mask_for(x[0].shape(), fewer));
+                return mapped(zipped(soft(x[0], v.axes, m), m,
+                                     [](double p, double k) { return k != 0 ? p : 1; }),
+                              [](double p) { return p > 0 ? std::log(p) : 0; });
+              }))
+              .refusing(repeated));
     }
   }
 }
 
-Array<double> naive_layer_norm(const Array<double>& x, const Array<double>& gamma, const Array<double>& beta,
-                               const Axes& axes, double epsilon) {
-  const auto mean_of = [](const std::vector<double>& v) { return total(v) / static_cast<double>(v.size()); };
+Array<double> naive_layer_norm(const Array<double>& x, const Array<double>& gamma,
+                               const Array<double>& beta, const Axes& axes, double epsilon) {
+  const auto mean_of = [](const std::vector<double>& v) {
+    return total(v) / static_cast<double>(v.size());
+  };
   const Array<double> mean = reduced(x, axes, true, mean_of);
   const Array<double> centred = zipped(x, mean, [](double u, double v) { return u - v; });
-  const Array<double> variance = reduced(mapped(centred, [](double v) { return v * v; }), axes, true, mean_of);
-  const Array<double> hat = zipped(centred, variance, [=](double u, double v) { return u / std::sqrt(v + epsilon); });
+  const Array<double> variance =
+      reduced(mapped(centred, [](double v) { return v * v; }), axes, true, mean_of);
+  const Array<double> hat =
+      zipped(centred, variance, [=](double u, double v) { return u / std::sqrt(v + epsilon); });
   return zipped(zipped(hat, gamma, [](double u, double v) { return u * v; }), beta,
                 [](double u, double v) { return u + v; });
 }
@@ -91,60 +107,84 @@ void normalization_rows(std::vector<Row>& rows) {
   const auto no_last = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("layer_normalization: axis out of range");
     // Nothing to normalize where there are rows but no elements in them.
-    if (s[0].back() == 0 && s[0].size() == 1) return refused("layer_normalization: nothing to normalize");
+    if (s[0].back() == 0 && s[0].size() == 1)
+      return refused("layer_normalization: nothing to normalize");
     return std::nullopt;
   };
   // Two elements that nearly agree would make differences of the second order useless: epsilon 0.1.
   const Array<double> one_value(1.0);
   const Array<double> zero_value(0.0);
-  put(op("layer_normalization", both(one(), matrices()),
-         []<class T>(const Vars<T>& x) {
-           return layer_normalization(x[0], std::optional<Var<T>>(), std::optional<Var<T>>(), {-1}, 0.1);
-         },
-         plain([=](const Arrays& x) { return naive_layer_norm(x[0], one_value, zero_value, {-1}, 0.1); }))
+  put(op(
+          "layer_normalization", both(one(), matrices()),
+          []<class T>(const Vars<T>& x) {
+            return layer_normalization(x[0], std::optional<Var<T>>(), std::optional<Var<T>>(), {-1},
+                                       0.1);
+          },
+          plain([=](const Arrays& x) {
+            return naive_layer_norm(x[0], one_value, zero_value, {-1}, 0.1);
+          }))
           .refusing(no_last));
-  put(op("layer_normalization, gamma and beta",
-         derived(both(one(), matrices()), [last](const Shape& s) { return Shapes{s, last(s), last(s)}; }),
-         []<class T>(const Vars<T>& x) {
-           return layer_normalization(x[0], std::optional(x[1]), std::optional(x[2]), {-1}, 0.1);
-         },
-         plain([](const Arrays& x) { return naive_layer_norm(x[0], x[1], x[2], {-1}, 0.1); }))
+  put(op(
+          "layer_normalization, gamma and beta",
+          derived(both(one(), matrices()),
+                  [last](const Shape& s) {
+                    return Shapes{s, last(s), last(s)};
+                  }),
+          []<class T>(const Vars<T>& x) {
+            return layer_normalization(x[0], std::optional(x[1]), std::optional(x[2]), {-1}, 0.1);
+          },
+          plain([](const Arrays& x) { return naive_layer_norm(x[0], x[1], x[2], {-1}, 0.1); }))
           .refusing(no_last));
-  put(op("layer_normalization, gamma",
-         derived(both(one(), matrices()), [last](const Shape& s) { return Shapes{s, last(s)}; }),
-         []<class T>(const Vars<T>& x) {
-           return layer_normalization(x[0], std::optional(x[1]), std::optional<Var<T>>(), {-1}, 0.1);
-         },
-         plain([=](const Arrays& x) { return naive_layer_norm(x[0], x[1], zero_value, {-1}, 0.1); }))
+  put(op(
+          "layer_normalization, gamma",
+          derived(both(one(), matrices()),
+                  [last](const Shape& s) {
+                    return Shapes{s, last(s)};
+                  }),
+          []<class T>(const Vars<T>& x) {
+            return layer_normalization(x[0], std::optional(x[1]), std::optional<Var<T>>(), {-1},
+                                       0.1);
+          },
+          plain(
+              [=](const Arrays& x) { return naive_layer_norm(x[0], x[1], zero_value, {-1}, 0.1); }))
           .refusing(no_last));
-  put(op("layer_normalization, beta",
-         derived(both(one(), matrices()), [last](const Shape& s) { return Shapes{s, last(s)}; }),
-         []<class T>(const Vars<T>& x) {
-           return layer_normalization(x[0], std::optional<Var<T>>(), std::optional(x[1]), {-1}, 0.1);
-         },
-         plain([=](const Arrays& x) { return naive_layer_norm(x[0], one_value, x[1], {-1}, 0.1); }))
+  put(op(
+          "layer_normalization, beta",
+          derived(both(one(), matrices()),
+                  [last](const Shape& s) {
+                    return Shapes{s, last(s)};
+                  }),
+          []<class T>(const Vars<T>& x) {
+            return layer_normalization(x[0], std::optional<Var<T>>(), std::optional(x[1]), {-1},
+                                       0.1);
+          },
+          plain(
+              [=](const Arrays& x) { return naive_layer_norm(x[0], one_value, x[1], {-1}, 0.1); }))
           .refusing(no_last));
-  const std::vector<Shapes> cubes = {{Shape{2, 3, 2}}, {Shape{3, 2, 1}}, {Shape{1, 2, 3}}, {Shape{2, 2, 2}}};
-  put(op("layer_normalization, axes -1 and 0",
-         derived(both(both(one(), matrices()), cubes),
-                 [](const Shape& s) {
-                   const Shape w = s.size() < 2 ? Shape{} : Shape{s[0], s.back()};
-                   return Shapes{s, w, w};
-                 }),
-         []<class T>(const Vars<T>& x) {
-           return layer_normalization(x[0], std::optional(x[1]), std::optional(x[2]), {-1, 0}, 0.1);
-         },
-         plain([](const Arrays& x) {
-           // gamma and beta in the places of their axes.
-           const auto spread = [&](Array<double> w) {
-             Index shape(x[0].dimension(), 1);
-             shape.front() = w.shape()[0];
-             shape.back() = w.shape()[1];
-             w.reshape(shape_of(shape));
-             return w;
-           };
-           return naive_layer_norm(x[0], spread(x[1]), spread(x[2]), {-1, 0}, 0.1);
-         }))
+  const std::vector<Shapes> cubes = {
+      {Shape{2, 3, 2}}, {Shape{3, 2, 1}}, {Shape{1, 2, 3}}, {Shape{2, 2, 2}}};
+  put(op(
+          "layer_normalization, axes -1 and 0",
+          derived(both(both(one(), matrices()), cubes),
+                  [](const Shape& s) {
+                    const Shape w = s.size() < 2 ? Shape{} : Shape{s[0], s.back()};
+                    return Shapes{s, w, w};
+                  }),
+          []<class T>(const Vars<T>& x) {
+            return layer_normalization(x[0], std::optional(x[1]), std::optional(x[2]), {-1, 0},
+                                       0.1);
+          },
+          plain([](const Arrays& x) {
+            // gamma and beta in the places of their axes.
+            const auto spread = [&](Array<double> w) {
+              Index shape(x[0].dimension(), 1);
+              shape.front() = w.shape()[0];
+              shape.back() = w.shape()[1];
+              w.reshape(shape_of(shape));
+              return w;
+            };
+            return naive_layer_norm(x[0], spread(x[1]), spread(x[2]), {-1, 0}, 0.1);
+          }))
           .refusing([](const Shapes& s) -> std::optional<Rejection> {
             if (s[0].size() == 0) return refused("layer_normalization: axis out of range");
             if (s[0].size() == 1) return refused("layer_normalization: axis repeated");
@@ -156,9 +196,10 @@ void normalization_rows(std::vector<Row>& rows) {
 std::vector<double> decisions(std::size_t n, double rate, RandomKey key) {
   std::vector<double> keep(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const auto words = philox({static_cast<std::uint32_t>(i / 4), 0, static_cast<std::uint32_t>(key.index),
-                               static_cast<std::uint32_t>(key.index >> 32U)},
-                              {static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32U)});
+    const auto words =
+        philox({static_cast<std::uint32_t>(i / 4), 0, static_cast<std::uint32_t>(key.index),
+                static_cast<std::uint32_t>(key.index >> 32U)},
+               {static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32U)});
     const double u = static_cast<double>(words[i % 4] >> 8U) / 16777216.0;
     keep[i] = u < rate || rate == 1 ? 0 : 1 / (1 - rate);
   }
@@ -169,172 +210,28 @@ void dropout_rows(std::vector<Row>& rows) {
   const auto put = [&](Row row) { rows.push_back(std::move(row)); };
   const RandomKey key{42, 7};
   for (const double rate : {0.0, 0.3, 0.5, 1.0}) {
-    put(op("dropout " + std::to_string(rate), one(), [rate, key](const auto& x) { return dropout(x[0], rate, key); },
-           plain([rate, key](const Arrays& x) {
-             const std::vector<double> keep = decisions(x[0].size(), rate, key);
-             std::size_t k = 0;
-             return mapped(x[0], [&](double v) { return v * keep[k++]; });
-           })));
+    put(op(
+        "dropout " + std::to_string(rate), one(),
+        [rate, key](const auto& x) { return dropout(x[0], rate, key); },
+        plain([rate, key](const Arrays& x) {
+          const std::vector<double> keep = decisions(x[0].size(), rate, key);
+          std::size_t k = 0;
+          return mapped(x[0], [&](double v) { return v * keep[k++]; });
+        })));
   }
   const auto noise = [](Shape s) {
     if (s.size() > 0) s[0] = std::min<std::size_t>(s[0], 1);
     return s;
   };
-  put(op("dropout, noise_shape", both(one(), matrices()),
-         [key, noise](const auto& x) { return dropout(x[0], 0.4, key, noise(x[0].shape())); },
-         plain([key, noise](const Arrays& x) {
-           Array<double> n(noise(x[0].shape()));
-           const std::vector<double> keep = decisions(n.size(), 0.4, key);
-           std::copy(keep.begin(), keep.end(), n.data());
-           return zipped(x[0], n, [](double u, double v) { return u * v; });
-         })));
-}
-
-Shape but_last(const Shape& s) { return s.size() == 0 ? Shape{} : Shape(s.begin(), s.end() - 1); }
-
-Array<std::int64_t> labels_for(const Shape& logits) {
-  Array<std::int64_t> labels(but_last(logits));
-  const auto n = static_cast<std::int64_t>(logits.size() == 0 ? 1 : logits.back());
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    labels.data()[i] = n == 0 ? 0 : static_cast<std::int64_t>(2 * i + 1) % n;
-  }
-  return labels;
-}
-/// -log(softmax(logits)[label]), or of given probabilities; 0 for rows of `ignored`.
-Array<double> naive_cross_entropy(const Array<double>& p, const Array<std::int64_t>& labels,
-                                  std::optional<std::int64_t> ignored) {
-  std::size_t k = 0;
-  return generate(labels.shape(), [&](Index i) {
-    const std::int64_t label = labels.data()[k++];
-    if (ignored && label == *ignored) return 0.0;
-    i.push_back(static_cast<std::size_t>(label));
-    return -std::log(at(p, i));
-  });
-}
-double kept(const Array<std::int64_t>& labels, std::int64_t ignored) {
-  return static_cast<double>(labels.size()) -
-         static_cast<double>(std::count(labels.data(), labels.data() + labels.size(), ignored));
-}
-Array<double> scalar_sum(const Array<double>& losses, double count) {
-  double sum = 0;
-  for (std::size_t i = 0; i < losses.size(); ++i) sum += losses.data()[i];
-  return Array<double>(sum / (count == 0 ? 1 : count));
-}
-Array<bool> sample_mask(const Shape& samples) {
-  Array<bool> m(samples);
-  for (std::size_t i = 0; i < m.size(); ++i) m.data()[i] = i % 3 != 1;
-  return m;
-}
-double count_of(const Array<bool>& m) {
-  return static_cast<double>(std::count(m.data(), m.data() + m.size(), true));
-}
-
-void cross_entropy_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  const auto refuses = [](const Shapes& s) -> std::optional<Rejection> {
-    if (s[0].size() == 0) return refused("sparse_softmax_cross_entropy: no class axis");
-    if (s[0].back() == 0) return Rejection{Rejection::Kind::value, "sparse_softmax_cross_entropy: label out of range"};
-    return std::nullopt;
-  };
-  put(op("sparse_softmax_cross_entropy", one(),
-         [](const auto& x) { return sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape())); },
-         plain([](const Arrays& x) { return naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), {}); }))
-          .refusing(refuses));
-  put(op("sparse_softmax_cross_entropy, ignore_class", both(one(), matrices()),
-         [](const auto& x) { return sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()), 1); },
-         plain([](const Arrays& x) { return naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), 1); }))
-          .refusing(refuses));
-  const auto refuses_loss = [](const Shapes& s) -> std::optional<Rejection> {
-    if (s[0].size() == 0) return refused("sparse_categorical_crossentropy: shapes differ");
-    if (s[0].back() == 0) return Rejection{Rejection::Kind::value, "out of range"};
-    return std::nullopt;
-  };
-  for (const bool logits : {true, false}) {
-    const std::string name = std::string("sparse_categorical_crossentropy") + (logits ? " of logits" : "");
-    const auto probabilities = [logits](const Array<double>& x) {
-      if (logits) return soft(x, {-1});
-      const Array<double> sum = reduced(x, {-1}, true, total);
-      return mapped(zipped(x, sum, [](double u, double v) { return u / v; }),
-                    [](double p) { return std::min(std::max(p, 1e-7), 1 - 1e-7); });
-    };
-    // Of a single class the probability is 1 whatever x holds: a limit, and a kink.
-    const auto kink = [logits, refuses_loss](const Shapes& s) { return refuses_loss(s); };
-    const std::vector<Shapes> cases = both({{Shape{}}, {Shape{0}}, {Shape{3}}, {Shape{2, 3}}, {Shape{2, 0, 3}}, {Shape{2, 3, 4}},
-                                            {Shape{2, 1, 3}}, {Shape{5}}, {Shape{1, 4}}, {Shape{3, 2, 2}}, {Shape{11}}, {Shape{4, 3}}},
-                                           {{Shape{3, 3}}, {Shape{3, 2}}, {Shape{2, 4}}, {Shape{2, 2, 3}}});
-    const std::vector<Domain> domain = {logits ? Domain{} : Domain{0.2, 1.0}};
-    put(op(name, cases,
-           [logits](const auto& x) {
-             return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()), {.from_logits = logits});
-           },
-           plain([probabilities](const Arrays& x) {
-             const auto labels = labels_for(x[0].shape());
-             return scalar_sum(naive_cross_entropy(probabilities(x[0]), labels, {}), static_cast<double>(labels.size()));
-           })).on(domain).refusing(kink));
-    put(op(name + ", ignore_class", cases,
-           [logits](const auto& x) {
-             return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
-                                                    {.from_logits = logits, .ignore_class = 1});
-           },
-           plain([probabilities](const Arrays& x) {
-             const auto labels = labels_for(x[0].shape());
-             return scalar_sum(naive_cross_entropy(probabilities(x[0]), labels, 1), kept(labels, 1));
-           })).on(domain).refusing(kink));
-    put(op(name + ", mask, no reduction", cases,
-           [logits](const auto& x) {
-             return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
-                                                    {.from_logits = logits,
-                                                     .mask = sample_mask(but_last(x[0].shape())),
-                                                     .reduction = Reduction::none});
-           },
-           plain([probabilities](const Arrays& x) {
-             const Array<double> m = numbers(sample_mask(but_last(x[0].shape())));
-             return zipped(naive_cross_entropy(probabilities(x[0]), labels_for(x[0].shape()), {}), m,
-                           [](double u, double v) { return u * v; });
-           })).on(domain).refusing(kink));
-    put(op(std::string("categorical_crossentropy") + (logits ? " of logits" : "") + ", sum",
-           derived(cases, [](const Shape& s) { return Shapes{s, s}; }),
-           [logits](const auto& x) {
-             return categorical_crossentropy(x[0], x[1], {.from_logits = logits, .reduction = Reduction::sum});
-           },
-           plain([probabilities](const Arrays& x) {
-             const Array<double> p = probabilities(x[0]);
-             return scalar_sum(zipped(p, x[1], [](double u, double v) { return v == 0 ? 0 : -v * std::log(u); }), 1);
-           })).on({domain[0], {0.1, 1.0}})
-            .refusing(shape_error_when([](const Shape& s) { return s.size() == 0; },
-                                       "categorical_crossentropy: no last axis")));
-  }
-}
-
-void mean_squared_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  const auto pairs = derived(one(), [](const Shape& s) { return Shapes{s, s}; });
-  const auto losses = [](const Arrays& x) {
-    const Array<double> d = zipped(x[0], x[1], [](double u, double v) { return (u - v) * (u - v); });
-    return reduced(d, {-1}, false, [](const std::vector<double>& v) { return total(v) / static_cast<double>(v.size()); });
-  };
-  const auto refuses = [](const Shapes& s) -> std::optional<Rejection> {
-    if (s[0].size() == 0) return refused("mean_squared_error: no last axis");
-    if (s[0].back() == 0) return refused("mean_squared_error: ");
-    return std::nullopt;
-  };
-  put(op("mean_squared_error", pairs, [](const auto& x) { return mean_squared_error(x[0], x[1]); },
-         plain([losses](const Arrays& x) {
-           const Array<double> l = losses(x);
-           return scalar_sum(l, static_cast<double>(l.size()));
-         })).refusing(refuses));
-  put(op("mean_squared_error, mask", pairs,
-         [](const auto& x) {
-           return mean_squared_error(x[0], x[1], {.mask = sample_mask(but_last(x[0].shape()))});
-         },
-         plain([losses](const Arrays& x) {
-           const Array<double> l = losses(x);
-           const Array<bool> m = sample_mask(l.shape());
-           return scalar_sum(zipped(l, numbers(m), [](double u, double v) { return u * v; }), count_of(m));
-         })).refusing(refuses));
-  put(op("mean_squared_error, no reduction", pairs,
-         [](const auto& x) { return mean_squared_error(x[0], x[1], {.reduction = Reduction::none}); },
-         plain(losses)).refusing(refuses));
+  put(op(
+      "dropout, noise_shape", both(one(), matrices()),
+      [key, noise](const auto& x) { return dropout(x[0], 0.4, key, noise(x[0].shape())); },
+      plain([key, noise](const Arrays& x) {
+        Array<double> n(noise(x[0].shape()));
+        const std::vector<double> keep = decisions(n.size(), 0.4, key);
+        std::copy(keep.begin(), keep.end(), n.data());
+        return zipped(x[0], n, [](double u, double v) { return u * v; });
+      })));
 }
 
 }  // namespace
@@ -344,8 +241,6 @@ std::vector<Row> neural_rows() {
   softmax_rows(rows);
   normalization_rows(rows);
   dropout_rows(rows);
-  cross_entropy_rows(rows);
-  mean_squared_rows(rows);
   return rows;
 }
 

@@ -19,7 +19,7 @@ Array<double> naive_matmul(Array<double> a, Array<double> b, bool ta, bool tb) {
   const std::size_t k = ta ? sa[sa.size() - 2] : sa[sa.size() - 1];
   const std::size_t n = tb ? sb[sb.size() - 2] : sb[sb.size() - 1];
   Index out = extents_of(broadcast_shape(shape_of(Index(sa.begin(), sa.end() - 2)),
-                                   shape_of(Index(sb.begin(), sb.end() - 2))));
+                                         shape_of(Index(sb.begin(), sb.end() - 2))));
   const std::size_t batch = out.size();
   out.push_back(m);
   out.push_back(n);
@@ -91,14 +91,20 @@ Row einsum_row(const std::string& equation, std::vector<Shapes> more = {}) {
       extent.try_emplace(c, seed == 1 && extent.empty() ? 0 : e);
     }
     Index a, b;
-    for (const char c : la) a.push_back(seed >= 11 && stream.below(3) == 0 && lb.find(c) != std::string::npos ? 1 : extent[c]);
-    for (const char c : lb) b.push_back(seed >= 8 && seed < 11 && stream.below(3) == 0 && la.find(c) != std::string::npos ? 1 : extent[c]);
+    for (const char c : la)
+      a.push_back(
+          seed >= 11 && stream.below(3) == 0 && lb.find(c) != std::string::npos ? 1 : extent[c]);
+    for (const char c : lb)
+      b.push_back(seed >= 8 && seed < 11 && stream.below(3) == 0 && la.find(c) != std::string::npos
+                      ? 1
+                      : extent[c]);
     if (size_of(shape_of(a)) > 40 || size_of(shape_of(b)) > 40) continue;
     cases.push_back({shape_of(a), shape_of(b)});
   }
-  return op("einsum " + equation, both(std::move(cases), more),
-            [equation](const auto& x) { return einsum(equation, x[0], x[1]); },
-            plain([equation](const Arrays& x) { return einstein(equation, x[0], x[1]); }))
+  return op(
+             "einsum " + equation, both(std::move(cases), more),
+             [equation](const auto& x) { return einsum(equation, x[0], x[1]); },
+             plain([equation](const Arrays& x) { return einstein(equation, x[0], x[1]); }))
       .never_the_same_operand();
 }
 
@@ -108,31 +114,38 @@ std::vector<Row> product_rows() {
   std::vector<Row> rows;
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
-      const std::string name = std::string("matmul") + (ta ? ", a transposed" : "") + (tb ? ", b transposed" : "");
-      rows.push_back(op(name, both(turned(products(), ta, tb), two()),
-                        [ta, tb](const auto& x) {
-                          return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb});
-                        },
-                        plain([ta, tb](const Arrays& x) { return naive_matmul(x[0], x[1], ta, tb); }))
-                         .refusing([ta, tb](const Shapes& s) { return refused_by_matmul(s, ta, tb); }));
+      const std::string name =
+          std::string("matmul") + (ta ? ", a transposed" : "") + (tb ? ", b transposed" : "");
+      rows.push_back(
+          op(
+              name, both(turned(products(), ta, tb), two()),
+              [ta, tb](const auto& x) {
+                return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb});
+              },
+              plain([ta, tb](const Arrays& x) { return naive_matmul(x[0], x[1], ta, tb); }))
+              .refusing([ta, tb](const Shapes& s) { return refused_by_matmul(s, ta, tb); }));
     }
   }
   for (const char* equation :
        {"aecd,abcd->acbe", "acbe,aecd->abcd",  // attention: scores, and their use
-        "ab,bc->ac", "ab,bc->ca", "ba,bc->ac", "ab,cb->ca", "ab,ab->", "ab,ab->a", "ab,ab->b",
-        "ab,ab->ab", "ab,ab->ba", "a,b->ba", "a,ab->b", ",ab->ba", "ab,->a",
-        "abc,bcd->dab", "abc,cbd->adb",  // the contracted axes do not merge
-        "abc,cd->bda", "aBc,Bcd->dBa", "bdac,bcae->abcde",
+        "ab,bc->ac",       "ab,bc->ca",       "ba,bc->ac",        "ab,cb->ca",
+        "ab,ab->",         "ab,ab->a",        "ab,ab->b",         "ab,ab->ab",
+        "ab,ab->ba",       "a,b->ba",         "a,ab->b",          ",ab->ba",
+        "ab,->a",          "abc,bcd->dab",    "abc,cbd->adb",  // the contracted axes do not merge
+        "abc,cd->bda",     "aBc,Bcd->dBa",    "bdac,bcae->abcde",
         "abx,bcy->ac",  // labels of one operand alone, summed
         "xab,by->a"}) {
     rows.push_back(einsum_row(equation));
   }
   const std::vector<Shapes> vectors = {
-      {Shape{2}, Shape{2}}, {Shape{4}, Shape{4}}, {Shape{5}, Shape{5}}, {Shape{6}, Shape{6}},
-      {Shape{7}, Shape{7}}, {Shape{8}, Shape{8}}, {Shape{9}, Shape{9}}, {Shape{10}, Shape{10}},
+      {Shape{2}, Shape{2}},   {Shape{4}, Shape{4}},   {Shape{5}, Shape{5}},  {Shape{6}, Shape{6}},
+      {Shape{7}, Shape{7}},   {Shape{8}, Shape{8}},   {Shape{9}, Shape{9}},  {Shape{10}, Shape{10}},
       {Shape{11}, Shape{11}}, {Shape{12}, Shape{12}}, {Shape{17}, Shape{17}}};
-  const std::vector<Shapes> unequal = {{Shape{2}, Shape{3}}, {Shape{4}, Shape{1}}, {Shape{1}, Shape{4}},
-                                       {Shape{0}, Shape{3}}, {Shape{5}, Shape{2}}};
+  const std::vector<Shapes> unequal = {{Shape{2}, Shape{3}},
+                                       {Shape{4}, Shape{1}},
+                                       {Shape{1}, Shape{4}},
+                                       {Shape{0}, Shape{3}},
+                                       {Shape{5}, Shape{2}}};
   const auto not_vectors = [](const char* op) -> Rejects {
     return [op](const Shapes& s) -> std::optional<Rejection> {
       if (s[0].size() != 1 || s[1].size() != 1) {
@@ -144,13 +157,15 @@ std::vector<Row> product_rows() {
       return std::nullopt;
     };
   };
-  rows.push_back(op("dot", both(both(two(), vectors), unequal),
-                    [](const auto& x) { return dot(x[0], x[1]); },
-                    plain([](const Arrays& x) { return einstein("a,a->", x[0], x[1]); }))
+  rows.push_back(op(
+                     "dot", both(both(two(), vectors), unequal),
+                     [](const auto& x) { return dot(x[0], x[1]); },
+                     plain([](const Arrays& x) { return einstein("a,a->", x[0], x[1]); }))
                      .refusing(not_vectors("dot")));
-  rows.push_back(op("outer", both(both(two(), {vectors.begin(), vectors.begin() + 6}), unequal),
-                    [](const auto& x) { return outer(x[0], x[1]); },
-                    plain([](const Arrays& x) { return einstein("a,b->ab", x[0], x[1]); }))
+  rows.push_back(op(
+                     "outer", both(both(two(), {vectors.begin(), vectors.begin() + 6}), unequal),
+                     [](const auto& x) { return outer(x[0], x[1]); },
+                     plain([](const Arrays& x) { return einstein("a,b->ab", x[0], x[1]); }))
                      .refusing(not_vectors("outer")));
   return rows;
 }

@@ -50,5 +50,7 @@ TEST_CASE("activations over all shapes", "[harness]") { drive(activation_rows())
 TEST_CASE("reductions over all shapes", "[harness]") { drive(reduction_rows()); }
 TEST_CASE("products over all shapes", "[harness]") { drive(product_rows()); }
 TEST_CASE("operations on shapes over all shapes", "[harness]") { drive(shape_rows()); }
+TEST_CASE("slicing and picking over all shapes", "[harness]") { drive(indexing_rows()); }
 TEST_CASE("operations of networks over all shapes", "[harness]") { drive(neural_rows()); }
+TEST_CASE("losses over all shapes", "[harness]") { drive(loss_rows()); }
 TEST_CASE("layers over all shapes", "[harness]") { drive(layer_rows()); }

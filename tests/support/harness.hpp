@@ -49,9 +49,10 @@ inline Arrays sample(const Row& row, const Shapes& shapes, std::uint64_t seed = 
     for (std::size_t i = 0; i < a.size(); ++i, ++slot) {
       const auto draw = [&] {
         // Distinct values: a place of its own for each, and jitter within half of it.
-        const double unit = d.distinct ? (static_cast<double>(slots[slot]) + 0.5 * stream.uniform()) /
-                                             static_cast<double>(all)
-                                       : stream.uniform();
+        const double unit = d.distinct
+                                ? (static_cast<double>(slots[slot]) + 0.5 * stream.uniform()) /
+                                      static_cast<double>(all)
+                                : stream.uniform();
         return to_float(d.low + (d.high - d.low) * unit);
       };
       const auto at_kink = [&](double v) {
@@ -158,7 +159,8 @@ Pass<T> differentiate(Model<T>& model, const Arrays& inputs, std::size_t untrack
 }
 
 inline std::string part(std::size_t k, std::size_t operands) {
-  return k < operands ? "operand " + std::to_string(k) : "parameter " + std::to_string(k - operands);
+  return k < operands ? "operand " + std::to_string(k)
+                      : "parameter " + std::to_string(k - operands);
 }
 
 /// Float gradients against double ones, relative to the largest entry.
@@ -169,10 +171,12 @@ inline std::string check_float(const Row& row, const Shapes& shapes, const Pass<
   const Pass<float> rough = differentiate(model, inputs);
   double largest = 1e-3;
   for (const auto& g : exact.g) {
-    for (std::size_t i = 0; g && i < g->size(); ++i) largest = std::max(largest, std::abs(g->data()[i]));
+    for (std::size_t i = 0; g && i < g->size(); ++i)
+      largest = std::max(largest, std::abs(g->data()[i]));
   }
   for (std::size_t k = 0; k < exact.g.size(); ++k) {
-    if (exact.g[k].has_value() != rough.g[k].has_value()) return "float and double differ in " + part(k, inputs.size());
+    if (exact.g[k].has_value() != rough.g[k].has_value())
+      return "float and double differ in " + part(k, inputs.size());
     if (!exact.g[k]) continue;
     const double error = difference(*exact.g[k], *rough.g[k]) / largest;
     worst = std::max(worst, error);
@@ -189,11 +193,13 @@ auto with_gaps(const Array<double>& a, F use) {
   std::vector<std::size_t> extents(a.shape().begin(), a.shape().end());
   if (extents.empty()) extents.push_back(1);
   extents.back() *= 2;
-  Array<double> wide(Shape(extents.begin(), extents.end()), std::numeric_limits<double>::quiet_NaN());
+  Array<double> wide(Shape(extents.begin(), extents.end()),
+                     std::numeric_limits<double>::quiet_NaN());
   for (std::size_t i = 0; i < a.size(); ++i) wide.data()[2 * i] = a.data()[i];
   if (a.dimension() == 0) return use(xt::strided_view(wide, {0}));
   const auto n = static_cast<std::ptrdiff_t>(extents.back());
-  return use(xt::strided_view(wide, {xt::ellipsis(), xt::range(std::ptrdiff_t{0}, n, std::ptrdiff_t{2})}));
+  return use(
+      xt::strided_view(wide, {xt::ellipsis(), xt::range(std::ptrdiff_t{0}, n, std::ptrdiff_t{2})}));
 }
 
 inline std::string check_views(Model<double>& model, const Arrays& inputs, const Array<double>& y) {
@@ -206,7 +212,8 @@ inline std::string check_views(Model<double>& model, const Arrays& inputs, const
       }
       return Array<double>(model.f(x).value());
     });
-    if (!same_bits(value, y)) return "a view as operand " + std::to_string(k) + " gives another value";
+    if (!same_bits(value, y))
+      return "a view as operand " + std::to_string(k) + " gives another value";
   }
   return "";
 }
@@ -220,7 +227,8 @@ inline std::string check_untracked(Model<double>& model, const Arrays& inputs,
     if (pass.g[k]) return "an untracked operand got a gradient";
     for (std::size_t i = 0; i < all.g.size(); ++i) {
       if (i == k || !all.g[i]) continue;
-      if (!pass.g[i]) return "no gradient for " + part(i, inputs.size()) + " when another is untracked";
+      if (!pass.g[i])
+        return "no gradient for " + part(i, inputs.size()) + " when another is untracked";
       if (!same_bits(*pass.g[i], *all.g[i])) {
         return "gradient of " + part(i, inputs.size()) + " depends on whether another is tracked";
       }
@@ -229,7 +237,8 @@ inline std::string check_untracked(Model<double>& model, const Arrays& inputs,
   return "";
 }
 
-inline std::string check_adding(Model<double>& model, const Arrays& inputs, const Pass<double>& once) {
+inline std::string check_adding(Model<double>& model, const Arrays& inputs,
+                                const Pass<double>& once) {
   const Pass<double> twice = differentiate(model, inputs, kAllTracked, true);
   for (std::size_t k = 0; k < once.g.size(); ++k) {
     if (once.g[k].has_value() != twice.g[k].has_value()) return "adding loses a gradient";
@@ -304,7 +313,8 @@ inline std::string check_reuse(const Row& row, Model<double>& model, const Shape
   return report ? "" : "same operand twice: " + report.message;
 }
 
-inline std::string check_rejection(const Row& row, const Shapes& shapes, const Rejection& expected) {
+inline std::string check_rejection(const Row& row, const Shapes& shapes,
+                                   const Rejection& expected) {
   const Arrays inputs = sample(row, shapes);
   Params<double> params;
   const Function<double> f = row.make(params);

@@ -48,8 +48,8 @@ struct Row {
   Twin twin;
   std::vector<Domain> domains = {Domain{}};  // the last serves for all further operands
   Rejects rejects = nullptr;
-  bool layer = false;           // has parameters, and a layer's float tolerance
-  bool same_operand = true;     // may be called with one Var in all places
+  bool layer = false;        // has parameters, and a layer's float tolerance
+  bool same_operand = true;  // may be called with one Var in all places
   double twin_tolerance = 1e-12;
 
   [[nodiscard]] const Domain& domain(std::size_t operand) const {
@@ -112,9 +112,9 @@ Row layer(std::string name, std::vector<Shapes> cases, F make, Twin twin) {
 
 /// The shape classes of one operand: every rank up to 3, empty ones, extents of 1, and a few more.
 inline std::vector<Shapes> one() {
-  return {{Shape{}},        {Shape{1}},    {Shape{0}},       {Shape{3}},       {Shape{2, 3}},
-          {Shape{2, 0, 3}}, {Shape{2, 3, 4}}, {Shape{2, 1, 3}}, {Shape{5}},    {Shape{1, 4}},
-          {Shape{3, 2, 2}}, {Shape{2, 2, 1, 2}}, {Shape{11}}, {Shape{4, 3}}};
+  return {{Shape{}},        {Shape{1}},          {Shape{0}},       {Shape{3}},   {Shape{2, 3}},
+          {Shape{2, 0, 3}}, {Shape{2, 3, 4}},    {Shape{2, 1, 3}}, {Shape{5}},   {Shape{1, 4}},
+          {Shape{3, 2, 2}}, {Shape{2, 2, 1, 2}}, {Shape{11}},      {Shape{4, 3}}};
 }
 
 /// Those of two: equal shapes, broadcasting of either, of both, a rank difference, a scalar.
@@ -124,11 +124,11 @@ inline std::vector<Shapes> two() {
                          Shape{2, 3, 4}, Shape{2, 1, 3}}) {
     all.push_back({s, s});
   }
-  const std::vector<Shapes> broadcast = {
-      {Shape{1, 3}, Shape{2, 3}}, {Shape{2, 3}, Shape{2, 1}},    {Shape{2, 1}, Shape{1, 3}},
-      {Shape{3}, Shape{2, 3}},    {Shape{2, 3, 2}, Shape{2}},    {Shape{}, Shape{2, 3}},
-      {Shape{2, 3}, Shape{}},     {Shape{2, 0, 3}, Shape{3}},    {Shape{1}, Shape{0}},
-      {Shape{2, 1, 3}, Shape{4, 1}}};
+  const std::vector<Shapes> broadcast = {{Shape{1, 3}, Shape{2, 3}}, {Shape{2, 3}, Shape{2, 1}},
+                                         {Shape{2, 1}, Shape{1, 3}}, {Shape{3}, Shape{2, 3}},
+                                         {Shape{2, 3, 2}, Shape{2}}, {Shape{}, Shape{2, 3}},
+                                         {Shape{2, 3}, Shape{}},     {Shape{2, 0, 3}, Shape{3}},
+                                         {Shape{1}, Shape{0}},       {Shape{2, 1, 3}, Shape{4, 1}}};
   all.insert(all.end(), broadcast.begin(), broadcast.end());
   return all;
 }
@@ -141,7 +141,7 @@ inline std::vector<Shapes> both(std::vector<Shapes> a, const std::vector<Shapes>
 
 /// More shapes with at least two axes, for operations that refuse fewer.
 inline std::vector<Shapes> matrices() {
-  return {{Shape{3, 3}}, {Shape{3, 2}}, {Shape{2, 4}}, {Shape{1, 1}},
+  return {{Shape{3, 3}}, {Shape{3, 2}},    {Shape{2, 4}},    {Shape{1, 1}},
           {Shape{4, 1}}, {Shape{3, 1, 2}}, {Shape{1, 3, 3}}, {Shape{2, 2, 3}}};
 }
 
@@ -176,16 +176,9 @@ std::vector<Row> activation_rows();
 std::vector<Row> reduction_rows();
 std::vector<Row> product_rows();
 std::vector<Row> shape_rows();
+std::vector<Row> indexing_rows();
 std::vector<Row> neural_rows();
+std::vector<Row> loss_rows();
 std::vector<Row> layer_rows();
-
-inline std::vector<Row> all_rows() {
-  std::vector<Row> all;
-  for (auto rows : {elementwise_rows(), activation_rows(), reduction_rows(), product_rows(),
-                    shape_rows(), neural_rows(), layer_rows()}) {
-    all.insert(all.end(), rows.begin(), rows.end());
-  }
-  return all;
-}
 
 }  // namespace xtape::test

@@ -124,7 +124,8 @@ inline double total(const std::vector<double>& v) {
 /// Softmax by its definition, after masking; rows with nothing to take part are zeros.
 inline Array<double> soft(const Array<double>& x, const Axes& axes,
                           const Array<double>& mask = Array<double>(1.0)) {
-  const Array<double> e = zipped(x, mask, [](double v, double m) { return m != 0 ? std::exp(v) : 0; });
+  const Array<double> e =
+      zipped(x, mask, [](double v, double m) { return m != 0 ? std::exp(v) : 0; });
   const Array<double> sum = reduced(e, axes, true, total);
   return zipped(e, sum, [](double u, double v) { return v == 0 ? 0 : u / v; });
 }
