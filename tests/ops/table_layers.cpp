@@ -145,7 +145,7 @@ void small_rows(std::vector<Row>& rows) {
 /// Attention over one axis, by the equations of the paper.
 Array<double> naive_attention(const Array<double>& query, const Array<double>& key,
                               const Array<double>& value, const Values& v,
-                              const Array<double>& mask) {
+                              const Array<double>& mask, double dropout_rate = 0) {
   const auto project = [&](const Array<double>& x, const std::string& name) {
     return plus(einstein("btd,dhk->bthk", x, v.at("mha/" + name + "/kernel")),
                 v.at("mha/" + name + "/bias"));
@@ -154,8 +154,13 @@ Array<double> naive_attention(const Array<double>& query, const Array<double>& k
   const double scale = 1 / std::sqrt(static_cast<double>(q.shape().back()));
   const Array<double> scores = mapped(einstein("bthk,bshk->bhts", q, project(key, "key")),
                                       [=](double s) { return s * scale; });
-  const Array<double> heads =
-      einstein("bhts,bshk->bthk", soft(scores, {-1}, mask), project(value, "value"));
+  Array<double> weights = soft(scores, {-1}, mask);
+  for (std::size_t i = 0; dropout_rate > 0 && i < weights.size(); ++i) {
+    const auto words = philox({static_cast<std::uint32_t>(i / 4), 0, 0, 0}, {4, 0});
+    const bool dropped = static_cast<double>(words[i % 4] >> 8U) < dropout_rate * 16777216.0;
+    weights.data()[i] = dropped ? 0 : weights.data()[i] / (1 - dropout_rate);
+  }
+  const Array<double> heads = einstein("bhts,bshk->bthk", weights, project(value, "value"));
   return naive_dense(heads, v.at("mha/attention_output/kernel"), &v.at("mha/attention_output/bias"),
                      2);
 }
@@ -249,6 +254,47 @@ void attention_rows(std::vector<Row>& rows) {
             const std::size_t b = x[0].shape()[0], n = x[0].shape()[1];
             return naive_attention(x[0], x[0], x[0], v,
                                    numbers(padding(x[0].shape()), Shape{b, 1, 1, n}));
+          })
+          .refusing(refused_by_attention));
+  // All masks at once, and dropout of the probabilities.
+  const auto triangle_and_ends = [](std::size_t n) {
+    return generate(Shape{n, n}, [n](const Index& i) {
+      return i[1] <= i[0] + 1 && (i[0] != 1 || i[1] + 1 != n) ? 1.0 : 0.0;
+    });
+  };
+  put(layer(
+          "MultiHeadAttention, attention_mask, query_mask, key_mask, dropout", sequences(),
+          []<class T>(Params<T>& p) -> Function<T> {
+            auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 2, .dropout = 0.3, .seed = 4});
+            return [mha](const Vars<T>& x) {
+              MhaCall<T> call;
+              call.training = true;
+              if (x[0].rank() == 3) {
+                const std::size_t n = x[0].shape()[1];
+                Array<bool> pairs(Shape(std::size_t{2}, n));
+                for (std::size_t i = 0; i < n; ++i) {
+                  for (std::size_t j = 0; j < n; ++j) {
+                    pairs.data()[i * n + j] = j <= i + 1 && (i != 1 || j + 1 != n);
+                  }
+                }
+                call.attention_mask = pairs;
+                call.query_mask = padding(x[0].shape());
+                call.key_mask = padding(x[0].shape());
+              }
+              return (*mha)(x[0], x[0], call);
+            };
+          },
+          [triangle_and_ends](const Arrays& x, const Values& v) {
+            const std::size_t b = x[0].shape()[0], n = x[0].shape()[1];
+            const auto times = [](double u, double w) { return u * w; };
+            const Array<double> pad = numbers(padding(x[0].shape()), Shape{b, n});
+            Array<double> queries = pad;
+            queries.reshape(Shape{b, 1, n, 1});
+            Array<double> keys = pad;
+            keys.reshape(Shape{b, 1, 1, n});
+            const Array<double> mask =
+                zipped(zipped(queries, keys, times), triangle_and_ends(n), times);
+            return naive_attention(x[0], x[0], x[0], v, mask, 0.3);
           })
           .refusing(refused_by_attention));
   const auto cross = [](const Shape& s) {

@@ -97,8 +97,7 @@ void cross_entropy_rows(std::vector<Row>& rows) {
       return mapped(zipped(x, sum, [](double u, double v) { return u / v; }),
                     [](double p) { return std::min(std::max(p, 1e-7), 1 - 1e-7); });
     };
-    // Of a single class the probability is 1 whatever x holds: a limit, and a kink.
-    const auto kink = [logits, refuses_loss](const Shapes& s) { return refuses_loss(s); };
+    // Not of a single class: its probability is 1 whatever x holds, which is a kink of the limits.
     const std::vector<Shapes> cases =
         both({{Shape{}},
               {Shape{0}},
@@ -126,7 +125,7 @@ void cross_entropy_rows(std::vector<Row>& rows) {
                                 static_cast<double>(labels.size()));
             }))
             .on(domain)
-            .refusing(kink));
+            .refusing(refuses_loss));
     put(op(
             name + ", ignore_class", cases,
             [logits](const auto& x) {
@@ -139,7 +138,7 @@ void cross_entropy_rows(std::vector<Row>& rows) {
                                 kept(labels, 1));
             }))
             .on(domain)
-            .refusing(kink));
+            .refusing(refuses_loss));
     put(op(
             name + ", mask, no reduction", cases,
             [logits](const auto& x) {
@@ -154,7 +153,7 @@ void cross_entropy_rows(std::vector<Row>& rows) {
                             m, [](double u, double v) { return u * v; });
             }))
             .on(domain)
-            .refusing(kink));
+            .refusing(refuses_loss));
     put(op(
             std::string("categorical_crossentropy") + (logits ? " of logits" : "") + ", sum",
             derived(cases,
