@@ -6,6 +6,8 @@
 
 #include <xtape/ops/shape.hpp>
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -58,6 +60,11 @@ Var<T> unrecorded(const char* op, Result<T> y, const Var<T>& a, const Var<T>& b)
 }
 
 template <class T>
+bool has_zero(const Var<T>& x) {
+  return std::find(x.data(), x.data() + x.size(), T(0)) != x.data() + x.size();
+}
+
+template <class T>
 Array<bool> compare(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   Result<T> y = zip(op, kind, a, b);
   Array<bool> out(y.shape());
@@ -99,7 +106,14 @@ Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template <class T>
 Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("pow", zip("pow", Binary::power, a, b),
-                wrt(a, [a, b](const Var<T>& g) { return g * b * pow(a, b - T(1)); }),
+                wrt(a, [a, b](const Var<T>& g) {
+                  // 0 to the power of 0 is flat in a: 0 * pow(0, -1) would be NaN.
+                  const Var<T> one(T(1));
+                  const bool plain = !has_zero(a) || !has_zero(b);
+                  const Var<T> base =
+                      plain ? a : where(equal(b, Var<T>(T(0))), where(equal(a, Var<T>(T(0))), one, a), a);
+                  return g * b * pow(base, b - T(1));
+                }),
                 wrt(b, [a, b](const Var<T>& g, const Var<T>& y) {
                   // log(0) would turn 0 * log(0) into NaN where the power is flat in b.
                   const Array<bool> flat = equal(a, Var<T>(T(0)));
