@@ -14,10 +14,15 @@ fuzz() {
   configure fuzz
   cmake --build --preset fuzz
   mkdir -p build/fuzz/corpus
-  ASAN_OPTIONS=detect_leaks=1 build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus \
+  local log=$temporary/fuzz
+  if ! ASAN_OPTIONS=detect_leaks=1 build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus \
     -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=200 -artifact_prefix=build/fuzz/ \
-    -print_final_stats=1 2>&1 | tail -n 25 | tee "$temporary/fuzz"
-  note "$(awk '/number_of_executed_units/ {print $2 " programs"}' "$temporary/fuzz")"
+    -print_final_stats=1 >"$log" 2>&1; then
+    grep -vE '^#[0-9]+|NEW_FUNC' "$log" >&2
+    return 1
+  fi
+  grep '^stat::' "$log"
+  note "$(awk '/number_of_executed_units/ {print $2 " programs"}' "$log")"
 }
 
 installed() {
