@@ -13,15 +13,19 @@ coverage() {
 fuzz() {
   configure fuzz
   cmake --build --preset fuzz
-  local name corpus notes=''
+  local name corpus log=$temporary/fuzz notes=''
   for name in program safetensors npz; do
     corpus=build/fuzz/corpus/$name
     mkdir -p "$corpus"
-    ASAN_OPTIONS=detect_leaks=1 "build/fuzz/tests/fuzz/${name}_fuzzer" "$corpus" \
-      $(find tests/fuzz/corpus -mindepth 1 -maxdepth 1 -name "$name") \
-      -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=400 -rss_limit_mb=512 -timeout=5 \
-      -artifact_prefix=build/fuzz/ -print_final_stats=1 2>&1 | tail -n 25 | tee "$temporary/fuzz"
-    notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz") of $name, "
+    if ! ASAN_OPTIONS=detect_leaks=1 "build/fuzz/tests/fuzz/${name}_fuzzer" "$corpus" \
+      "tests/fuzz/corpus/$name" -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" -max_len=400 \
+      -rss_limit_mb=512 -timeout=5 -artifact_prefix=build/fuzz/ -print_final_stats=1 \
+      >"$log" 2>&1; then
+      grep -vE '^#[0-9]+|NEW_FUNC' "$log" >&2
+      return 1
+    fi
+    grep '^stat::' "$log"
+    notes+="$(awk '/number_of_executed_units/ {print $2}' "$log") of $name, "
   done
   note "${notes%, }"
 }

@@ -28,6 +28,8 @@ struct GradcheckReport {
   bool passed = true;
   int order = 1;            ///< of the worst deviation
   double worst = 0.0;       ///< |analytic - numeric| / max(1e-3, largest gradient entry)
+  double worst_first = 0.0;   ///< the worst deviation of the first order
+  double worst_second = 0.0;  ///< and of the second
   std::string where;        ///< "input 1", a parameter's path, or "direction 3"
   std::size_t index = 0;    ///< element within it, row-major
   double value = 0.0;       ///< the element's value
@@ -43,9 +45,10 @@ using GradcheckFunction = std::function<Var<double>(const std::vector<Var<double
 /// Compares the gradients of `f` at `inputs` (and for all trainable parameters of `params`, where
 /// given) with central differences in double: the full Jacobian when it is small, random directions
 /// when it is large. The second order compares derivatives of the gradients, also by the seed
-/// gradient. Also fails when a second backward differs by a bit or when a zero seed gives anything
-/// but zeros. Reproducible: everything follows from options.seed. Parameters are left as they were.
-/// After PyTorch's gradcheck and gradgradcheck.
+/// gradient. Also fails when a second backward differs by a bit, when a zero seed gives anything but
+/// zeros, or when a recorded backward (create_graph) gives another gradient. Reproducible: everything
+/// follows from options.seed. Parameters are left as they were. After PyTorch's gradcheck and
+/// gradgradcheck.
 GradcheckReport check_gradients(const GradcheckFunction& f, const std::vector<Array<double>>& inputs,
                                 const GradcheckOptions& options = {},
                                 Params<double>* params = nullptr);

@@ -11,7 +11,9 @@
 #include <xtape/layers/dense.hpp>
 #include <xtape/layers/dropout.hpp>
 #include <xtape/layers/embedding.hpp>
+#include <xtape/layers/key_value_cache.hpp>
 #include <xtape/layers/layer_normalization.hpp>
+#include <xtape/layers/mask.hpp>
 #include <xtape/layers/multi_head_attention.hpp>
 #include <xtape/layers/softmax.hpp>
 #include <xtape/losses.hpp>
@@ -21,6 +23,7 @@
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/neural.hpp>
 #include <xtape/ops/reductions.hpp>
+#include <xtape/ops/rotary.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/optimizers.hpp>
 #include <xtape/parallel.hpp>

@@ -42,12 +42,13 @@ struct Loop {
   }
 };
 
-/// Calls body(offsets) for every position of the loops from `first` outwards, in row-major order.
+/// Calls body(offsets) for every position of the loops from `first` outwards, in row-major order;
+/// never where a loop is empty, also one before `first`.
 template <int Operands, class Body>
 void for_each_outer(const Loop<Operands>& loop, int first, const Body& body) {
   Index at[kMaxLoopRank] = {};
   Index offset[Operands] = {};
-  for (int i = first; i < loop.rank; ++i) {
+  for (int i = 0; i < loop.rank; ++i) {
     if (loop.dim[i] == 0) return;
   }
   while (true) {

@@ -63,6 +63,11 @@ typename Op::Acc row(const Loop<1>& reduced, const T* x) {
 template <class Op, class T>
 void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   using Acc = typename Op::Acc;
+  if (reduced.size() == 0) {
+    const Index n = kept.size();
+    for (Index i = 0; i < n; ++i) y[i] = static_cast<T>(Op::start);
+    return;
+  }
   const bool by_columns = kept.rank > 0 && kept.stride[0][0] == 1 && reduced.rank > 0 &&
                           reduced.stride[0][0] != 1;
   if (by_columns) {

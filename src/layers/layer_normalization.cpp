@@ -24,7 +24,13 @@ void LayerNormalization<T>::build(const Shape& input) const {
   std::vector<std::size_t> axes = detail::normalize_axes(path_, options_.axes, input.size());
   std::sort(axes.begin(), axes.end());
   std::vector<std::size_t> extents;
-  for (const std::size_t axis : axes) extents.push_back(input[axis]);
+  for (const std::size_t axis : axes) {
+    if (input[axis] == 0) {
+      fail<ShapeError>(path_, "nothing to normalize: input is ", to_string(input),
+                       ", expected at least one element on the axes");
+    }
+    extents.push_back(input[axis]);
+  }
   const Shape shape(extents.begin(), extents.end());
   if (options_.scale) gamma_.build(shape, options_.gamma_initializer, {});
   if (options_.center) beta_.build(shape, options_.beta_initializer, {});

@@ -35,6 +35,10 @@ Var<T> relu(const Var<T>& x, ReluOptions options) {
 
 template <class T>
 Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
+  if (!(negative_slope >= 0)) {
+    detail::fail<ValueError>("leaky_relu", "option out of range: negative_slope is ", negative_slope,
+                             ", expected >= 0");
+  }
   return relu(x, {.negative_slope = negative_slope});
 }
 

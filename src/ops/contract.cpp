@@ -7,6 +7,7 @@
 
 #include <xtape/record.hpp>
 
+#include <algorithm>
 #include <array>
 
 namespace xtape::detail {
@@ -190,9 +191,13 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
     kernels::copy(make_loop<2>(shape, {broadcast_strides(bias->shape(), shape), strides_of(shape)}),
                   bias->data(), y.data());
   }
-  const Side sc = side(labels.out, shape);
-  multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
-           bias == nullptr ? T(0) : T(1), y.data(), sc, labels, extents);
+  if (a.size() != 0 && b.size() != 0) {
+    const Side sc = side(labels.out, shape);
+    multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
+             bias == nullptr ? T(0) : T(1), y.data(), sc, labels, extents);
+  } else if (bias == nullptr) {
+    std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
+  }
   const auto to_a = [op, b, labels, to = a.shape()](const Var<T>& g) {
     return contract(op, g, b, {labels.out, labels.b, labels.a}, to);
   };

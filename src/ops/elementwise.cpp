@@ -6,6 +6,8 @@
 
 #include <xtape/ops/shape.hpp>
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -44,6 +46,24 @@ Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
   return first + tie * T(0.5);
 }
 
+// Whether a pullback would be kept. Most multiplications happen inside backward, where none is, and
+// capturing operands would be half of the cost of a small one.
+template <class T>
+bool recorded(const Var<T>& a, const Var<T>& b) {
+  const Var<T>& tracked = a.tracked() ? a : b;
+  return tracked.tracked() && tracked.place().state->recording();
+}
+
+template <class T>
+Var<T> unrecorded(const char* op, Result<T> y, const Var<T>& a, const Var<T>& b) {
+  return record(op, std::move(y), wrt(a, NoGradient{op}), wrt(b, NoGradient{op}));
+}
+
+template <class T>
+bool has_zero(const Var<T>& x) {
+  return std::find(x.data(), x.data() + x.size(), T(0)) != x.data() + x.size();
+}
+
 template <class T>
 Array<bool> compare(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   Result<T> y = zip(op, kind, a, b);
@@ -69,22 +89,31 @@ Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 
 template <class T>
 Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return record("multiply", zip("multiply", Binary::multiply, a, b),
-                wrt(a, [b](const Var<T>& g) { return g * b; }),
+  Result<T> y = zip("multiply", Binary::multiply, a, b);
+  if (!recorded(a, b)) return unrecorded("multiply", std::move(y), a, b);
+  return record("multiply", std::move(y), wrt(a, [b](const Var<T>& g) { return g * b; }),
                 wrt(b, [a](const Var<T>& g) { return g * a; }));
 }
 
 template <class T>
 Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return record("divide", zip("divide", Binary::divide, a, b),
-                wrt(a, [b](const Var<T>& g) { return g / b; }),
+  Result<T> quotient = zip("divide", Binary::divide, a, b);
+  if (!recorded(a, b)) return unrecorded("divide", std::move(quotient), a, b);
+  return record("divide", std::move(quotient), wrt(a, [b](const Var<T>& g) { return g / b; }),
                 wrt(b, [b](const Var<T>& g, const Var<T>& y) { return -(g * y / b); }));
 }
 
 template <class T>
 Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("pow", zip("pow", Binary::power, a, b),
-                wrt(a, [a, b](const Var<T>& g) { return g * b * pow(a, b - T(1)); }),
+                wrt(a, [a, b](const Var<T>& g) {
+                  // 0 to the power of 0 is flat in a: 0 * pow(0, -1) would be NaN.
+                  const Var<T> one(T(1));
+                  const bool plain = !has_zero(a) || !has_zero(b);
+                  const Var<T> base =
+                      plain ? a : where(equal(b, Var<T>(T(0))), where(equal(a, Var<T>(T(0))), one, a), a);
+                  return g * b * pow(base, b - T(1));
+                }),
                 wrt(b, [a, b](const Var<T>& g, const Var<T>& y) {
                   // log(0) would turn 0 * log(0) into NaN where the power is flat in b.
                   const Array<bool> flat = equal(a, Var<T>(T(0)));

@@ -142,14 +142,16 @@ Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
 template <class T>
 Var<T> stack(const std::vector<Var<T>>& parts, int axis) {
   if (parts.empty()) fail<ValueError>("stack", "no operands: expected at least one array");
-  std::vector<Var<T>> raised;
+  static_cast<void>(detail::normalize_axis("stack", axis, parts[0].rank() + 1));
   for (const Var<T>& part : parts) {
     if (part.shape() != parts[0].shape()) {
       fail<ShapeError>("stack", "shapes differ: an operand is ", to_string(part.shape()),
                        ", expected ", to_string(parts[0].shape()));
     }
-    raised.push_back(expand_dims(part, axis));
   }
+  // Only now, so that a refused call leaves nothing on the tape.
+  std::vector<Var<T>> raised;
+  for (const Var<T>& part : parts) raised.push_back(expand_dims(part, axis));
   return concatenate(raised, axis);
 }
 

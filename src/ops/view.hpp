@@ -27,7 +27,8 @@ struct View {
 template <class T>
 void write_view(const T* part, const View& view, T* whole) {
   const auto loop = make_loop<2>(view.shape, {strides_of(view.shape), view.strides});
-  kernels::copy(loop, part, whole + view.offset);
+  // An empty part may begin where there is nothing.
+  if (loop.size() != 0) kernels::copy(loop, part, whole + view.offset);
 }
 
 template <class T>
@@ -37,7 +38,7 @@ template <class T>
 Var<T> extract(const char* op, const Var<T>& x, const View& view) {
   Result<T> y(view.shape);
   const auto loop = make_loop<2>(view.shape, {view.strides, strides_of(view.shape)});
-  kernels::copy(loop, x.data() + view.offset, y.data());
+  if (loop.size() != 0) kernels::copy(loop, x.data() + view.offset, y.data());
   return record(op, std::move(y), wrt(x, [op, view, whole = x.shape()](const Var<T>& g) {
                   return embed(op, g, view, whole, 0.0);
                 }));

@@ -10,13 +10,15 @@
 
 namespace xtape::detail {
 
+// All elements times 1.001; one element zero; the last slice zero, as of a loop that ended early; the
+// last two axes walked in the wrong order.
 enum class FaultKind { none, factor, dropped_element, dropped_term, swapped_axis };
 
 struct Fault {
   FaultKind kind = FaultKind::none;
   std::string op;         // of the node whose pullback is altered
   std::size_t operand = 0;  // position among the operands that get a gradient
-  std::size_t made = 0;     // how often the fault was made
+  std::size_t made = 0;     // how often it changed a value
 };
 
 #ifdef XTAPE_FAULTS

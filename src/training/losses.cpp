@@ -66,6 +66,10 @@ Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<V
                           const LossOptions& options) {
   check_same("mean_squared_error", prediction, target);
   check_mask("mean_squared_error", options.mask, samples_of(prediction.shape()));
+  if (prediction.shape().back() == 0) {
+    fail<ShapeError>("mean_squared_error", "nothing to average: prediction is ",
+                     to_string(prediction.shape()), ", expected at least one element on the last axis");
+  }
   return reduced(mean(square(prediction - target), {-1}), options.mask, options.reduction);
 }
 

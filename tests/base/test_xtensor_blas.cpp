@@ -109,6 +109,16 @@ TEMPLATE_TEST_CASE("products of nothing are zeros of the right shape", "[blas]",
   CHECK((product({4, 2, 0}, {4, 0, 3}) == detail::full<T>({4, 2, 3}, T(0))));
 }
 
+TEMPLATE_TEST_CASE("a contraction of several letters, one of them empty, is zero", "[blas]", float,
+                   double) {
+  using T = TestType;
+  const Array<T> a = random_array<T>({3, 2, 0}, 1);
+  const Array<T> b = random_array<T>({2, 0, 4}, 2);
+  CHECK((einsum("abc,bcd->ad", Var<T>(a), b).value() == detail::full<T>({3, 4}, T(0))));
+  const Array<T> turned = random_array<T>({0, 2, 4}, 3);
+  CHECK((einsum("abc,cbd->da", Var<T>(a), turned).value() == detail::full<T>({4, 3}, T(0))));
+}
+
 TEMPLATE_TEST_CASE("reductions agree with xtensor's", "[reductions]", float, double) {
   using T = TestType;
   const auto axes = GENERATE(std::vector<std::size_t>{0}, std::vector<std::size_t>{1},

@@ -5,7 +5,10 @@
 
 #include <xtape/layers/dense.hpp>
 #include <xtape/layers/dropout.hpp>
+#include <xtape/layers/key_value_cache.hpp>
+#include <xtape/layers/mask.hpp>
 #include <xtape/layers/softmax.hpp>
+#include <xtape/ops/rotary.hpp>
 
 #include <optional>
 
@@ -16,10 +19,12 @@ namespace xtape {
 ///
 /// Inputs are (batch, axes..., features) of rank 3 or more; query and value may differ in the
 /// attention axes and in width. Weights, below the scope: query/kernel (features, heads, key_dim),
-/// query/bias (heads, key_dim), key/..., value/... with value_dim, attention_output/kernel (heads,
-/// value_dim, outputs...), attention_output/bias (outputs...).
+/// query/bias (heads, key_dim), key/..., (gate/...,) value/... with value_dim,
+/// attention_output/kernel (heads, value_dim, outputs...), attention_output/bias (outputs...).
 ///
-/// Masks are boolean, true = attend. A query position that may attend to nothing has all-zero scores.
+/// Masks are boolean, true = attend; all sources are combined. A query position that may attend to
+/// nothing has all-zero scores, and its output is the output bias. What masked positions hold, also
+/// NaN or infinity, changes nothing.
 template <class T>
 class MultiHeadAttention {
  public:
@@ -35,6 +40,12 @@ class MultiHeadAttention {
     Initializer bias_initializer = "zeros";
     std::optional<std::uint64_t> seed = {};  ///< of the dropout; replaces the tape's
     bool trainable = true;
+    bool use_gate = false;  ///< a sigmoid of a projection of the query multiplies the heads' outputs
+    std::optional<int> sliding_window = {};  ///< attend only where |i - j| < window; positive
+    /// Heads of keys and values (grouped and multi-query attention); must divide num_heads. Query
+    /// head h uses key head h / (num_heads / num_key_value_heads). Default: num_heads.
+    std::optional<int> num_key_value_heads = {};
+    std::optional<RotaryOptions> rotary = {};  ///< turn queries and keys by their positions
   };
 
   /// What a call may add to query and value.
@@ -43,11 +54,23 @@ class MultiHeadAttention {
     /// Broadcast to (batch, free axes..., heads, query axes..., key axes...): axes it lacks are
     /// inserted before the query axes, the heads' first, as Keras does.
     std::optional<Array<bool>> attention_mask = {};
+    Mask mask = {};  ///< the same without ambiguity; one attention axis
     std::optional<Array<bool>> query_mask = {};  ///< (batch, T), rank-3 inputs only
     std::optional<Array<bool>> value_mask = {};  ///< (batch, S), rank-3 inputs only
     std::optional<Array<bool>> key_mask = {};    ///< (batch, S), rank-3 inputs only
     bool use_causal_mask = false;                ///< query i sees keys 0 ... i; one attention axis
     std::optional<bool> training = {};           ///< replaces the tape's
+    /// Added to the scaled products before the softmax; broadcast as attention_mask is.
+    std::optional<Var<T>> attention_bias = {};
+    /// One slope per head: -slope * |i - j| is added (Press et al. 2022). One attention axis.
+    std::optional<Array<T>> alibi_slopes = {};
+    /// Decoding step by step: the keys and values of this call are appended, and the queries attend
+    /// to all held. Positions (causal mask, windows, slopes, rotary) go on from those held before.
+    /// Rank-3 inputs.
+    KeyValueCache<T>* cache = nullptr;
+    /// Attend to what the cache holds without appending; value and key are not looked at. For
+    /// cross-attention after its first step.
+    bool cache_read_only = false;
   };
 
   /// Output and attention probabilities (before dropout), both differentiable.
@@ -70,15 +93,40 @@ class MultiHeadAttention {
   /// Makes the parameters for inputs of these shapes without computing.
   void build(const Shape& query, const Shape& value, const std::optional<Shape>& key = {}) const;
 
+  /// Shapes with -1 for an extent not known yet, such as the batch.
+  using PartialShape = std::vector<std::ptrdiff_t>;
+  /// Shape of the output for inputs of these shapes. ShapeError as for a call.
+  [[nodiscard]] PartialShape compute_output_shape(const PartialShape& query,
+                                                  const PartialShape& value,
+                                                  const PartialShape& key = {}) const;
+  /// Shape of the scores.
+  [[nodiscard]] PartialShape compute_scores_shape(const PartialShape& query,
+                                                  const PartialShape& value,
+                                                  const PartialShape& key = {}) const;
+  /// The output's mask: that of the query.
+  [[nodiscard]] std::optional<Array<bool>> compute_mask(
+      const std::optional<Array<bool>>& query_mask) const {
+    return query_mask;
+  }
+
  private:
   struct Layout;
-  Layout layout(const Shape& query, const Shape& value, const Shape& key) const;
-  std::optional<Array<bool>> combined_mask(const Layout& l, const CallOptions& call) const;
+  struct Projected;
+  Layout layout(const PartialShape& query, const PartialShape& value,
+                const PartialShape& key) const;
+  Projected project(const Var<T>& query, const Var<T>& value, const CallOptions& call,
+                    const Layout& l) const;
+  std::optional<Array<bool>> combined_mask(const Layout& l, const Shape& scores,
+                                           const CallOptions& call, std::ptrdiff_t offset) const;
+  Var<T> biased(const Var<T>& products, const Layout& l, const CallOptions& call,
+                std::ptrdiff_t offset) const;
+  void check_call(const Layout& l, const Shape& scores, const CallOptions& call) const;
 
   std::string path_;
   Options options_;
   Dense<T> query_;
   Dense<T> key_;
+  std::optional<Dense<T>> gate_;
   Dense<T> value_;
   Dense<T> attention_output_;
   Dropout<T> dropout_;

@@ -1,0 +1,45 @@
+#pragma once
+/// \file
+/// KeyValueCache: the keys and values of positions already seen, for decoding step by step.
+
+#include <xtape/var.hpp>
+
+#include <cstdint>
+
+namespace xtape {
+
+/// Preallocated projected keys (batch, capacity, heads, key_dim) and values (batch, capacity, heads,
+/// value_dim) of one attention layer. Mutable, and for inference only: appending values of a tape
+/// that records is a TapeError.
+template <class T>
+class KeyValueCache {
+ public:
+  /// Room for `capacity` positions; memory is taken at the first append. ValueError for 0.
+  explicit KeyValueCache(std::size_t capacity);
+
+  /// Positions held.
+  [[nodiscard]] std::size_t length() const noexcept { return length_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+  /// Adds positions: key (batch, new, heads, key_dim), value (batch, new, heads, value_dim).
+  /// ShapeError when they do not fit what is held; ValueError when there is no room; then nothing is
+  /// changed.
+  void append(const Var<T>& key, const Var<T>& value);
+  /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
+  /// size. ValueError for a row out of range.
+  void reorder(const Array<std::int64_t>& rows);
+  /// Forgets all positions; keeps the memory.
+  void clear() noexcept { length_ = 0; }
+
+  /// The keys and values held, (batch, length, heads, dim), as constants.
+  [[nodiscard]] Var<T> keys() const;
+  [[nodiscard]] Var<T> values() const;
+
+ private:
+  std::size_t capacity_;
+  std::size_t length_ = 0;
+  Array<T> keys_;
+  Array<T> values_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,37 @@
+#pragma once
+// The axes of attention: which are attended over, their letters, and the shapes that follow.
+
+#include "array/shapes.hpp"
+
+#include <string>
+#include <vector>
+
+namespace xtape::detail {
+
+/// Extents with -1 for what is not known.
+using PartialShape = std::vector<std::ptrdiff_t>;
+
+std::string to_string(const PartialShape& shape);
+inline PartialShape partial(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
+/// What one call of attention works with. Projected arrays are (batch, axes..., heads, dim), or
+/// (batch, axes..., key heads, group, dim) when heads share keys.
+struct AttentionLayout {
+  std::vector<std::size_t> axes;  // attended over, in the order of the scores
+  std::string products;           // equation from keys and queries to products
+  std::string combine;            // equation from probabilities and values to the heads' outputs
+  PartialShape free;              // extents of the batch and the other axes not attended over
+  PartialShape targets;           // extents of the query's attention axes
+  PartialShape sources;           // extents of the key's attention axes
+
+  /// (free..., heads, targets..., sources...)
+  [[nodiscard]] PartialShape scores(std::ptrdiff_t heads) const;
+};
+
+/// Checks everything about the inputs' shapes. `grouped`: heads share keys. ShapeError naming `path`,
+/// the operand and the rule.
+AttentionLayout attention_layout(const std::string& path, const std::vector<int>& attention_axes,
+                                 bool grouped, const PartialShape& query, const PartialShape& value,
+                                 const PartialShape& key);
+
+}  // namespace xtape::detail

@@ -1,0 +1,138 @@
+#include <xtape/layers/key_value_cache.hpp>
+
+#include "base/message.hpp"
+
+#include <xtape/detail/tape_state.hpp>
+
+#include <algorithm>
+
+namespace xtape {
+
+using detail::fail;
+
+namespace {
+
+template <class T>
+void check_inference(const Var<T>& x) {
+  const detail::TapeState<T>* state = x.place().state;
+  if (state == nullptr) return;
+  detail::check_place("KeyValueCache", x.place());
+  if (state->recording()) {
+    fail<TapeError>("KeyValueCache", "append on a recording tape: no gradient would pass through "
+                                     "the cache, expected inference; use values without a tape, or "
+                                     "a Tape with {.record = false}");
+  }
+}
+
+// Copies `count` positions of every batch row from one array to another.
+template <class T>
+void copy_positions(const Array<T>& from, std::size_t from_begin, Array<T>& to,
+                    std::size_t to_begin, std::size_t count) {
+  const std::size_t batch = to.shape()[0];
+  const std::size_t row = to.shape()[2] * to.shape()[3];
+  for (std::size_t b = 0; b < batch; ++b) {
+    const T* source = from.data() + (b * from.shape()[1] + from_begin) * row;
+    std::copy(source, source + count * row, to.data() + (b * to.shape()[1] + to_begin) * row);
+  }
+}
+
+template <class T>
+Array<T> held(const Array<T>& all, std::size_t length) {
+  if (length == 0) {
+    fail<ValueError>("KeyValueCache", "empty: nothing was appended yet, expected at least one "
+                                      "position");
+  }
+  Shape shape = all.shape();
+  shape[1] = length;
+  Array<T> out(shape);
+  copy_positions(all, 0, out, 0, length);
+  return out;
+}
+
+}  // namespace
+
+template <class T>
+KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
+  if (capacity == 0) {
+    fail<ValueError>("KeyValueCache", "capacity out of range: capacity is 0, expected at least 1");
+  }
+}
+
+template <class T>
+void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
+  check_inference(key);
+  check_inference(value);
+  const auto fits = [&](const Array<T>& present, const Var<T>& x) {
+    if (x.rank() != 4 || key.rank() != 4 || x.shape()[0] != key.shape()[0] ||
+        x.shape()[1] != key.shape()[1] || x.shape()[2] != key.shape()[2]) {
+      return false;
+    }
+    if (length_ == 0) return true;
+    return x.shape()[0] == present.shape()[0] && x.shape()[2] == present.shape()[2] &&
+           x.shape()[3] == present.shape()[3];
+  };
+  if (!fits(keys_, key) || !fits(values_, value)) {
+    fail<ShapeError>("KeyValueCache", "positions do not fit: key is ", to_string(key.shape()),
+                     " and value is ", to_string(value.shape()),
+                     ", expected (batch, positions, heads, dim) with the batch, heads and dims of ",
+                     length_ == 0 ? std::string("each other") : to_string(keys_.shape()),
+                     "; clear() the cache for another batch");
+  }
+  const std::size_t count = key.shape()[1];
+  if (length_ + count > capacity_) {
+    fail<ValueError>("KeyValueCache", "no room: ", length_, " positions are held and ", count,
+                     " more given, expected at most ", capacity_, "; make a larger cache");
+  }
+  if (length_ == 0) {
+    const auto prepare = [&](Array<T>& a, const Shape& like) {
+      const Shape shape{like[0], capacity_, like[2], like[3]};
+      if (a.shape() != shape) a = Array<T>(shape);
+    };
+    prepare(keys_, key.shape());
+    prepare(values_, value.shape());
+  }
+  copy_positions(key.value(), 0, keys_, length_, count);
+  copy_positions(value.value(), 0, values_, length_, count);
+  length_ += count;
+}
+
+template <class T>
+void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
+  if (length_ == 0) return;
+  const auto batch = static_cast<std::int64_t>(keys_.shape()[0]);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows.data()[i] < 0 || rows.data()[i] >= batch) {
+      fail<ValueError>("KeyValueCache", "row out of range: row ", i, " is ", rows.data()[i],
+                       ", expected 0 to ", batch - 1);
+    }
+  }
+  const auto reordered = [&](const Array<T>& a) {
+    Array<T> out(Shape{rows.size(), capacity_, a.shape()[2], a.shape()[3]});
+    const std::size_t row = capacity_ * a.shape()[2] * a.shape()[3];
+    const std::size_t used = length_ * a.shape()[2] * a.shape()[3];
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const T* source = a.data() + static_cast<std::size_t>(rows.data()[i]) * row;
+      std::copy(source, source + used, out.data() + i * row);
+    }
+    return out;
+  };
+  Array<T> keys = reordered(keys_);
+  Array<T> values = reordered(values_);
+  keys_ = std::move(keys);
+  values_ = std::move(values);
+}
+
+template <class T>
+Var<T> KeyValueCache<T>::keys() const {
+  return held(keys_, length_);
+}
+
+template <class T>
+Var<T> KeyValueCache<T>::values() const {
+  return held(values_, length_);
+}
+
+template class KeyValueCache<float>;
+template class KeyValueCache<double>;
+
+}  // namespace xtape

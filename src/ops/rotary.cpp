@@ -1,0 +1,88 @@
+#include <xtape/ops/rotary.hpp>
+
+#include "array/shapes.hpp"
+
+#include <xtape/record.hpp>
+
+#include <cmath>
+
+namespace xtape {
+namespace {
+
+using detail::Index;
+
+struct Plan {
+  Index outer = 1, length = 1, inner = 1, width = 0;
+  RotaryOptions options;
+  double sign = 1;  // -1 turns back
+};
+
+template <class T>
+void turn(const Plan& p, const T* x, T* y) {
+  const Index half = p.width / 2;
+  std::vector<double> cosine(static_cast<std::size_t>(p.length * half));
+  std::vector<double> sine(cosine.size());
+  for (Index t = 0; t < p.length; ++t) {
+    for (Index k = 0; k < half; ++k) {
+      const double angle = static_cast<double>(t + p.options.start) *
+                           std::pow(p.options.max_wavelength,
+                                    -2.0 * static_cast<double>(k) / static_cast<double>(p.width));
+      cosine[static_cast<std::size_t>(t * half + k)] = std::cos(angle);
+      sine[static_cast<std::size_t>(t * half + k)] = p.sign * std::sin(angle);
+    }
+  }
+  const Index first = p.options.interleaved ? 2 : 1;     // step between pairs
+  const Index second = p.options.interleaved ? 1 : half;  // step inside a pair
+  for (Index o = 0; o < p.outer; ++o) {
+    for (Index t = 0; t < p.length; ++t) {
+      const double* c = cosine.data() + t * half;
+      const double* s = sine.data() + t * half;
+      for (Index i = 0; i < p.inner; ++i, x += p.width, y += p.width) {
+        for (Index k = 0; k < half; ++k) {
+          const auto u = static_cast<double>(x[k * first]);
+          const auto v = static_cast<double>(x[k * first + second]);
+          y[k * first] = static_cast<T>(u * c[k] - v * s[k]);
+          y[k * first + second] = static_cast<T>(v * c[k] + u * s[k]);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+Var<T> turned(const Var<T>& x, const Plan& p) {
+  Result<T> y(x.shape());
+  turn(p, x.data(), y.data());
+  return record("rotary", std::move(y), wrt(x, [p](const Var<T>& g) {
+                  Plan back = p;
+                  back.sign = -p.sign;
+                  return turned(g, back);
+                }));
+}
+
+}  // namespace
+
+template <class T>
+Var<T> rotary(const Var<T>& x, int axis, RotaryOptions options) {
+  const std::size_t at = detail::normalize_axis("rotary", axis, x.rank());
+  if (at + 1 == x.rank() || x.shape().back() % 2 != 0) {
+    detail::fail<ShapeError>("rotary", "width is not even: operand is ", to_string(x.shape()),
+                             ", expected an even last axis, other than the position axis ", axis);
+  }
+  if (!(options.max_wavelength > 0)) {
+    detail::fail<ValueError>("rotary", "max_wavelength out of range: it is ",
+                             options.max_wavelength, ", expected a positive number");
+  }
+  Plan p;
+  p.options = options;
+  for (std::size_t i = 0; i < at; ++i) p.outer *= detail::extent(x.shape(), i);
+  p.length = detail::extent(x.shape(), at);
+  for (std::size_t i = at + 1; i + 1 < x.rank(); ++i) p.inner *= detail::extent(x.shape(), i);
+  p.width = detail::extent(x.shape(), x.rank() - 1);
+  return turned(x, p);
+}
+
+template Var<float> rotary(const Var<float>&, int, RotaryOptions);
+template Var<double> rotary(const Var<double>&, int, RotaryOptions);
+
+}  // namespace xtape

@@ -1,0 +1,199 @@
+// Rows of softmax, layer normalization and cross-entropy; dropout; and Philox's known answers.
+
+#include "kernels/neural.hpp"
+
+#include "support/catch.hpp"
+#include "support/loops.hpp"
+
+#include <xtape/random.hpp>
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+using namespace xtape;
+using namespace xtape::test;
+using kernels::Index;
+
+namespace {
+
+const double kInf = std::numeric_limits<double>::infinity();
+bool close(double a, double b, double within = 1e-14) {
+  return a == b || std::abs(a - b) <= within * std::max(1.0, std::abs(b));
+}
+
+}  // namespace
+
+TEST_CASE("softmax rows, masked and not") {
+  for (const std::size_t n : {1U, 2U, 7U, 64U, 100U}) {
+    const std::vector<double> x = numbers<double>(n);
+    bool mask[200];
+    for (std::size_t i = 0; i < 200; ++i) mask[i] = i % 3 != 1;
+    for (const Index step : {-1, 0, 1, 2}) {  // -1: no mask
+      const bool* m = step < 0 ? nullptr : mask;
+      double sum = 0;
+      const auto kept = [&](std::size_t i) {
+        return m == nullptr || m[static_cast<Index>(i) * step];
+      };
+      for (std::size_t i = 0; i < n; ++i) sum += kept(i) ? std::exp(x[i]) : 0;
+      std::vector<double> p(n), l(n);
+      kernels::softmax_row(false, static_cast<Index>(n), x.data(), m, step, p.data());
+      kernels::softmax_row(true, static_cast<Index>(n), x.data(), m, step, l.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        CHECK(close(p[i], kept(i) ? std::exp(x[i]) / sum : 0));
+        CHECK(close(l[i], kept(i) ? x[i] - std::log(sum) : -kInf));
+      }
+    }
+  }
+  const bool none[2] = {false, false};
+  const double any[2] = {kInf, std::nan("")};
+  double y[2] = {5, 5};
+  kernels::softmax_row(false, 2, any, none, 1, y);
+  CHECK(y[0] == 0);
+  CHECK(y[1] == 0);
+}
+
+TEST_CASE("the gradient of softmax, and of a probability of 0") {
+  const Index rows = 3, n = 5;
+  std::vector<double> y(15), dx(15);
+  std::vector<double> g = numbers<double>(15, 0.2);
+  const std::vector<double> x = numbers<double>(15);
+  for (Index r = 0; r < rows; ++r)
+    kernels::softmax_row<double>(false, n, x.data() + r * n, nullptr, 0, y.data() + r * n);
+  y[7] = 0;
+  g[7] = std::nan("");
+  kernels::softmax_gradient(rows, n, y.data(), g.data(), dx.data());
+  for (std::size_t r = 0; r < 3; ++r) {
+    double dot = 0;
+    for (std::size_t i = 5 * r; i < 5 * r + 5; ++i) dot += i == 7 ? 0 : y[i] * g[i];
+    for (std::size_t i = 5 * r; i < 5 * r + 5; ++i)
+      CHECK(close(dx[i], i == 7 ? 0 : y[i] * (g[i] - dot)));
+  }
+}
+
+TEST_CASE("layer normalization and its gradients") {
+  const Index rows = 3;
+  for (const std::size_t n : {1U, 2U, 9U, 64U}) {
+    const auto width = static_cast<Index>(n);
+    const std::vector<double> x = numbers<double>(3 * n), gamma = numbers<double>(n, 0.3),
+                              beta = numbers<double>(n, 0.6);
+    const std::vector<double> g = numbers<double>(3 * n, 0.9);
+    std::vector<double> y(3 * n), bare(3 * n), mean(3), rstd(3), dx(3 * n), dgamma(n, 0.5),
+        dbeta(n, 0.25);
+    kernels::layer_norm<double>(rows, width, 0.01, x.data(), nullptr, nullptr, bare.data(),
+                                mean.data(), rstd.data());
+    kernels::layer_norm(rows, width, 0.01, x.data(), gamma.data(), beta.data(), y.data(),
+                        mean.data(), rstd.data());
+    kernels::layer_norm_gradient(rows, width, x.data(), gamma.data(), mean.data(), rstd.data(),
+                                 g.data(), dx.data());
+    kernels::layer_norm_parameters(rows, width, x.data(), mean.data(), rstd.data(), g.data(),
+                                   dgamma.data(), dbeta.data());
+    std::vector<double> sum_gamma(n, 0.5), sum_beta(n, 0.25);
+    for (std::size_t r = 0; r < 3; ++r) {
+      const double* row = x.data() + r * n;
+      double m = 0, v = 0;
+      for (std::size_t i = 0; i < n; ++i) m += row[i] / static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i) v += (row[i] - m) * (row[i] - m) / static_cast<double>(n);
+      const double s = 1 / std::sqrt(v + 0.01);
+      CHECK(close(mean[r], m));
+      CHECK(close(rstd[r], s));
+      for (std::size_t i = 0; i < n; ++i) {
+        const double hat = (row[i] - m) * s;
+        CHECK(close(bare[r * n + i], hat));
+        CHECK(close(y[r * n + i], hat * gamma[i] + beta[i]));
+        sum_gamma[i] += g[r * n + i] * hat;
+        sum_beta[i] += g[r * n + i];
+        // The Jacobian by its definition: d hat_j / d x_i.
+        double expected = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+          const double hat_j = (row[j] - m) * s;
+          const double d = ((i == j ? 1.0 : 0.0) - (1 + hat * hat_j) / static_cast<double>(n)) * s;
+          expected += g[r * n + j] * gamma[j] * d;
+        }
+        CHECK(close(dx[r * n + i], expected, 1e-12));
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      CHECK(close(dgamma[i], sum_gamma[i]));
+      CHECK(close(dbeta[i], sum_beta[i]));
+    }
+  }
+}
+
+TEST_CASE("cross-entropy rows and their gradient") {
+  const Index rows = 4, n = 6;
+  const std::vector<double> x = numbers<double>(24), g = numbers<double>(4, 0.7);
+  const std::int64_t labels[4] = {0, 5, -1, 2};
+  std::vector<double> loss(4), lse(4), dx(24, 9.0);
+  kernels::cross_entropy(rows, n, x.data(), labels, loss.data(), lse.data());
+  kernels::cross_entropy_gradient(rows, n, x.data(), labels, lse.data(), g.data(), dx.data());
+  for (std::size_t r = 0; r < 4; ++r) {
+    double sum = 0;
+    for (std::size_t i = 0; i < 6; ++i) sum += std::exp(x[6 * r + i]);
+    const bool kept = labels[r] >= 0;
+    CHECK(
+        close(loss[r], kept ? std::log(sum) - x[6 * r + static_cast<std::size_t>(labels[r])] : 0));
+    for (std::size_t i = 0; i < 6; ++i) {
+      const double p = std::exp(x[6 * r + i]) / sum;
+      const double expected = g[r] * (p - (labels[r] == static_cast<std::int64_t>(i) ? 1 : 0));
+      CHECK(close(dx[6 * r + i], kept ? expected : 0));
+    }
+  }
+}
+
+TEST_CASE("dropout keeps the right share, whatever the blocks") {
+  constexpr std::size_t n = 100000;
+  const std::vector<float> ones(n, 1.F);
+  for (const double rate : {0.1, 0.5, 0.9}) {
+    std::vector<float> y(n);
+    kernels::dropout<float>(0, n, rate, 11, 3, ones.data(), y.data());
+    std::size_t zeros = 0, others = 0;
+    for (const float v : y) {
+      zeros += v == 0 ? 1 : 0;
+      others += v != 0 && v != static_cast<float>(1 / (1 - rate)) ? 1 : 0;
+    }
+    CHECK(others == 0);
+    // Five standard deviations of a binomial.
+    const double expected = rate * static_cast<double>(n);
+    CHECK(std::abs(static_cast<double>(zeros) - expected) < 5 * std::sqrt(expected * (1 - rate)));
+    // Neighbours agree as often as independent ones would.
+    std::size_t agree = 0;
+    for (std::size_t i = 1; i < n; ++i) agree += (y[i] == 0) == (y[i - 1] == 0) ? 1 : 0;
+    const double p = rate * rate + (1 - rate) * (1 - rate);
+    CHECK(std::abs(static_cast<double>(agree) - p * static_cast<double>(n)) <
+          5 * std::sqrt(static_cast<double>(n) * p * (1 - p)) + 1);
+    // In pieces that do not begin at multiples of four, and in double: the same decisions.
+    std::vector<float> pieces(n);
+    for (std::size_t begin = 0; begin < n;) {
+      const std::size_t end = std::min(n, begin + 1 + begin % 7 * 1001);
+      kernels::dropout<float>(static_cast<Index>(begin), static_cast<Index>(end - begin), rate, 11,
+                              3, ones.data(), pieces.data() + begin);
+      begin = end;
+    }
+    CHECK(pieces == y);
+    const std::vector<double> wide(n, 1.0);
+    std::vector<double> z(n);
+    kernels::dropout<double>(0, n, rate, 11, 3, wide.data(), z.data());
+    std::size_t differ = 0;
+    for (std::size_t i = 0; i < n; ++i) differ += (z[i] == 0) != (y[i] == 0) ? 1 : 0;
+    CHECK(differ == 0);
+    // Another index draws anew.
+    kernels::dropout<float>(0, n, rate, 11, 4, ones.data(), pieces.data());
+    CHECK(pieces != y);
+  }
+  float y[2];
+  kernels::dropout<float>(0, 2, 0.0, 1, 1, ones.data(), y);
+  CHECK(y[0] == 1.F);
+  kernels::dropout<float>(0, 2, 1.0, 1, 1, ones.data(), y);
+  CHECK(y[0] == 0.F);
+}
+
+TEST_CASE("Philox4x32-10 gives the published answers") {
+  using Four = std::array<std::uint32_t, 4>;
+  // From the known-answer file of Random123.
+  CHECK(philox({0, 0, 0, 0}, {0, 0}) == Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}) ==
+        Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+        Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}

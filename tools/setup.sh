@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what is missing, with apt-get: tools/setup.sh GROUP...
+#   build  the library and the examples        tests  tests/run.sh
+#   full   tests/run.sh --full                 soak   tests/soak.sh
+# A group includes those before it. Where nothing is missing it does nothing and needs no network.
+set -euo pipefail
+
+build=(g++ cmake ninja-build libxtensor-dev libopenblas-dev libcli11-dev)
+tests=(catch2 nlohmann-json3-dev libxtensor-blas-dev)
+full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git)
+soak=(valgrind)
+
+packages=()
+for group in "$@"; do
+  case $group in
+    build) packages+=("${build[@]}") ;;
+    tests) packages+=("${build[@]}" "${tests[@]}") ;;
+    full) packages+=("${build[@]}" "${tests[@]}" "${full[@]}") ;;
+    soak) packages+=("${build[@]}" "${tests[@]}" "${full[@]}" "${soak[@]}") ;;
+    *)
+      echo "setup.sh: unknown group '$group': expected build, tests, full or soak" >&2
+      exit 2
+      ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  echo "setup.sh: there is no apt-get here. Needed, by the names of Debian's packages:" >&2
+  echo "  ${packages[*]}" >&2
+  for command in cmake ninja c++; do
+    command -v "$command" >/dev/null || { echo "setup.sh: $command is missing" >&2; exit 1; }
+  done
+  echo "setup.sh: cmake, ninja and c++ are here: going on as if the rest were too" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+((${#missing[@]} == 0)) && exit 0
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo "setup.sh: neither root nor sudo. Have these packages installed: ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+echo "installing: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${as_root[@]}" apt-get update &&
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  cat "$log" >&2
+  echo "setup.sh: apt-get could not install: ${missing[*]}" >&2
+  exit 1
+fi
