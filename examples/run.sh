@@ -26,4 +26,3 @@ if ((chosen)); then
   exec "$root/build/release/examples/dates" "$@"
 fi
 "$root/build/release/examples/dates" --picture "$picture" "$@"
-echo "picture: ${picture#"$root/"}"
