@@ -59,9 +59,9 @@ class Constraint {
   Constraint(constraints::NonNeg options);
   Constraint(constraints::MinMaxNorm options);
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Constraint> &&
-             std::is_invocable_r_v<Array<T>, F&, const Array<T>&>)
-  Constraint(F&& function) : Constraint(User{std::forward<F>(function)}) {}
+  requires(!std::same_as<std::remove_cvref_t<F>, Constraint> &&
+           std::is_invocable_r_v<Array<T>, F&, const Array<T>&>) Constraint(F&& function)
+      : Constraint(User{std::forward<F>(function)}) {}
 
   /// Whether there is anything to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }

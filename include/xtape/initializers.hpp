@@ -38,9 +38,10 @@ class Initializer {
   Initializer(const std::string& name);
   /// ValueError for an empty std::function.
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Initializer> &&
-             std::is_invocable_r_v<Array<double>, F&, const Shape&, Fans, RandomStream&>)
-  Initializer(F&& function) : function_(std::forward<F>(function)) {
+  requires(!std::same_as<std::remove_cvref_t<F>, Initializer> &&
+           std::is_invocable_r_v<Array<double>, F&, const Shape&, Fans, RandomStream&>)
+      Initializer(F&& function)
+      : function_(std::forward<F>(function)) {
     check();
   }
 
@@ -82,7 +83,8 @@ Initializer variance_scaling(double scale = 1.0, FanMode mode = FanMode::in,
                              Distribution distribution = Distribution::truncated_normal);
 /// The same by Keras's names: mode fan_in, fan_out or fan_avg; distribution truncated_normal (or
 /// normal), untruncated_normal or uniform. ValueError listing them for any other.
-Initializer variance_scaling(double scale, const std::string& mode, const std::string& distribution);
+Initializer variance_scaling(double scale, const std::string& mode,
+                             const std::string& distribution);
 
 /// variance_scaling(1, average, uniform)
 Initializer glorot_uniform();

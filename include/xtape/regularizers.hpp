@@ -58,9 +58,9 @@ class Regularizer {
   Regularizer(regularizers::L1L2 options);
   Regularizer(regularizers::Orthogonal options);
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Regularizer> &&
-             std::is_invocable_r_v<Var<T>, F&, const Var<T>&>)
-  Regularizer(F&& function) : Regularizer(User{std::forward<F>(function)}) {}
+  requires(!std::same_as<std::remove_cvref_t<F>, Regularizer> &&
+           std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Regularizer(F&& function)
+      : Regularizer(User{std::forward<F>(function)}) {}
 
   /// Whether there is anything to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }

@@ -139,9 +139,10 @@ class Tape {
   /// The sum of the penalties recorded so far, by add_penalty and by the activity regularizers of
   /// layers, differentiable. backward insists on this call when there are any.
   [[nodiscard]] Var<T> penalties();
-  /// The same and the penalties of the weights, Params::penalties. Call it after the layers: backward
-  /// insists on it when a trainable parameter with a regularizer was used. Adding the result to the
-  /// loss is left to you; whoever does not want it drops it.
+  /// The same and the penalties of the weights, Params::penalties. backward insists on this call when
+  /// a trainable parameter with a regularizer was used. Call it after the layers, in a statement of
+  /// its own: in model(x) + tape.penalties(params) C++ may evaluate the right side first (backward
+  /// notices). Adding the result to the loss is left to you; whoever does not want it drops it.
   [[nodiscard]] Var<T> penalties(const Params<T>& params);
 
   /// Number of nodes recorded now.

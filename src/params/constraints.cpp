@@ -35,17 +35,17 @@ template <class T>
 Constraint<T>::Constraint(const std::string& name) {
   if (name.empty()) return;
   using Make = Constraint (*)();
-  const Make make = detail::look_up<Make>(
-      "constraint", "constraint", name,
-      {{"max_norm", [] { return Constraint(constraints::MaxNorm{}); }},
-       {"MaxNorm", [] { return Constraint(constraints::MaxNorm{}); }},
-       {"unit_norm", [] { return Constraint(constraints::UnitNorm{}); }},
-       {"UnitNorm", [] { return Constraint(constraints::UnitNorm{}); }},
-       {"non_neg", [] { return Constraint(constraints::NonNeg{}); }},
-       {"NonNeg", [] { return Constraint(constraints::NonNeg{}); }},
-       {"min_max_norm", [] { return Constraint(constraints::MinMaxNorm{}); }},
-       {"MinMaxNorm", [] { return Constraint(constraints::MinMaxNorm{}); }}},
-      "or pass a function");
+  const Make make =
+      detail::look_up<Make>("constraint", "constraint", name,
+                            {{"max_norm", [] { return Constraint(constraints::MaxNorm{}); }},
+                             {"MaxNorm", [] { return Constraint(constraints::MaxNorm{}); }},
+                             {"unit_norm", [] { return Constraint(constraints::UnitNorm{}); }},
+                             {"UnitNorm", [] { return Constraint(constraints::UnitNorm{}); }},
+                             {"non_neg", [] { return Constraint(constraints::NonNeg{}); }},
+                             {"NonNeg", [] { return Constraint(constraints::NonNeg{}); }},
+                             {"min_max_norm", [] { return Constraint(constraints::MinMaxNorm{}); }},
+                             {"MinMaxNorm", [] { return Constraint(constraints::MinMaxNorm{}); }}},
+                            "or pass a function");
   function_ = make().function_;
 }
 
@@ -101,8 +101,9 @@ Constraint<T>::Constraint(constraints::MinMaxNorm options) {
 template <class T>
 Constraint<T>::Constraint(User user) {
   if (!user.function) {
-    fail<ValueError>("constraint", "empty function, expected something to call; pass a name or a "
-                                   "function Array -> Array");
+    fail<ValueError>("constraint",
+                     "empty function, expected something to call; pass a name or a "
+                     "function Array -> Array");
   }
   function_ = [function = std::move(user.function)](const Array<T>& w, const std::string& name) {
     Array<T> fresh = function(w);

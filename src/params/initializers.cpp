@@ -225,21 +225,23 @@ Initializer::Initializer(const std::string& name) {
       {"Orthogonal", [] { return orthogonal(); }},
       {"OrthogonalInitializer", [] { return orthogonal(); }},
   };
-  function_ = look_up<Make>("initializer", "initializer", name, known, "or pass a function")().function_;
+  function_ =
+      look_up<Make>("initializer", "initializer", name, known, "or pass a function")().function_;
 }
 
 void Initializer::check() const {
   if (!function_) {
-    fail<ValueError>("initializer", "empty function, expected something to call; pass a name or a "
-                                    "function (shape, fans, stream) -> Array<double>");
+    fail<ValueError>("initializer",
+                     "empty function, expected something to call; pass a name or a "
+                     "function (shape, fans, stream) -> Array<double>");
   }
 }
 
 Array<double> Initializer::operator()(const Shape& shape, Fans fans, RandomStream& stream) const {
   Array<double> values = function_(shape, fans, stream);
   if (values.shape() != shape) {
-    fail<ShapeError>("initializer", "wrong shape returned: values are ",
-                             to_string(values.shape()), ", expected ", to_string(shape));
+    fail<ShapeError>("initializer", "wrong shape returned: values are ", to_string(values.shape()),
+                     ", expected ", to_string(shape));
   }
   return values;
 }

@@ -90,8 +90,8 @@ Scope<T> Scope<T>::operator/(const std::string& name) const {
 }
 
 template <class T>
-Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable,
-                               Regularizer<T> regularizer, Constraint<T> constraint) const {
+Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regularizer<T> regularizer,
+                               Constraint<T> constraint) const {
   const std::string path = (*this / name).path();
   const std::lock_guard lock(params_->mutex);
   if (detail::ParameterSlot<T>* slot = params_->find(path)) {

@@ -105,8 +105,9 @@ Regularizer<T>::Regularizer(regularizers::Orthogonal options) {
 template <class T>
 Regularizer<T>::Regularizer(User user) {
   if (!user.function) {
-    fail<ValueError>("regularizer", "empty function, expected something to call; pass a name or a "
-                                    "function Var -> Var of one element");
+    fail<ValueError>("regularizer",
+                     "empty function, expected something to call; pass a name or a "
+                     "function Var -> Var of one element");
   }
   function_ = [function = std::move(user.function)](const Var<T>& w, const std::string& name) {
     Var<T> penalty = function(w);

@@ -227,9 +227,9 @@ detail::Place<T> Tape<T>::context() const noexcept {
   return state_->context();
 }
 
-#define XTAPE_INSTANTIATE(T)                 \
-  template class Tape<T>;                    \
-  template Var<T> penalties(const Var<T>&);  \
+#define XTAPE_INSTANTIATE(T)                \
+  template class Tape<T>;                   \
+  template Var<T> penalties(const Var<T>&); \
   template Var<T> penalties(const Var<T>&, const Params<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

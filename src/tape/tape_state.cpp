@@ -121,9 +121,10 @@ Var<T> TapeState<T>::leaf(const ParameterSlot<T>& slot) {
 template <class T>
 void TapeState<T>::add_penalty(const std::string& who, const Var<T>& penalty) {
   if (inside_checkpoint > 0) {
-    fail<TapeError>(who, "penalty inside checkpoint(): no gradient would pass to it, expected it "
-                         "outside; leave this layer out of the checkpoint, or return the penalty "
-                         "from it");
+    fail<TapeError>(who,
+                    "penalty inside checkpoint(): no gradient would pass to it, expected it "
+                    "outside; leave this layer out of the checkpoint, or return the penalty "
+                    "from it");
   }
   penalties.push_back(penalty);
   penalties_asked = false;
@@ -135,14 +136,15 @@ void TapeState<T>::check_penalties() const {
     fail<TapeError>("backward", penalties.size(),
                     " penalties were recorded and nobody asked for them, expected their sum in the "
                     "loss; add tape.penalties(), or with those of the weights "
-                    "tape.penalties(params)");
+                    "tape.penalties(params), after the layers were called");
   }
   // The first by name, so that the message is always the same.
   const ParameterSlot<T>* unasked = nullptr;
   const auto look = [&](const ParameterSlot<T>* slot, const Var<T>* leaf) {
     if (!slot->trainable || !slot->regularizer) return;
     const auto asked = penalized.find(slot);
-    if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->place().stamp)) return;
+    if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->place().stamp))
+      return;
     if (unasked == nullptr || slot->path < unasked->path) unasked = slot;
   };
   for (const auto& [slot, leaf] : leaves) {
@@ -150,9 +152,10 @@ void TapeState<T>::check_penalties() const {
   }
   for (const auto& [slot, nodes] : checkpointed) look(slot, nullptr);
   if (unasked != nullptr) {
-    fail<TapeError>("backward", "penalty left out: parameter '", unasked->path,
-                    "' has a regularizer and nobody asked for its penalty, expected it in the loss; "
-                    "add tape.penalties(params), after the layers were called");
+    fail<TapeError>(
+        "backward", "penalty left out: parameter '", unasked->path,
+        "' has a regularizer and nobody asked for its penalty, expected it in the loss; "
+        "add tape.penalties(params), after the layers were called");
   }
 }
 

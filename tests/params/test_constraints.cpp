@@ -23,7 +23,8 @@ Constraint<T> constraint_of(const Json& c) {
   if (c["kind"] == "NonNeg") return constraints::NonNeg{};
   return constraints::MinMaxNorm{.min_value = o.value("min_value", 0.0),
                                  .max_value = o.value("max_value", 1.0),
-                                 .rate = o.value("rate", 1.0), .axes = axes};
+                                 .rate = o.value("rate", 1.0),
+                                 .axes = axes};
 }
 
 // A step of plain SGD with these gradients.
@@ -53,7 +54,7 @@ TEST_CASE("the constraints have the values that their formulas say") {
   CHECK(close([](const Array<double>& w) { return 2 * w; }, {2, -4, 6, 1, 0, -2}));
   CHECK_FALSE(Constraint<double>());
   CHECK_FALSE(Constraint<double>(""));
-  CHECK(Constraint<double>()(example()) == example());
+  CHECK((Constraint<double>()(example()) == example()));
 }
 
 TEMPLATE_TEST_CASE("constraints agree with Keras", "", double, float) {
@@ -85,9 +86,9 @@ TEST_CASE("bad constraints") {
   CHECK_THROWS_AS(C(constraints::MinMaxNorm{.axes = {}}), ValueError);
   CHECK_THROWS_AS(C(std::function<Array<double>(const Array<double>&)>()), ValueError);
   CHECK(contains(error_of<ShapeError>([] {
-          static_cast<void>(C(constraints::UnitNorm{.axes = {2}})(example(), "a/kernel"));
-        }),
-        "a/kernel"));
+                   static_cast<void>(C(constraints::UnitNorm{.axes = {2}})(example(), "a/kernel"));
+                 }),
+                 "a/kernel"));
   const C flat([](const Array<double>&) { return Array<double>(Shape{1}, 0.0); });
   CHECK(contains(error_of<ShapeError>([&] { static_cast<void>(flat(example(), "a/kernel")); }),
                  "a/kernel: constraint changed the shape: result is (1,), expected (2, 3)"));
@@ -149,14 +150,14 @@ TEST_CASE("a constraint that throws leaves parameters and optimizer as they were
   const auto before = params.values();
   bad = true;
   CHECK_THROWS_AS(step(sgd, params, all, gradients), std::runtime_error);
-  CHECK(params.values() == before);
+  CHECK((params.values() == before));
   CHECK(sgd.iterations() == 1);
   third.set_constraint([](const Array<double>&) { return Array<double>(Shape{1}, 0.0); });
   CHECK(contains(error_of<ShapeError>([&] { step(sgd, params, all, gradients); }), "third"));
-  CHECK(params.values() == before);
+  CHECK((params.values() == before));
   // The momentum has not moved either: the next step is as if nothing had happened.
   third.set_constraint({});
   step(sgd, params, all, gradients);
   step(other, twin, twins, gradients);
-  CHECK(params.values() == twin.values());
+  CHECK((params.values() == twin.values()));
 }
