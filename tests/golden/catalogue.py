@@ -74,6 +74,8 @@ def penalties():
         if not frozen:
             f.add(f"{shape} to {units}", {"units": units, "frozen": False}, {"x": x}, call, layer)
             continue
+        for v in layer.weights:
+            v.assign(f.uniform(*v.shape))
         leaf = torch.tensor(x, requires_grad=True)
         outputs = call(leaf)
         assert outputs["losses"].shape == (1,)
