@@ -1,13 +1,31 @@
-# A CBLAS: its header and library, OpenBLAS where there is one. Defines CBLAS::CBLAS.
+# A CBLAS: its header and library, OpenBLAS where there is one; and LAPACK, which OpenBLAS usually
+# contains and which is a library of its own (CBLAS_LAPACK_LIBRARY) otherwise. Defines CBLAS::CBLAS.
 find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas openblas-pthread openblas-serial openblas-openmp)
 find_library(CBLAS_LIBRARY NAMES openblas cblas blas)
+set(cblas_required CBLAS_LIBRARY CBLAS_INCLUDE_DIR)
+if(CBLAS_LIBRARY)
+  include(CheckFunctionExists)
+  include(CMakePushCheckState)
+  cmake_push_check_state(RESET)
+  set(CMAKE_REQUIRED_LIBRARIES ${CBLAS_LIBRARY})
+  check_function_exists(dgeqrf_ CBLAS_CONTAINS_LAPACK)
+  cmake_pop_check_state()
+  if(NOT CBLAS_CONTAINS_LAPACK)
+    find_library(CBLAS_LAPACK_LIBRARY NAMES lapack)
+    mark_as_advanced(CBLAS_LAPACK_LIBRARY)
+    list(APPEND cblas_required CBLAS_LAPACK_LIBRARY)
+  endif()
+endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(CBLAS
-  REQUIRED_VARS CBLAS_LIBRARY CBLAS_INCLUDE_DIR
-  REASON_FAILURE_MESSAGE "Debian has it in libopenblas-dev, elsewhere set CBLAS_LIBRARY and CBLAS_INCLUDE_DIR")
+  REQUIRED_VARS ${cblas_required}
+  REASON_FAILURE_MESSAGE "Debian has it in libopenblas-dev, elsewhere set CBLAS_LIBRARY and CBLAS_INCLUDE_DIR (and CBLAS_LAPACK_LIBRARY where LAPACK is apart)")
 mark_as_advanced(CBLAS_INCLUDE_DIR CBLAS_LIBRARY)
 if(CBLAS_FOUND AND NOT TARGET CBLAS::CBLAS)
   add_library(CBLAS::CBLAS UNKNOWN IMPORTED)
   set_target_properties(CBLAS::CBLAS PROPERTIES
     IMPORTED_LOCATION "${CBLAS_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${CBLAS_INCLUDE_DIR}")
+  if(NOT CBLAS_CONTAINS_LAPACK)
+    set_property(TARGET CBLAS::CBLAS PROPERTY INTERFACE_LINK_LIBRARIES "${CBLAS_LAPACK_LIBRARY}")
+  endif()
 endif()

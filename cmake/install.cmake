@@ -28,6 +28,9 @@ install(FILES cmake/FindCBLAS.cmake ${CMAKE_CURRENT_BINARY_DIR}/xtapeConfig.cmak
 # The library's name is enough where the linker looks by itself, as for Debian's packages.
 get_filename_component(blas_name ${CBLAS_LIBRARY} NAME)
 string(REGEX REPLACE "^lib([^.]+)\\..*$" "-l\\1" blas_link ${blas_name})
+if(NOT CBLAS_CONTAINS_LAPACK)
+  set(blas_link "-llapack ${blas_link}")
+endif()
 if(XTAPE_STATIC)
   set(pc_static_libs " ${blas_link} -pthread")
   set(pc_private_libs "")

@@ -23,8 +23,10 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// Updates every trainable parameter by its gradient (with the gradients' stored scale folded in).
-  /// ParameterError naming them when trainable parameters got no gradient or loaded values found no
-  /// layer; then nothing is changed.
+  /// Then applies the constraints of the parameters that have one. ParameterError naming them when
+  /// trainable parameters got no gradient or loaded values found no layer; ShapeError for a
+  /// constraint that does not fit. When anything is thrown, also by a constraint of your own, neither
+  /// parameters nor the optimizer's state have changed.
   void step(Params<T>& params, const Gradients<T>& gradients, StepOptions options = {});
 
   /// Steps taken.

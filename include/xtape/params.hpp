@@ -2,7 +2,9 @@
 /// \file
 /// Trainable arrays: Params owns them, Scope names them, Parameter is a layer's handle to one.
 
+#include <xtape/constraints.hpp>
 #include <xtape/initializers.hpp>
+#include <xtape/regularizers.hpp>
 #include <xtape/var.hpp>
 
 #include <atomic>
@@ -31,6 +33,8 @@ struct ParameterSlot {
   bool trainable = true;
   std::atomic<bool> built{false};  // `value` may be read without the lock once this is true
   ArrayPtr<T> value;
+  Regularizer<T> regularizer;
+  Constraint<T> constraint;
 };
 
 }  // namespace detail
@@ -56,6 +60,15 @@ class Parameter {
   [[nodiscard]] Var<T> on(const detail::Place<T>& place) const;
   [[nodiscard]] Var<T> on(const Var<T>& x) const { return on(x.place()); }
 
+  /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
+  [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
+  void set_regularizer(Regularizer<T> regularizer) const {
+    slot_->regularizer = std::move(regularizer);
+  }
+  /// What an optimizer applies after each update; empty for nothing. Not while others use it.
+  [[nodiscard]] const Constraint<T>& constraint() const { return slot_->constraint; }
+  void set_constraint(Constraint<T> constraint) const { slot_->constraint = std::move(constraint); }
+
   [[nodiscard]] detail::ParameterSlot<T>& slot() const { return *slot_; }
 
  private:
@@ -75,8 +88,11 @@ class Scope {
   [[nodiscard]] Scope reuse() const { return {*params_, path_, true}; }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
-  /// is taken and this scope does not reuse.
-  [[nodiscard]] Parameter<T> reserve(const std::string& name, bool trainable = true) const;
+  /// is taken and this scope does not reuse. Of a shared parameter the first regularizer and the
+  /// first constraint hold.
+  [[nodiscard]] Parameter<T> reserve(const std::string& name, bool trainable = true,
+                                     Regularizer<T> regularizer = {},
+                                     Constraint<T> constraint = {}) const;
 
  private:
   detail::ParamsState<T>* params_;
@@ -129,6 +145,12 @@ class Params {
   void set_trainable(const std::string& path, bool trainable);
 
   [[nodiscard]] std::vector<Parameter<T>> all() const;
+
+  /// The sum of the regularizers of all built trainable parameters that have one, differentiable on
+  /// the tape of x; a constant where there is none. Not divided by any batch. Tape::penalties(params)
+  /// is this and the penalties of the layers' outputs.
+  [[nodiscard]] Var<T> penalties(const detail::Place<T>& place) const;
+  [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.place()); }
 
  private:
   std::unique_ptr<detail::ParamsState<T>> state_;

@@ -94,6 +94,7 @@ struct Mark {
   typename detail::TapeState<T>::Position position;
   std::uint64_t birth = 0;
   std::uint64_t last_stamp = 0;
+  std::size_t penalties = 0;
 };
 
 /// Records operations in execution order. An explicit object, found through the operands of an
@@ -133,11 +134,16 @@ class Tape {
   /// Forgets what was recorded since. TapeError when the tape was cleared or rewound past it.
   void rewind(const Mark<T>& mark);
 
-  /// Adds a scalar penalty (a regularizer's value). ShapeError unless it has one element.
+  /// Adds a scalar penalty. ShapeError unless it has one element, TapeError inside checkpoint().
   void add_penalty(const Var<T>& penalty);
-  /// The sum of the penalties recorded so far, differentiable; backward insists on this call
-  /// when there are any.
+  /// The sum of the penalties recorded so far, by add_penalty and by the activity regularizers of
+  /// layers, differentiable. backward insists on this call when there are any.
   [[nodiscard]] Var<T> penalties();
+  /// The same and the penalties of the weights, Params::penalties. backward insists on this call when
+  /// a trainable parameter with a regularizer was used. Call it after the layers, in a statement of
+  /// its own: in model(x) + tape.penalties(params) C++ may evaluate the right side first (backward
+  /// notices). Adding the result to the loss is left to you; whoever does not want it drops it.
+  [[nodiscard]] Var<T> penalties(const Params<T>& params);
 
   /// Number of nodes recorded now.
   [[nodiscard]] std::size_t size() const noexcept;
@@ -152,5 +158,13 @@ class Tape {
  private:
   detail::TapeState<T>* state_;
 };
+
+/// Tape::penalties of the tape of x, for functions that are not handed their tape, as those that
+/// check_gradients checks; 0 where x has no tape.
+template <class T>
+Var<T> penalties(const Var<T>& x);
+/// Tape::penalties(params) of the tape of x; without a tape, the penalties of the weights alone.
+template <class T>
+Var<T> penalties(const Var<T>& x, const Params<T>& params);
 
 }  // namespace xtape

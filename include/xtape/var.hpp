@@ -121,7 +121,9 @@ class Var {
   [[nodiscard]] const Array<T>& value() const& { return *value_; }
   /// The array of a temporary, by value, so that it outlives it.
   [[nodiscard]] Array<T> value() && {
-    return value_.unique() ? std::move(value_.mutate()) : *value_;
+    // Not by ?:, whose two sides clang makes one const lvalue of, so that it copies.
+    if (value_.unique()) return std::move(value_.mutate());
+    return *value_;
   }
   [[nodiscard]] const Shape& shape() const { return value_->shape(); }
   [[nodiscard]] std::size_t rank() const { return value_->dimension(); }

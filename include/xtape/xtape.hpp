@@ -4,6 +4,7 @@
 
 #include <xtape/array.hpp>
 #include <xtape/checkpoint.hpp>
+#include <xtape/constraints.hpp>
 #include <xtape/error.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
@@ -30,5 +31,6 @@
 #include <xtape/params.hpp>
 #include <xtape/random.hpp>
 #include <xtape/record.hpp>
+#include <xtape/regularizers.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/var.hpp>

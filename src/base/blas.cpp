@@ -16,14 +16,6 @@ namespace {
 constexpr Index kRows = 64;                 // rows of C in one block of a parallel product
 constexpr double kParallelWork = 1 << 20U;  // multiplications below which one thread does it all
 
-void single_threaded() {
-  static const bool once = [] {
-    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(once);
-}
-
 // BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
 int narrow(Index i) { return static_cast<int>(i); }
 
@@ -64,11 +56,19 @@ Offsets offsets(const kernels::Loop<3>& batch, Index at) {
 
 }  // namespace
 
+void use_one_thread() {
+  static const bool once = [] {
+    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
 template <class T>
 void gemm(const Gemm& s, const kernels::Loop<3>& batch, const T* a, const T* b, T beta, T* c) {
   const Index count = batch.size();
   if (count == 0 || s.m == 0 || s.n == 0) return;
-  single_threaded();
+  use_one_thread();
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) *
                       static_cast<double>(std::max<Index>(s.k, 1));
   // Row blocks are the same for any number of threads, and for any batch size.

@@ -1,11 +1,15 @@
 #pragma once
-// The one door to BLAS. Everything that multiplies matrices comes through here.
+// The one door to BLAS. Everything that multiplies matrices comes through here. (The one
+// factorization, of params/orthogonal.cpp, comes through xtensor-blas.)
 
 #include "kernels/loop.hpp"
 
 namespace xtape::blas {
 
 using kernels::Index;
+
+/// Makes BLAS (and LAPACK on it) do its work in the calling thread; call it before any of theirs.
+void use_one_thread();
 
 /// C = A B + beta C for matrices given by element strides. Of each matrix one stride must be 1 (or
 /// its extent 1), and C's columns must be contiguous.

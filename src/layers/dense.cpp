@@ -3,6 +3,9 @@
 #include "array/shapes.hpp"
 #include "ops/contract.hpp"
 
+#include <xtape/detail/tape_state.hpp>
+#include <xtape/ops/elementwise.hpp>
+
 namespace xtape {
 
 using detail::fail;
@@ -30,8 +33,12 @@ Dense<T>::Dense(const Scope<T>& scope, Options options)
   if (options_.axes < 1) {
     fail<ValueError>(path_, "axes out of range: axes is ", options_.axes, ", expected at least 1");
   }
-  kernel_ = scope.reserve("kernel", options_.trainable);
-  if (options_.use_bias) bias_ = scope.reserve("bias", options_.trainable);
+  kernel_ = scope.reserve("kernel", options_.trainable, options_.kernel_regularizer,
+                          options_.kernel_constraint);
+  if (options_.use_bias) {
+    bias_ = scope.reserve("bias", options_.trainable, options_.bias_regularizer,
+                          options_.bias_constraint);
+  }
 }
 
 template <class T>
@@ -87,11 +94,24 @@ Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
   for (std::size_t i = 0; i < axes; ++i) contracted += static_cast<char>('A' + i);
   for (std::size_t i = 0; i < units.size(); ++i) fresh += static_cast<char>('A' + axes + i);
   const detail::Labels labels{kept + contracted, contracted + fresh, kept + fresh};
-  if (!options_.use_bias) {
-    return options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out));
+  Var<T> bias;
+  if (options_.use_bias) bias = bias_.on(x);
+  const Var<T> y = options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out,
+                                                        options_.use_bias ? &bias : nullptr));
+  if (options_.activity_regularizer) penalize(y, x.rank() > axes ? x.shape()[0] : 1);
+  return y;
+}
+
+template <class T>
+void Dense<T>::penalize(const Var<T>& y, std::size_t batch) const {
+  detail::TapeState<T>* state = y.place().state;
+  // A tape that does not record collects the values too: the loss of an evaluation contains them.
+  if (state == nullptr || (state->paused > 0 && state->inside_checkpoint == 0)) return;
+  if (batch == 0) {
+    state->add_penalty(path_, Var<T>(T(0)));
+  } else {
+    state->add_penalty(path_, options_.activity_regularizer(y, path_) / static_cast<T>(batch));
   }
-  const Var<T> bias = bias_.on(x);
-  return options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out, &bias));
 }
 
 template class Dense<float>;

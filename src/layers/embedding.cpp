@@ -15,7 +15,8 @@ Embedding<T>::Embedding(const Scope<T>& scope, Options options)
     fail<ValueError>(path_, "extent out of range: input_dim is ", options_.input_dim,
                      " and output_dim is ", options_.output_dim, ", expected positive integers");
   }
-  embeddings_ = scope.reserve("embeddings", options_.trainable);
+  embeddings_ = scope.reserve("embeddings", options_.trainable, options_.embeddings_regularizer,
+                              options_.embeddings_constraint);
 }
 
 template <class T>

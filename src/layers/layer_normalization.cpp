@@ -15,8 +15,14 @@ LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options
     fail<ValueError>(path_, "epsilon out of range: epsilon is ", options_.epsilon, ", expected >= 0");
   }
   if (options_.axes.empty()) fail<ValueError>(path_, "no axes: expected at least one axis");
-  if (options_.scale) gamma_ = scope.reserve("gamma", options_.trainable);
-  if (options_.center) beta_ = scope.reserve("beta", options_.trainable);
+  if (options_.scale) {
+    gamma_ = scope.reserve("gamma", options_.trainable, options_.gamma_regularizer,
+                           options_.gamma_constraint);
+  }
+  if (options_.center) {
+    beta_ = scope.reserve("beta", options_.trainable, options_.beta_regularizer,
+                          options_.beta_constraint);
+  }
 }
 
 template <class T>

@@ -100,11 +100,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
     detail::fail<TapeError>("backward", "called from a pullback of the same tape, expected no "
                                         "nesting; use {.create_graph = true} for second derivatives");
   }
-  if (!state.penalties.empty() && !state.penalties_asked) {
-    detail::fail<TapeError>("backward", state.penalties.size(),
-                            " penalties were recorded and nobody asked for them, expected their sum "
-                            "in the loss; add tape.penalties()");
-  }
+  state.check_penalties();
   Var<T> seed;
   if (options.seed) {
     if (options.seed->shape() != result.shape()) {
@@ -152,7 +148,7 @@ void Tape<T>::clear() noexcept {
 template <class T>
 Mark<T> Tape<T>::mark() const {
   return {state_->position(), state_->birth,
-          state_->entries.empty() ? 0 : state_->entries.back().stamp};
+          state_->entries.empty() ? 0 : state_->entries.back().stamp, state_->penalties.size()};
 }
 
 template <class T>
@@ -165,6 +161,9 @@ void Tape<T>::rewind(const Mark<T>& mark) {
                                       "expected a mark of what is recorded now; mark() again");
   }
   state_->rewind(mark.position);
+  // Later penalties are stale; the parameters' leaves notice that by themselves.
+  if (state_->penalties.size() > mark.penalties) state_->penalties.resize(mark.penalties);
+  std::erase_if(state_->checkpointed, [n](const auto& item) { return item.second >= n; });
 }
 
 template <class T>
@@ -174,16 +173,33 @@ void Tape<T>::add_penalty(const Var<T>& penalty) {
     detail::fail<ShapeError>("add_penalty", "not a scalar: penalty is ", to_string(penalty.shape()),
                              ", expected one element; sum() it");
   }
-  state_->penalties.push_back(penalty);
-  state_->penalties_asked = false;
+  state_->add_penalty("add_penalty", penalty);
 }
 
 template <class T>
 Var<T> Tape<T>::penalties() {
-  state_->penalties_asked = true;
-  Var<T> total = input(Var<T>(T(0)));
-  for (const Var<T>& penalty : state_->penalties) total = total + sum(penalty);
+  return xtape::penalties(input(Var<T>(T(0))));
+}
+
+template <class T>
+Var<T> Tape<T>::penalties(const Params<T>& params) {
+  return xtape::penalties(input(Var<T>(T(0))), params);
+}
+
+template <class T>
+Var<T> penalties(const Var<T>& x) {
+  const detail::Place<T> place = detail::join("penalties", x.place());
+  Var<T> total(Var<T>(T(0)).pointer(), place);
+  if (place.state == nullptr) return total;
+  place.state->penalties_asked = true;
+  for (const Var<T>& penalty : place.state->penalties) total = total + sum(penalty);
   return total;
+}
+
+template <class T>
+Var<T> penalties(const Var<T>& x, const Params<T>& params) {
+  const Var<T> weights = params.penalties(x);
+  return penalties(x) + weights;
 }
 
 template <class T>
@@ -211,7 +227,12 @@ detail::Place<T> Tape<T>::context() const noexcept {
   return state_->context();
 }
 
-template class Tape<float>;
-template class Tape<double>;
+#define XTAPE_INSTANTIATE(T)                \
+  template class Tape<T>;                   \
+  template Var<T> penalties(const Var<T>&); \
+  template Var<T> penalties(const Var<T>&, const Params<T>&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -100,10 +100,15 @@ void TapeState<T>::clear() noexcept {
   leaves.clear();
   penalties.clear();
   penalties_asked = false;
+  penalized.clear();
+  checkpointed.clear();
 }
 
 template <class T>
 Var<T> TapeState<T>::leaf(const ParameterSlot<T>& slot) {
+  if (record && inside_checkpoint > 0 && slot.trainable && slot.regularizer) {
+    checkpointed.emplace(&slot, entries.size());
+  }
   if (!recording() || !slot.trainable) return {slot.value, context()};
   Var<T>& leaf = leaves[&slot];
   // A retained tape keeps the old weights; what is computed after an update uses the new ones.
@@ -111,6 +116,47 @@ Var<T> TapeState<T>::leaf(const ParameterSlot<T>& slot) {
     leaf = Var<T>(slot.value, append<Leaf<T>>(&slot));
   }
   return leaf;
+}
+
+template <class T>
+void TapeState<T>::add_penalty(const std::string& who, const Var<T>& penalty) {
+  if (inside_checkpoint > 0) {
+    fail<TapeError>(who,
+                    "penalty inside checkpoint(): no gradient would pass to it, expected it "
+                    "outside; leave this layer out of the checkpoint, or return the penalty "
+                    "from it");
+  }
+  penalties.push_back(penalty);
+  penalties_asked = false;
+}
+
+template <class T>
+void TapeState<T>::check_penalties() const {
+  if (!penalties.empty() && !penalties_asked) {
+    fail<TapeError>("backward", penalties.size(),
+                    " penalties were recorded and nobody asked for them, expected their sum in the "
+                    "loss; add tape.penalties(), or with those of the weights "
+                    "tape.penalties(params), after the layers were called");
+  }
+  // The first by name, so that the message is always the same.
+  const ParameterSlot<T>* unasked = nullptr;
+  const auto look = [&](const ParameterSlot<T>* slot, const Var<T>* leaf) {
+    if (!slot->trainable || !slot->regularizer) return;
+    const auto asked = penalized.find(slot);
+    if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->place().stamp))
+      return;
+    if (unasked == nullptr || slot->path < unasked->path) unasked = slot;
+  };
+  for (const auto& [slot, leaf] : leaves) {
+    if (leaf.has_value() && valid(leaf.place())) look(slot, &leaf);
+  }
+  for (const auto& [slot, nodes] : checkpointed) look(slot, nullptr);
+  if (unasked != nullptr) {
+    fail<TapeError>(
+        "backward", "penalty left out: parameter '", unasked->path,
+        "' has a regularizer and nobody asked for its penalty, expected it in the loss; "
+        "add tape.penalties(params), after the layers were called");
+  }
 }
 
 #define XTAPE_INSTANTIATE(T)                                                         \

@@ -52,6 +52,7 @@ void Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     const Var<T>* gradient;
     detail::ArrayPtr<T> fresh;  // where somebody else still holds the old weights
     std::vector<Array<T>>* state;
+    std::vector<Array<T>> fresh_state;  // where there is a constraint
   };
   std::vector<Item> items;
   std::string missing;
@@ -61,7 +62,7 @@ void Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     if (entry == nullptr) {
       missing += " '" + p.path() + "'";
     } else {
-      items.push_back({&p.slot(), &entry->gradient, {}, nullptr});
+      items.push_back({&p.slot(), &entry->gradient, {}, nullptr, {}});
     }
   }
   if (items.empty() || (!missing.empty() && !options.allow_missing)) {
@@ -69,7 +70,12 @@ void Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
                          " got none, expected one for each; freeze them with set_trainable(), or "
                          "pass {.allow_missing = true}");
   }
-  // What can fail is done first: state and copies.
+  const double decay = learning_rate_ * weight_decay_;
+  const auto run = [&](Item& item, Array<T>& to, std::vector<Array<T>>& state) {
+    update({to.size(), item.slot->value->data(), to.data(), item.gradient->data(),
+            gradients.stored_scale(), decay, iterations_ + 1, state});
+  };
+  // What can fail is done first: state, copies, and constraints, which may be anybody's functions.
   for (Item& item : items) {
     const Shape& shape = item.slot->value->shape();
     std::vector<Array<T>>& state = state_[item.slot->path];
@@ -82,15 +88,25 @@ void Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
       }
     }
     item.state = &state;
-    if (!item.slot->value.unique()) item.fresh = detail::ArrayPtr<T>(shape);
+    if (item.slot->constraint) {
+      item.fresh_state = state;
+      Array<T> updated(shape);
+      run(item, updated, item.fresh_state);
+      item.fresh = detail::ArrayPtr<T>(item.slot->constraint(updated, item.slot->path));
+    } else if (!item.slot->value.unique()) {
+      item.fresh = detail::ArrayPtr<T>(shape);
+    }
   }
-  const double decay = learning_rate_ * weight_decay_;
   for (Item& item : items) {
-    const bool copies = static_cast<bool>(item.fresh);
-    Array<T>& to = copies ? item.fresh.mutate() : item.slot->value.mutate();
-    update({to.size(), item.slot->value->data(), to.data(), item.gradient->data(),
-            gradients.stored_scale(), decay, iterations_ + 1, *item.state});
-    if (copies) item.slot->value = std::move(item.fresh);
+    if (item.slot->constraint) {
+      item.state->swap(item.fresh_state);
+      item.slot->value = std::move(item.fresh);
+    } else if (item.fresh) {
+      run(item, item.fresh.mutate(), *item.state);
+      item.slot->value = std::move(item.fresh);
+    } else {
+      run(item, item.slot->value.mutate(), *item.state);
+    }
   }
   ++iterations_;
 }

@@ -18,11 +18,12 @@ and "gradients" of that loss, of every input and weight. An array is {"shape": [
 from reference import setup
 
 from activations import activations
+from catalogue import constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
 from training import losses, optimizers
 
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
-                 losses, optimizers):
+                 losses, optimizers, regularizers, constraints, penalties, initializers):
         make()

@@ -16,6 +16,16 @@ TEST_CASE("Dense is x . kernel + bias, on any number of leading axes") {
   CHECK(dense.compute_output_shape({7, 5, 3}) == Shape{7, 5, 2});
 }
 
+TEST_CASE("an activation of one's own stands where a name does") {
+  Params<double> params({.seed = 1});
+  const auto scope = params.scope() / "d";
+  const Dense<double> plain(scope, {.units = 2});
+  const Dense<double> twice(
+      scope.reuse(), {.units = 2, .activation = [](const Var<double>& x) { return 2.0 * x; }});
+  const Var<double> x(random_array<double>({4, 3}, 1));
+  CHECK((twice(x).value() == (2.0 * plain(x)).value()));
+}
+
 TEST_CASE("several input and output axes, with the kernels of Keras's attention") {
   Params<double> params({.seed = 1});
   const Dense<double> to_heads(params.scope() / "query", {.units = {4, 8}});

@@ -1,5 +1,6 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 
 using namespace xtape;
 using namespace xtape::test;
@@ -65,12 +66,117 @@ TEST_CASE("fans come from what is contracted and what is made") {
   }
 }
 
+TEST_CASE("the initializers of Keras's names have Keras's statistics") {
+  const Json cases = golden("initializers");
+  CHECK(cases.size() >= 60);
+  for (const Json& c : cases) {
+    INFO(c["name"].get<std::string>());
+    const auto extents = c["shape"].get<std::vector<std::size_t>>();
+    const Initializer init = c["by_name"].get<std::string>();
+    // The golden draws are bare calls, which count fans as of a convolution.
+    const Moments m = moments(initializers::with_convolution_fans(init),
+                              Shape(extents.begin(), extents.end()), {1, 1});
+    const double stddev = c["stddev"].get<double>();
+    CHECK(std::abs(m.mean - c["mean"].get<double>()) <= 0.02 * stddev);
+    CHECK(m.stddev == Approx(stddev).epsilon(0.02));
+    // Limits of uniform and truncated draws nearly coincide; of the others, only roughly.
+    const auto name = c["by_name"].get<std::string>();
+    const bool limited = name.find("rthogonal") == std::string::npos &&
+                         name.rfind("normal", 0) != 0 && name != "random_normal" &&
+                         name != "RandomNormal";
+    CHECK(m.largest == Approx(c["largest"].get<double>()).epsilon(limited ? 1e-3 : 0.25));
+  }
+}
+
+TEST_CASE("convolution fans are counted from the shape alone") {
+  using initializers::with_convolution_fans;
+  const auto fans_of = [](const Shape& shape) {
+    Fans seen;
+    const Initializer spy = [&](const Shape& s, Fans fans, RandomStream&) {
+      seen = fans;
+      return detail::full<double>(s, 0.0);
+    };
+    RandomStream stream(1, 2);
+    static_cast<void>(with_convolution_fans(spy)(shape, {7, 7}, stream));
+    return std::pair(seen.in, seen.out);
+  };
+  CHECK(fans_of({}) == std::pair(1.0, 1.0));
+  CHECK(fans_of({5}) == std::pair(5.0, 5.0));
+  CHECK(fans_of({5, 6}) == std::pair(5.0, 6.0));
+  CHECK(fans_of({512, 8, 64}) == std::pair(4096.0, 32768.0));
+  CHECK(fans_of({3, 0, 2}) == std::pair(0.0, 6.0));
+  // The limits of the specification, for a kernel of attention.
+  CHECK(moments("glorot_uniform", {512, 8, 64}, {512, 512}).largest ==
+        Approx(0.076547).epsilon(1e-3));
+  CHECK(moments(with_convolution_fans("glorot_uniform"), {512, 8, 64}, {512, 512}).largest ==
+        Approx(0.012758).epsilon(1e-3));
+  CHECK(moments(with_convolution_fans("glorot_uniform"), {8, 64, 512}, {512, 512}).largest ==
+        Approx(0.012758 * std::sqrt(4096.0 + 32768.0) / std::sqrt(512.0 + 4096.0)).epsilon(1e-3));
+}
+
+TEST_CASE("identity, given values, and functions of one's own") {
+  RandomStream stream(1, 2);
+  const auto make = [&](const Initializer& init, const Shape& shape) {
+    return init(shape, {}, stream);
+  };
+  CHECK((make("identity", {2, 3}) == array<double>({2, 3}, {1, 0, 0, 0, 1, 0})));
+  CHECK((make(initializers::identity(-2), {3, 2}) == array<double>({3, 2}, {-2, 0, 0, -2, 0, 0})));
+  CHECK(make("identity", {0, 3}).size() == 0);
+  const Array<double> given = random_array<double>({2, 2}, 1);
+  CHECK((make(initializers::from_array(given), {2, 2}) == given));
+  CHECK_THROWS_AS(make(initializers::from_array(given), {4}), ShapeError);
+  CHECK(make("constant", {2})(0) == 0.0);
+  // A lambda stands in an option as a name does.
+  Params<double> params;
+  const Dense<double> dense(
+      params.scope() / "d",
+      {.units = 2, .kernel_initializer = [](const Shape& s, Fans f, RandomStream&) {
+         return detail::full<double>(s, f.in);
+       }});
+  dense.build({1, 3});
+  CHECK(dense.kernel().value()(1, 1) == 3.0);
+}
+
+TEST_CASE("variance scaling by objects and by names") {
+  using namespace initializers;
+  const Fans fans{100, 300};
+  const Shape shape{100, 300};
+  CHECK(moments(variance_scaling(2, FanMode::out, Distribution::uniform), shape, fans).stddev ==
+        Approx(std::sqrt(2.0 / 300)).epsilon(0.02));
+  CHECK(moments(variance_scaling(2, "fan_out", "uniform"), shape, fans).stddev ==
+        Approx(std::sqrt(2.0 / 300)).epsilon(0.02));
+  CHECK(moments(variance_scaling(1, "fan_avg", "untruncated_normal"), shape, fans).largest > 0.25);
+  CHECK(moments(variance_scaling(1, "fan_avg", "normal"), shape, fans).largest <
+        2 * std::sqrt(1.0 / 200) / 0.87962566103423978);
+  CHECK(moments(variance_scaling(), shape, fans).stddev == Approx(0.1).epsilon(0.02));
+  // A fan below 1 counts as 1.
+  CHECK(moments(variance_scaling(1, FanMode::in, Distribution::uniform), shape, {0, 0}).stddev ==
+        Approx(1.0).epsilon(0.02));
+}
+
 TEST_CASE("bad initializers") {
   CHECK(contains(error_of<ValueError>([] { Initializer("glorot"); }), "glorot_uniform"));
   CHECK_THROWS_AS(initializers::variance_scaling(0, initializers::FanMode::in,
                                                  initializers::Distribution::uniform),
                   ValueError);
   CHECK_THROWS_AS(initializers::random_uniform(1, 0), ValueError);
+  CHECK_THROWS_AS(initializers::random_uniform(0, HUGE_VAL), ValueError);
+  CHECK_THROWS_AS(initializers::random_normal(std::nan(""), 1), ValueError);
+  CHECK(contains(error_of<ValueError>([] { initializers::random_normal(0, -1); }), "stddev is -1"));
+  CHECK_THROWS_AS(initializers::truncated_normal(0, -1), ValueError);
+  CHECK_THROWS_AS(initializers::identity(std::nan("")), ValueError);
+  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(-2); }), "scale is -2"));
+  CHECK_THROWS_AS(initializers::variance_scaling(HUGE_VAL), ValueError);
+  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(1, "fan", "uniform"); }),
+                 "fan_in fan_out fan_avg"));
+  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(1, "fan_in", "gauss"); }),
+                 "distribution is 'gauss'"));
+  CHECK_THROWS_AS(Initializer(Initializer::Function()), ValueError);
+  CHECK(contains(error_of<ShapeError>([] {
+                   RandomStream stream(1, 2);
+                   static_cast<void>(initializers::identity()({2, 2, 2}, {}, stream));
+                 }),
+                 "(2, 2, 2), expected rank 2"));
   const Initializer wrong(Initializer::Function(
       [](const Shape&, Fans, RandomStream&) { return Array<double>(Shape{1}, 0.0); }));
   Params<float> params;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -113,8 +114,12 @@ struct TapeState {
   std::vector<Entry> entries;
   Arena arena;
   std::unordered_map<const ParameterSlot<T>*, Var<T>> leaves;
-  std::vector<Var<T>> penalties;
+  std::vector<Var<T>> penalties;  // of outputs, as they arise
   bool penalties_asked = false;
+  // Of weights: the leaf (by stamp) whose penalty was asked for; and the regularized parameters that
+  // checkpoints hide, with the number of nodes before.
+  std::unordered_map<const ParameterSlot<T>*, std::uint64_t> penalized;
+  std::unordered_map<const ParameterSlot<T>*, std::size_t> checkpointed;
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
   [[nodiscard]] Place<T> context() noexcept { return {this, birth, kNoNode}; }
@@ -139,6 +144,11 @@ struct TapeState {
   void clear() noexcept;
   /// The leaf of a parameter: one per tape until it is cleared.
   Var<T> leaf(const ParameterSlot<T>& slot);
+  /// Keeps a scalar for penalties(). TapeError inside checkpoint(), which would lose its gradient.
+  void add_penalty(const std::string& who, const Var<T>& penalty);
+  /// Throws TapeError when penalties were recorded, or weights that have one are in use, and nobody
+  /// asked for them.
+  void check_penalties() const;
 };
 
 // Throw TapeError unless the operation may use this place from this thread.

@@ -41,6 +41,14 @@ class Dense {
     Initializer kernel_initializer = "glorot_uniform";
     Initializer bias_initializer = "zeros";
     bool trainable = true;
+    Regularizer<T> kernel_regularizer = {};
+    Regularizer<T> bias_regularizer = {};
+    /// Of the output, divided by its first extent: a penalty of each call on a tape (also one that
+    /// does not record), see Tape::penalties. 0 for an empty batch; undivided where x has no other
+    /// axes than the contracted ones. TapeError inside checkpoint().
+    Regularizer<T> activity_regularizer = {};
+    Constraint<T> kernel_constraint = {};
+    Constraint<T> bias_constraint = {};
   };
 
   /// Reserves "kernel" and "bias" in the scope. ValueError for options out of range.
@@ -70,6 +78,7 @@ class Dense {
 
  private:
   void check_input(const Shape& input) const;
+  void penalize(const Var<T>& y, std::size_t batch) const;
 
   std::string path_;
   Options options_;

@@ -19,6 +19,8 @@ class Embedding {
     Initializer embeddings_initializer = "uniform";
     bool mask_zero = false;  ///< id 0 is padding, for compute_mask()
     bool trainable = true;
+    Regularizer<T> embeddings_regularizer = {};
+    Constraint<T> embeddings_constraint = {};
   };
 
   /// Reserves "embeddings" in the scope. ValueError for extents that are not positive.

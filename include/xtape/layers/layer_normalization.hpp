@@ -20,6 +20,10 @@ class LayerNormalization {
     Initializer beta_initializer = "zeros";
     Initializer gamma_initializer = "ones";
     bool trainable = true;
+    Regularizer<T> beta_regularizer = {};
+    Regularizer<T> gamma_regularizer = {};
+    Constraint<T> beta_constraint = {};
+    Constraint<T> gamma_constraint = {};
   };
 
   /// Reserves "gamma" and "beta" in the scope. ValueError for a negative epsilon or no axes.

@@ -6,9 +6,11 @@
 
 #include <xtape/var.hpp>
 
+#include <concepts>
 #include <functional>
 #include <limits>
 #include <string>
+#include <type_traits>
 
 namespace xtape {
 
@@ -109,7 +111,10 @@ class Activation {
   /// ValueError listing the names when this is not one.
   Activation(const char* name);
   Activation(const std::string& name) : Activation(name.c_str()) {}
-  Activation(Function function) : function_(std::move(function)) {}
+  template <class F>
+  requires(!std::same_as<std::remove_cvref_t<F>, Activation> &&
+           std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Activation(F&& function)
+      : function_(std::forward<F>(function)) {}
   /// Whether there is anything to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }
   Var<T> operator()(const Var<T>& x) const { return function_ ? function_(x) : x; }

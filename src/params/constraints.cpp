@@ -1,0 +1,126 @@
+#include <xtape/constraints.hpp>
+
+#include "array/shapes.hpp"
+#include "params/look_up.hpp"
+
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/reductions.hpp>
+
+#include <cmath>
+
+namespace xtape {
+
+using detail::fail;
+
+namespace {
+
+void check_axes(const char* name, const Axes& axes) {
+  if (axes.empty()) {
+    fail<ValueError>(name, "no axes: expected at least one axis to take norms along");
+  }
+}
+
+// w scaled so that its norms become `desired(norms)`, as Keras computes it.
+template <class T, class Desired>
+Array<T> rescaled(const Array<T>& w, const Axes& axes, const std::string& name, Desired desired) {
+  static_cast<void>(detail::normalize_axes(name, axes, w.dimension()));  // names the parameter
+  const Var<T> x(w);
+  const Var<T> norms = norm(x, axes, true);
+  return (x * (desired(norms) / (norms + static_cast<T>(1e-7)))).value();
+}
+
+}  // namespace
+
+template <class T>
+Constraint<T>::Constraint(const std::string& name) {
+  if (name.empty()) return;
+  using Make = Constraint (*)();
+  const Make make =
+      detail::look_up<Make>("constraint", "constraint", name,
+                            {{"max_norm", [] { return Constraint(constraints::MaxNorm{}); }},
+                             {"MaxNorm", [] { return Constraint(constraints::MaxNorm{}); }},
+                             {"unit_norm", [] { return Constraint(constraints::UnitNorm{}); }},
+                             {"UnitNorm", [] { return Constraint(constraints::UnitNorm{}); }},
+                             {"non_neg", [] { return Constraint(constraints::NonNeg{}); }},
+                             {"NonNeg", [] { return Constraint(constraints::NonNeg{}); }},
+                             {"min_max_norm", [] { return Constraint(constraints::MinMaxNorm{}); }},
+                             {"MinMaxNorm", [] { return Constraint(constraints::MinMaxNorm{}); }}},
+                            "or pass a function");
+  function_ = make().function_;
+}
+
+template <class T>
+Constraint<T>::Constraint(constraints::MaxNorm options) {
+  check_axes("max_norm", options.axes);
+  if (!(options.max_value >= 0) || !std::isfinite(options.max_value)) {
+    fail<ValueError>("max_norm", "max_value out of range: max_value is ", options.max_value,
+                     ", expected a finite number, 0 or more");
+  }
+  function_ = [options](const Array<T>& w, const std::string& name) {
+    return rescaled(w, options.axes, name,
+                    [&](const Var<T>& norms) { return clip(norms, 0.0, options.max_value); });
+  };
+}
+
+template <class T>
+Constraint<T>::Constraint(constraints::UnitNorm options) {
+  check_axes("unit_norm", options.axes);
+  function_ = [options](const Array<T>& w, const std::string& name) {
+    return rescaled(w, options.axes, name, [](const Var<T>&) { return Var<T>(T(1)); });
+  };
+}
+
+template <class T>
+Constraint<T>::Constraint(constraints::NonNeg) {
+  function_ = [](const Array<T>& w, const std::string&) {
+    return maximum(Var<T>(w), Var<T>(T(0))).value();
+  };
+}
+
+template <class T>
+Constraint<T>::Constraint(constraints::MinMaxNorm options) {
+  check_axes("min_max_norm", options.axes);
+  if (!(options.min_value >= 0) || !(options.max_value >= options.min_value) ||
+      !std::isfinite(options.max_value)) {
+    fail<ValueError>("min_max_norm", "limits out of range: min_value is ", options.min_value,
+                     " and max_value is ", options.max_value,
+                     ", expected 0 <= min_value <= max_value, both finite");
+  }
+  if (!(options.rate >= 0 && options.rate <= 1)) {
+    fail<ValueError>("min_max_norm", "rate out of range: rate is ", options.rate,
+                     ", expected 0 to 1");
+  }
+  function_ = [options](const Array<T>& w, const std::string& name) {
+    return rescaled(w, options.axes, name, [&](const Var<T>& norms) {
+      return clip(norms, options.min_value, options.max_value) * static_cast<T>(options.rate) +
+             norms * static_cast<T>(1 - options.rate);
+    });
+  };
+}
+
+template <class T>
+Constraint<T>::Constraint(User user) {
+  if (!user.function) {
+    fail<ValueError>("constraint",
+                     "empty function, expected something to call; pass a name or a "
+                     "function Array -> Array");
+  }
+  function_ = [function = std::move(user.function)](const Array<T>& w, const std::string& name) {
+    Array<T> fresh = function(w);
+    if (fresh.shape() != w.shape()) {
+      fail<ShapeError>(name, "constraint changed the shape: result is ", to_string(fresh.shape()),
+                       ", expected ", to_string(w.shape()), "; keep it");
+    }
+    return fresh;
+  };
+}
+
+template <class T>
+Array<T> Constraint<T>::operator()(const Array<T>& w, const std::string& name) const {
+  return function_ ? function_(w, name) : w;
+}
+
+template class Constraint<float>;
+template class Constraint<double>;
+
+}  // namespace xtape

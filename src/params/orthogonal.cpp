@@ -1,0 +1,35 @@
+#include "params/orthogonal.hpp"
+
+#include "base/blas.hpp"
+
+// xtensor-blas declares CBLAS and LAPACK itself, in its own way: no other declaration of them may
+// come into this file, and this is the only file of the library that includes it.
+#include <xtensor-blas/xlinalg.hpp>
+
+#include <algorithm>
+
+namespace xtape::detail {
+
+Array<double> orthogonal_array(const Shape& shape, double gain, RandomStream& stream) {
+  std::size_t rows = 1;
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  const std::size_t columns = shape.back();
+  Array<double> out(shape);
+  if (out.size() == 0) return out;  // LAPACK has no opinion on nothing
+  // Q has orthonormal columns, so the longer side goes down.
+  const std::size_t tall = std::max(rows, columns);
+  const std::size_t narrow = std::min(rows, columns);
+  auto normal = xt::xarray<double>::from_shape({tall, narrow});
+  for (double& x : normal) x = stream.normal();
+  blas::use_one_thread();
+  const auto [q, r] = xt::linalg::qr(normal);
+  for (std::size_t j = 0; j < narrow; ++j) {
+    const double factor = r(j, j) < 0 ? -gain : gain;
+    for (std::size_t i = 0; i < tall; ++i) {
+      out.data()[rows >= columns ? i * columns + j : j * columns + i] = factor * q(i, j);
+    }
+  }
+  return out;
+}
+
+}  // namespace xtape::detail
