@@ -50,25 +50,35 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
   return o;
 }
 
+/// What all projections have in common.
+template <class T>
+typename Dense<T>::Options common(const typename MultiHeadAttention<T>::Options& o) {
+  return {.use_bias = o.use_bias,
+          .kernel_initializer = o.kernel_initializer,
+          .bias_initializer = o.bias_initializer,
+          .trainable = o.trainable,
+          .kernel_regularizer = o.kernel_regularizer,
+          .bias_regularizer = o.bias_regularizer,
+          .activity_regularizer = o.activity_regularizer,
+          .kernel_constraint = o.kernel_constraint,
+          .bias_constraint = o.bias_constraint};
+}
+
 template <class T>
 typename Dense<T>::Options projection(const typename MultiHeadAttention<T>::Options& o, int heads,
                                       int dim) {
-  return {.units = {heads, dim},
-          .use_bias = o.use_bias,
-          .kernel_initializer = o.kernel_initializer,
-          .bias_initializer = o.bias_initializer,
-          .trainable = o.trainable};
+  typename Dense<T>::Options options = common<T>(o);
+  options.units = {heads, dim};
+  return options;
 }
 
 template <class T>
 typename Dense<T>::Options output_projection(const typename MultiHeadAttention<T>::Options& o) {
-  return {.units = o.output_shape,
-          .units_at_call = o.output_shape.empty(),
-          .axes = 2,
-          .use_bias = o.use_bias,
-          .kernel_initializer = o.kernel_initializer,
-          .bias_initializer = o.bias_initializer,
-          .trainable = o.trainable};
+  typename Dense<T>::Options options = common<T>(o);
+  options.units = o.output_shape;
+  options.units_at_call = o.output_shape.empty();
+  options.axes = 2;
+  return options;
 }
 
 /// A mask or bias with the axes it lacks inserted before the query axes. Empty when its rank is not

@@ -208,3 +208,33 @@ TEST_CASE("bad options and operands of the further arguments") {
   const Mha window((params.scope() / "mha").reuse(), {.num_heads = 2, .key_dim = 2, .sliding_window = 2});
   CHECK_THROWS_AS(window(image, image), ShapeError);
 }
+
+TEST_CASE("penalties and constraints reach all four projections") {
+  Params<double> params({.seed = 3});
+  const Mha layer(params.scope() / "mha", {.num_heads = 2,
+                                           .key_dim = 3,
+                                           .kernel_regularizer = regularizers::l2(0.1),
+                                           .activity_regularizer = regularizers::l2(0.01),
+                                           .kernel_constraint = "non_neg"});
+  Tape<double> tape;
+  const V x = tape.input(random_array<double>({2, 5, 4}, 1));
+  const V y = layer(x, x);
+  CHECK_THROWS_AS(tape.backward(sum(y)), TapeError);
+  const auto squares = [](const Array<double>& a) { return sum(square(V(a))).item(); };
+  double expected = 0;
+  for (const char* name : {"query", "key", "value", "attention_output"}) {
+    expected += 0.1 * squares(params.at(std::string("mha/") + name + "/kernel").value());
+  }
+  for (const char* name : {"query", "key", "value"}) {
+    const V kernel(params.at(std::string("mha/") + name + "/kernel").value());
+    expected += 0.01 * squares(einsum("abc,cde->abde", V(x.value()), kernel).value()) / 2;
+  }
+  expected += 0.01 * squares(y.value()) / 2;
+  const V total = tape.penalties(params);
+  CHECK(total.item() == Approx(expected).epsilon(1e-12));
+  SGD<double> sgd({.learning_rate = 0.1});
+  sgd.step(params, tape.backward(sum(y) + total));
+  for (const char* name : {"query", "key", "value", "attention_output"}) {
+    for (const double w : params.at(std::string("mha/") + name + "/kernel").value()) CHECK(w >= 0);
+  }
+}

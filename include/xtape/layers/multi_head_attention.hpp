@@ -46,6 +46,13 @@ class MultiHeadAttention {
     /// head h uses key head h / (num_heads / num_key_value_heads). Default: num_heads.
     std::optional<int> num_key_value_heads = {};
     std::optional<RotaryOptions> rotary = {};  ///< turn queries and keys by their positions
+    Regularizer<T> kernel_regularizer = {};    ///< of each projection's kernel, by itself
+    Regularizer<T> bias_regularizer = {};
+    /// Of each projection's output, divided by the batch (Keras's rule since 3.14); see
+    /// Tape::penalties.
+    Regularizer<T> activity_regularizer = {};
+    Constraint<T> kernel_constraint = {};  ///< applied to each kernel after each update
+    Constraint<T> bias_constraint = {};
   };
 
   /// What a call may add to query and value.
