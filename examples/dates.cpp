@@ -7,9 +7,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <unistd.h>
 #include <chrono>
 #include <cstdio>
-#include <unistd.h>
 
 namespace xp = xtape;
 using Clock = std::chrono::steady_clock;
@@ -88,11 +88,13 @@ struct Progress {
     const double rate = static_cast<double>(step) * s.batch / elapsed;
     const double left = elapsed / step * (steps - step);
     const int filled = 20 * step / steps;
-    std::printf("%sepoch %d/%d  step %4d/%d  [%s%s]  loss %.4f  exact %5.1f %%  %5.0f examples/s  %3.0f s left%s",
-                terminal ? "\r" : "", epoch, s.epochs, step, steps,
-                std::string(static_cast<std::size_t>(filled), '=').c_str(),
-                std::string(static_cast<std::size_t>(20 - filled), '.').c_str(), loss, exact, rate,
-                left, epoch_ends ? "\n" : "");
+    std::printf(
+        "%sepoch %d/%d  step %4d/%d  [%s%s]  loss %.4f  exact %5.1f %%  %5.0f examples/s  %3.0f s "
+        "left%s",
+        terminal ? "\r" : "", epoch, s.epochs, step, steps,
+        std::string(static_cast<std::size_t>(filled), '=').c_str(),
+        std::string(static_cast<std::size_t>(20 - filled), '.').c_str(), loss, exact, rate, left,
+        epoch_ends ? "\n" : "");
     std::fflush(stdout);
   }
 };
@@ -112,10 +114,12 @@ double train(const Settings& s, const dates::Model<float>& model, xp::Params<flo
   double exact = 0;
   double mean_loss = 0;
   for (int epoch = 1, step = 0; epoch <= s.epochs; ++epoch) {
-    const auto examples = draw(train_dates, static_cast<std::size_t>(steps_per_epoch * s.batch), stream);
+    const auto examples =
+        draw(train_dates, static_cast<std::size_t>(steps_per_epoch * s.batch), stream);
     for (int i = 0; i < steps_per_epoch; ++i) {
       const auto begin = static_cast<std::size_t>(i * s.batch);
-      const dates::Batch batch = dates::make_batch(examples, begin, begin + static_cast<std::size_t>(s.batch));
+      const dates::Batch batch =
+          dates::make_batch(examples, begin, begin + static_cast<std::size_t>(s.batch));
       const auto memory = model.encode(tape.input(batch.source), batch.source_mask);
       const auto logits = model.decode(tape.input(batch.input), memory, batch.source_mask).output;
       const auto loss = xp::sparse_categorical_crossentropy(
@@ -126,7 +130,8 @@ double train(const Settings& s, const dates::Model<float>& model, xp::Params<flo
       ++step;
       mean_loss = i == 0 ? loss.item() : 0.98 * mean_loss + 0.02 * loss.item();
       if (step % 10 == 0) {
-        progress.show(s, epoch, step, steps, mean_loss, exact, seconds_since(start) - checks, false);
+        progress.show(s, epoch, step, steps, mean_loss, exact, seconds_since(start) - checks,
+                      false);
       }
     }
     const Clock::time_point check = Clock::now();
@@ -170,8 +175,9 @@ int run(const Settings& s) {
   const std::vector<dates::Translation> written = dates::translate(model, test);
   std::printf("\nten translations of dates it has never seen, written by itself:\n");
   for (std::size_t i = 0; i < 10; ++i) {
-    std::printf("  %-34s %s%s\n", test[i].source.c_str(), written[i].text.c_str(),
-                written[i].text == test[i].target ? "" : ("   (expected " + test[i].target + ")").c_str());
+    std::printf(
+        "  %-34s %s%s\n", test[i].source.c_str(), written[i].text.c_str(),
+        written[i].text == test[i].target ? "" : ("   (expected " + test[i].target + ")").c_str());
   }
   std::size_t shown = 0;  // a long one makes the better picture
   for (std::size_t i = 1; i < 10; ++i) {
@@ -179,7 +185,8 @@ int run(const Settings& s) {
   }
   examples::write_attention_svg(s.picture, test[shown].source, written[shown].text,
                                 written[shown].attention);
-  std::printf("\nattention of \"%s\" written to %s\n", test[shown].source.c_str(), s.picture.c_str());
+  std::printf("\nattention of \"%s\" written to %s\n", test[shown].source.c_str(),
+              s.picture.c_str());
   std::printf("strongest source character in the right field: %.1f %% of the digits written\n",
               right_field(written, test));
   if (!given.empty()) {
@@ -196,17 +203,34 @@ int run(const Settings& s) {
 int main(int argc, char** argv) {
   Settings s;
   CLI::App app("Learns to rewrite dates as ISO 8601, from data it makes itself.");
-  app.add_option("--epochs", s.epochs, "how often to go over the examples")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--examples", s.examples, "examples per epoch")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--batch", s.batch, "examples per step")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--learning-rate", s.learning_rate, "highest learning rate")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--layers", s.sizes.layers, "layers of the encoder, and of the decoder")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--width", s.sizes.width, "width of the vectors")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--heads", s.sizes.heads, "attention heads")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--hidden", s.sizes.hidden, "width inside the feed-forward parts")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--epochs", s.epochs, "how often to go over the examples")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--examples", s.examples, "examples per epoch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch", s.batch, "examples per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--learning-rate", s.learning_rate, "highest learning rate")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--layers", s.sizes.layers, "layers of the encoder, and of the decoder")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--width", s.sizes.width, "width of the vectors")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--heads", s.sizes.heads, "attention heads")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--hidden", s.sizes.hidden, "width inside the feed-forward parts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--seed", s.seed, "of data and initial values")->capture_default_str();
   app.add_option("--test", s.test, "also test on pairs source<TAB>target from this file");
-  app.add_option("--picture", s.picture, "where to write the attention picture")->capture_default_str();
+  app.add_option("--picture", s.picture, "where to write the attention picture")
+      ->capture_default_str();
   app.add_flag("--smoke", s.smoke, "one very short run, to see that it works");
   CLI11_PARSE(app, argc, argv);
   if (s.smoke) {

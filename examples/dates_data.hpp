@@ -44,7 +44,10 @@ inline int weekday(Date d) {
 
 inline std::string padded(int value, int width) {
   const std::string digits = std::to_string(value);
-  return std::string(static_cast<std::size_t>(width) - std::min<std::size_t>(digits.size(), static_cast<std::size_t>(width)), '0') + digits;
+  return std::string(static_cast<std::size_t>(width) -
+                         std::min<std::size_t>(digits.size(), static_cast<std::size_t>(width)),
+                     '0') +
+         digits;
 }
 inline std::string iso(Date d) {
   return padded(d.year, 4) + "-" + padded(d.month, 2) + "-" + padded(d.day, 2);
@@ -67,10 +70,16 @@ inline Example write(Date date, int format) {
   const std::string day_name = kWeekdays[static_cast<std::size_t>(weekday(date))];
   const int units = date.day % 10;
   const bool teen = date.day / 10 == 1;
-  const std::string ordinal = teen ? "th" : units == 1 ? "st" : units == 2 ? "nd" : units == 3 ? "rd" : "th";
+  const std::string ordinal = teen         ? "th"
+                              : units == 1 ? "st"
+                              : units == 2 ? "nd"
+                              : units == 3 ? "rd"
+                                           : "th";
   switch (format) {
     case 0: add(day, 'd'), add(" ", ' '), add(name, 'm'), add(" ", ' '), add(year, 'y'); break;
-    case 1: add(day, 'd'), add(" ", ' '), add(short_name, 'm'), add(" ", ' '), add(year, 'y'); break;
+    case 1:
+      add(day, 'd'), add(" ", ' '), add(short_name, 'm'), add(" ", ' '), add(year, 'y');
+      break;
     case 2: add(name, 'm'), add(" ", ' '), add(day, 'd'), add(", ", ' '), add(year, 'y'); break;
     case 3:
       add(short_name, 'm'), add(" ", ' '), add(padded(date.day, 2), 'd'), add(" ", ' ');
@@ -80,12 +89,16 @@ inline Example write(Date date, int format) {
       add(padded(date.month, 2), 'm'), add("/", ' '), add(padded(date.day, 2), 'd'), add("/", ' ');
       add(year, 'y');
       break;
-    case 5: add(month, 'm'), add("/", ' '), add(day, 'd'), add("/", ' '), add(short_year, 'y'); break;
+    case 5:
+      add(month, 'm'), add("/", ' '), add(day, 'd'), add("/", ' '), add(short_year, 'y');
+      break;
     case 6:
       add(padded(date.day, 2), 'd'), add(".", ' '), add(padded(date.month, 2), 'm'), add(".", ' ');
       add(year, 'y');
       break;
-    case 7: add(day, 'd'), add(".", ' '), add(month, 'm'), add(".", ' '), add(short_year, 'y'); break;
+    case 7:
+      add(day, 'd'), add(".", ' '), add(month, 'm'), add(".", ' '), add(short_year, 'y');
+      break;
     case 8: add(year, 'y'), add(padded(date.month, 2), 'm'), add(padded(date.day, 2), 'd'); break;
     case 9:
       add(day_name + ", ", ' '), add(name, 'm'), add(" ", ' '), add(day + ordinal, 'd');
@@ -142,12 +155,14 @@ class Characters {
   static std::int64_t id(char c) {
     const std::size_t at = alphabet().find(c);
     if (at == std::string::npos) {
-      throw xtape::ValueError(std::string("dates: unknown character: '") + c + "', expected one of '" +
-                              alphabet() + "'");
+      throw xtape::ValueError(std::string("dates: unknown character: '") + c +
+                              "', expected one of '" + alphabet() + "'");
     }
     return static_cast<std::int64_t>(at) + 3;
   }
-  static char character(std::int64_t id) { return id < 3 ? '?' : alphabet()[static_cast<std::size_t>(id - 3)]; }
+  static char character(std::int64_t id) {
+    return id < 3 ? '?' : alphabet()[static_cast<std::size_t>(id - 3)];
+  }
 
  private:
   static const std::string& alphabet() {

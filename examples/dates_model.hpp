@@ -38,7 +38,9 @@ struct EncoderLayer {
   xp::MultiHeadAttention<T> attention;
   FeedForward<T> feed_forward;
   EncoderLayer(const xp::Scope<T>& s, const Sizes& z)
-      : norm(s / "norm"), attention(s / "attention", attention_of<T>(z)), feed_forward(s / "ff", z) {}
+      : norm(s / "norm"),
+        attention(s / "attention", attention_of<T>(z)),
+        feed_forward(s / "ff", z) {}
   Var<T> operator()(const Var<T>& x, const xp::Array<bool>& mask) const {
     const Var<T> n = norm(x);
     return feed_forward(x + attention(n, n, {.value_mask = mask}));

@@ -1,6 +1,6 @@
 // Trains a network with one hidden layer on XOR.
-#include <xtape/xtape.hpp>
 #include <cstdio>
+#include <xtape/xtape.hpp>
 
 int main() {
   using namespace xtape;

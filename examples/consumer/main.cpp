@@ -7,7 +7,8 @@ int main() {
   xtape::Tape<float> tape;
   const xtape::Array<float> a{{1.0F, 2.0F}, {3.0F, 4.0F}};
   const auto x = tape.watch(xtape::Array<float>{1.0F, -1.0F});
-  const auto gradients = tape.backward(xtape::sum(xtape::square(xtape::matmul(xtape::Var<float>(a), x))));
+  const auto gradients =
+      tape.backward(xtape::sum(xtape::square(xtape::matmul(xtape::Var<float>(a), x))));
   const xtape::Array<float> g = gradients[x].value();
   std::printf("gradient %g %g\n", g(0), g(1));
   return g(0) == -8.0F && g(1) == -12.0F ? 0 : 1;

@@ -18,9 +18,8 @@ namespace xtape {
 /// A dense row-major array of any rank. It is an ordinary xtensor container: any xtensor expression
 /// can be assigned to it, and it can stand in any xtensor expression.
 template <class T>
-using Array =
-    xt::xarray_container<xt::uvector<T, Allocator<T>>, xt::layout_type::row_major,
-                         xt::svector<std::size_t, 4, std::allocator<std::size_t>, true>>;
+using Array = xt::xarray_container<xt::uvector<T, Allocator<T>>, xt::layout_type::row_major,
+                                   xt::svector<std::size_t, 4, std::allocator<std::size_t>, true>>;
 
 /// Extents of an array, outermost first. The empty shape is a scalar.
 using Shape = Array<float>::shape_type;
@@ -45,9 +44,9 @@ std::size_t size_of(const Shape& shape) noexcept;
 /// blocks by itself and reports them every 64 KiB, so figures that involve other running threads
 /// are good to that; those of the calling thread are exact.
 struct MemoryStats {
-  std::int64_t in_use = 0;              ///< handed out and not yet given back
-  std::int64_t peak = 0;                ///< the largest in_use since the start or reset_peak_memory()
-  std::int64_t cached = 0;              ///< kept for reuse
+  std::int64_t in_use = 0;  ///< handed out and not yet given back
+  std::int64_t peak = 0;    ///< the largest in_use since the start or reset_peak_memory()
+  std::int64_t cached = 0;  ///< kept for reuse
   std::int64_t system_allocations = 0;  ///< how often the system was asked for a block (a count)
 };
 

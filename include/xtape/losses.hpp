@@ -26,7 +26,8 @@ Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<V
 
 /// Options of the cross-entropies.
 struct CrossentropyOptions {
-  bool from_logits = false;  ///< predictions are logits; otherwise probabilities along the last axis
+  bool from_logits =
+      false;  ///< predictions are logits; otherwise probabilities along the last axis
   std::optional<std::int64_t> ignore_class = {};  ///< labels left out (sparse only)
   std::optional<Array<bool>> mask = {};
   Reduction reduction = Reduction::sum_over_batch_size;
@@ -36,13 +37,13 @@ struct CrossentropyOptions {
 /// renormalised to sum to 1 and limited to [1e-7, 1 - 1e-7], as in Keras.
 /// ValueError for a label outside the classes.
 template <class T>
-Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
-                                       const Array<std::int64_t>& labels,
+Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std::int64_t>& labels,
                                        const CrossentropyOptions& options = {});
 
 /// -sum(target * log(probability)) along the last axis; prediction and target have one shape.
 template <class T>
-Var<T> categorical_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_crossentropy(const Var<T>& prediction,
+                                const std::type_identity_t<Var<T>>& target,
                                 const CrossentropyOptions& options = {});
 
 }  // namespace xtape

@@ -47,7 +47,7 @@ class Optimizer {
     T* to;
     const T* gradient;
     double gradient_scale;
-    double decay;  ///< fraction the weights lose before the update (decoupled weight decay)
+    double decay;       ///< fraction the weights lose before the update (decoupled weight decay)
     std::int64_t step;  ///< counted from 1
     std::vector<Array<T>>& state;
   };

@@ -68,7 +68,7 @@ void check_finite(const char* op, const Array<T>& value, std::span<const Var<T>*
 template <class T, class F>
 struct Pull {
   std::size_t input = 0;
-  std::optional<F> pullback;    // only where the operand is tracked
+  std::optional<F> pullback;   // only where the operand is tracked
   std::optional<Shape> shape;  // of the operand, where it differs from the output's
 
   Pull(Wrt<T, F>& w, const Shape& output) {

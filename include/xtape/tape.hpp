@@ -82,9 +82,9 @@ struct TapeOptions {
 /// Options of Tape::backward.
 template <class T>
 struct BackwardOptions {
-  bool retain = false;             ///< keep the tape for another backward
-  bool create_graph = false;       ///< record the backward too; implies retain
-  Gradients<T>* into = nullptr;    ///< add into these gradients (the returned ones are then empty)
+  bool retain = false;              ///< keep the tape for another backward
+  bool create_graph = false;        ///< record the backward too; implies retain
+  Gradients<T>* into = nullptr;     ///< add into these gradients (the returned ones are then empty)
   std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
 };
 

@@ -113,8 +113,8 @@ class Var {
   Var(T value) : value_(Shape()) { value_.mutate().data()[0] = value; }
   /// A constant from any xtensor expression, evaluated now.
   template <detail::XExpression E>
-    requires(!std::same_as<std::decay_t<E>, Array<T>>)
-  Var(E&& expression) : value_(Array<T>(std::forward<E>(expression))) {}
+  requires(!std::same_as<std::decay_t<E>, Array<T>>) Var(E&& expression)
+      : value_(Array<T>(std::forward<E>(expression))) {}
 
   [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
   /// The array. Always available, also when the tape is gone.
@@ -160,8 +160,8 @@ class Tokens {
   Tokens(Array<std::int64_t> ids)
       : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {}
   template <detail::XExpression E>
-    requires std::integral<typename std::decay_t<E>::value_type>
-  Tokens(E&& expression) : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
+  requires std::integral<typename std::decay_t<E>::value_type> Tokens(E&& expression)
+      : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
   Tokens(Array<std::int64_t> ids, detail::Place<T> place) : Tokens(std::move(ids)) {
     place_ = place;
   }

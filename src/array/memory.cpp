@@ -94,10 +94,10 @@ void account(std::int64_t bytes) noexcept {
 
 void* from_system(std::size_t bytes) {
   g_system.fetch_add(1, std::memory_order_relaxed);
-  return ::operator new(bytes, std::align_val_t{detail::kAlignment});
+  return ::operator new (bytes, std::align_val_t{detail::kAlignment});
 }
 void to_system(void* pointer) noexcept {
-  ::operator delete(pointer, std::align_val_t{detail::kAlignment});
+  ::operator delete (pointer, std::align_val_t{detail::kAlignment});
 }
 
 class SharedPool {

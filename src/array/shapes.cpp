@@ -41,7 +41,8 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
     const std::size_t v = i < b.size() ? b[b.size() - 1 - i] : 1;
     if (u != v && u != 1 && v != 1) {
       fail<ShapeError>(op, "shapes do not broadcast: operands are ", to_string(a), " and ",
-                       to_string(b), ", expected equal sizes or 1 on axis -", i + 1, "; reshape one of them");
+                       to_string(b), ", expected equal sizes or 1 on axis -", i + 1,
+                       "; reshape one of them");
     }
     out[rank - 1 - i] = u == 1 ? v : u;
   }

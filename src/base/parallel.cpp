@@ -83,7 +83,8 @@ class Pool {
   void work() {
     std::uint64_t seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
+      for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i)
+        relax();
       std::ptrdiff_t blocks = 0;
       BlockFunction function = nullptr;
       const void* context = nullptr;
@@ -162,8 +163,9 @@ Pool* pool() {
 
 void set_num_threads(std::size_t count) {
   if (count == 0) {
-    detail::fail<ValueError>("set_num_threads", "count out of range: count is 0, expected at least "
-                                                "1; 1 means only the calling thread");
+    detail::fail<ValueError>("set_num_threads",
+                             "count out of range: count is 0, expected at least "
+                             "1; 1 means only the calling thread");
   }
   Service& s = service();
   const std::lock_guard lock(s.mutex);

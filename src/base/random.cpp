@@ -15,10 +15,10 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
 
 std::uint32_t RandomStream::bits() noexcept {
   if (left_ == 0) {
-    words_ = philox({static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32U),
-                     static_cast<std::uint32_t>(stream_),
-                     static_cast<std::uint32_t>(stream_ >> 32U)},
-                    {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32U)});
+    words_ =
+        philox({static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32U),
+                static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32U)},
+               {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32U)});
     ++block_;
     left_ = 4;
   }

@@ -162,10 +162,10 @@ void unary(Unary op, Index n, const T* x, T* y, Parameters params) {
         return r > 1 || r < 0 ? T(0) : p0;
       });
     case Unary::hard_silu:
-      return map(n, x, y, [](T v) { return v >= 3 ? v : (v <= -3 ? T(0) : v * (v / T(6) + T(0.5))); });
-    case Unary::hard_silu_slope:
       return map(n, x, y,
-                 [](T v) { return v >= 3 ? T(1) : (v <= -3 ? T(0) : v / T(3) + T(0.5)); });
+                 [](T v) { return v >= 3 ? v : (v <= -3 ? T(0) : v * (v / T(6) + T(0.5))); });
+    case Unary::hard_silu_slope:
+      return map(n, x, y, [](T v) { return v >= 3 ? T(1) : (v <= -3 ? T(0) : v / T(3) + T(0.5)); });
     case Unary::hard_silu_slope2:
       return map(n, x, y, [](T v) { return v >= 3 || v <= -3 ? T(0) : T(1) / T(3); });
     case Unary::hard_shrink:
@@ -280,14 +280,14 @@ Index first_non_finite(Index n, const T* x) {
   return -1;
 }
 
-#define XTAPE_INSTANTIATE(T)                                                        \
-  template void unary(Unary, Index, const T*, T*, Parameters);                      \
-  template void binary(Binary, const Loop<3>&, const T*, const T*, T*);             \
-  template void binary(Binary, Index, const T*, const T*, T*);                      \
-  template void select(const Loop<4>&, const bool*, const T*, const T*, T*);        \
-  template void fill(Index, T, T*);                                                 \
-  template void add_to(Index, const T*, T*);                                        \
-  template void scale(Index, T, const T*, T*);                                      \
+#define XTAPE_INSTANTIATE(T)                                                 \
+  template void unary(Unary, Index, const T*, T*, Parameters);               \
+  template void binary(Binary, const Loop<3>&, const T*, const T*, T*);      \
+  template void binary(Binary, Index, const T*, const T*, T*);               \
+  template void select(const Loop<4>&, const bool*, const T*, const T*, T*); \
+  template void fill(Index, T, T*);                                          \
+  template void add_to(Index, const T*, T*);                                 \
+  template void scale(Index, T, const T*, T*);                               \
   template Index first_non_finite(Index, const T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -118,12 +118,12 @@ void triangle(Index batch, Index rows, Index columns, Index diagonal, bool upper
 
 template void copy(const Loop<2>&, const bool*, bool*);
 template void copy(const Loop<2>&, const std::int64_t*, std::int64_t*);
-#define XTAPE_INSTANTIATE(T)                                                                       \
-  template void copy(const Loop<2>&, const T*, T*);                                                \
-  template void copy_add(const Loop<2>&, const T*, T*);                                            \
-  template void gather(Index, Index, Index, const std::int64_t*, Index, const T*, T*);             \
-  template void scatter_add(Index, Index, Index, const std::int64_t*, Index, const T*, T*);        \
-  template void cumsum(Index, Index, Index, bool, const T*, T*);                                   \
+#define XTAPE_INSTANTIATE(T)                                                                \
+  template void copy(const Loop<2>&, const T*, T*);                                         \
+  template void copy_add(const Loop<2>&, const T*, T*);                                     \
+  template void gather(Index, Index, Index, const std::int64_t*, Index, const T*, T*);      \
+  template void scatter_add(Index, Index, Index, const std::int64_t*, Index, const T*, T*); \
+  template void cumsum(Index, Index, Index, bool, const T*, T*);                            \
   template void triangle(Index, Index, Index, Index, bool, const T*, T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

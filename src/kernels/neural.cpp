@@ -47,8 +47,8 @@ void softmax_gradient(Index rows, Index n, const T* y, const T* g, T* dx) {
 }
 
 template <class T>
-void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta, T* y,
-                double* mean, double* rstd) {
+void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
+                T* y, double* mean, double* rstd) {
   for (Index r = 0; r < rows; ++r, x += n, y += n) {
     double sum = 0;
     for (Index i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
@@ -77,7 +77,8 @@ void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     double sum_hat = 0;
     for (Index i = 0; i < n; ++i) {
       const double hat = (static_cast<double>(x[i]) - mean[r]) * rstd[r];
-      const double d = static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
+      const double d =
+          static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
       sum += d;
       sum_hat += d * hat;
     }
@@ -85,7 +86,8 @@ void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     sum_hat /= static_cast<double>(n);
     for (Index i = 0; i < n; ++i) {
       const double hat = (static_cast<double>(x[i]) - mean[r]) * rstd[r];
-      const double d = static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
+      const double d =
+          static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
       dx[i] = static_cast<T>(rstd[r] * (d - sum - hat * sum_hat));
     }
   }
@@ -177,18 +179,18 @@ void dropout(Index first, Index n, double rate, std::uint64_t seed, std::uint64_
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                       \
-  template void softmax_row(bool, Index, const T*, const bool*, Index, T*);                        \
-  template void softmax_gradient(Index, Index, const T*, const T*, T*);                            \
-  template void layer_norm(Index, Index, double, const T*, const T*, const T*, T*, double*,        \
-                           double*);                                                               \
-  template void layer_norm_gradient(Index, Index, const T*, const T*, const double*,               \
-                                    const double*, const T*, T*);                                  \
-  template void layer_norm_parameters(Index, Index, const T*, const double*, const double*,        \
-                                      const T*, double*, double*);                                 \
-  template void cross_entropy(Index, Index, const T*, const std::int64_t*, T*, T*);                \
-  template void cross_entropy_gradient(Index, Index, const T*, const std::int64_t*, const T*,      \
-                                       const T*, T*);                                              \
+#define XTAPE_INSTANTIATE(T)                                                                  \
+  template void softmax_row(bool, Index, const T*, const bool*, Index, T*);                   \
+  template void softmax_gradient(Index, Index, const T*, const T*, T*);                       \
+  template void layer_norm(Index, Index, double, const T*, const T*, const T*, T*, double*,   \
+                           double*);                                                          \
+  template void layer_norm_gradient(Index, Index, const T*, const T*, const double*,          \
+                                    const double*, const T*, T*);                             \
+  template void layer_norm_parameters(Index, Index, const T*, const double*, const double*,   \
+                                      const T*, double*, double*);                            \
+  template void cross_entropy(Index, Index, const T*, const std::int64_t*, T*, T*);           \
+  template void cross_entropy_gradient(Index, Index, const T*, const std::int64_t*, const T*, \
+                                       const T*, T*);                                         \
   template void dropout(Index, Index, double, std::uint64_t, std::uint64_t, const T*, T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

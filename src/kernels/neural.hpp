@@ -18,8 +18,8 @@ void softmax_gradient(Index rows, Index n, const T* y, const T* g, T* dx);
 
 // y = (x - mean) * rstd * gamma + beta; gamma and beta may be null. mean and rstd per row.
 template <class T>
-void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta, T* y,
-                double* mean, double* rstd);
+void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
+                T* y, double* mean, double* rstd);
 // dx of one block of rows.
 template <class T>
 void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,

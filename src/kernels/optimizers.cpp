@@ -29,8 +29,8 @@ void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, cons
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                              \
-  template void sgd(Index, T, T, bool, T, T, const T*, T*, const T*, T*);                 \
+#define XTAPE_INSTANTIATE(T)                                              \
+  template void sgd(Index, T, T, bool, T, T, const T*, T*, const T*, T*); \
   template void adam(Index, T, T, T, T, T, T, const T*, T*, T*, const T*, T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -68,8 +68,8 @@ void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
     for (Index i = 0; i < n; ++i) y[i] = static_cast<T>(Op::start);
     return;
   }
-  const bool by_columns = kept.rank > 0 && kept.stride[0][0] == 1 && reduced.rank > 0 &&
-                          reduced.stride[0][0] != 1;
+  const bool by_columns =
+      kept.rank > 0 && kept.stride[0][0] == 1 && reduced.rank > 0 && reduced.stride[0][0] != 1;
   if (by_columns) {
     const Index n = kept.dim[0];
     for_each_outer(kept, 1, [&](const Index(&at)[1]) {
@@ -122,8 +122,8 @@ void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* 
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                              \
-  template void reduce(Reduce, const Loop<1>&, const Loop<1>&, const T*, T*);             \
+#define XTAPE_INSTANTIATE(T)                                                  \
+  template void reduce(Reduce, const Loop<1>&, const Loop<1>&, const T*, T*); \
   template void arg_extreme(bool, Index, Index, Index, const T*, std::int64_t*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -17,7 +17,6 @@ void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, 
 // Index along the axis of the first largest (or smallest) element, for extents outer, length, inner.
 // A NaN counts as the extreme, as in NumPy.
 template <class T>
-void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
-                 std::int64_t* y);
+void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x, std::int64_t* y);
 
 }  // namespace xtape::kernels

@@ -48,8 +48,8 @@ Attended attended(const Array<bool>& mask, const Shape& scores, const AttentionL
     to_query[free.size() + 1 + i] = query_strides[l.axes[i]];
     to_key[free.size() + 1 + l.axes.size() + i] = key_strides[l.axes[i]];
   }
-  const auto loop = make_loop<3>(
-      scores, {broadcast_strides(mask.shape(), scores), to_query, to_key});
+  const auto loop =
+      make_loop<3>(scores, {broadcast_strides(mask.shape(), scores), to_query, to_key});
   kernels::for_each_outer(loop, 0, [&](const kernels::Index(&at)[3]) {
     if (mask.data()[at[0]]) a.queries.data()[at[1]] = a.keys.data()[at[2]] = true;
   });
@@ -86,9 +86,9 @@ Var<T> weighted(const std::string& equation, const Var<T>& weights, const Var<T>
   return where(greater(touched, T(0)), std::numeric_limits<T>::quiet_NaN(), clean);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                    \
-  template bool all_finite(const Var<T>&);                                      \
-  template Var<T> only(const Array<bool>&, const Var<T>&, std::ptrdiff_t);      \
+#define XTAPE_INSTANTIATE(T)                                               \
+  template bool all_finite(const Var<T>&);                                 \
+  template Var<T> only(const Array<bool>&, const Var<T>&, std::ptrdiff_t); \
   template Var<T> weighted(const std::string&, const Var<T>&, const Var<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -26,8 +26,9 @@ template <class T>
 Dense<T>::Dense(const Scope<T>& scope, Options options)
     : path_(scope.path()), options_(std::move(options)) {
   if (options_.units.empty() != options_.units_at_call) {
-    fail<ValueError>(path_, "units missing or given twice: expected a positive integer or several, "
-                            "or units_at_call");
+    fail<ValueError>(path_,
+                     "units missing or given twice: expected a positive integer or several, "
+                     "or units_at_call");
   }
   units_ = options_.units.shape(path_ + ": units");
   if (options_.axes < 1) {

@@ -41,7 +41,8 @@ Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) con
     }
     noise = x.shape();
     for (std::size_t i = 0; i < x.rank(); ++i) {
-      if (options_.noise_shape[i] != -1) (*noise)[i] = static_cast<std::size_t>(options_.noise_shape[i]);
+      if (options_.noise_shape[i] != -1)
+        (*noise)[i] = static_cast<std::size_t>(options_.noise_shape[i]);
     }
   }
   RandomKey key;

@@ -18,9 +18,10 @@ void check_inference(const Var<T>& x) {
   if (state == nullptr) return;
   detail::check_place("KeyValueCache", x.place());
   if (state->recording()) {
-    fail<TapeError>("KeyValueCache", "append on a recording tape: no gradient would pass through "
-                                     "the cache, expected inference; use values without a tape, or "
-                                     "a Tape with {.record = false}");
+    fail<TapeError>("KeyValueCache",
+                    "append on a recording tape: no gradient would pass through "
+                    "the cache, expected inference; use values without a tape, or "
+                    "a Tape with {.record = false}");
   }
 }
 
@@ -39,8 +40,9 @@ void copy_positions(const Array<T>& from, std::size_t from_begin, Array<T>& to,
 template <class T>
 Array<T> held(const Array<T>& all, std::size_t length) {
   if (length == 0) {
-    fail<ValueError>("KeyValueCache", "empty: nothing was appended yet, expected at least one "
-                                      "position");
+    fail<ValueError>("KeyValueCache",
+                     "empty: nothing was appended yet, expected at least one "
+                     "position");
   }
   Shape shape = all.shape();
   shape[1] = length;

@@ -12,7 +12,8 @@ template <class T>
 LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options)
     : path_(scope.path()), options_(std::move(options)) {
   if (!(options_.epsilon >= 0)) {
-    fail<ValueError>(path_, "epsilon out of range: epsilon is ", options_.epsilon, ", expected >= 0");
+    fail<ValueError>(path_, "epsilon out of range: epsilon is ", options_.epsilon,
+                     ", expected >= 0");
   }
   if (options_.axes.empty()) fail<ValueError>(path_, "no axes: expected at least one axis");
   if (options_.scale) {

@@ -54,7 +54,8 @@ Mask Mask::causal(std::ptrdiff_t offset) { return Mask({Kind::causal, {}, offset
 
 Mask Mask::sliding_window(std::size_t window, std::ptrdiff_t offset) {
   if (window == 0) {
-    fail<ValueError>("Mask::sliding_window", "window out of range: window is 0, expected at least 1");
+    fail<ValueError>("Mask::sliding_window",
+                     "window out of range: window is 0, expected at least 1");
   }
   return Mask({Kind::window, {}, offset, static_cast<std::ptrdiff_t>(window)});
 }
@@ -74,9 +75,8 @@ Array<bool> Mask::evaluate(const Part& part, const std::string& path, const Shap
     for (std::size_t i = 0; i < t; ++i) {
       for (std::size_t j = 0; j < s; ++j) {
         const Index ahead = static_cast<Index>(j) - static_cast<Index>(i) - part.offset;
-        keep.data()[i * s + j] = part.kind == Kind::causal
-                                     ? ahead <= 0
-                                     : (ahead < 0 ? -ahead : ahead) < part.window;
+        keep.data()[i * s + j] =
+            part.kind == Kind::causal ? ahead <= 0 : (ahead < 0 ? -ahead : ahead) < part.window;
       }
     }
     return keep;

@@ -113,11 +113,10 @@ MultiHeadAttention<T>::MultiHeadAttention(const Scope<T>& scope, Options options
       options_(checked<T>(path_, std::move(options))),
       query_(scope / "query", projection<T>(options_, options_.num_heads, options_.key_dim)),
       key_(scope / "key", projection<T>(options_, *options_.num_key_value_heads, options_.key_dim)),
-      gate_(options_.use_gate
-                ? std::optional<Dense<T>>(std::in_place, scope / "gate",
-                                          projection<T>(options_, options_.num_heads,
-                                                        options_.value_dim))
-                : std::nullopt),
+      gate_(options_.use_gate ? std::optional<Dense<T>>(
+                                    std::in_place, scope / "gate",
+                                    projection<T>(options_, options_.num_heads, options_.value_dim))
+                              : std::nullopt),
       value_(scope / "value",
              projection<T>(options_, *options_.num_key_value_heads, options_.value_dim)),
       attention_output_(scope / "attention_output", output_projection<T>(options_)),
@@ -140,8 +139,8 @@ auto MultiHeadAttention<T>::layout(const PartialShape& query, const PartialShape
 template <class T>
 void MultiHeadAttention<T>::build(const Shape& query, const Shape& value,
                                   const std::optional<Shape>& key) const {
-  static_cast<void>(layout(detail::partial(query), detail::partial(value),
-                           detail::partial(key.value_or(value))));
+  static_cast<void>(
+      layout(detail::partial(query), detail::partial(value), detail::partial(key.value_or(value))));
   query_.build(query);
   key_.build(key.value_or(value));
   if (gate_) gate_->build(query);
@@ -208,8 +207,8 @@ std::optional<Array<bool>> MultiHeadAttention<T>::combined_mask(const Layout& l,
       fail<ShapeError>(path_, name, " does not fit: ", name, " is ", to_string(m->shape()),
                        ", expected ", to_string(expected), "; true means attend");
     }
-    add(detail::reshaped(*m, of_query ? Shape{scores[0], 1, scores[2], 1}
-                              : Shape{scores[0], 1, 1, scores[3]}));
+    add(detail::reshaped(
+        *m, of_query ? Shape{scores[0], 1, scores[2], 1} : Shape{scores[0], 1, 1, scores[3]}));
   };
   add_padding(call.query_mask, "query_mask", true);
   add_padding(call.value_mask, "value_mask", false);
@@ -217,7 +216,8 @@ std::optional<Array<bool>> MultiHeadAttention<T>::combined_mask(const Layout& l,
   Mask typed = call.mask;
   if (call.use_causal_mask) typed = typed & Mask::causal(offset);
   if (options_.sliding_window) {
-    typed = typed & Mask::sliding_window(static_cast<std::size_t>(*options_.sliding_window), offset);
+    typed =
+        typed & Mask::sliding_window(static_cast<std::size_t>(*options_.sliding_window), offset);
   }
   if (!typed.empty()) {
     if (l.axes.size() != 1) {
@@ -269,9 +269,10 @@ Var<T> MultiHeadAttention<T>::biased(const Var<T>& products, const Layout& l,
     for (std::size_t h = 0; h < heads; ++h) {
       for (std::size_t i = 0; i < t; ++i) {
         for (std::size_t j = 0; j < s; ++j) {
-          const auto distance = static_cast<std::ptrdiff_t>(i) + offset - static_cast<std::ptrdiff_t>(j);
-          bias(h, i, j) = -call.alibi_slopes->data()[h] *
-                          static_cast<T>(distance < 0 ? -distance : distance);
+          const auto distance =
+              static_cast<std::ptrdiff_t>(i) + offset - static_cast<std::ptrdiff_t>(j);
+          bias(h, i, j) =
+              -call.alibi_slopes->data()[h] * static_cast<T>(distance < 0 ? -distance : distance);
         }
       }
     }
@@ -320,7 +321,8 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
                     detail::partial(call.key ? call.key->shape() : value.shape()));
     }
     if (query.rank() != 3) {
-      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ", to_string(query.shape()));
+      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ",
+                       to_string(query.shape()));
     }
     PartialShape held = detail::partial(call.cache_read_only ? query.shape() : value.shape());
     const auto length = static_cast<std::ptrdiff_t>(call.cache->length());
@@ -342,8 +344,7 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
   Var<T> v = value;
   CallOptions clean = call;
   const auto holds_only_finite = [](const Var<T>& x) { return detail::all_finite(x); };
-  if (mask && !(holds_only_finite(query) &&
-                (call.cache_read_only || holds_only_finite(value)) &&
+  if (mask && !(holds_only_finite(query) && (call.cache_read_only || holds_only_finite(value)) &&
                 (!call.key || holds_only_finite(*call.key)))) {
     const detail::Attended a = detail::attended(*mask, shape, l);
     q = detail::only(a.queries, query, 0);

@@ -36,8 +36,8 @@ Var<T> relu(const Var<T>& x, ReluOptions options) {
 template <class T>
 Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
   if (!(negative_slope >= 0)) {
-    detail::fail<ValueError>("leaky_relu", "option out of range: negative_slope is ", negative_slope,
-                             ", expected >= 0");
+    detail::fail<ValueError>("leaky_relu", "option out of range: negative_slope is ",
+                             negative_slope, ", expected >= 0");
   }
   return relu(x, {.negative_slope = negative_slope});
 }
@@ -178,7 +178,8 @@ Var<T> glu(const Var<T>& x, int axis) {
   const std::size_t at = detail::normalize_axis("glu", axis, x.rank());
   if (x.shape()[at] % 2 != 0) {
     detail::fail<ShapeError>("glu", "axis is not even: operand is ", to_string(x.shape()),
-                             ", expected an even extent on axis ", axis, "; pad it or choose another");
+                             ", expected an even extent on axis ", axis,
+                             "; pad it or choose another");
   }
   const std::vector<Var<T>> halves = split(x, 2, axis);
   return halves[0] * sigmoid(halves[1]);
@@ -275,32 +276,32 @@ Activation<T>::Activation(const char* name) {
                            "', expected one of: ", names, "; or pass a function");
 }
 
-#define XTAPE_INSTANTIATE(T)                                  \
-  template Var<T> linear(const Var<T>&);                      \
-  template Var<T> relu(const Var<T>&, ReluOptions);           \
-  template Var<T> leaky_relu(const Var<T>&, double);          \
-  template Var<T> relu6(const Var<T>&);                       \
-  template Var<T> elu(const Var<T>&, double);                 \
-  template Var<T> selu(const Var<T>&);                        \
-  template Var<T> celu(const Var<T>&, double);                \
-  template Var<T> gelu(const Var<T>&, bool);                  \
-  template Var<T> silu(const Var<T>&);                        \
-  template Var<T> softplus(const Var<T>&);                    \
-  template Var<T> softsign(const Var<T>&);                    \
-  template Var<T> hard_sigmoid(const Var<T>&);                \
-  template Var<T> hard_silu(const Var<T>&);                   \
-  template Var<T> hard_tanh(const Var<T>&);                   \
-  template Var<T> hard_shrink(const Var<T>&, double);         \
-  template Var<T> soft_shrink(const Var<T>&, double);         \
-  template Var<T> tanh_shrink(const Var<T>&);                 \
-  template Var<T> mish(const Var<T>&);                        \
-  template Var<T> log_sigmoid(const Var<T>&);                 \
-  template Var<T> sparse_plus(const Var<T>&);                 \
-  template Var<T> sparse_sigmoid(const Var<T>&);              \
-  template Var<T> squareplus(const Var<T>&, double);          \
-  template Var<T> threshold(const Var<T>&, double, double);   \
-  template Var<T> glu(const Var<T>&, int);                    \
-  template Var<T> sparsemax(const Var<T>&, int);              \
+#define XTAPE_INSTANTIATE(T)                                \
+  template Var<T> linear(const Var<T>&);                    \
+  template Var<T> relu(const Var<T>&, ReluOptions);         \
+  template Var<T> leaky_relu(const Var<T>&, double);        \
+  template Var<T> relu6(const Var<T>&);                     \
+  template Var<T> elu(const Var<T>&, double);               \
+  template Var<T> selu(const Var<T>&);                      \
+  template Var<T> celu(const Var<T>&, double);              \
+  template Var<T> gelu(const Var<T>&, bool);                \
+  template Var<T> silu(const Var<T>&);                      \
+  template Var<T> softplus(const Var<T>&);                  \
+  template Var<T> softsign(const Var<T>&);                  \
+  template Var<T> hard_sigmoid(const Var<T>&);              \
+  template Var<T> hard_silu(const Var<T>&);                 \
+  template Var<T> hard_tanh(const Var<T>&);                 \
+  template Var<T> hard_shrink(const Var<T>&, double);       \
+  template Var<T> soft_shrink(const Var<T>&, double);       \
+  template Var<T> tanh_shrink(const Var<T>&);               \
+  template Var<T> mish(const Var<T>&);                      \
+  template Var<T> log_sigmoid(const Var<T>&);               \
+  template Var<T> sparse_plus(const Var<T>&);               \
+  template Var<T> sparse_sigmoid(const Var<T>&);            \
+  template Var<T> squareplus(const Var<T>&, double);        \
+  template Var<T> threshold(const Var<T>&, double, double); \
+  template Var<T> glu(const Var<T>&, int);                  \
+  template Var<T> sparsemax(const Var<T>&, int);            \
   template class Activation<T>;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -105,20 +105,22 @@ Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 
 template <class T>
 Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return record("pow", zip("pow", Binary::power, a, b),
-                wrt(a, [a, b](const Var<T>& g) {
-                  // 0 to the power of 0 is flat in a: 0 * pow(0, -1) would be NaN.
-                  const Var<T> one(T(1));
-                  const bool plain = !has_zero(a) || !has_zero(b);
-                  const Var<T> base =
-                      plain ? a : where(equal(b, Var<T>(T(0))), where(equal(a, Var<T>(T(0))), one, a), a);
-                  return g * b * pow(base, b - T(1));
-                }),
-                wrt(b, [a, b](const Var<T>& g, const Var<T>& y) {
-                  // log(0) would turn 0 * log(0) into NaN where the power is flat in b.
-                  const Array<bool> flat = equal(a, Var<T>(T(0)));
-                  return g * y * log(where(flat, Var<T>(T(1)), a));
-                }));
+  return record(
+      "pow", zip("pow", Binary::power, a, b),
+      wrt(a,
+          [a, b](const Var<T>& g) {
+            // 0 to the power of 0 is flat in a: 0 * pow(0, -1) would be NaN.
+            const Var<T> one(T(1));
+            const bool plain = !has_zero(a) || !has_zero(b);
+            const Var<T> base =
+                plain ? a : where(equal(b, Var<T>(T(0))), where(equal(a, Var<T>(T(0))), one, a), a);
+            return g * b * pow(base, b - T(1));
+          }),
+      wrt(b, [a, b](const Var<T>& g, const Var<T>& y) {
+        // log(0) would turn 0 * log(0) into NaN where the power is flat in b.
+        const Array<bool> flat = equal(a, Var<T>(T(0)));
+        return g * y * log(where(flat, Var<T>(T(1)), a));
+      }));
 }
 
 template <class T>
@@ -152,10 +154,8 @@ Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
   shape = broadcast_shapes("where", condition.shape(), shape);
   Result<T> y(shape);
   const auto loop = make_loop<4>(
-      shape,
-      {broadcast_strides(condition.shape(), shape),
-       broadcast_strides(a.shape(), shape), broadcast_strides(b.shape(), shape),
-       strides_of(shape)});
+      shape, {broadcast_strides(condition.shape(), shape), broadcast_strides(a.shape(), shape),
+              broadcast_strides(b.shape(), shape), strides_of(shape)});
   kernels::select(loop, condition.data(), a.data(), b.data(), y.data());
   return record("where", std::move(y),
                 wrt(a, [condition](const Var<T>& g) { return where(condition, g, Var<T>(T(0))); }),
@@ -175,7 +175,8 @@ Var<T> clip(const Var<T>& x, double low, double high) {
 
 template <class T>
 Var<T> negate(const Var<T>& x) {
-  return record("negate", detail::map(Unary::negate, x), wrt(x, [](const Var<T>& g) { return -g; }));
+  return record("negate", detail::map(Unary::negate, x),
+                wrt(x, [](const Var<T>& g) { return -g; }));
 }
 
 template <class T>
@@ -269,33 +270,33 @@ Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("equal", Binary::equal, a, b);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                  \
-  template Var<T> add(const Var<T>&, const Var<T>&);                          \
-  template Var<T> subtract(const Var<T>&, const Var<T>&);                     \
-  template Var<T> multiply(const Var<T>&, const Var<T>&);                     \
-  template Var<T> divide(const Var<T>&, const Var<T>&);                       \
-  template Var<T> pow(const Var<T>&, const Var<T>&);                          \
-  template Var<T> pow(const Var<T>&, double);                                 \
-  template Var<T> maximum(const Var<T>&, const Var<T>&);                      \
-  template Var<T> minimum(const Var<T>&, const Var<T>&);                      \
+#define XTAPE_INSTANTIATE(T)                                                        \
+  template Var<T> add(const Var<T>&, const Var<T>&);                                \
+  template Var<T> subtract(const Var<T>&, const Var<T>&);                           \
+  template Var<T> multiply(const Var<T>&, const Var<T>&);                           \
+  template Var<T> divide(const Var<T>&, const Var<T>&);                             \
+  template Var<T> pow(const Var<T>&, const Var<T>&);                                \
+  template Var<T> pow(const Var<T>&, double);                                       \
+  template Var<T> maximum(const Var<T>&, const Var<T>&);                            \
+  template Var<T> minimum(const Var<T>&, const Var<T>&);                            \
   template Var<T> detail::select(const Array<bool>&, const Var<T>&, const Var<T>&); \
-  template Var<T> clip(const Var<T>&, double, double);                        \
-  template Var<T> negate(const Var<T>&);                                      \
-  template Var<T> abs(const Var<T>&);                                         \
-  template Var<T> square(const Var<T>&);                                      \
-  template Var<T> sqrt(const Var<T>&);                                        \
-  template Var<T> rsqrt(const Var<T>&);                                       \
-  template Var<T> exp(const Var<T>&);                                         \
-  template Var<T> expm1(const Var<T>&);                                       \
-  template Var<T> log(const Var<T>&);                                         \
-  template Var<T> log1p(const Var<T>&);                                       \
-  template Var<T> sin(const Var<T>&);                                         \
-  template Var<T> cos(const Var<T>&);                                         \
-  template Var<T> tanh(const Var<T>&);                                        \
-  template Var<T> sigmoid(const Var<T>&);                                     \
-  template Var<T> erf(const Var<T>&);                                         \
-  template Array<bool> less(const Var<T>&, const Var<T>&);                    \
-  template Array<bool> less_equal(const Var<T>&, const Var<T>&);              \
+  template Var<T> clip(const Var<T>&, double, double);                              \
+  template Var<T> negate(const Var<T>&);                                            \
+  template Var<T> abs(const Var<T>&);                                               \
+  template Var<T> square(const Var<T>&);                                            \
+  template Var<T> sqrt(const Var<T>&);                                              \
+  template Var<T> rsqrt(const Var<T>&);                                             \
+  template Var<T> exp(const Var<T>&);                                               \
+  template Var<T> expm1(const Var<T>&);                                             \
+  template Var<T> log(const Var<T>&);                                               \
+  template Var<T> log1p(const Var<T>&);                                             \
+  template Var<T> sin(const Var<T>&);                                               \
+  template Var<T> cos(const Var<T>&);                                               \
+  template Var<T> tanh(const Var<T>&);                                              \
+  template Var<T> sigmoid(const Var<T>&);                                           \
+  template Var<T> erf(const Var<T>&);                                               \
+  template Array<bool> less(const Var<T>&, const Var<T>&);                          \
+  template Array<bool> less_equal(const Var<T>&, const Var<T>&);                    \
   template Array<bool> equal(const Var<T>&, const Var<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -52,9 +52,9 @@ Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t ax
   kernels::gather(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()), x.data(),
                   y.data());
   const Var<T> ids_context({}, context);
-  return record(op, std::move(y), wrt(x, [op, ids, whole = x.shape(), axis](const Var<T>& g) {
-                  return put_rows(op, g, ids, whole, axis);
-                }),
+  return record(op, std::move(y),
+                wrt(x, [op, ids, whole = x.shape(),
+                        axis](const Var<T>& g) { return put_rows(op, g, ids, whole, axis); }),
                 wrt(ids_context, NoGradient{op}));
 }
 
@@ -66,9 +66,8 @@ Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& wh
   kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
   kernels::scatter_add(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()),
                        g.data(), y.data());
-  return record(op, std::move(y), wrt(g, [op, ids, axis](const Var<T>& h) {
-                  return take_rows(op, h, ids, axis);
-                }));
+  return record(op, std::move(y),
+                wrt(g, [op, ids, axis](const Var<T>& h) { return take_rows(op, h, ids, axis); }));
 }
 
 // Flat positions in x of every element of ids along an axis, so that both directions are gathers.
@@ -95,8 +94,7 @@ Var<T> take_flat(const Var<T>& x, const Ids& flat) {
   Result<T> y(flat.shape());
   kernels::gather(1, static_cast<Index>(x.size()), 1, flat.data(), static_cast<Index>(flat.size()),
                   x.data(), y.data());
-  return record("take_along_axis", std::move(y),
-                wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
+  return record("take_along_axis", std::move(y), wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
                   return put_flat(g, flat, whole);
                 }));
 }
@@ -128,8 +126,8 @@ Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis
     fail<ShapeError>("take_along_axis", "shapes differ: ids is ", to_string(ids.shape()),
                      ", expected ", to_string(x.shape()), " on all axes but ", axis);
   }
-  return take_flat(x, flat_positions(checked("take_along_axis", ids, x.shape()[at], true),
-                                     x.shape(), at));
+  return take_flat(
+      x, flat_positions(checked("take_along_axis", ids, x.shape()[at], true), x.shape(), at));
 }
 
 template <class T>
@@ -157,10 +155,10 @@ Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   return {std::move(y.pointer()), detail::join("one_hot", ids.place())};
 }
 
-#define XTAPE_INSTANTIATE(T)                                                              \
-  template Var<T> take(const Var<T>&, const Array<std::int64_t>&, int);                   \
-  template Var<T> take_along_axis(const Var<T>&, const Array<std::int64_t>&, int);        \
-  template Var<T> embedding_lookup(const Var<T>&, const Tokens<T>&);                      \
+#define XTAPE_INSTANTIATE(T)                                                       \
+  template Var<T> take(const Var<T>&, const Array<std::int64_t>&, int);            \
+  template Var<T> take_along_axis(const Var<T>&, const Array<std::int64_t>&, int); \
+  template Var<T> embedding_lookup(const Var<T>&, const Tokens<T>&);               \
   template Var<T> one_hot(const Tokens<T>&, std::size_t);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

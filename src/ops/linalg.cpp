@@ -128,7 +128,8 @@ Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_iden
   const std::string lo = equation.substr(arrow + 2);
   for (const std::string& labels : {la, lb, lo}) {
     for (std::size_t i = 0; i < labels.size(); ++i) {
-      if (std::isalpha(static_cast<unsigned char>(labels[i])) == 0) malformed("has more than letters");
+      if (std::isalpha(static_cast<unsigned char>(labels[i])) == 0)
+        malformed("has more than letters");
       if (labels.find(labels[i], i + 1) != std::string::npos) {
         malformed(std::string("repeats '") + labels[i] + "' in one term");
       }
@@ -173,10 +174,10 @@ Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return detail::contract("outer", a, b, {"m", "n", "mn"}, Shape{a.size(), b.size()});
 }
 
-#define XTAPE_INSTANTIATE(T)                                                      \
-  template Var<T> matmul(const Var<T>&, const Var<T>&, MatmulOptions);            \
-  template Var<T> einsum(const std::string&, const Var<T>&, const Var<T>&);       \
-  template Var<T> dot(const Var<T>&, const Var<T>&);                              \
+#define XTAPE_INSTANTIATE(T)                                                \
+  template Var<T> matmul(const Var<T>&, const Var<T>&, MatmulOptions);      \
+  template Var<T> einsum(const std::string&, const Var<T>&, const Var<T>&); \
+  template Var<T> dot(const Var<T>&, const Var<T>&);                        \
   template Var<T> outer(const Var<T>&, const Var<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

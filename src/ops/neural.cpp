@@ -37,7 +37,8 @@ struct TrailingAxes {
   TrailingAxes(const char* op, const Shape& shape, const Axes& wanted)
       : axes(detail::normalize_axes(op, wanted, shape.size())) {
     if (axes.empty()) {
-      fail<ShapeError>(op, "no axes: operand is ", to_string(shape), ", expected at least one axis");
+      fail<ShapeError>(op, "no axes: operand is ", to_string(shape),
+                       ", expected at least one axis");
     }
     std::sort(axes.begin(), axes.end());
     for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -63,8 +64,9 @@ struct TrailingAxes {
 
 void check_mask(const char* op, const Array<bool>& mask, const Shape& shape) {
   if (!detail::broadcasts_to(mask.shape(), shape)) {
-    fail<ShapeError>(op, "mask does not broadcast: mask is ", to_string(mask.shape()), ", expected ",
-                     to_string(shape), " or extents of 1, and no more axes; true means take part");
+    fail<ShapeError>(op, "mask does not broadcast: mask is ", to_string(mask.shape()),
+                     ", expected ", to_string(shape),
+                     " or extents of 1, and no more axes; true means take part");
   }
 }
 
@@ -137,13 +139,14 @@ Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, 
   detail::parallel_ranges(rows, rows_per_block(n), [=](Index begin, Index end) {
     kernels::softmax_gradient(end - begin, n, py + begin * n, pg + begin * n, out + begin * n);
   });
-  return record("softmax", std::move(dx), wrt(y, [y, g, trailing](const Var<T>& h) {
-                  const Var<T> inner = sum(g * y, trailing, true);
-                  return h * (g - inner) - g * sum(h * y, trailing, true);
-                }),
-                wrt(g, [y, trailing, n](const Var<T>& h) {
-                  return softmax_pullback(y, h, trailing, n);
-                }));
+  return record(
+      "softmax", std::move(dx),
+      wrt(y,
+          [y, g, trailing](const Var<T>& h) {
+            const Var<T> inner = sum(g * y, trailing, true);
+            return h * (g - inner) - g * sum(h * y, trailing, true);
+          }),
+      wrt(g, [y, trailing, n](const Var<T>& h) { return softmax_pullback(y, h, trailing, n); }));
 }
 
 }  // namespace
@@ -247,7 +250,8 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
     }
     return gradients;
   };
-  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w, const Var<T>& b) {
+  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w,
+                                                 const Var<T>& b) {
     const Var<T> centred = v - xtape::mean(v, axes, true);
     const Var<T> scale = rsqrt(xtape::mean(square(centred), axes, true) + static_cast<T>(epsilon));
     return std::vector<Var<T>>{centred * scale * w + b};
@@ -391,14 +395,14 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
   return record_fused(op, std::move(outputs), std::move(fast), std::move(composed), logits)[0];
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                     \
-  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);        \
-  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);    \
-  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,               \
-                                      const std::optional<Var<T>>&, const Axes&, double);        \
-  template RandomKey next_random_key(const Var<T>&);                                             \
-  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);        \
-  template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&,        \
+#define XTAPE_INSTANTIATE(T)                                                                  \
+  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);     \
+  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&); \
+  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,            \
+                                      const std::optional<Var<T>>&, const Axes&, double);     \
+  template RandomKey next_random_key(const Var<T>&);                                          \
+  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);     \
+  template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&,     \
                                                std::optional<std::int64_t>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

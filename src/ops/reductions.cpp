@@ -19,8 +19,8 @@ using kernels::Reduce;
 /// A reduction's plan: which axes go, and the shapes with and without them.
 struct Plan {
   std::vector<std::size_t> axes;
-  Shape kept;     // reduced axes as 1
-  Shape out;      // as asked for
+  Shape kept;             // reduced axes as 1
+  Shape out;              // as asked for
   std::size_t count = 1;  // elements reduced into one
 
   Plan(const char* op, const Shape& shape, const Axes& wanted, bool keep_dims)
@@ -169,14 +169,14 @@ Array<std::int64_t> argmin(const Var<T>& x, int axis) {
   return arg_extreme("argmin", false, x, axis);
 }
 
-#define XTAPE_REDUCTION(name)                                        \
-  template <class T>                                                 \
-  Var<T> name(const Var<T>& x) {                                     \
-    return name(x, all_axes(x.rank()), false);                       \
-  }                                                                  \
-  template Var<float> name(const Var<float>&, const Axes&, bool);    \
-  template Var<double> name(const Var<double>&, const Axes&, bool);  \
-  template Var<float> name(const Var<float>&);                       \
+#define XTAPE_REDUCTION(name)                                       \
+  template <class T>                                                \
+  Var<T> name(const Var<T>& x) {                                    \
+    return name(x, all_axes(x.rank()), false);                      \
+  }                                                                 \
+  template Var<float> name(const Var<float>&, const Axes&, bool);   \
+  template Var<double> name(const Var<double>&, const Axes&, bool); \
+  template Var<float> name(const Var<float>&);                      \
   template Var<double> name(const Var<double>&);
 XTAPE_REDUCTION(sum)
 XTAPE_REDUCTION(mean)

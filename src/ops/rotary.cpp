@@ -31,7 +31,7 @@ void turn(const Plan& p, const T* x, T* y) {
       sine[static_cast<std::size_t>(t * half + k)] = p.sign * std::sin(angle);
     }
   }
-  const Index first = p.options.interleaved ? 2 : 1;     // step between pairs
+  const Index first = p.options.interleaved ? 2 : 1;      // step between pairs
   const Index second = p.options.interleaved ? 1 : half;  // step inside a pair
   for (Index o = 0; o < p.outer; ++o) {
     for (Index t = 0; t < p.length; ++t) {

@@ -20,9 +20,8 @@ Var<T> reshape(const Var<T>& x, const Shape& shape) {
   }
   Result<T> y(shape);
   if (x.size() > 0) std::memcpy(y.data(), x.data(), x.size() * sizeof(T));
-  return record("reshape", std::move(y), wrt(x, [from = x.shape()](const Var<T>& g) {
-                  return reshape(g, from);
-                }));
+  return record("reshape", std::move(y),
+                wrt(x, [from = x.shape()](const Var<T>& g) { return reshape(g, from); }));
 }
 
 template <class T>
@@ -194,9 +193,8 @@ void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stri
   if (s.kind == Slice::Kind::position) {
     const Index at = *s.start < 0 ? *s.start + n : *s.start;
     if (at < 0 || at >= n) {
-      fail<ShapeError>("slice", "position out of range: position is ", *s.start,
-                       ", expected ", -n, " to ", n - 1, " on axis ", axis, " of ",
-                       to_string(whole));
+      fail<ShapeError>("slice", "position out of range: position is ", *s.start, ", expected ", -n,
+                       " to ", n - 1, " on axis ", axis, " of ", to_string(whole));
     }
     view.offset += at * stride;
     return;
@@ -292,9 +290,8 @@ Var<T> cumsum(const Var<T>& x, int axis, bool reverse) {
   for (std::size_t i = at + 1; i < x.rank(); ++i) inner *= detail::extent(x.shape(), i);
   Result<T> y(x.shape());
   kernels::cumsum(outer, detail::extent(x.shape(), at), inner, reverse, x.data(), y.data());
-  return record("cumsum", std::move(y), wrt(x, [axis, reverse](const Var<T>& g) {
-                  return cumsum(g, axis, !reverse);
-                }));
+  return record("cumsum", std::move(y),
+                wrt(x, [axis, reverse](const Var<T>& g) { return cumsum(g, axis, !reverse); }));
 }
 
 namespace {
@@ -327,22 +324,22 @@ Var<T> triu(const Var<T>& x, int diagonal) {
   return triangle("triu", x, diagonal, true);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                     \
-  template Var<T> reshape(const Var<T>&, const Shape&);                                          \
-  template Var<T> reshape(const Var<T>&, std::initializer_list<int>);                            \
-  template Var<T> transpose(const Var<T>&, const Axes&);                                         \
-  template Var<T> expand_dims(const Var<T>&, int);                                               \
-  template Var<T> squeeze(const Var<T>&, const Axes&);                                           \
-  template Var<T> concatenate(const std::vector<Var<T>>&, int);                                  \
-  template Var<T> stack(const std::vector<Var<T>>&, int);                                        \
-  template std::vector<Var<T>> split(const Var<T>&, int, int);                                   \
-  template std::vector<Var<T>> split(const Var<T>&, const std::vector<std::size_t>&, int);       \
-  template Var<T> slice(const Var<T>&, const std::vector<Slice>&);                               \
-  template Var<T> pad(const Var<T>&, const std::vector<std::pair<std::size_t, std::size_t>>&,    \
-                      double);                                                                   \
-  template Var<T> flip(const Var<T>&, const Axes&);                                              \
-  template Var<T> cumsum(const Var<T>&, int, bool);                                              \
-  template Var<T> tril(const Var<T>&, int);                                                      \
+#define XTAPE_INSTANTIATE(T)                                                                  \
+  template Var<T> reshape(const Var<T>&, const Shape&);                                       \
+  template Var<T> reshape(const Var<T>&, std::initializer_list<int>);                         \
+  template Var<T> transpose(const Var<T>&, const Axes&);                                      \
+  template Var<T> expand_dims(const Var<T>&, int);                                            \
+  template Var<T> squeeze(const Var<T>&, const Axes&);                                        \
+  template Var<T> concatenate(const std::vector<Var<T>>&, int);                               \
+  template Var<T> stack(const std::vector<Var<T>>&, int);                                     \
+  template std::vector<Var<T>> split(const Var<T>&, int, int);                                \
+  template std::vector<Var<T>> split(const Var<T>&, const std::vector<std::size_t>&, int);    \
+  template Var<T> slice(const Var<T>&, const std::vector<Slice>&);                            \
+  template Var<T> pad(const Var<T>&, const std::vector<std::pair<std::size_t, std::size_t>>&, \
+                      double);                                                                \
+  template Var<T> flip(const Var<T>&, const Axes&);                                           \
+  template Var<T> cumsum(const Var<T>&, int, bool);                                           \
+  template Var<T> tril(const Var<T>&, int);                                                   \
   template Var<T> triu(const Var<T>&, int);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -39,10 +39,10 @@ template <class T>
 Var<T> smooth(const char* op, kernels::Unary value, kernels::Unary slope, kernels::Unary slope2,
               const Var<T>& x, kernels::Parameters p = {}) {
   return record(op, map(value, x, p), wrt(x, [op, x, slope, slope2, p](const Var<T>& g) {
-                  const Var<T> first = record(
-                      op, map(slope, x, p), wrt(x, [op, x, slope2, p](const Var<T>& h) {
-                        return h * record(op, map(slope2, x, p), wrt(x, NoGradient{op}));
-                      }));
+                  const Var<T> first =
+                      record(op, map(slope, x, p), wrt(x, [op, x, slope2, p](const Var<T>& h) {
+                               return h * record(op, map(slope2, x, p), wrt(x, NoGradient{op}));
+                             }));
                   return g * first;
                 }));
 }

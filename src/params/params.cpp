@@ -36,8 +36,9 @@ using detail::fail;
 template <class T>
 const Array<T>& Parameter<T>::value() const {
   if (!built()) {
-    fail<ParameterError>(path(), "not built yet: the parameter has no value, expected one; call the "
-                                 "layer once, or its build()");
+    fail<ParameterError>(path(),
+                         "not built yet: the parameter has no value, expected one; call the "
+                         "layer once, or its build()");
   }
   return *slot_->value;
 }
@@ -96,8 +97,9 @@ Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regulari
   const std::lock_guard lock(params_->mutex);
   if (detail::ParameterSlot<T>* slot = params_->find(path)) {
     if (!reuse_) {
-      fail<ParameterError>(path, "path taken: a parameter of this name exists, expected a new name; "
-                                 "choose another scope, or share it on purpose with scope.reuse()");
+      fail<ParameterError>(path,
+                           "path taken: a parameter of this name exists, expected a new name; "
+                           "choose another scope, or share it on purpose with scope.reuse()");
     }
     if (!slot->regularizer) slot->regularizer = std::move(regularizer);
     if (!slot->constraint) slot->constraint = std::move(constraint);
@@ -158,8 +160,8 @@ Parameter<T> Params<T>::at(const std::string& path) const {
   }
   std::string names;
   for (const std::string& known : paths()) names += " '" + known + "'";
-  fail<ParameterError>("params", "no parameter named '", path, "', expected one of:",
-                       names.empty() ? " (none)" : names);
+  fail<ParameterError>("params", "no parameter named '", path,
+                       "', expected one of:", names.empty() ? " (none)" : names);
 }
 
 template <class T>
@@ -224,10 +226,10 @@ void Params<T>::load_strict(const std::map<std::string, Array<T>>& values) {
     if (known.count(path) == 0) unexpected += " '" + path + "'";
   }
   if (!missing.empty() || !unexpected.empty() || !misshaped.empty()) {
-    fail<ParameterError>("load_strict", "another architecture: missing:",
-                         missing.empty() ? " none" : missing, "; unexpected:",
-                         unexpected.empty() ? " none" : unexpected, "; mis-shaped:",
-                         misshaped.empty() ? " none" : misshaped,
+    fail<ParameterError>("load_strict",
+                         "another architecture: missing:", missing.empty() ? " none" : missing,
+                         "; unexpected:", unexpected.empty() ? " none" : unexpected,
+                         "; mis-shaped:", misshaped.empty() ? " none" : misshaped,
                          " nothing was changed; build the layers first, and use load() for a part");
   }
   load(values);

@@ -16,7 +16,7 @@ enum class FaultKind { none, factor, dropped_element, dropped_term, swapped_axis
 
 struct Fault {
   FaultKind kind = FaultKind::none;
-  std::string op;         // of the node whose pullback is altered
+  std::string op;           // of the node whose pullback is altered
   std::size_t operand = 0;  // position among the operands that get a gradient
   std::size_t made = 0;     // how often it changed a value
 };

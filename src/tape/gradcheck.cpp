@@ -100,8 +100,8 @@ class Checker {
   Point collect(const Run& run, const Gradients<double>& gradients) const {
     Point out;
     for (std::size_t i = 0; i < point_.size(); ++i) {
-      const bool there = i < inputs_ ? gradients.contains(run.x[i])
-                                     : gradients.contains(parameters_[i - inputs_]);
+      const bool there =
+          i < inputs_ ? gradients.contains(run.x[i]) : gradients.contains(parameters_[i - inputs_]);
       if (!there) {
         out.push_back(detail::full<double>(point_[i].shape(), 0.0));
       } else {
@@ -192,7 +192,8 @@ class Checker {
     for (const Array<double>& part : gradient(detail::full<double>(shape, 0.0))) {
       for (std::size_t i = 0; i < part.size(); ++i) {
         if (part.data()[i] != 0.0) {
-          fail("check_gradients: a zero seed gives a gradient of " + std::to_string(part.data()[i]));
+          fail("check_gradients: a zero seed gives a gradient of " +
+               std::to_string(part.data()[i]));
         }
       }
     }
@@ -200,8 +201,8 @@ class Checker {
     const Point first = gradient(seed);
     const Point second = gradient(seed);
     for (std::size_t p = 0; p < first.size(); ++p) {
-      if (first[p].size() > 0 && std::memcmp(first[p].data(), second[p].data(),
-                                             first[p].size() * sizeof(double)) != 0) {
+      if (first[p].size() > 0 &&
+          std::memcmp(first[p].data(), second[p].data(), first[p].size() * sizeof(double)) != 0) {
         fail("check_gradients: a second backward differs for " + name(p));
       }
     }
@@ -241,15 +242,17 @@ class Checker {
         Tape<double> tape(tape_options(true));
         const Run run = record(tape, point_);
         const Var<double> seed = tape.watch(Var<double>(at.back()));
-        const Point ordinary = collect(
-            run, tape.backward(run.y, {.retain = true, .seed = Var<double>(at.back())}));
+        const Point ordinary =
+            collect(run, tape.backward(run.y, {.retain = true, .seed = Var<double>(at.back())}));
         const Gradients<double> g = tape.backward(run.y, {.create_graph = true, .seed = seed});
         agreement(ordinary, collect(run, g));
         Var<double> s = tape.input(Var<double>(0.0));
         for (std::size_t i = 0; i < point_.size(); ++i) {
-          const bool there = i < inputs_ ? g.contains(run.x[i]) : g.contains(parameters_[i - inputs_]);
+          const bool there =
+              i < inputs_ ? g.contains(run.x[i]) : g.contains(parameters_[i - inputs_]);
           if (!there) continue;
-          s = s + sum((i < inputs_ ? g[run.x[i]] : g[parameters_[i - inputs_]]) * Var<double>(u[i]));
+          s = s +
+              sum((i < inputs_ ? g[run.x[i]] : g[parameters_[i - inputs_]]) * Var<double>(u[i]));
         }
         if (s.tracked()) {
           const Gradients<double> second = tape.backward(s);
@@ -276,7 +279,8 @@ class Checker {
     double most = 1e-3;
     for (const Point& g : gradients) {
       for (const Array<double>& part : g) {
-        for (std::size_t i = 0; i < part.size(); ++i) most = std::max(most, std::abs(part.data()[i]));
+        for (std::size_t i = 0; i < part.size(); ++i)
+          most = std::max(most, std::abs(part.data()[i]));
       }
     }
     return most;
@@ -333,7 +337,8 @@ class Checker {
 
 }  // namespace
 
-GradcheckReport check_gradients(const GradcheckFunction& f, const std::vector<Array<double>>& inputs,
+GradcheckReport check_gradients(const GradcheckFunction& f,
+                                const std::vector<Array<double>>& inputs,
                                 const GradcheckOptions& options, Params<double>* params) {
   return Checker(f, inputs, options, params).run();
 }

@@ -74,8 +74,9 @@ template <class T>
 Var<T> Tape<T>::watch(Var<T> value) {
   const detail::Place<T> context = detail::join("watch", state_->context(), value.place());
   if (value.tracked()) {
-    detail::fail<TapeError>("watch", "value is tracked already, expected a constant: its gradient "
-                                     "is that of an operation; watch(x.detach()) starts anew");
+    detail::fail<TapeError>("watch",
+                            "value is tracked already, expected a constant: its gradient "
+                            "is that of an operation; watch(x.detach()) starts anew");
   }
   if (!state_->recording()) return {std::move(value.pointer()), context};
   const detail::Place<T> place = state_->template append<detail::Leaf<T>>(nullptr);
@@ -86,8 +87,9 @@ template <class T>
 Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options) {
   detail::TapeState<T>& state = *state_;
   if (!result.has_value()) {
-    detail::fail<TapeError>("backward", "result is empty: a default-constructed Var, expected a "
-                                        "tracked value; assign it first");
+    detail::fail<TapeError>("backward",
+                            "result is empty: a default-constructed Var, expected a "
+                            "tracked value; assign it first");
   }
   if (!result.tracked()) {
     detail::fail<TapeError>(
@@ -97,8 +99,9 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
   }
   detail::join("backward", state.context(), result.place());
   if (state.in_backward) {
-    detail::fail<TapeError>("backward", "called from a pullback of the same tape, expected no "
-                                        "nesting; use {.create_graph = true} for second derivatives");
+    detail::fail<TapeError>("backward",
+                            "called from a pullback of the same tape, expected no "
+                            "nesting; use {.create_graph = true} for second derivatives");
   }
   state.check_penalties();
   Var<T> seed;
@@ -157,8 +160,9 @@ void Tape<T>::rewind(const Mark<T>& mark) {
   const bool valid = mark.birth == state_->birth && n <= state_->entries.size() &&
                      (n == 0 || state_->entries[n - 1].stamp == mark.last_stamp);
   if (!valid) {
-    detail::fail<TapeError>("rewind", "stale mark: the tape was cleared or rewound past it, "
-                                      "expected a mark of what is recorded now; mark() again");
+    detail::fail<TapeError>("rewind",
+                            "stale mark: the tape was cleared or rewound past it, "
+                            "expected a mark of what is recorded now; mark() again");
   }
   state_->rewind(mark.position);
   // Later penalties are stale; the parameters' leaves notice that by themselves.

@@ -38,41 +38,48 @@ void check_place(const char* op, const Place<T>& place) {
   TapeState<T>& state = *place.state;
   if (state.owner != std::this_thread::get_id()) {
     if (state.birth == 0 || place.stamp < state.birth) {
-      fail<TapeError>(op, "stale handle: the operand's tape was destroyed, expected a live tape; "
-                          "keep the Tape alive, or use the array: Var(x.value())");
+      fail<TapeError>(op,
+                      "stale handle: the operand's tape was destroyed, expected a live tape; "
+                      "keep the Tape alive, or use the array: Var(x.value())");
     }
-    fail<TapeError>(op, "wrong thread: the operand's tape belongs to the thread that made it; "
-                        "make one Tape per thread");
+    fail<TapeError>(op,
+                    "wrong thread: the operand's tape belongs to the thread that made it; "
+                    "make one Tape per thread");
   }
   if (state.valid(place)) return;
   if (state.birth == 0 || place.stamp < state.birth) {
-    fail<TapeError>(op, "stale handle: the operand's tape was destroyed, expected a live tape; "
-                        "keep the Tape alive, or use the array: Var(x.value())");
+    fail<TapeError>(op,
+                    "stale handle: the operand's tape was destroyed, expected a live tape; "
+                    "keep the Tape alive, or use the array: Var(x.value())");
   }
-  fail<TapeError>(op, "stale handle: the operand was recorded on a tape that has been cleared or "
-                      "rewound since (backward clears it), expected a value recorded after that; "
-                      "compute it again, detach() it, or pass {.retain = true} to backward");
+  fail<TapeError>(op,
+                  "stale handle: the operand was recorded on a tape that has been cleared or "
+                  "rewound since (backward clears it), expected a value recorded after that; "
+                  "compute it again, detach() it, or pass {.retain = true} to backward");
 }
 
 void fail_mixed_tapes(const char* op) {
-  fail<TapeError>(op, "two tapes mixed: the operands belong to different tapes, expected one; "
-                      "bring values over as constants: tape.input(x.value())");
+  fail<TapeError>(op,
+                  "two tapes mixed: the operands belong to different tapes, expected one; "
+                  "bring values over as constants: tape.input(x.value())");
 }
 
 void fail_captured(const char* op) {
-  fail<TapeError>(op, "tracked value captured inside checkpoint(): no gradient would pass to it, "
-                      "expected it among the inputs; pass it as an argument of checkpoint(fn, ...)");
+  fail<TapeError>(op,
+                  "tracked value captured inside checkpoint(): no gradient would pass to it, "
+                  "expected it among the inputs; pass it as an argument of checkpoint(fn, ...)");
 }
 
 template <class T>
-void check_finite(const char* op, const Array<T>& value,
-                  std::span<const Var<T>* const> operands) {
-  const auto at = kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
+void check_finite(const char* op, const Array<T>& value, std::span<const Var<T>* const> operands) {
+  const auto at =
+      kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
   if (at < 0) return;
   std::string text = message(op, "result is not finite: element ", at, " of ",
                              to_string(value.shape()), " is ", value.data()[at], "; operands are");
   for (const Var<T>* x : operands) {
-    const bool bad = kernels::first_non_finite(static_cast<kernels::Index>(x->size()), x->data()) >= 0;
+    const bool bad =
+        kernels::first_non_finite(static_cast<kernels::Index>(x->size()), x->data()) >= 0;
     text += ' ';
     text += to_string(x->shape());
     text += bad ? " (not finite)" : " (finite)";
@@ -159,10 +166,10 @@ void TapeState<T>::check_penalties() const {
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                         \
-  template struct Leaf<T>;                                                           \
-  template struct TapeState<T>;                                                      \
-  template void check_place(const char*, const Place<T>&);                           \
+#define XTAPE_INSTANTIATE(T)                               \
+  template struct Leaf<T>;                                 \
+  template struct TapeState<T>;                            \
+  template void check_place(const char*, const Place<T>&); \
   template void check_finite(const char*, const Array<T>&, std::span<const Var<T>* const>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -68,19 +68,19 @@ Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<V
   check_mask("mean_squared_error", options.mask, samples_of(prediction.shape()));
   if (prediction.shape().back() == 0) {
     fail<ShapeError>("mean_squared_error", "nothing to average: prediction is ",
-                     to_string(prediction.shape()), ", expected at least one element on the last axis");
+                     to_string(prediction.shape()),
+                     ", expected at least one element on the last axis");
   }
   return reduced(mean(square(prediction - target), {-1}), options.mask, options.reduction);
 }
 
 template <class T>
-Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
-                                       const Array<std::int64_t>& labels,
+Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std::int64_t>& labels,
                                        const CrossentropyOptions& options) {
   const char* op = "sparse_categorical_crossentropy";
   if (prediction.rank() == 0 || labels.shape() != samples_of(prediction.shape())) {
-    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()),
-                     ", prediction is ", to_string(prediction.shape()),
+    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", prediction is ",
+                     to_string(prediction.shape()),
                      ", expected the shape of the prediction without its last axis");
   }
   check_mask(op, options.mask, labels.shape());
@@ -93,7 +93,7 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
   }
   if (options.from_logits) {
     return reduced(sparse_softmax_cross_entropy(prediction, labels, options.ignore_class), mask,
-                  options.reduction);
+                   options.reduction);
   }
   Array<std::int64_t> ids = labels;
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -105,7 +105,8 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
 }
 
 template <class T>
-Var<T> categorical_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_crossentropy(const Var<T>& prediction,
+                                const std::type_identity_t<Var<T>>& target,
                                 const CrossentropyOptions& options) {
   const char* op = "categorical_crossentropy";
   check_same(op, prediction, Var<T>(target));
@@ -114,11 +115,12 @@ Var<T> categorical_crossentropy(const Var<T>& prediction, const std::type_identi
   return reduced(-sum(log_p * target, {-1}), options.mask, options.reduction);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                      \
-  template Var<T> mean_squared_error(const Var<T>&, const Var<T>&, const LossOptions&);           \
-  template Var<T> sparse_categorical_crossentropy(const Var<T>&, const Array<std::int64_t>&,      \
-                                                  const CrossentropyOptions&);                    \
-  template Var<T> categorical_crossentropy(const Var<T>&, const Var<T>&, const CrossentropyOptions&);
+#define XTAPE_INSTANTIATE(T)                                                                 \
+  template Var<T> mean_squared_error(const Var<T>&, const Var<T>&, const LossOptions&);      \
+  template Var<T> sparse_categorical_crossentropy(const Var<T>&, const Array<std::int64_t>&, \
+                                                  const CrossentropyOptions&);               \
+  template Var<T> categorical_crossentropy(const Var<T>&, const Var<T>&,                     \
+                                           const CrossentropyOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

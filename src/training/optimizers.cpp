@@ -132,7 +132,8 @@ Adam<T>::Adam(Options options)
   check_unit("Adam", "beta_1", options.beta_1, false);
   check_unit("Adam", "beta_2", options.beta_2, false);
   if (!(options.epsilon >= 0)) {
-    fail<ValueError>("Adam", "epsilon out of range: epsilon is ", options.epsilon, ", expected >= 0");
+    fail<ValueError>("Adam", "epsilon out of range: epsilon is ", options.epsilon,
+                     ", expected >= 0");
   }
 }
 
@@ -141,11 +142,10 @@ void Adam<T>::update(const typename Optimizer<T>::Update& u) const noexcept {
   const auto t = static_cast<double>(u.step);
   const double rate = this->learning_rate() * std::sqrt(1 - std::pow(options_.beta_2, t)) /
                       (1 - std::pow(options_.beta_1, t));
-  kernels::adam(static_cast<Index>(u.n), static_cast<T>(rate),
-                static_cast<T>(1 - options_.beta_1), static_cast<T>(1 - options_.beta_2),
-                static_cast<T>(options_.epsilon), static_cast<T>(u.decay),
-                static_cast<T>(u.gradient_scale), u.gradient, u.state[0].data(),
-                u.state[1].data(), u.from, u.to);
+  kernels::adam(static_cast<Index>(u.n), static_cast<T>(rate), static_cast<T>(1 - options_.beta_1),
+                static_cast<T>(1 - options_.beta_2), static_cast<T>(options_.epsilon),
+                static_cast<T>(u.decay), static_cast<T>(u.gradient_scale), u.gradient,
+                u.state[0].data(), u.state[1].data(), u.from, u.to);
 }
 
 template class Optimizer<float>;

@@ -1,12 +1,12 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
+#include <unistd.h>
 #include <condition_variable>
 #include <deque>
 #include <fstream>
 #include <mutex>
 #include <thread>
-#include <unistd.h>
 
 using namespace xtape;
 using namespace xtape::test;
@@ -146,12 +146,14 @@ TEST_CASE("a thread that ends gives its cache back", "[threads]") {
   if (!kCaching) return;
   for (int i = 0; i < 20; ++i) {
     std::thread([] {
-      for (int k = 0; k < 100; ++k) const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
+      for (int k = 0; k < 100; ++k)
+        const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
     }).join();
   }
   const std::int64_t before = memory_stats().system_allocations;
   std::thread([] {
-    for (int k = 0; k < 100; ++k) const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
+    for (int k = 0; k < 100; ++k)
+      const Array<float> a(Shape{static_cast<std::size_t>(10 * k + 1)}, 0.0F);
   }).join();
   CHECK(memory_stats().system_allocations == before);
 }

@@ -48,7 +48,8 @@ TEST_CASE("views and transposed expressions become row-major arrays", "[xtensor]
   CHECK((column.value() == test::array<float>({2, 1}, {2, 5})));
 }
 
-TEST_CASE("a Var in an xtensor expression is an operation, not a scalar of xtensor's", "[xtensor]") {
+TEST_CASE("a Var in an xtensor expression is an operation, not a scalar of xtensor's",
+          "[xtensor]") {
   Tape<double> tape;
   const Array<double> a = test::array<double>({2}, {1, 2});
   const Var<double> x = tape.watch(test::array<double>({2}, {3, 4}));

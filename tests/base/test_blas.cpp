@@ -68,8 +68,8 @@ TEST_CASE("products of matrices call BLAS, forward and backward", "[blas]") {
     CHECK(double_calls == 0);
   }
   SECTION("matmul in double") {
-    static_cast<void>(matmul(Var<double>(random_array<double>({5, 7}, 1)),
-                             random_array<double>({7, 3}, 2)));
+    static_cast<void>(
+        matmul(Var<double>(random_array<double>({5, 7}, 1)), random_array<double>({7, 3}, 2)));
     CHECK(double_calls == 1);
     CHECK(single_calls == 0);
   }

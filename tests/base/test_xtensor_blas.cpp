@@ -135,8 +135,8 @@ TEMPLATE_TEST_CASE("reductions agree with xtensor's", "[reductions]", float, dou
         kTolerance<T>);
   CHECK(difference(max(v, named).value(), evaluated<T>(xt::eval(xt::amax(x, axes)))) == 0);
   CHECK(difference(min(v, named).value(), evaluated<T>(xt::eval(xt::amin(x, axes)))) == 0);
-  CHECK(difference(norm(v, named).value(), evaluated<T>(xt::eval(xt::sqrt(xt::sum(x * x, axes))))) <=
-        kTolerance<T>);
+  CHECK(difference(norm(v, named).value(),
+                   evaluated<T>(xt::eval(xt::sqrt(xt::sum(x * x, axes))))) <= kTolerance<T>);
 }
 
 TEMPLATE_TEST_CASE("sums over nothing are zero", "[reductions]", float, double) {

@@ -20,26 +20,16 @@ using Strides = std::vector<std::vector<Index>>;
 
 double plainly(Binary op, double u, double v) {
   switch (op) {
-    case Binary::add:
-      return u + v;
-    case Binary::subtract:
-      return u - v;
-    case Binary::multiply:
-      return u * v;
-    case Binary::divide:
-      return u / v;
-    case Binary::power:
-      return std::pow(u, v);
-    case Binary::maximum:
-      return std::fmax(u, v);
-    case Binary::minimum:
-      return std::fmin(u, v);
-    case Binary::less:
-      return u < v ? 1 : 0;
-    case Binary::less_equal:
-      return u <= v ? 1 : 0;
-    case Binary::equal:
-      return u == v ? 1 : 0;
+    case Binary::add: return u + v;
+    case Binary::subtract: return u - v;
+    case Binary::multiply: return u * v;
+    case Binary::divide: return u / v;
+    case Binary::power: return std::pow(u, v);
+    case Binary::maximum: return std::fmax(u, v);
+    case Binary::minimum: return std::fmin(u, v);
+    case Binary::less: return u < v ? 1 : 0;
+    case Binary::less_equal: return u <= v ? 1 : 0;
+    case Binary::equal: return u == v ? 1 : 0;
   }
   return 0;
 }

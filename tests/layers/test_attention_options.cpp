@@ -59,10 +59,12 @@ TEST_CASE("shared key heads are the same as keys repeated for every query head")
   const V x(random_array<double>({2, 5, 6}, 1));
   grouped.build(x.shape(), x.shape());
   for (const auto& [path, value] : params.values()) {
-    const bool shared = path.find("/key/") != std::string::npos || path.find("/value/") != std::string::npos;
+    const bool shared =
+        path.find("/key/") != std::string::npos || path.find("/value/") != std::string::npos;
     const int axis = static_cast<int>(value.dimension()) - 2;
-    params.set("p" + path.substr(1),
-               shared ? take(V(value), array<std::int64_t>({4}, {0, 0, 1, 1}), axis).value() : value);
+    params.set(
+        "p" + path.substr(1),
+        shared ? take(V(value), array<std::int64_t>({4}, {0, 0, 1, 1}), axis).value() : value);
   }
   const auto a = grouped.with_scores(x, x, {.use_causal_mask = true});
   const auto b = plain.with_scores(x, x, {.use_causal_mask = true});
@@ -102,7 +104,8 @@ TEST_CASE("shapes are known without computing, also where the batch is not") {
   CHECK(cross.compute_scores_shape({-1, 8, 16}, {-1, 4, 16}) == P{-1, 2, 8, 4});
   const Mha image(params.scope() / "b", {.num_heads = 2, .key_dim = 2, .attention_axes = {2, 3}});
   CHECK(image.compute_output_shape({-1, 5, 3, 4, 16}, {-1, 5, 3, 4, 16}) == P{-1, 5, 3, 4, 16});
-  CHECK(image.compute_scores_shape({-1, 5, 3, 4, 16}, {-1, 5, 3, 4, 16}) == P{-1, 5, 2, 3, 4, 3, 4});
+  CHECK(image.compute_scores_shape({-1, 5, 3, 4, 16}, {-1, 5, 3, 4, 16}) ==
+        P{-1, 5, 2, 3, 4, 3, 4});
   const Mha wide(params.scope() / "c", {.num_heads = 2, .key_dim = 2, .output_shape = {7, 2}});
   CHECK(wide.compute_output_shape({-1, -1, 16}, {-1, -1, 9}) == P{-1, -1, 7, 2});
   CHECK_THROWS_AS(wide.compute_output_shape({-1, 16}, {-1, 16}), ShapeError);
@@ -141,8 +144,12 @@ TEST_CASE("masked positions may hold NaN or infinity, forward and backward") {
     const V m = tape.watch(va);
     const V y = layer(x, m, {.mask = Mask::padding(keys) & Mask::queries(queries)});
     auto g = tape.backward(sum(square(y)));
-    return std::tuple{y.value(), g[x].value(), g[m].value(), g.at("mha/key/kernel").value(),
-                      g.at("mha/query/kernel").value(), g.at("mha/value/kernel").value()};
+    return std::tuple{y.value(),
+                      g[x].value(),
+                      g[m].value(),
+                      g.at("mha/key/kernel").value(),
+                      g.at("mha/query/kernel").value(),
+                      g.at("mha/value/kernel").value()};
   };
   // Where the query is masked the gate still reads it, so zeros stand in for what it holds.
   Array<double> zero_q = clean_q;
@@ -183,7 +190,8 @@ TEST_CASE("bad options and operands of the further arguments") {
   };
   CHECK(contains(make({.num_heads = 2, .key_dim = 2, .sliding_window = 0}), "bad: sliding_window"));
   CHECK(contains(make({.num_heads = 3, .key_dim = 2, .num_key_value_heads = 2}), "divisible"));
-  CHECK(contains(make({.num_heads = 3, .key_dim = 2, .num_key_value_heads = 0}), "num_key_value_heads"));
+  CHECK(contains(make({.num_heads = 3, .key_dim = 2, .num_key_value_heads = 0}),
+                 "num_key_value_heads"));
   CHECK(contains(make({.num_heads = 2, .key_dim = 3, .rotary = RotaryOptions{}}), "even"));
   CHECK(params.paths().empty());
   const Mha layer(params.scope() / "mha", {.num_heads = 2, .key_dim = 2});
@@ -205,7 +213,8 @@ TEST_CASE("bad options and operands of the further arguments") {
   refuse(image, {.cache = &cache}, "rank 3");
   CHECK(params.count() == 0);
   CHECK(cache.length() == 0);
-  const Mha window((params.scope() / "mha").reuse(), {.num_heads = 2, .key_dim = 2, .sliding_window = 2});
+  const Mha window((params.scope() / "mha").reuse(),
+                   {.num_heads = 2, .key_dim = 2, .sliding_window = 2});
   CHECK_THROWS_AS(window(image, image), ShapeError);
 }
 

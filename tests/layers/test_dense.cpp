@@ -38,7 +38,8 @@ TEST_CASE("several input and output axes, with the kernels of Keras's attention"
   CHECK(params.at("query/kernel").value().shape() == Shape{6, 4, 8});
   CHECK(params.at("query/bias").value().shape() == Shape{4, 8});
   CHECK(params.at("output/kernel").value().shape() == Shape{4, 8, 3, 2});
-  const Var<double> again = einsum("abcd,cdef->abef", heads, Var<double>(together.kernel().value()));
+  const Var<double> again =
+      einsum("abcd,cdef->abef", heads, Var<double>(together.kernel().value()));
   CHECK(difference(y.value(), again.value()) < 1e-14);
 }
 
@@ -49,9 +50,10 @@ TEST_CASE("Dense refuses what does not fit, and stays as it was") {
                  "b: units"));
   CHECK_THROWS_AS(Dense<double>(params.scope() / "c", {.units = {3, -1}}), ValueError);
   CHECK_THROWS_AS(Dense<double>(params.scope() / "d", {.units = 3, .axes = 0}), ValueError);
-  CHECK_THROWS_AS(Dense<double>(params.scope() / "e", {.units = 3, .activation = "rellu"}), ValueError);
-  CHECK_THROWS_AS(
-      Dense<double>(params.scope() / "f", {.units = 3, .kernel_initializer = "glorot"}), ValueError);
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "e", {.units = 3, .activation = "rellu"}),
+                  ValueError);
+  CHECK_THROWS_AS(Dense<double>(params.scope() / "f", {.units = 3, .kernel_initializer = "glorot"}),
+                  ValueError);
   CHECK(params.paths().empty());
 
   const Dense<double> dense(params.scope() / "head", {.units = 2});
@@ -59,8 +61,9 @@ TEST_CASE("Dense refuses what does not fit, and stays as it was") {
   Tape<double> tape;
   static_cast<void>(dense(tape.input(random_array<double>({2, 3}, 1))));
   const std::size_t nodes = tape.size();
-  const std::string text = error_of<ShapeError>(
-      [&] { static_cast<void>(dense(tape.input(random_array<double>({2, 4}, 1)))); });
+  const std::string text = error_of<ShapeError>([&] {
+    static_cast<void>(dense(tape.input(random_array<double>({2, 4}, 1))));
+  });
   CHECK(contains(text, "head: input does not fit: input is (2, 4), expected (2, 3)"));
   CHECK(tape.size() == nodes);
 }

@@ -84,8 +84,9 @@ TEST_CASE("dropout refuses what does not fit") {
     CHECK_THROWS_AS(Dropout<float>({.rate = rate}), ValueError);
   }
   CHECK_THROWS_AS(Dropout<float>({.rate = 0.5, .noise_shape = {0, 1}}), ValueError);
-  const std::string no_tape = error_of<TapeError>(
-      [] { static_cast<void>(Dropout<float>({.rate = 0.5, .name = "enc/drop"})(Var<float>(kOnes), true)); });
+  const std::string no_tape = error_of<TapeError>([] {
+    static_cast<void>(Dropout<float>({.rate = 0.5, .name = "enc/drop"})(Var<float>(kOnes), true));
+  });
   CHECK(contains(no_tape, "enc/drop: training without a tape"));
   Tape<float> tape({.training = true});
   const Var<float> x = tape.input(kOnes);

@@ -35,12 +35,17 @@ TEST_CASE("plain integer arrays are ids too: inference") {
 
 TEST_CASE("embeddings refuse ids out of range, naming path and position") {
   Params<float> params({.seed = 1});
-  CHECK_THROWS_AS(Embedding<float>(params.scope() / "a", {.input_dim = 0, .output_dim = 2}), ValueError);
-  CHECK_THROWS_AS(Embedding<float>(params.scope() / "b", {.input_dim = 2, .output_dim = -1}), ValueError);
-  const Embedding<float> embedding(params.scope() / "enc" / "emb", {.input_dim = 4, .output_dim = 2});
+  CHECK_THROWS_AS(Embedding<float>(params.scope() / "a", {.input_dim = 0, .output_dim = 2}),
+                  ValueError);
+  CHECK_THROWS_AS(Embedding<float>(params.scope() / "b", {.input_dim = 2, .output_dim = -1}),
+                  ValueError);
+  const Embedding<float> embedding(params.scope() / "enc" / "emb",
+                                   {.input_dim = 4, .output_dim = 2});
   for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{4}}) {
-    const std::string text = error_of<ValueError>(
-        [&] { static_cast<void>(embedding(array<std::int64_t>({3}, {0, 1, bad}))); });
-    CHECK(contains(text, "enc/emb: id out of range: element 2 of ids (3,) is " + std::to_string(bad)));
+    const std::string text = error_of<ValueError>([&] {
+      static_cast<void>(embedding(array<std::int64_t>({3}, {0, 1, bad})));
+    });
+    CHECK(contains(text,
+                   "enc/emb: id out of range: element 2 of ids (3,) is " + std::to_string(bad)));
   }
 }

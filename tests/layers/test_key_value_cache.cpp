@@ -9,8 +9,9 @@ namespace {
 using Mha = MultiHeadAttention<double>;
 
 Array<double> positions(const Array<double>& x, std::size_t begin, std::size_t count) {
-  return slice(Var<double>(x), {Slice::all(), Slice::range(static_cast<std::ptrdiff_t>(begin),
-                                                           static_cast<std::ptrdiff_t>(begin + count))})
+  return slice(Var<double>(x),
+               {Slice::all(), Slice::range(static_cast<std::ptrdiff_t>(begin),
+                                           static_cast<std::ptrdiff_t>(begin + count))})
       .value();
 }
 
@@ -38,9 +39,11 @@ TEST_CASE("decoding step by step equals the full causal pass") {
   for (const std::size_t step : {1U, 2U, 4U}) {
     INFO("positions a step: " << step);
     CHECK(step_by_step({.num_heads = 2, .key_dim = 4}, {}, step) <= 1e-12);
-    CHECK(step_by_step({.num_heads = 4, .key_dim = 4, .num_key_value_heads = 2}, {}, step) <= 1e-12);
-    CHECK(step_by_step({.num_heads = 4, .key_dim = 4, .num_key_value_heads = 1,
-                        .rotary = RotaryOptions{}}, {}, step) <= 1e-12);
+    CHECK(step_by_step({.num_heads = 4, .key_dim = 4, .num_key_value_heads = 2}, {}, step) <=
+          1e-12);
+    CHECK(step_by_step(
+              {.num_heads = 4, .key_dim = 4, .num_key_value_heads = 1, .rotary = RotaryOptions{}},
+              {}, step) <= 1e-12);
     CHECK(step_by_step({.num_heads = 2, .key_dim = 4, .rotary = RotaryOptions{.interleaved = true}},
                        {}, step) <= 1e-12);
     CHECK(step_by_step({.num_heads = 2, .key_dim = 4, .use_gate = true, .sliding_window = 3}, {},
@@ -92,7 +95,8 @@ TEST_CASE("a cache refuses what does not fit, and stays as it was") {
   cache.append(two, two);
   const auto refuse = [&](const Shape& key, const Shape& value) {
     const std::string text = error_of<ShapeError>([&] {
-      cache.append(Var<float>(random_array<float>(key, 1)), Var<float>(random_array<float>(value, 1)));
+      cache.append(Var<float>(random_array<float>(key, 1)),
+                   Var<float>(random_array<float>(value, 1)));
     });
     CHECK(contains(text, to_string(key)));
   };

@@ -70,12 +70,16 @@ TEST_CASE("masks that do not fit are refused, naming the layer") {
   CHECK_THROWS_AS(Mask::pairwise(Array<bool>(Shape{1, 1, 1, 1, 1}, true)), ShapeError);
   CHECK_THROWS_AS(Mask::padding({4}, 3), ValueError);
   CHECK_THROWS_AS(Mask::sliding_window(0), ValueError);
-  for (const Mask& mask : {Mask::padding({1, 2}, 4), Mask::padding({1}, 3) & Mask::padding({1, 1, 1}, 3),
-                           Mask::queries(Array<bool>(Shape{2, 4}, true)),
-                           Mask::pairwise(Array<bool>(Shape{3, 4}, true))}) {
-    const std::string text = error_of<ShapeError>([&] { static_cast<void>(mask.evaluate("enc/mha", {2, 1, 2, 3})); });
+  for (const Mask& mask :
+       {Mask::padding({1, 2}, 4), Mask::padding({1}, 3) & Mask::padding({1, 1, 1}, 3),
+        Mask::queries(Array<bool>(Shape{2, 4}, true)),
+        Mask::pairwise(Array<bool>(Shape{3, 4}, true))}) {
+    const std::string text = error_of<ShapeError>([&] {
+      static_cast<void>(mask.evaluate("enc/mha", {2, 1, 2, 3}));
+    });
     CHECK(contains(text, "enc/mha: "));
     CHECK(contains(text, "(2, 1, 2, 3)"));
   }
-  CHECK_THROWS_AS(logical_and(Array<bool>(Shape{2}, true), Array<bool>(Shape{3}, true)), ShapeError);
+  CHECK_THROWS_AS(logical_and(Array<bool>(Shape{2}, true), Array<bool>(Shape{3}, true)),
+                  ShapeError);
 }

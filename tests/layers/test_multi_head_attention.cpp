@@ -35,8 +35,7 @@ TEST_CASE("the documented example: cross-attention with a mask and scores") {
 
 TEST_CASE("the documented example: 5-D self-attention on axes 2 and 3") {
   Params<double> params({.seed = 1});
-  const Mha layer(params.scope() / "mha",
-                  {.num_heads = 2, .key_dim = 2, .attention_axes = {2, 3}});
+  const Mha layer(params.scope() / "mha", {.num_heads = 2, .key_dim = 2, .attention_axes = {2, 3}});
   const Var<double> x(random_array<double>({3, 5, 3, 4, 16}, 1));
   const auto [output, scores] = layer.with_scores(x, x);
   CHECK(output.shape() == Shape{3, 5, 3, 4, 16});
@@ -49,10 +48,14 @@ TEST_CASE("weights have Keras's names and shapes") {
                   {.num_heads = 2, .key_dim = 3, .value_dim = 5, .output_shape = {7, 2}});
   layer.build({1, 4, 6}, {1, 5, 8}, Shape{1, 5, 9});
   const std::vector<std::pair<std::string, Shape>> expected = {
-      {"mha/query/kernel", {6, 2, 3}},  {"mha/query/bias", {2, 3}},
-      {"mha/key/kernel", {9, 2, 3}},    {"mha/key/bias", {2, 3}},
-      {"mha/value/kernel", {8, 2, 5}},  {"mha/value/bias", {2, 5}},
-      {"mha/attention_output/kernel", {2, 5, 7, 2}}, {"mha/attention_output/bias", {7, 2}}};
+      {"mha/query/kernel", {6, 2, 3}},
+      {"mha/query/bias", {2, 3}},
+      {"mha/key/kernel", {9, 2, 3}},
+      {"mha/key/bias", {2, 3}},
+      {"mha/value/kernel", {8, 2, 5}},
+      {"mha/value/bias", {2, 5}},
+      {"mha/attention_output/kernel", {2, 5, 7, 2}},
+      {"mha/attention_output/bias", {7, 2}}};
   std::vector<std::string> paths;
   for (const auto& [path, shape] : expected) {
     paths.push_back(path);
@@ -78,21 +81,24 @@ TEST_CASE("masks of every admissible rank agree") {
   for (std::size_t i = 0; i < 24; ++i) full.data()[i] = pairs.data()[i % 6];
   CHECK(difference(with(batched), base) == 0);
   CHECK(difference(with(full), base) == 0);
-  CHECK(difference(with(bools({2, 1, 2}, {1, 0, 1, 0})),
-                   layer.with_scores(q, v, {.value_mask = bools({2, 2}, {1, 0, 1, 0})}).scores.value()) == 0);
+  CHECK(difference(
+            with(bools({2, 1, 2}, {1, 0, 1, 0})),
+            layer.with_scores(q, v, {.value_mask = bools({2, 2}, {1, 0, 1, 0})}).scores.value()) ==
+        0);
 }
 
 TEST_CASE("causal, padding and explicit masks are combined") {
   Params<double> params({.seed = 1});
   const Mha layer(params.scope() / "mha", {.num_heads = 1, .key_dim = 3});
   const Var<double> x(random_array<double>({1, 3, 4}, 1));
-  const auto scores = layer
-                          .with_scores(x, x,
-                                       {.attention_mask = bools({3, 3}, {1, 1, 1, 1, 1, 1, 0, 1, 1}),
-                                        .query_mask = bools({1, 3}, {1, 0, 1}),
-                                        .key_mask = bools({1, 3}, {1, 1, 0}),
-                                        .use_causal_mask = true})
-                          .scores.value();
+  const auto scores =
+      layer
+          .with_scores(x, x,
+                       {.attention_mask = bools({3, 3}, {1, 1, 1, 1, 1, 1, 0, 1, 1}),
+                        .query_mask = bools({1, 3}, {1, 0, 1}),
+                        .key_mask = bools({1, 3}, {1, 1, 0}),
+                        .use_causal_mask = true})
+          .scores.value();
   const Array<double> expected = array<double>({1, 1, 3, 3}, {1, 0, 0, 0, 0, 0, 0, 1, 0});
   CHECK(difference(scores, expected) == 0);
 }
@@ -106,8 +112,10 @@ TEST_CASE("a fully masked query gives the output bias, and no gradient") {
   const Var<double> v = tape.watch(random_array<double>({1, 3, 4}, 2));
   const Var<double> y = layer(q, v, {.attention_mask = bools({2, 3}, {0, 0, 0, 1, 1, 1})});
   const Var<double> first = slice(y, {Slice::all(), Slice::at(0)});
-  CHECK(difference(first.value(), reshape(Var<double>(params.at("mha/attention_output/bias").value()),
-                                          {1, 4}).value()) == 0);
+  CHECK(difference(
+            first.value(),
+            reshape(Var<double>(params.at("mha/attention_output/bias").value()), {1, 4}).value()) ==
+        0);
   const auto g = tape.backward(sum(first * 3.0));
   CHECK(difference(g[q].value(), Array<double>(Shape{1, 2, 4}, 0.0)) == 0);
   CHECK(difference(g[v].value(), Array<double>(Shape{1, 3, 4}, 0.0)) == 0);
@@ -128,7 +136,8 @@ TEST_CASE("the future changes nothing before it") {
   Params<float> params({.seed = 1});
   const MultiHeadAttention<float> layer(params.scope() / "mha", {.num_heads = 2, .key_dim = 8});
   Array<float> x = random_array<float>({2, 6, 16}, 1);
-  const Array<float> before = layer(Var<float>(x), Var<float>(x), {.use_causal_mask = true}).value();
+  const Array<float> before =
+      layer(Var<float>(x), Var<float>(x), {.use_causal_mask = true}).value();
   for (std::size_t i = 0; i < 16; ++i) x(1, 4, i) += 1.0F;
   const Array<float> after = layer(Var<float>(x), Var<float>(x), {.use_causal_mask = true}).value();
   for (std::size_t t = 0; t < 6; ++t) {
@@ -141,8 +150,10 @@ TEST_CASE("the future changes nothing before it") {
 TEST_CASE("attention refuses what does not fit, before any work") {
   Params<double> params({.seed = 1});
   const auto make = [&](Mha::Options o) { Mha(params.scope() / "bad", std::move(o)); };
-  CHECK(contains(error_of<ValueError>([&] { make({.num_heads = 0, .key_dim = 2}); }), "bad: num_heads"));
-  CHECK(contains(error_of<ValueError>([&] { make({.num_heads = 2, .key_dim = -2}); }), "bad: key_dim"));
+  CHECK(contains(error_of<ValueError>([&] { make({.num_heads = 0, .key_dim = 2}); }),
+                 "bad: num_heads"));
+  CHECK(contains(error_of<ValueError>([&] { make({.num_heads = 2, .key_dim = -2}); }),
+                 "bad: key_dim"));
   CHECK_THROWS_AS(make({.num_heads = 2, .key_dim = 2, .value_dim = -1}), ValueError);
   CHECK_THROWS_AS(make({.num_heads = 2, .key_dim = 2, .dropout = 1.5}), ValueError);
   CHECK_THROWS_AS(make({.num_heads = 2, .key_dim = 2, .output_shape = {3, 0}}), ValueError);

@@ -36,12 +36,13 @@ TEST_CASE("the initializers have the spread that their formulas say") {
   const double he = std::sqrt(2.0 / 512);
   const double lecun = std::sqrt(1.0 / 512);
   const double cut = 2 / 0.87962566103423978;
-  for (const Row& row : {Row{"glorot_uniform", glorot, 0.0765466}, Row{"glorot_normal", glorot, cut * glorot},
-                         Row{"he_uniform", he, std::sqrt(6.0 / 512)}, Row{"he_normal", he, cut * he},
-                         Row{"lecun_uniform", lecun, std::sqrt(3.0 / 512)}, Row{"lecun_normal", lecun, cut * lecun},
-                         Row{"random_uniform", 0.05 / std::sqrt(3.0), 0.05}, Row{"uniform", 0.05 / std::sqrt(3.0), 0.05},
-                         Row{"random_normal", 0.05, 0.3}, Row{"normal", 0.05, 0.3},
-                         Row{"truncated_normal", 0.05 * 0.87962566103423978, 0.1}}) {
+  for (const Row& row :
+       {Row{"glorot_uniform", glorot, 0.0765466}, Row{"glorot_normal", glorot, cut * glorot},
+        Row{"he_uniform", he, std::sqrt(6.0 / 512)}, Row{"he_normal", he, cut * he},
+        Row{"lecun_uniform", lecun, std::sqrt(3.0 / 512)}, Row{"lecun_normal", lecun, cut * lecun},
+        Row{"random_uniform", 0.05 / std::sqrt(3.0), 0.05},
+        Row{"uniform", 0.05 / std::sqrt(3.0), 0.05}, Row{"random_normal", 0.05, 0.3},
+        Row{"normal", 0.05, 0.3}, Row{"truncated_normal", 0.05 * 0.87962566103423978, 0.1}}) {
     INFO(row.name);
     const Moments m = moments(row.name, shape, fans);
     CHECK(std::abs(m.mean) < 0.01 * row.stddev);

@@ -39,7 +39,8 @@ TEST_CASE("names") {
   CHECK_THROWS_AS(params.scope() / "", ValueError);
   CHECK_THROWS_AS(params.scope() / "a/b", ValueError);
   const auto w = (params.scope() / "layer").reserve("w");
-  const std::string text = error_of<ParameterError>([&] { static_cast<void>(params.at("layer/v")); });
+  const std::string text =
+      error_of<ParameterError>([&] { static_cast<void>(params.at("layer/v")); });
   CHECK(contains(text, "'layer/v'"));
   CHECK(contains(text, "'layer/w'"));
   CHECK(contains(error_of<ParameterError>([&] { static_cast<void>(w.value()); }), "not built"));

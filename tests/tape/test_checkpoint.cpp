@@ -31,7 +31,9 @@ TEST_CASE("checkpoint stores one node, and nests") {
   Tape<double> tape;
   const V x = tape.watch(random_array<double>({3, 3}, 3));
   const auto inner = [](const V& u) { return tanh(matmul(u, u)); };
-  const auto outer = [inner](const V& u) { return checkpoint(inner, sin(u)) + checkpoint(inner, u); };
+  const auto outer = [inner](const V& u) {
+    return checkpoint(inner, sin(u)) + checkpoint(inner, u);
+  };
   const V y = checkpoint(outer, x);
   CHECK(tape.size() == 2);
   const auto got = tape.backward(sum(y), {.retain = true});
@@ -48,9 +50,8 @@ TEST_CASE("parameters used inside a checkpoint get their gradients, also when sh
     Tape<double> tape;
     const V x = tape.input(input);
     const V once = dense(x);
-    const V twice =
-        checkpointed ? checkpoint([&](const V& u) { return dense(dense(u)); }, once)
-                     : dense(dense(once));
+    const V twice = checkpointed ? checkpoint([&](const V& u) { return dense(dense(u)); }, once)
+                                 : dense(dense(once));
     return tape.backward(sum(square(twice)));
   };
   const auto plain = both(false);

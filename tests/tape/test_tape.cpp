@@ -204,22 +204,23 @@ TEST_CASE("check_finite names the operation, its shapes and its operands") {
   CHECK(contains(forward, "element 1"));
   CHECK(contains(forward, "(3,) (finite)"));
   const V y = sum(sqrt(x));
-  const std::string backward = error_of<NonFiniteError>([&] { static_cast<void>(tape.backward(y)); });
+  const std::string backward =
+      error_of<NonFiniteError>([&] { static_cast<void>(tape.backward(y)); });
   CHECK(contains(backward, "not finite"));
 }
 
 TEST_CASE("a user's operation, and what is wrong with one") {
   Tape<double> tape;
   const V x = tape.watch(array<double>({2}, {1, 2}));
-  const V doubled = record("doubled", Array<double>(x.value() * 2.0),
-                           wrt(x, [](const V& g) { return g * 2.0; }));
+  const V doubled =
+      record("doubled", Array<double>(x.value() * 2.0), wrt(x, [](const V& g) { return g * 2.0; }));
   CHECK(difference(tape.backward(sum(doubled), {.retain = true})[x].value(),
                    array<double>({2}, {2, 2})) == 0);
-  const V wrong = record("wrong", Array<double>(x.value()),
-                         wrt(x, [](const V&) { return V(array<double>({3}, {1, 1, 1})); }));
-  const std::string text = error_of<ShapeError>([&] {
-    static_cast<void>(tape.backward(sum(wrong), {.retain = true}));
-  });
+  const V wrong = record("wrong", Array<double>(x.value()), wrt(x, [](const V&) {
+                           return V(array<double>({3}, {1, 1, 1}));
+                         }));
+  const std::string text =
+      error_of<ShapeError>([&] { static_cast<void>(tape.backward(sum(wrong), {.retain = true})); });
   CHECK(contains(text, "wrong"));
   CHECK(contains(text, "(3,)"));
   CHECK(contains(text, "(2,)"));
@@ -248,7 +249,10 @@ TEST_CASE("joint operations: several outputs, any of which may have no gradient"
           }
           return g;
         },
-        [](const V& u, const V& v) { return std::vector<V>{u + v, u * v}; }, a, b);
+        [](const V& u, const V& v) {
+          return std::vector<V>{u + v, u * v};
+        },
+        a, b);
   };
   const auto values = {random_array<double>({2, 3}, 1), random_array<double>({2, 3}, 2)};
   for (int use = 1; use <= 3; ++use) {

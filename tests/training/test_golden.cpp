@@ -22,12 +22,12 @@ Var<T> loss_of(const Json& c, const GoldenRun<T>& run, Reduction reduction) {
     return mean_squared_error(prediction, run.input("target"),
                               {.mask = mask, .reduction = reduction});
   }
-  CrossentropyOptions options{.from_logits = c["from_logits"].get<bool>(), .mask = mask,
-                              .reduction = reduction};
+  CrossentropyOptions options{
+      .from_logits = c["from_logits"].get<bool>(), .mask = mask, .reduction = reduction};
   if (c.contains("ignore_class")) options.ignore_class = c["ignore_class"].get<std::int64_t>();
   if (kind == "sparse") {
-    return sparse_categorical_crossentropy(prediction,
-                                           *golden_constant<std::int64_t>(c, "labels"), options);
+    return sparse_categorical_crossentropy(prediction, *golden_constant<std::int64_t>(c, "labels"),
+                                           options);
   }
   return categorical_crossentropy(prediction, run.input("target"), options);
 }
@@ -100,8 +100,8 @@ TEMPLATE_TEST_CASE("optimizers agree with Keras for 100 steps", "", double, floa
       const Var<T> here = tape.input(Var<T>(T(0)));
       Var<T> loss = here;
       for (std::size_t i = 0; i < weights.size(); ++i) {
-        loss = loss + sum(weights[i].on(here) *
-                          Var<T>(golden_array<T>(data["gradients"][t - 1][i])));
+        loss =
+            loss + sum(weights[i].on(here) * Var<T>(golden_array<T>(data["gradients"][t - 1][i])));
       }
       optimizer->step(params, tape.backward(loss));
       const std::string step = std::to_string(t);
@@ -112,8 +112,8 @@ TEMPLATE_TEST_CASE("optimizers agree with Keras for 100 steps", "", double, floa
         std::string name = weights[i].path();
         name += " after step ";
         name += step;
-        errors.add(name, difference(weights[i].value(),
-                                    golden_array<double>(c["steps"][step][i])) / 3.0);
+        errors.add(name,
+                   difference(weights[i].value(), golden_array<double>(c["steps"][step][i])) / 3.0);
       }
     }
     CHECK(compared == 6);

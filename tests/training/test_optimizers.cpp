@@ -39,7 +39,8 @@ TEST_CASE("a step without some gradients names them and changes nothing") {
   CHECK(m.b.value()(0) == 1.0);
   m.params.set_trainable("b", false);
   CHECK_NOTHROW(adam.step(m.params, m.gradients(false)));
-  CHECK_THROWS_AS(adam.step(m.params, Gradients<double>(), {.allow_missing = true}), ParameterError);
+  CHECK_THROWS_AS(adam.step(m.params, Gradients<double>(), {.allow_missing = true}),
+                  ParameterError);
 }
 
 TEST_CASE("a step refuses values that found no layer") {

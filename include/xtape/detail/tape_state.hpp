@@ -102,7 +102,8 @@ struct TapeState {
   bool training = false;
   bool check_finite = false;
   std::uint64_t seed = 0;
-  std::uint64_t random_index = 0;  // of the next random operation; never resets while the tape lives
+  std::uint64_t random_index =
+      0;  // of the next random operation; never resets while the tape lives
 
   std::thread::id owner;
   std::uint64_t birth = 0;       // stamp of the present tape; 0 while in the pool

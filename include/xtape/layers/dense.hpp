@@ -33,9 +33,9 @@ template <class T>
 class Dense {
  public:
   struct Options {
-    Extents units = {};            ///< extents of the output axes; all positive
-    bool units_at_call = false;    ///< units are given with each call instead
-    int axes = 1;                  ///< how many input axes are contracted; at least 1
+    Extents units = {};             ///< extents of the output axes; all positive
+    bool units_at_call = false;     ///< units are given with each call instead
+    int axes = 1;                   ///< how many input axes are contracted; at least 1
     Activation<T> activation = {};  ///< after the bias
     bool use_bias = true;
     Initializer kernel_initializer = "glorot_uniform";

@@ -29,18 +29,19 @@ template <class T>
 class MultiHeadAttention {
  public:
   struct Options {
-    int num_heads = 0;            ///< positive
-    int key_dim = 0;              ///< per head, of queries and keys; positive
-    int value_dim = 0;            ///< per head, of values; 0 = key_dim
-    double dropout = 0.0;         ///< rate on the attention probabilities
-    bool use_bias = true;         ///< on all four projections
-    Extents output_shape = {};    ///< replaces the query's last axis; default: the query's width
-    Axes attention_axes = {};     ///< axes attended over; default: all but batch and features
+    int num_heads = 0;          ///< positive
+    int key_dim = 0;            ///< per head, of queries and keys; positive
+    int value_dim = 0;          ///< per head, of values; 0 = key_dim
+    double dropout = 0.0;       ///< rate on the attention probabilities
+    bool use_bias = true;       ///< on all four projections
+    Extents output_shape = {};  ///< replaces the query's last axis; default: the query's width
+    Axes attention_axes = {};   ///< axes attended over; default: all but batch and features
     Initializer kernel_initializer = "glorot_uniform";
     Initializer bias_initializer = "zeros";
     std::optional<std::uint64_t> seed = {};  ///< of the dropout; replaces the tape's
     bool trainable = true;
-    bool use_gate = false;  ///< a sigmoid of a projection of the query multiplies the heads' outputs
+    bool use_gate =
+        false;  ///< a sigmoid of a projection of the query multiplies the heads' outputs
     std::optional<int> sliding_window = {};  ///< attend only where |i - j| < window; positive
     /// Heads of keys and values (grouped and multi-query attention); must divide num_heads. Query
     /// head h uses key head h / (num_heads / num_key_value_heads). Default: num_heads.
@@ -61,7 +62,7 @@ class MultiHeadAttention {
     /// Broadcast to (batch, free axes..., heads, query axes..., key axes...): axes it lacks are
     /// inserted before the query axes, the heads' first, as Keras does.
     std::optional<Array<bool>> attention_mask = {};
-    Mask mask = {};  ///< the same without ambiguity; one attention axis
+    Mask mask = {};                              ///< the same without ambiguity; one attention axis
     std::optional<Array<bool>> query_mask = {};  ///< (batch, T), rank-3 inputs only
     std::optional<Array<bool>> value_mask = {};  ///< (batch, S), rank-3 inputs only
     std::optional<Array<bool>> key_mask = {};    ///< (batch, S), rank-3 inputs only

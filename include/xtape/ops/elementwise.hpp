@@ -56,8 +56,8 @@ Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// condition ? a : b, all three broadcast; the condition is a boolean xtensor expression, and a or b
 /// may be a scalar or an expression. The side not chosen gets gradient 0, also where it is NaN.
 template <detail::XExpression C, class A, class B>
-  requires(detail::AnyVar<A> || detail::AnyVar<B>)
-auto where(C&& condition, A&& a, B&& b) -> detail::VarOf<A, B>;
+requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
+    -> detail::VarOf<A, B>;
 /// x limited to [low, high]. Gradient 1 at the limits, 0 outside. ValueError unless low <= high.
 template <class T>
 Var<T> clip(const Var<T>& x, double low, double high);
@@ -123,64 +123,59 @@ Array<bool> greater_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b
 
 // The same with an xtensor expression on one side.
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto maximum(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return maximum(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto minimum(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return minimum(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto pow(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return pow(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
-Array<bool> less(A&& a, B&& b) {
+requires detail::Mixed<A, B> Array<bool> less(A&& a, B&& b) {
   using V = detail::VarOf<A, B>;
   return less(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
-Array<bool> less_equal(A&& a, B&& b) {
+requires detail::Mixed<A, B> Array<bool> less_equal(A&& a, B&& b) {
   using V = detail::VarOf<A, B>;
   return less_equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
-Array<bool> equal(A&& a, B&& b) {
+requires detail::Mixed<A, B> Array<bool> equal(A&& a, B&& b) {
   using V = detail::VarOf<A, B>;
   return equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
-Array<bool> greater(A&& a, B&& b) {
+requires detail::Mixed<A, B> Array<bool> greater(A&& a, B&& b) {
   using V = detail::VarOf<A, B>;
   return greater(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <class A, class B>
-  requires detail::Mixed<A, B>
-Array<bool> greater_equal(A&& a, B&& b) {
+requires detail::Mixed<A, B> Array<bool> greater_equal(A&& a, B&& b) {
   using V = detail::VarOf<A, B>;
   return greater_equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
 }
 
 template <detail::XExpression C, class A, class B>
-  requires(detail::AnyVar<A> || detail::AnyVar<B>)
-auto where(C&& condition, A&& a, B&& b) -> detail::VarOf<A, B> {
+requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
+    -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return detail::select(Array<bool>(std::forward<C>(condition)), V(std::forward<A>(a)),
                         V(std::forward<B>(b)));
@@ -206,7 +201,7 @@ Var<T> operator+(std::type_identity_t<T> a, const Var<T>& b) {
   return add(Var<T>(a), b);
 }
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto operator+(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return add(V(std::forward<A>(a)), V(std::forward<B>(b)));
@@ -225,7 +220,7 @@ Var<T> operator-(std::type_identity_t<T> a, const Var<T>& b) {
   return subtract(Var<T>(a), b);
 }
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto operator-(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return subtract(V(std::forward<A>(a)), V(std::forward<B>(b)));
@@ -244,7 +239,7 @@ Var<T> operator*(std::type_identity_t<T> a, const Var<T>& b) {
   return multiply(Var<T>(a), b);
 }
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto operator*(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return multiply(V(std::forward<A>(a)), V(std::forward<B>(b)));
@@ -263,7 +258,7 @@ Var<T> operator/(std::type_identity_t<T> a, const Var<T>& b) {
   return divide(Var<T>(a), b);
 }
 template <class A, class B>
-  requires detail::Mixed<A, B>
+requires detail::Mixed<A, B>
 auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return divide(V(std::forward<A>(a)), V(std::forward<B>(b)));
