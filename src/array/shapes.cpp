@@ -4,15 +4,7 @@
 
 namespace xtape {
 
-std::string to_string(const Shape& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (i > 0) text += ", ";
-    text += std::to_string(shape[i]);
-  }
-  if (shape.size() == 1) text += ",";
-  return text + ")";
-}
+std::string to_string(const Shape& shape) { return detail::print_extents(shape); }
 
 std::size_t size_of(const Shape& shape) noexcept {
   std::size_t n = 1;

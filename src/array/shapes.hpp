@@ -13,6 +13,18 @@ namespace xtape::detail {
 
 using kernels::Index;
 
+/// "(2, 3)", "(3,)" or "()" of any list of extents.
+template <class Extents>
+std::string print_extents(const Extents& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  if (shape.size() == 1) text += ",";
+  return text + ")";
+}
+
 inline Index extent(const Shape& shape, std::size_t axis) {
   return static_cast<Index>(shape[axis]);
 }

@@ -4,15 +4,7 @@
 
 namespace xtape::detail {
 
-std::string to_string(const PartialShape& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (i > 0) text += ", ";
-    text += std::to_string(shape[i]);
-  }
-  if (shape.size() == 1) text += ",";
-  return text + ")";
-}
+std::string to_string(const PartialShape& shape) { return print_extents(shape); }
 
 PartialShape AttentionLayout::scores(std::ptrdiff_t heads) const {
   PartialShape shape = free;

@@ -1,0 +1,125 @@
+// The judge itself: it must find what is wrong, say where, and disturb nothing.
+
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+using namespace xtape;
+using namespace xtape::test;
+using V = Var<double>;
+
+namespace {
+
+const Array<double> kPoint = array<double>({2, 2}, {0.5, -1.0, 2.0, 0.25});
+
+// Squares, with a gradient that `wrong` spoils.
+template <class F>
+GradcheckFunction squares(F wrong) {
+  return [wrong](const std::vector<V>& x) {
+    const V v = x[0];
+    return record("squares", Array<double>(v.value() * v.value()),
+                  wrt(v, [v, wrong](const V& g) { return wrong(g, v); }));
+  };
+}
+
+}  // namespace
+
+TEST_CASE("right gradients pass, and the report says how close they are") {
+  const auto report =
+      check_gradients(squares([](const V& g, const V& v) { return g * v * 2.0; }), {kPoint});
+  CHECK(report);
+  CHECK(report.message.empty());
+  CHECK(report.worst < 1e-8);
+  CHECK(report.worst_first <= report.worst);
+  CHECK(report.worst_second <= report.worst);
+}
+
+TEST_CASE("a factor of 1.001 is found") {
+  const auto report =
+      check_gradients(squares([](const V& g, const V& v) { return g * v * 2.002; }), {kPoint});
+  CHECK_FALSE(report);
+  CHECK(report.order == 1);
+  CHECK(report.worst == Approx(1e-3).epsilon(0.01));
+  CHECK(contains(report.message, "input 0"));
+}
+
+TEST_CASE("one wrong element is found, and named") {
+  const auto report =
+      check_gradients(squares([](const V& g, const V& v) {
+                        const Array<double> spoil = array<double>({2, 2}, {1, 1, 1.01, 1});
+                        return g * v * 2.0 * spoil;
+                      }),
+                      {kPoint});
+  CHECK_FALSE(report);
+  CHECK(report.where == "input 0");
+  CHECK(report.index == 2);
+  CHECK(report.value == 2.0);
+  CHECK(report.analytic == Approx(4.04));
+  CHECK(report.numeric == Approx(4.0));
+}
+
+TEST_CASE("a second derivative cut off is found where the first is right") {
+  const auto cut = squares([](const V& g, const V& v) { return g * v.detach() * 2.0; });
+  const auto report = check_gradients(cut, {kPoint});
+  CHECK_FALSE(report);
+  CHECK(report.order == 2);
+  CHECK(check_gradients(cut, {kPoint}, {.second_order = false}));
+}
+
+TEST_CASE("a gradient that is not zero for a zero seed, or differs when repeated, is found") {
+  const auto offset =
+      check_gradients(squares([](const V& g, const V& v) { return g * v * 2.0 + 1e-9; }), {kPoint});
+  CHECK_FALSE(offset);
+  CHECK(contains(offset.message, "zero seed"));
+  auto calls = std::make_shared<int>(0);
+  const auto moody = check_gradients(
+      squares([calls](const V& g, const V& v) { return g * v * (2.0 + 1e-15 * ((*calls)++ % 7)); }),
+      {kPoint});
+  CHECK_FALSE(moody);
+  CHECK(contains(moody.message, "second backward differs"));
+}
+
+TEST_CASE("a result that depends on nothing is an error") {
+  const auto report =
+      check_gradients([](const std::vector<V>& x) { return x[0].detach() * 2.0; }, {kPoint});
+  CHECK_FALSE(report);
+  CHECK(contains(report.message, "not tracked"));
+}
+
+TEST_CASE("large inputs are checked along random directions") {
+  const Array<double> large = random_array<double>({40, 50}, 1);
+  CHECK(check_gradients(squares([](const V& g, const V& v) { return g * v * 2.0; }), {large}));
+  const auto report =
+      check_gradients(squares([](const V& g, const V& v) { return g * v * 2.002; }), {large});
+  CHECK_FALSE(report);
+  CHECK(contains(report.where, "direction"));
+}
+
+TEST_CASE("parameters are checked too, and left as they were") {
+  Params<double> params({.seed = 1});
+  const Dense<double> dense(params.scope() / "dense", {.units = 3, .activation = "tanh"});
+  const Array<double> x = random_array<double>({2, 4}, 1);
+  dense.build({2, 4});
+  const auto before = params.values();
+  CHECK(check_gradients([&](const std::vector<V>& in) { return dense(in[0]); }, {x}, {}, &params));
+  for (const auto& [path, value] : params.values()) {
+    CHECK(difference(value, before.at(path)) == 0);
+  }
+  const auto report = check_gradients(
+      [&](const std::vector<V>& in) {
+        const V y = dense(in[0]);
+        const V kernel = dense.kernel().on(in[0]);
+        // A spurious dependence on the kernel that the value does not have.
+        return y + sum(kernel - kernel.detach());
+      },
+      {x}, {}, &params);
+  CHECK_FALSE(report);
+  CHECK(contains(report.message, "dense/kernel"));
+}
+
+TEST_CASE("a check is reproducible") {
+  const auto f = squares([](const V& g, const V& v) { return g * v * 2.0; });
+  const auto a = check_gradients(f, {kPoint});
+  const auto b = check_gradients(f, {kPoint});
+  CHECK(a.worst == b.worst);
+  CHECK(a.index == b.index);
+}
