@@ -41,8 +41,8 @@ class Pool {
   ~Pool() { stop(); }
 
   void run(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
-    const std::unique_lock busy(busy_, std::try_to_lock);
-    if (!busy.owns_lock()) {
+    // Also true for a job within a job of this thread, which a mutex must not be asked about.
+    if (busy_.exchange(true, std::memory_order_acquire)) {
       for (std::ptrdiff_t i = 0; i < blocks; ++i) function(context, i);
       return;
     }
@@ -69,6 +69,7 @@ class Pool {
         std::this_thread::yield();
       }
     }
+    busy_.store(false, std::memory_order_release);
   }
 
  private:
@@ -114,7 +115,7 @@ class Pool {
     workers_.clear();
   }
 
-  std::mutex busy_;  // held by the user thread whose job it is
+  std::atomic<bool> busy_{false};  // a user thread's job is running
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

@@ -1,0 +1,54 @@
+#include "base/parallel.hpp"
+
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+using namespace xtape;
+
+TEST_CASE("every block runs exactly once", "[threads]") {
+  for (const std::ptrdiff_t blocks : {0, 1, 2, 7, 1000}) {
+    std::vector<std::atomic<int>> runs(static_cast<std::size_t>(blocks));
+    detail::parallel_for(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
+    for (const auto& n : runs) CHECK(n == 1);
+  }
+}
+
+TEST_CASE("ranges cover everything, in pieces of the grain", "[threads]") {
+  for (const std::ptrdiff_t count : {0, 1, 99, 100, 101, 1234}) {
+    std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+    detail::parallel_ranges(count, 100, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+      for (std::ptrdiff_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
+    });
+    for (const auto& n : seen) CHECK(n == 1);
+  }
+}
+
+TEST_CASE("several user threads at once, and jobs within jobs", "[threads]") {
+  std::atomic<long> total{0};
+  std::vector<std::thread> users;
+  for (int u = 0; u < 3; ++u) {
+    users.emplace_back([&] {
+      for (int k = 0; k < 200; ++k) {
+        detail::parallel_for(
+            8, [&](std::ptrdiff_t) { detail::parallel_for(4, [&](std::ptrdiff_t) { ++total; }); });
+      }
+    });
+  }
+  for (std::thread& user : users) user.join();
+  CHECK(total == 3 * 200 * 8 * 4);
+}
+
+TEST_CASE("the pool starts again with another number of threads", "[threads]") {
+  const std::size_t before = num_threads();
+  for (const std::size_t n : {1U, 4U, 2U}) {
+    set_num_threads(n);
+    std::atomic<int> count{0};
+    detail::parallel_for(50, [&](std::ptrdiff_t) { ++count; });
+    CHECK(count == 50);
+  }
+  set_num_threads(before);
+}
