@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 
 namespace xp = xtape;
 using Clock = std::chrono::steady_clock;
@@ -203,32 +204,29 @@ int run(const Settings& s) {
 int main(int argc, char** argv) {
   Settings s;
   CLI::App app("Learns to rewrite dates as ISO 8601, from data it makes itself.");
+  const CLI::Range count(1, 1000000);
   app.add_option("--epochs", s.epochs, "how often to go over the examples")
-      ->check(CLI::PositiveNumber)
+      ->check(count)
       ->capture_default_str();
   app.add_option("--examples", s.examples, "examples per epoch")
-      ->check(CLI::PositiveNumber)
+      ->check(count)
       ->capture_default_str();
-  app.add_option("--batch", s.batch, "examples per step")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--batch", s.batch, "examples per step")->check(count)->capture_default_str();
   app.add_option("--learning-rate", s.learning_rate, "highest learning rate")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--layers", s.sizes.layers, "layers of the encoder, and of the decoder")
-      ->check(CLI::PositiveNumber)
+      ->check(count)
       ->capture_default_str();
   app.add_option("--width", s.sizes.width, "width of the vectors")
-      ->check(CLI::PositiveNumber)
+      ->check(count)
       ->capture_default_str();
-  app.add_option("--heads", s.sizes.heads, "attention heads")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--heads", s.sizes.heads, "attention heads")->check(count)->capture_default_str();
   app.add_option("--hidden", s.sizes.hidden, "width inside the feed-forward parts")
-      ->check(CLI::PositiveNumber)
+      ->check(count)
       ->capture_default_str();
   app.add_option("--seed", s.seed, "of data and initial values")->capture_default_str();
-  app.add_option("--test", s.test, "also test on pairs source<TAB>target from this file");
+  app.add_option("--test", s.test, "also test on pairs source<TAB>target from this file (.gz too)");
   app.add_option("--picture", s.picture, "where to write the attention picture")
       ->capture_default_str();
   app.add_flag("--smoke", s.smoke, "one very short run, to see that it works");
@@ -238,6 +236,16 @@ int main(int argc, char** argv) {
     s.examples = 320;
   }
   try {
+    if (s.examples < s.batch) {
+      throw xp::ValueError("too few examples: --examples is " + std::to_string(s.examples) +
+                           ", expected at least one batch of " + std::to_string(s.batch));
+    }
+    // Found out now rather than after the training.
+    if (!std::ofstream(s.picture, std::ios::app)) {
+      throw xp::IoError(s.picture +
+                        ": cannot be written: expected a writable path; name another "
+                        "with --picture");
+    }
     return run(s);
   } catch (const xp::Error& e) {
     std::fprintf(stderr, "dates: %s\n", e.what());

@@ -5,10 +5,13 @@
 
 #include <array>
 #include <cstdint>
-#include <fstream>
+#include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
+
+#include <zlib.h>
 
 namespace dates {
 
@@ -128,24 +131,6 @@ inline std::vector<Date> shuffled_dates(std::uint64_t seed) {
   return all;
 }
 
-/// Pairs "source<TAB>target" from a file. IoError when it cannot be read, ValueError for a bad line.
-inline std::vector<Example> read_pairs(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw xtape::IoError(path + ": cannot be opened: expected a readable text file");
-  std::vector<Example> pairs;
-  std::string line;
-  while (std::getline(file, line)) {
-    const std::size_t tab = line.find('\t');
-    if (tab == 0 || tab == std::string::npos || tab + 1 == line.size()) {
-      throw xtape::ValueError(path + ": line " + std::to_string(pairs.size() + 1) +
-                              " is malformed: expected source, a tab, and target");
-    }
-    pairs.push_back({line.substr(0, tab), line.substr(tab + 1), ""});
-  }
-  if (pairs.empty()) throw xtape::ValueError(path + ": empty file: expected at least one pair");
-  return pairs;
-}
-
 /// Characters as numbers. 0 is padding, 1 the start and 2 the end of a target.
 class Characters {
  public:
@@ -155,8 +140,8 @@ class Characters {
   static std::int64_t id(char c) {
     const std::size_t at = alphabet().find(c);
     if (at == std::string::npos) {
-      throw xtape::ValueError(std::string("dates: unknown character: '") + c +
-                              "', expected one of '" + alphabet() + "'");
+      throw xtape::ValueError(std::string("unknown character: '") + c + "', expected one of '" +
+                              alphabet() + "'");
     }
     return static_cast<std::int64_t>(at) + 3;
   }
@@ -170,6 +155,40 @@ class Characters {
     return letters;
   }
 };
+
+/// Pairs "source<TAB>target" from a text file, which may be compressed with gzip. IoError when it
+/// cannot be read, ValueError for a malformed line.
+inline std::vector<Example> read_pairs(const std::string& path) {
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  if (!file) throw xtape::IoError(path + ": cannot be opened: expected a readable text file");
+  std::string text;
+  std::array<char, 65536> buffer;
+  int got = 0;
+  while ((got = gzread(file.get(), buffer.data(), buffer.size())) > 0) {
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  if (got < 0) throw xtape::IoError(path + ": cannot be read: expected text, or text in gzip");
+  std::vector<Example> pairs;
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    const std::size_t tab = line.find('\t');
+    if (tab == 0 || tab == std::string::npos || tab + 1 == line.size()) {
+      throw xtape::ValueError(path + ": line " + std::to_string(pairs.size() + 1) +
+                              " is malformed: expected source, a tab, and target");
+    }
+    pairs.push_back({line.substr(0, tab), line.substr(tab + 1), ""});
+    try {
+      for (const char c : pairs.back().source + pairs.back().target) {
+        static_cast<void>(Characters::id(c));
+      }
+    } catch (const xtape::ValueError& e) {
+      throw xtape::ValueError(path + ": line " + std::to_string(pairs.size()) + ": " + e.what());
+    }
+  }
+  if (pairs.empty()) throw xtape::ValueError(path + ": empty file: expected at least one pair");
+  return pairs;
+}
 
 /// A batch as arrays: padded sources, where they are characters, what the decoder is fed (the target
 /// behind a start symbol) and what it must say (the target before an end symbol).

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libopenblas-dev nlohmann-json3-dev
-  libcli11-dev)
+  libcli11-dev zlib1g-dev)
 tests=(catch2)
 full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git)
 soak=(valgrind)
