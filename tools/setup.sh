@@ -5,7 +5,7 @@
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
-build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libopenblas-dev nlohmann-json3-dev
+build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev nlohmann-json3-dev
   libcli11-dev zlib1g-dev)
 tests=(catch2)
 full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git)

@@ -1,8 +1,12 @@
 #include "base/blas.hpp"
 
 #include "base/parallel.hpp"
+#include "base/scratch.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/isa.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include <cblas.h>
 
@@ -15,6 +19,14 @@ namespace {
 
 constexpr Index kRows = 64;                 // rows of C in one block of a parallel product
 constexpr double kParallelWork = 1 << 20U;  // multiplications below which one thread does it all
+
+// Of our own kernels. They beat OpenBLAS 0.3.21, whose choice of kernels knows no processor younger
+// than itself (bench/README.md); where there are no wide vectors, BLAS is faster.
+constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
+constexpr Index kPackedRows = 512;       // of B, packed at a time
+constexpr Index kPackedColumns = 1024;
+constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product
+constexpr Index kBlockColumns = 256;
 
 // BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
 int narrow(Index i) { return static_cast<int>(i); }
@@ -54,6 +66,114 @@ Offsets offsets(const kernels::Loop<3>& batch, Index at) {
   return o;
 }
 
+// One product: each block of C is a task. False when there is no memory for B, before any work.
+template <class T, class A>
+bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T* c) {
+  using Kernels = kernels::GemmKernels<T, A>;
+  const bool parallel =
+      static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) >=
+      kParallelWork;
+  const auto each = [parallel](Index count, const auto& body) {
+    if (parallel) {
+      detail::parallel_for(count, body);
+    } else {
+      for (Index i = 0; i < count; ++i) body(i);
+    }
+  };
+  T* packed = detail::scratch<T>(
+      0, Kernels::packed_size(std::min(kPackedRows, s.k), std::min(kPackedColumns, s.n)));
+  if (packed == nullptr) return false;
+  for (Index j0 = 0; j0 < s.n; j0 += kPackedColumns) {
+    const Index n = std::min(kPackedColumns, s.n - j0);
+    Index k0 = 0;
+    do {
+      const Index k = std::min(kPackedRows, s.k - k0);
+      const T* right = b + k0 * s.b_row + j0 * s.b_column;
+      each((n + kBlockColumns - 1) / kBlockColumns, [&](Index i) {
+        const Index first = i * kBlockColumns;
+        Kernels::pack(k, n, first, std::min(n, first + kBlockColumns), right, s.b_row, s.b_column,
+                      packed);
+      });
+      const Index row_blocks = (s.m + kBlockRows - 1) / kBlockRows;
+      const Index column_blocks = (n + kBlockColumns - 1) / kBlockColumns;
+      each(row_blocks * column_blocks, [&](Index i) {
+        const Index row = i / column_blocks * kBlockRows;
+        const Index column = i % column_blocks * kBlockColumns;
+        kernels::GemmBlock<T> block;
+        block.m = std::min(kBlockRows, s.m - row);
+        block.n = std::min(kBlockColumns, n - column);
+        block.k = k;
+        block.a = a + row * s.a_row + k0 * s.a_column;
+        block.a_row = s.a_row;
+        block.a_column = s.a_column;
+        block.packed_b = packed + column * k;
+        block.start = k0 == 0 ? start : Start::c;
+        block.bias = bias == nullptr ? nullptr : bias + j0 + column;
+        block.c = c + row * s.c_row + j0 + column;
+        block.c_row = s.c_row;
+        Kernels::multiply(block);
+      });
+      k0 += k;
+    } while (k0 < s.k);
+  }
+  return true;
+}
+
+template <class T, class A>
+void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a,
+                      const T* b, Start start, const T* bias, T* c) {
+  const Index count = batch.size();
+  const auto one = [&](Index i) {
+    const Offsets o = offsets(batch, i);
+    if (work >= kSmallWork && large<T, A>(s, a + o.a, b + o.b, start, bias, c + o.c)) return;
+    const kernels::GemmBlock<T> block{s.m,     s.n,   s.k,  a + o.a, s.a_row, s.a_column,
+                                      nullptr, start, bias, c + o.c, s.c_row};
+    kernels::GemmKernels<T, A>::small(block, b + o.b, s.b_row, s.b_column);
+  };
+  // Few products share the threads within each, many share them among each other.
+  const double all = work * static_cast<double>(count);
+  const bool together = count < 4 || all < kParallelWork;
+  const Index group =
+      together ? count : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
+  detail::parallel_ranges(count, group, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) one(i);
+  });
+}
+
+template <class T>
+void with_blas(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a, const T* b,
+               Start start, const T* bias, T* c) {
+  use_one_thread();
+  // Row blocks are the same for any number of threads, and for any batch size.
+  const Index rows = work > kParallelWork ? kRows : s.m;
+  const Index row_blocks = (s.m + rows - 1) / rows;
+  const auto one = [&](Index block) {
+    const Offsets o = offsets(batch, block / row_blocks);
+    const Index r = block % row_blocks * rows;
+    const Index height = std::min(rows, s.m - r);
+    T* to = c + o.c + r * s.c_row;
+    if (start == Start::bias) {
+      for (Index i = 0; i < height; ++i) std::copy_n(bias, s.n, to + i * s.c_row);
+    }
+    if (s.k == 0) {
+      if (start == Start::zero) {
+        for (Index i = 0; i < height; ++i) std::fill_n(to + i * s.c_row, s.n, T(0));
+      }
+      return;
+    }
+    call(s, height, a + o.a + r * s.a_row, b + o.b, start == Start::zero ? T(0) : T(1), to);
+  };
+  const Index count = batch.size();
+  const Index blocks = count * row_blocks;
+  // Small products are handed out in groups.
+  const Index group = work * static_cast<double>(count) < kParallelWork
+                          ? blocks
+                          : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
+  detail::parallel_ranges(blocks, group, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) one(i);
+  });
+}
+
 }  // namespace
 
 void use_one_thread() {
@@ -65,42 +185,24 @@ void use_one_thread() {
 }
 
 template <class T>
-void gemm(const Gemm& s, const kernels::Loop<3>& batch, const T* a, const T* b, T beta, T* c) {
-  const Index count = batch.size();
-  if (count == 0 || s.m == 0 || s.n == 0) return;
-  use_one_thread();
+void gemm(const Gemm& s, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
+          const T* bias, T* c) {
+  if (batch.size() == 0 || s.m == 0 || s.n == 0) return;
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) *
                       static_cast<double>(std::max<Index>(s.k, 1));
-  // Row blocks are the same for any number of threads, and for any batch size.
-  const Index rows = work > kParallelWork ? kRows : s.m;
-  const Index row_blocks = (s.m + rows - 1) / rows;
-  const auto one = [&](Index block) {
-    const Offsets o = offsets(batch, block / row_blocks);
-    const Index r = block % row_blocks * rows;
-    const Index height = std::min(rows, s.m - r);
-    T* to = c + o.c + r * s.c_row;
-    if (s.k == 0) {
-      if (beta == T(0)) {
-        for (Index i = 0; i < height; ++i) std::fill_n(to + i * s.c_row, s.n, T(0));
-      }
-      return;
+  kernels::on_isa([&](auto isa) {
+    using A = decltype(isa);
+    if constexpr (std::is_same_v<A, kernels::Baseline>) {
+      with_blas(s, batch, work, a, b, start, bias, c);
+    } else {
+      with_own_kernels<T, A>(s, batch, work, a, b, start, bias, c);
     }
-    call(s, height, a + o.a + r * s.a_row, b + o.b, beta, to);
-  };
-  const Index blocks = count * row_blocks;
-  if (work * static_cast<double>(count) < kParallelWork) {
-    for (Index i = 0; i < blocks; ++i) one(i);
-    return;
-  }
-  // Small products are handed out in groups.
-  const Index group = std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
-  detail::parallel_for((blocks + group - 1) / group, [&](Index g) {
-    for (Index i = g * group; i < std::min(blocks, (g + 1) * group); ++i) one(i);
   });
 }
 
-template void gemm(const Gemm&, const kernels::Loop<3>&, const float*, const float*, float, float*);
-template void gemm(const Gemm&, const kernels::Loop<3>&, const double*, const double*, double,
-                   double*);
+template void gemm(const Gemm&, const kernels::Loop<3>&, const float*, const float*, Start,
+                   const float*, float*);
+template void gemm(const Gemm&, const kernels::Loop<3>&, const double*, const double*, Start,
+                   const double*, double*);
 
 }  // namespace xtape::blas

@@ -1,7 +1,8 @@
 #pragma once
-// The one door to BLAS. Everything that multiplies matrices comes through here. (The one
+// The one door to products of matrices, in BLAS or in our own kernels. (The one
 // factorization, of params/orthogonal.cpp, comes through xtensor-blas.)
 
+#include "kernels/gemm.hpp"
 #include "kernels/loop.hpp"
 
 namespace xtape::blas {
@@ -11,8 +12,10 @@ using kernels::Index;
 /// Makes BLAS (and LAPACK on it) do its work in the calling thread; call it before any of theirs.
 void use_one_thread();
 
-/// C = A B + beta C for matrices given by element strides. Of each matrix one stride must be 1 (or
-/// its extent 1), and C's columns must be contiguous.
+using kernels::Start;
+
+/// C = A B + what C starts with, for matrices given by element strides. Of each matrix one stride must
+/// be 1 (or its extent 1), and C's columns must be contiguous.
 struct Gemm {
   Index m = 0, n = 0, k = 0;
   Index a_row = 0, a_column = 0;  // strides of A (m x k)
@@ -20,10 +23,12 @@ struct Gemm {
   Index c_row = 0;                // stride between rows of C (m x n)
 };
 
-/// The product for every position of `batch` (strides of A, B and C), beta 0 or 1. Cut into fixed
-/// blocks and run on the library's threads with single-threaded BLAS inside, so the number of threads
-/// does not change a bit.
+/// The product for every position of `batch` (strides of A, B and C). C starts with zeros, with what is
+/// in it, or with the n elements of `bias` in every row. Cut into fixed blocks and run on the library's
+/// threads, so the number of threads does not change a bit. Where the processor has AVX2 or AVX-512 the
+/// kernels are our own, else BLAS, single-threaded inside.
 template <class T>
-void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, T beta, T* c);
+void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
+          const T* bias, T* c);
 
 }  // namespace xtape::blas

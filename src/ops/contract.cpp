@@ -13,6 +13,7 @@
 namespace xtape::detail {
 namespace {
 
+using blas::Start;
 using kernels::Loop;
 
 /// An operand: where it is, and the stride of each label (0 where it does not have it).
@@ -127,8 +128,8 @@ Array<T> rearranged(const T* x, const Side& from, const std::string& order,
 }
 
 template <class T>
-void multiply(const T* a, const Side& sa, const T* b, const Side& sb, T beta, T* c, const Side& sc,
-              const Labels& labels, const std::array<Index, 128>& extents) {
+void multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start start, T* c,
+              const Side& sc, const Labels& labels, const std::array<Index, 128>& extents) {
   std::string batch, m, n, k;
   for (const char label : labels.out) {
     if (label == '-') continue;
@@ -152,7 +153,7 @@ void multiply(const T* a, const Side& sa, const T* b, const Side& sb, T beta, T*
     const Array<T> copy_a = rearranged(a, sa, order_a, extents);
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
-    multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), beta, c, sc,
+    multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), start, c, sc,
              relabelled, extents);
     return;
   }
@@ -160,7 +161,7 @@ void multiply(const T* a, const Side& sa, const T* b, const Side& sb, T beta, T*
     const std::string order = batch + m + n;
     Array<T> result = rearranged(c, sc, order, extents);
     const Side sr = side(order, result.shape());
-    multiply(a, sa, b, sb, beta, result.data(), sr, {labels.a, labels.b, order}, extents);
+    multiply(a, sa, b, sb, start, result.data(), sr, {labels.a, labels.b, order}, extents);
     std::vector<Index> strides;
     for (const char label : order) strides.push_back(sc.of(label));
     kernels::copy(make_loop<2>(result.shape(), {strides_of(result.shape()), strides}),
@@ -168,9 +169,9 @@ void multiply(const T* a, const Side& sa, const T* b, const Side& sb, T beta, T*
     return;
   }
   if (p.swapped) {
-    blas::gemm(p.gemm, p.batch, b, a, beta, c);
+    blas::gemm(p.gemm, p.batch, b, a, start, static_cast<const T*>(nullptr), c);
   } else {
-    blas::gemm(p.gemm, p.batch, a, b, beta, c);
+    blas::gemm(p.gemm, p.batch, a, b, start, static_cast<const T*>(nullptr), c);
   }
 }
 
@@ -194,7 +195,7 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
   if (a.size() != 0 && b.size() != 0) {
     const Side sc = side(labels.out, shape);
     multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
-             bias == nullptr ? T(0) : T(1), y.data(), sc, labels, extents);
+             bias == nullptr ? Start::zero : Start::c, y.data(), sc, labels, extents);
   } else if (bias == nullptr) {
     std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
   }

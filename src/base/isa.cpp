@@ -1,0 +1,58 @@
+#include "kernels/isa.hpp"
+
+#include <atomic>
+#include <cstdlib>
+
+namespace xtape::kernels {
+namespace {
+
+constexpr Isa kAll[] = {Isa::avx512, Isa::avx2, Isa::baseline};
+
+Isa best() noexcept {
+  if (const char* wanted = std::getenv("XTAPE_ISA")) {
+    for (const Isa isa : kAll) {
+      if (name(isa) == wanted && supported(isa)) return isa;
+    }
+  }
+  for (const Isa isa : kAll) {
+    if (supported(isa)) return isa;
+  }
+  return Isa::baseline;
+}
+
+std::atomic<Isa>& active() noexcept {
+  static std::atomic<Isa> isa{best()};
+  return isa;
+}
+
+}  // namespace
+
+bool supported(Isa isa) noexcept {
+#if defined(__x86_64__)
+  // These ask the operating system too, which must save the wide registers.
+  switch (isa) {
+    case Isa::avx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("fma");
+    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::baseline: return true;
+  }
+#endif
+  return isa == Isa::baseline;
+}
+
+std::string_view name(Isa isa) noexcept {
+  switch (isa) {
+    case Isa::avx512: return "avx512";
+    case Isa::avx2: return "avx2";
+    case Isa::baseline: break;
+  }
+  return "baseline";
+}
+
+Isa active_isa() noexcept { return active().load(std::memory_order_relaxed); }
+
+void force_isa(std::optional<Isa> isa) noexcept { active().store(isa ? *isa : best()); }
+
+}  // namespace xtape::kernels

@@ -1,0 +1,156 @@
+#include "kernels/gemm.hpp"
+
+#include "kernels/gemm_tile.hpp"
+
+namespace xtape::kernels {
+namespace {
+
+constexpr Index kDepth = 256;     // of k, so that the columns of B in use stay in the first cache
+constexpr Index kLeftRows = 96;   // rows of A gathered at a time, a multiple of every Tile::kRows
+constexpr Index kFarApart = 512;  // rows of A further apart than this share lines of the cache
+
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+
+/// Rows of A one tile high next to each other, so that k runs through consecutive memory.
+template <class T, class A>
+void gather_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, T* to) {
+  constexpr Index kHigh = Tile<T, A>::kRows;
+  for (Index i = 0; i < rows; i += kHigh) {
+    const Index high = smaller(kHigh, rows - i);
+    const T* from = a + i * a_row;
+    if (a_row == 1) {
+      for (Index p = 0; p < k; ++p) {
+        for (Index r = 0; r < high; ++r) to[p * high + r] = from[p * a_column + r];
+      }
+    } else {
+      for (Index r = 0; r < high; ++r) {
+        for (Index p = 0; p < k; ++p) to[p * high + r] = from[r * a_row + p * a_column];
+      }
+    }
+    to += k * high;
+  }
+}
+
+template <class T, class A>
+void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a_row,
+           Index a_column, bool gathered, Index first, Index rows) {
+  using Size = Tile<T, A>;
+  const Start start = from_k == 0 ? s.start : Start::c;
+  for (Index j = 0; j < s.n; j += Size::kColumns) {
+    const Index columns = smaller(Size::kColumns, s.n - j);
+    const bool narrow = columns <= Size::kWidth;
+    const Index step = narrow ? Size::kWidth : Size::kColumns;
+    const T* b = s.packed_b + j * s.k + from_k * step;
+    for (Index i = 0; i < rows; i += Size::kRows) {
+      const Index high = smaller(Size::kRows, rows - i);
+      const T* left = gathered ? a + i * depth : a + i * a_row;
+      const Index row = gathered ? 1 : a_row;
+      const Index column = gathered ? high : a_column;
+      T* c = s.c + (first + i) * s.c_row + j;
+      const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
+      if (narrow) {
+        gemm_rows<T, A, 1>(high, depth, left, row, column, b, step, start, bias, c, s.c_row,
+                           columns);
+      } else {
+        gemm_rows<T, A, Size::kVectors>(high, depth, left, row, column, b, step, start, bias, c,
+                                        s.c_row, columns);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T, class A>
+Index GemmKernels<T, A>::columns() {
+  return Tile<T, A>::kColumns;
+}
+
+template <class T, class A>
+Index GemmKernels<T, A>::packed_size(Index k, Index n) {
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  return k * ((n + kWidth - 1) / kWidth * kWidth);
+}
+
+template <class T, class A>
+void GemmKernels<T, A>::pack(Index k, Index n, Index first, Index last, const T* b, Index b_row,
+                             Index b_column, T* packed) {
+  using Size = Tile<T, A>;
+  using V = typename Size::V;
+  for (Index j = first; j < last; j += Size::kColumns) {
+    const Index columns = smaller(Size::kColumns, n - j);
+    const Index step = columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
+    T* to = packed + j * k;
+    const T* from = b + j * b_column;
+    if (b_column == 1 && columns == step) {
+      for (Index p = 0; p < k; ++p) {
+        for (Index v = 0; v < step; v += Size::kWidth) {
+          V::load_unaligned(from + p * b_row + v).store_unaligned(to + p * step + v);
+        }
+      }
+    } else if (b_column == 1) {
+      const Index whole = step - Size::kWidth;  // of the columns; the last vector is not full
+      for (Index p = 0; p < k; ++p) {
+        if (whole != 0) V::load_unaligned(from + p * b_row).store_unaligned(to + p * step);
+        load_first<T, A>(from + p * b_row + whole, columns - whole)
+            .store_unaligned(to + p * step + whole);
+      }
+    } else {
+      // A few rows at a time: the lines that are written stay in the cache until they are full.
+      constexpr Index kRun = 16;
+      for (Index p0 = 0; p0 < k; p0 += kRun) {
+        const Index p1 = smaller(p0 + kRun, k);
+        for (Index c = 0; c < step; ++c) {
+          for (Index p = p0; p < p1; ++p) {
+            to[p * step + c] = c < columns ? from[p * b_row + c * b_column] : T(0);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T, class A>
+void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
+  alignas(64) T gathered[kLeftRows * kDepth];
+  const bool gather = s.n > 2 * Tile<T, A>::kColumns && (s.a_column != 1 || s.a_row >= kFarApart);
+  const Index height = gather ? kLeftRows : s.m;
+  Index from_k = 0;
+  do {  // also once where k is 0, for the sake of what C starts with
+    const Index depth = smaller(kDepth, s.k - from_k);
+    for (Index i = 0; i < s.m; i += height) {
+      const Index rows = smaller(height, s.m - i);
+      const T* a = s.a + i * s.a_row + from_k * s.a_column;
+      if (gather) gather_rows<T, A>(rows, depth, a, s.a_row, s.a_column, gathered);
+      tiles<T, A>(s, depth, from_k, gather ? gathered : a, s.a_row, s.a_column, gather, i, rows);
+    }
+    from_k += depth;
+  } while (from_k < s.k);
+}
+
+template <class T, class A>
+void GemmKernels<T, A>::small(const GemmBlock<T>& s, const T* b, Index b_row, Index b_column) {
+  using Size = Tile<T, A>;
+  alignas(64) T packed[kDepth * Size::kColumns];
+  for (Index j = 0; j < s.n; j += Size::kColumns) {
+    GemmBlock<T> part = s;
+    part.n = smaller(Size::kColumns, s.n - j);
+    part.c = s.c + j;
+    if (s.bias != nullptr) part.bias = s.bias + j;
+    Index from_k = 0;
+    do {
+      part.k = smaller(kDepth, s.k - from_k);
+      part.a = s.a + from_k * s.a_column;
+      pack(part.k, part.n, 0, part.n, b + j * b_column + from_k * b_row, b_row, b_column, packed);
+      part.packed_b = packed;
+      tiles<T, A>(part, part.k, 0, part.a, part.a_row, part.a_column, false, 0, part.m);
+      part.start = Start::c;
+      from_k += part.k;
+    } while (from_k < s.k);
+  }
+}
+
+template struct GemmKernels<float, XTAPE_ARCH>;
+template struct GemmKernels<double, XTAPE_ARCH>;
+
+}  // namespace xtape::kernels

@@ -1,0 +1,93 @@
+#pragma once
+// The innermost loops of a product: a tile of C is held in registers while k runs. For the sources of
+// kernels only (see simd.hpp).
+
+#include "kernels/gemm.hpp"
+#include "kernels/simd.hpp"
+
+#include <utility>
+
+namespace xtape::kernels {
+
+/// How large a tile the registers of the instruction set hold.
+template <class T, class A>
+struct Tile {
+  using V = Vec<T, A>;
+  static constexpr Index kWidth = static_cast<Index>(V::size);
+  static constexpr int kVectors = 2;
+  static constexpr Index kColumns = kVectors * kWidth;
+  static constexpr int kRows = sizeof(V) == 64 ? 12 : 6;  // of 32 registers, or of 16
+};
+
+/// C (Rows x columns) += A B for `k` steps; `columns` fill all vectors but perhaps the last. B's rows
+/// are `b_step` apart and hold whole vectors.
+template <class T, class A, int Rows, int Vectors>
+inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column, const T* b, Index b_step,
+                      Start start, const T* bias, T* c, Index c_row, Index columns) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  const bool whole = columns == Vectors * kWidth;
+  const Index rest = columns - (Vectors - 1) * kWidth;
+  V sum[Rows][Vectors];
+  if (start == Start::zero) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = V(T(0));
+    }
+  } else {
+    const T* from = start == Start::bias ? bias : c;
+    const Index row = start == Start::bias ? 0 : c_row;
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) {
+        const T* at = from + i * row + v * kWidth;
+        sum[i][v] = v + 1 < Vectors || whole ? V::load_unaligned(at) : load_first<T, A>(at, rest);
+      }
+    }
+  }
+  for (Index p = 0; p < k; ++p) {
+    V right[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) right[v] = V::load_unaligned(b + v * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const V left(a[i * a_row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = xsimd::fma(left, right[v], sum[i][v]);
+    }
+    a += a_column;
+    b += b_step;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      T* at = c + i * c_row + v * kWidth;
+      if (v + 1 < Vectors || whole) {
+        sum[i][v].store_unaligned(at);
+      } else {
+        store_first<T, A>(sum[i][v], at, rest);
+      }
+    }
+  }
+}
+
+/// The same for a number of rows known at run time, at most Tile::kRows.
+template <class T, class A, int Vectors>
+inline void gemm_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
+                      Index b_step, Start start, const T* bias, T* c, Index c_row, Index columns) {
+  using Function =
+      void (*)(Index, const T*, Index, Index, const T*, Index, Start, const T*, T*, Index, Index);
+  static constexpr auto kTable = []<std::size_t... I>(std::index_sequence<I...>) {
+    struct Table {
+      Function f[sizeof...(I)];
+    };
+    return Table{{&gemm_tile<T, A, static_cast<int>(I) + 1, Vectors>...}};
+  }
+  (std::make_index_sequence<static_cast<std::size_t>(Tile<T, A>::kRows)>{});
+  kTable.f[rows - 1](k, a, a_row, a_column, b, b_step, start, bias, c, c_row, columns);
+}
+
+}  // namespace xtape::kernels

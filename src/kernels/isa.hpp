@@ -1,0 +1,37 @@
+#pragma once
+// Which instruction set the kernels use. Kernels are compiled once per instruction set from the same
+// sources, as members of templates whose last parameter is one of the tags below; a call picks one.
+
+#include <optional>
+#include <string_view>
+
+namespace xtape::kernels {
+
+struct Baseline {};  // what every processor of the target has: SSE2 on x86-64, NEON on AArch64
+struct Avx2 {};      // with FMA
+struct Avx512 {};    // F, CD, DQ, BW
+
+enum class Isa { baseline, avx2, avx512 };
+
+/// The best one that processor and operating system support, or what the environment variable
+/// XTAPE_ISA names, if they support that; chosen once.
+Isa active_isa() noexcept;
+bool supported(Isa isa) noexcept;
+std::string_view name(Isa isa) noexcept;
+/// For tests: from now on this one, or the default again. It must be supported.
+void force_isa(std::optional<Isa> isa) noexcept;
+
+/// Calls f with the tag of the active instruction set.
+template <class F>
+decltype(auto) on_isa(F&& f) {
+#if defined(__x86_64__)
+  switch (active_isa()) {
+    case Isa::avx512: return f(Avx512{});
+    case Isa::avx2: return f(Avx2{});
+    case Isa::baseline: break;
+  }
+#endif
+  return f(Baseline{});
+}
+
+}  // namespace xtape::kernels

@@ -1,0 +1,74 @@
+#pragma once
+// Vectors of the instruction set a kernel source is being compiled for. Only the sources of kernels
+// include this: what it defines must not be compiled with other flags under the same name.
+
+#include "kernels/isa.hpp"
+#include "kernels/loop.hpp"
+
+#include <type_traits>
+
+#include <xsimd/xsimd.hpp>
+
+#ifndef XTAPE_ARCH
+#error "kernels are compiled once per instruction set, with XTAPE_ARCH defined as its tag"
+#endif
+
+namespace xtape::kernels {
+
+template <class A>
+struct SimdArch {
+#if defined(__x86_64__)
+  using type = xsimd::sse2;
+#else
+  using type = xsimd::default_arch;
+#endif
+};
+#if defined(__AVX2__)
+template <>
+struct SimdArch<Avx2> {
+  using type = xsimd::fma3<xsimd::avx2>;
+};
+#endif
+#if defined(__AVX512F__)
+template <>
+struct SimdArch<Avx512> {
+  using type = xsimd::avx512bw;
+};
+#endif
+
+template <class T, class A>
+using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
+
+/// The first n elements of a vector, 0 < n < its size: memory behind them is not touched, and what is
+/// loaded behind them is 0.
+template <class T, class A>
+inline Vec<T, A> load_first(const T* from, Index n) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << n) - 1U), from);
+  } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << n) - 1U), from);
+  }
+#endif
+  alignas(64) T all[Vec<T, A>::size] = {};
+  for (Index i = 0; i < n; ++i) all[i] = from[i];
+  return Vec<T, A>::load_aligned(all);
+}
+
+template <class T, class A>
+inline void store_first(const Vec<T, A>& x, T* to, Index n) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << n) - 1U), x);
+    return;
+  } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << n) - 1U), x);
+    return;
+  }
+#endif
+  alignas(64) T all[Vec<T, A>::size];
+  x.store_aligned(all);
+  for (Index i = 0; i < n; ++i) to[i] = all[i];
+}
+
+}  // namespace xtape::kernels

@@ -1,0 +1,158 @@
+// The matrix products of every instruction set against the definition, and bit for bit against
+// themselves however the work is cut.
+
+#include "base/blas.hpp"
+#include "kernels/isa.hpp"
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+#include <cmath>
+#include <vector>
+
+using namespace xtape;
+using kernels::Index;
+using kernels::Start;
+
+namespace {
+
+std::vector<kernels::Isa> all_supported() {
+  std::vector<kernels::Isa> found;
+  for (const auto isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
+    if (kernels::supported(isa)) found.push_back(isa);
+  }
+  return found;
+}
+
+struct Layout {
+  bool a_transposed, b_transposed;
+  Index c_gap;  // elements between the end of a row of C and the next
+};
+
+template <class T>
+struct Problem {
+  blas::Gemm s;
+  Array<T> a, b, c, bias;
+
+  Problem(Index m, Index n, Index k, Layout layout)
+      : s{m,
+          n,
+          k,
+          layout.a_transposed ? 1 : k,
+          layout.a_transposed ? m : 1,
+          layout.b_transposed ? 1 : n,
+          layout.b_transposed ? k : 1,
+          n + layout.c_gap},
+        a(test::random_array<T>(Shape{static_cast<std::size_t>(m * k)}, 1)),
+        b(test::random_array<T>(Shape{static_cast<std::size_t>(k * n)}, 2)),
+        c(test::random_array<T>(Shape{static_cast<std::size_t>(m * s.c_row)}, 3)),
+        bias(test::random_array<T>(Shape{static_cast<std::size_t>(n)}, 4)) {}
+
+  Array<T> run(Start start) const {
+    Array<T> y = c;
+    blas::gemm<T>(s, {}, a.data(), b.data(), start, start == Start::bias ? bias.data() : nullptr,
+                  y.data());
+    return y;
+  }
+
+  // The definition, in double; what lies between the rows of C stays.
+  Array<double> naive(Start start) const {
+    Array<double> y(c.shape());
+    for (std::size_t i = 0; i < y.size(); ++i) y.data()[i] = static_cast<double>(c.data()[i]);
+    for (Index i = 0; i < s.m; ++i) {
+      for (Index j = 0; j < s.n; ++j) {
+        double sum = start == Start::zero ? 0
+                     : start == Start::c  ? y.data()[i * s.c_row + j]
+                                          : static_cast<double>(bias.data()[j]);
+        for (Index p = 0; p < s.k; ++p) {
+          sum += static_cast<double>(a.data()[i * s.a_row + p * s.a_column]) *
+                 static_cast<double>(b.data()[p * s.b_row + j * s.b_column]);
+        }
+        y.data()[i * s.c_row + j] = sum;
+      }
+    }
+    return y;
+  }
+};
+
+template <class T>
+double worst(const Array<T>& got, const Array<double>& expected) {
+  double difference = 0;
+  double largest = 1;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    difference =
+        std::max(difference, std::abs(static_cast<double>(got.data()[i]) - expected.data()[i]));
+    largest = std::max(largest, std::abs(expected.data()[i]));
+  }
+  return difference / largest;
+}
+
+struct DefaultIsa {
+  ~DefaultIsa() { kernels::force_isa(std::nullopt); }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[kernels][gemm]",
+                   float, double) {
+  using T = TestType;
+  const DefaultIsa restore;
+  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
+  // Around the sizes of tiles, of gathered rows, of packed blocks; and nothing at all.
+  const auto [m, n, k] = GENERATE(table<Index, Index, Index>({{1, 1, 1},
+                                                              {1, 17, 3},
+                                                              {2, 8, 8},
+                                                              {5, 15, 2},
+                                                              {7, 16, 9},
+                                                              {11, 33, 4},
+                                                              {12, 32, 31},
+                                                              {13, 31, 17},
+                                                              {25, 100, 40},
+                                                              {49, 70, 300},
+                                                              {97, 65, 257},
+                                                              {100, 300, 513},
+                                                              {3, 1100, 20},
+                                                              {200, 5, 600},
+                                                              {4, 6, 0}}));
+  for (const kernels::Isa isa : all_supported()) {
+    kernels::force_isa(isa);
+    for (const bool at : {false, true}) {
+      for (const bool bt : {false, true}) {
+        const Problem<T> problem(m, n, k, {at, bt, m == 7 ? 3 : 0});
+        for (const Start start : {Start::zero, Start::c, Start::bias}) {
+          INFO(kernels::name(isa) << " " << m << " x " << k << " x " << n << " " << at << bt << " "
+                                  << static_cast<int>(start));
+          CHECK(worst(problem.run(start), problem.naive(start)) <= tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("neither the number of threads nor neighbours change a bit of a product",
+          "[kernels][gemm][threads]") {
+  const DefaultIsa restore;
+  for (const kernels::Isa isa : all_supported()) {
+    kernels::force_isa(isa);
+    const Problem<float> problem(130, 300, 700, {false, true, 0});
+    set_num_threads(1);
+    const Array<float> expected = problem.run(Start::zero);
+    for (const std::size_t threads : {2, 3, 4}) {
+      set_num_threads(threads);
+      CHECK((problem.run(Start::zero) == expected));
+    }
+    set_num_threads(1);
+    if (isa == kernels::Isa::baseline) continue;  // what BLAS does with a single row is its own
+    // One row alone, computed by another tile.
+    Problem<float> row = problem;
+    row.s.m = 1;
+    row.a = Array<float>(Shape{700});
+    std::copy_n(problem.a.data() + 77 * 700, 700, row.a.data());
+    const Array<float> alone = row.run(Start::zero);
+    CHECK(std::equal(alone.data(), alone.data() + 300, expected.data() + 77 * 300));
+  }
+}
+
+TEST_CASE("the environment cannot choose what the processor lacks", "[kernels]") {
+  CHECK(kernels::supported(kernels::Isa::baseline));
+  CHECK(kernels::supported(kernels::active_isa()));
+}
