@@ -2,12 +2,10 @@
 
 #include "kernels/elementwise.hpp"
 
+#include <xtape/layers/mask.hpp>
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/linalg.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 namespace xtape::detail {
 
@@ -72,24 +70,84 @@ Var<T> only(const Array<bool>& keep, const Var<T>& x, std::ptrdiff_t offset) {
   return where(part, x, T(0));
 }
 
+namespace {
+
+/// Of x (..., heads, dim) the rows that are finite, as (..., heads, 1).
 template <class T>
-Var<T> weighted(const std::string& equation, const Var<T>& weights, const Var<T>& value) {
-  if (all_finite(value)) return einsum(equation, weights, value);
-  Array<bool> good(value.shape());
-  Array<T> bad(value.shape());
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    good.data()[i] = std::isfinite(value.data()[i]);
-    bad.data()[i] = good.data()[i] ? T(0) : T(1);
+Array<bool> finite_rows(const Var<T>& x) {
+  Shape shape = x.shape();
+  const auto dim = static_cast<Index>(shape.back());
+  shape.back() = 1;
+  Array<bool> finite(shape);
+  for (std::size_t i = 0; i < finite.size(); ++i) {
+    finite.data()[i] = kernels::first_non_finite(dim, x.data() + static_cast<Index>(i) * dim) < 0;
   }
-  const Var<T> clean = einsum(equation, weights, where(good, value, T(0)));
-  const Var<T> touched = einsum(equation, weights.detach(), Var<T>(bad));
-  return where(greater(touched, T(0)), std::numeric_limits<T>::quiet_NaN(), clean);
+  return finite;
 }
 
-#define XTAPE_INSTANTIATE(T)                                               \
-  template bool all_finite(const Var<T>&);                                 \
-  template Var<T> only(const Array<bool>&, const Var<T>&, std::ptrdiff_t); \
-  template Var<T> weighted(const std::string&, const Var<T>&, const Var<T>&);
+}  // namespace
+
+template <class T>
+Spoiled silence(const Array<bool>& mask, const Shape& scores, const AttentionLayout& l,
+                Var<T>& query, Var<T>& key, Var<T>& value) {
+  const Array<bool> queries = finite_rows(query);
+  const Array<bool> keys = logical_and(finite_rows(key), finite_rows(value));
+  query = where(queries, query, T(0));
+  key = where(keys, key, T(0));
+  value = where(keys, value, T(0));
+  Spoiled s{Array<bool>(queries.shape(), false), Array<bool>(scores, false)};
+  // Walked as the scores are, but with the key heads apart from the queries' heads that share one.
+  const Shape& q = queries.shape();
+  const Shape& k = keys.shape();
+  const std::size_t heads = q[q.size() - 2];
+  const std::size_t groups = k[k.size() - 2];
+  const auto q_strides = strides_of(q), k_strides = strides_of(k);
+  const auto score_strides = strides_of(scores);
+  const auto mask_strides = broadcast_strides(mask.shape(), scores);
+  std::vector<std::size_t> extents;
+  std::vector<Index> to_mask, to_query, to_key, to_scores;
+  const auto add = [&](std::size_t extent, Index m, Index from_q, Index from_k, Index from_s) {
+    extents.push_back(extent);
+    to_mask.push_back(m);
+    to_query.push_back(from_q);
+    to_key.push_back(from_k);
+    to_scores.push_back(from_s);
+  };
+  std::size_t at = 0;
+  for (std::size_t i = 0; i + 2 < q.size(); ++i) {
+    if (std::find(l.axes.begin(), l.axes.end(), i) != l.axes.end()) continue;
+    add(scores[at], mask_strides[at], q_strides[i], k_strides[i], score_strides[at]);
+    ++at;
+  }
+  const auto group = static_cast<Index>(heads / groups);
+  add(groups, mask_strides[at] * group, group, 1, score_strides[at] * group);
+  add(heads / groups, mask_strides[at], 1, 0, score_strides[at]);
+  ++at;
+  for (const std::size_t axis : l.axes) {
+    add(scores[at], mask_strides[at], q_strides[axis], 0, score_strides[at]);
+    ++at;
+  }
+  for (const std::size_t axis : l.axes) {
+    add(scores[at], mask_strides[at], 0, k_strides[axis], score_strides[at]);
+    ++at;
+  }
+  const auto loop =
+      make_loop<4>(Shape(extents.begin(), extents.end()), {to_mask, to_query, to_key, to_scores});
+  kernels::for_each_outer(loop, 0, [&](const Index(&i)[4]) {
+    const bool finite = queries.data()[i[1]] && keys.data()[i[2]];
+    if (mask.data()[i[0]] && !finite) s.outputs.data()[i[1]] = true;
+  });
+  kernels::for_each_outer(loop, 0, [&](const Index(&i)[4]) {
+    s.scores.data()[i[3]] = mask.data()[i[0]] && s.outputs.data()[i[1]];
+  });
+  return s;
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                  \
+  template bool all_finite(const Var<T>&);                                                    \
+  template Var<T> only(const Array<bool>&, const Var<T>&, std::ptrdiff_t);                    \
+  template Spoiled silence(const Array<bool>&, const Shape&, const AttentionLayout&, Var<T>&, \
+                           Var<T>&, Var<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

@@ -24,9 +24,15 @@ Attended attended(const Array<bool>& mask, const Shape& scores, const AttentionL
 template <class T>
 Var<T> only(const Array<bool>& keep, const Var<T>& x, std::ptrdiff_t offset);
 
-/// einsum(equation, weights, value), where a weight of exactly 0 silences also a NaN or an infinity:
-/// what is attended to with any weight makes NaN, what is masked does not.
+/// Results that a NaN or an infinity reached: true where it is seen. They become NaN.
+struct Spoiled {
+  Array<bool> outputs;  // (axes of the queries..., heads, 1)
+  Array<bool> scores;   // of the shape of the scores; false where the key is masked
+};
+/// Puts zeros in place of the projected rows that are not finite, and says what they would spoil: so
+/// what does not see them comes out bit for bit as if they held anything else.
 template <class T>
-Var<T> weighted(const std::string& equation, const Var<T>& weights, const Var<T>& value);
+Spoiled silence(const Array<bool>& mask, const Shape& scores, const AttentionLayout& l,
+                Var<T>& query, Var<T>& key, Var<T>& value);
 
 }  // namespace xtape::detail

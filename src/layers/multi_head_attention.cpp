@@ -1,7 +1,10 @@
 #include <xtape/layers/multi_head_attention.hpp>
 
 #include "layers/attention_layout.hpp"
+#include "layers/attention_masks.hpp"
+#include "layers/attention_path.hpp"
 #include "layers/attention_silence.hpp"
+#include "ops/attention.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
@@ -81,19 +84,42 @@ typename Dense<T>::Options output_projection(const typename MultiHeadAttention<T
   return options;
 }
 
-/// A mask or bias with the axes it lacks inserted before the query axes. Empty when its rank is not
-/// admissible.
-std::optional<Shape> with_missing_axes(const Shape& given, std::size_t attended, std::size_t rank) {
-  if (given.size() < 2 * attended || given.size() > rank) return std::nullopt;
-  std::vector<std::size_t> shape(given.begin(), given.end());
-  shape.insert(shape.end() - static_cast<std::ptrdiff_t>(2 * attended), rank - given.size(), 1);
-  return Shape(shape.begin(), shape.end());
-}
-
 Axes last_axes(std::size_t count) {
   Axes last(count);
   for (std::size_t i = 0; i < count; ++i) last[i] = static_cast<int>(i) - static_cast<int>(count);
   return last;
+}
+
+/// Scaled products, masked softmax, dropout, combination: what attention is, in plain operations. Gives
+/// {the heads' outputs, the probabilities}.
+template <class T>
+std::vector<Var<T>> attend(const detail::Attention<T>& a, const detail::AttentionLayout& l,
+                           const Var<T>& query, const Var<T>& key, const Var<T>& value,
+                           const Var<T>* bias) {
+  const std::size_t heads = query.shape()[query.rank() - 2];
+  const std::size_t groups = key.shape()[key.rank() - 2];
+  const auto split_heads = [&](const Var<T>& x, std::size_t axis) {
+    if (groups == heads) return x;
+    std::vector<std::size_t> extended(x.shape().begin(), x.shape().end());
+    extended[axis] = groups;
+    extended.insert(extended.begin() + static_cast<std::ptrdiff_t>(axis) + 1, heads / groups);
+    return reshape(x, Shape(extended.begin(), extended.end()));
+  };
+  const auto join_heads = [&](const Var<T>& x, const Shape& joined) {
+    return groups == heads ? x : reshape(x, joined);
+  };
+  const Var<T> scaled = query * static_cast<T>(a.scale);
+  Var<T> products =
+      join_heads(einsum(l.products, key, split_heads(scaled, query.rank() - 2)), a.scores);
+  if (bias != nullptr) products = products + *bias;
+  if (a.slopes) products = products + detail::linear_biases(*a.slopes, a.scores, a.position);
+  const Softmax<T> softmax({.axes = last_axes(l.axes.size())});
+  const Var<T> scores = softmax(products, detail::evaluate(a.seen, a.scores));
+  const Var<T> dropped = a.rate > 0 ? dropout(scores, a.rate, a.key) : scores;
+  Shape joined = query.shape();
+  joined.back() = value.shape().back();
+  return {join_heads(einsum(l.combine, split_heads(dropped, l.free.size()), value), joined),
+          scores};
 }
 
 }  // namespace
@@ -177,111 +203,6 @@ auto MultiHeadAttention<T>::compute_scores_shape(const PartialShape& query,
 }
 
 template <class T>
-std::optional<Array<bool>> MultiHeadAttention<T>::combined_mask(const Layout& l,
-                                                                const Shape& scores,
-                                                                const CallOptions& call,
-                                                                std::ptrdiff_t offset) const {
-  std::optional<Array<bool>> mask;
-  const auto add = [&](Array<bool> m) { mask = mask ? logical_and(*mask, m) : std::move(m); };
-  const std::size_t rank = scores.size();
-  if (call.attention_mask) {
-    const Shape& given = call.attention_mask->shape();
-    const auto full = with_missing_axes(given, l.axes.size(), rank);
-    if (!full || !detail::broadcasts_to(*full, scores)) {
-      fail<ShapeError>(path_, "attention_mask does not fit: attention_mask is ", to_string(given),
-                       ", expected ", 2 * l.axes.size(), " to ", rank,
-                       " axes, each 1 or that of the scores ", to_string(scores),
-                       " (missing ones are inserted before the query axes); true means attend");
-    }
-    add(detail::reshaped(*call.attention_mask, *full));
-  }
-  const auto add_padding = [&](const std::optional<Array<bool>>& m, const char* name,
-                               bool of_query) {
-    if (!m) return;
-    if (rank != 4) {
-      fail<ShapeError>(path_, name, " needs inputs of rank 3: scores are ", to_string(scores),
-                       "; use attention_mask");
-    }
-    const Shape expected{scores[0], of_query ? scores[2] : scores[3]};
-    if (m->shape() != expected) {
-      fail<ShapeError>(path_, name, " does not fit: ", name, " is ", to_string(m->shape()),
-                       ", expected ", to_string(expected), "; true means attend");
-    }
-    add(detail::reshaped(
-        *m, of_query ? Shape{scores[0], 1, scores[2], 1} : Shape{scores[0], 1, 1, scores[3]}));
-  };
-  add_padding(call.query_mask, "query_mask", true);
-  add_padding(call.value_mask, "value_mask", false);
-  add_padding(call.key_mask, "key_mask", false);
-  Mask typed = call.mask;
-  if (call.use_causal_mask) typed = typed & Mask::causal(offset);
-  if (options_.sliding_window) {
-    typed =
-        typed & Mask::sliding_window(static_cast<std::size_t>(*options_.sliding_window), offset);
-  }
-  if (!typed.empty()) {
-    if (l.axes.size() != 1) {
-      fail<ShapeError>(path_, call.use_causal_mask ? "use_causal_mask" : "mask",
-                       " needs one attention axis: there are ", l.axes.size(),
-                       ", expected 1; pass an attention_mask");
-    }
-    add(typed.evaluate(path_, scores));
-  }
-  return mask;
-}
-
-template <class T>
-void MultiHeadAttention<T>::check_call(const Layout& l, const Shape& scores,
-                                       const CallOptions& call) const {
-  if (call.attention_bias) {
-    const Shape& given = call.attention_bias->shape();
-    const auto full = with_missing_axes(given, l.axes.size(), scores.size());
-    if (!full || !detail::broadcasts_to(*full, scores)) {
-      fail<ShapeError>(path_, "attention_bias does not fit: attention_bias is ", to_string(given),
-                       ", expected ", 2 * l.axes.size(), " to ", scores.size(),
-                       " axes, each 1 or that of the scores ", to_string(scores));
-    }
-  }
-  if (call.alibi_slopes) {
-    const Shape expected{static_cast<std::size_t>(options_.num_heads)};
-    if (call.alibi_slopes->shape() != expected || l.axes.size() != 1) {
-      fail<ShapeError>(path_, "alibi_slopes do not fit: alibi_slopes are ",
-                       to_string(call.alibi_slopes->shape()), " for ", l.axes.size(),
-                       " attention axes, expected ", to_string(expected), " and one axis");
-    }
-  }
-}
-
-/// attention_bias and the linear biases, added to the scaled products.
-template <class T>
-Var<T> MultiHeadAttention<T>::biased(const Var<T>& products, const Layout& l,
-                                     const CallOptions& call, std::ptrdiff_t offset) const {
-  Var<T> y = products;
-  const Shape& scores = products.shape();
-  if (call.attention_bias) {
-    const Var<T>& bias = *call.attention_bias;
-    y = y + reshape(bias, *with_missing_axes(bias.shape(), l.axes.size(), scores.size()));
-  }
-  if (call.alibi_slopes) {
-    const std::size_t rank = scores.size();
-    const std::size_t heads = scores[rank - 3], t = scores[rank - 2], s = scores[rank - 1];
-    Array<T> bias(Shape{heads, t, s});
-    for (std::size_t h = 0; h < heads; ++h) {
-      for (std::size_t i = 0; i < t; ++i) {
-        for (std::size_t j = 0; j < s; ++j) {
-          const auto distance =
-              static_cast<std::ptrdiff_t>(i) + offset - static_cast<std::ptrdiff_t>(j);
-          bias(h, i, j) =
-              -call.alibi_slopes->data()[h] * static_cast<T>(distance < 0 ? -distance : distance);
-        }
-      }
-    }
-    y = y + bias;
-  }
-  return y;
-}
-
-template <class T>
 auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
                                     const CallOptions& call, const Layout& l) const -> Projected {
   const auto turned = [&](const Var<T>& x, std::ptrdiff_t offset) {
@@ -291,11 +212,10 @@ auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
     return rotary(x, static_cast<int>(l.axes[0]), o);
   };
   Projected p;
-  const T scale = static_cast<T>(1.0 / std::sqrt(static_cast<double>(options_.key_dim)));
   if (call.cache != nullptr && !call.cache_read_only) {
     p.offset = static_cast<std::ptrdiff_t>(call.cache->length());
   }
-  p.query = turned(query_(query), p.offset) * scale;
+  p.query = turned(query_(query), p.offset);
   if (call.cache != nullptr && call.cache_read_only) {
     p.key = call.cache->keys();
     p.value = call.cache->values();
@@ -312,8 +232,8 @@ auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
 }
 
 template <class T>
-typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
-    const Var<T>& query, const Var<T>& value, const CallOptions& call) const {
+typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
+    const Var<T>& query, const Var<T>& value, const CallOptions& call, bool scores_wanted) const {
   // What the inputs' shapes say, with the keys that a cache holds.
   Layout l = [&] {
     if (call.cache == nullptr) {
@@ -333,8 +253,14 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
   const Shape shape(extents.begin(), extents.end());
   const bool appends = call.cache != nullptr && !call.cache_read_only;
   const std::ptrdiff_t offset = appends ? static_cast<std::ptrdiff_t>(call.cache->length()) : 0;
-  const std::optional<Array<bool>> mask = combined_mask(l, shape, call, offset);
-  check_call(l, shape, call);
+  detail::Attention<T> attention;
+  attention.axes = l.axes;
+  attention.scores = shape;
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(options_.key_dim));
+  attention.seen = detail::visibility<T>(path_, l, shape, options_.sliding_window, call, offset);
+  attention.slopes = call.alibi_slopes;
+  attention.position = offset;
+  detail::check_biases<T>(path_, l, shape, call);
   if (call.cache == nullptr || appends) {
     build(query.shape(), value.shape(), call.key ? call.key->shape() : value.shape());
   }
@@ -343,52 +269,70 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
   Var<T> q = query;
   Var<T> v = value;
   CallOptions clean = call;
-  const auto holds_only_finite = [](const Var<T>& x) { return detail::all_finite(x); };
-  if (mask && !(holds_only_finite(query) && (call.cache_read_only || holds_only_finite(value)) &&
-                (!call.key || holds_only_finite(*call.key)))) {
-    const detail::Attended a = detail::attended(*mask, shape, l);
+  const auto finite = [&] {
+    return detail::all_finite(q) && (call.cache_read_only || detail::all_finite(v)) &&
+           (!clean.key || detail::all_finite(*clean.key));
+  };
+  const bool masked = !attention.seen.everything();
+  bool spoils = false;
+  if (masked && !finite()) {
+    const detail::Attended a = detail::attended(*detail::evaluate(attention.seen, shape), shape, l);
     q = detail::only(a.queries, query, 0);
     if (!call.cache_read_only) {
       v = detail::only(a.keys, value, offset);
       if (call.key) clean.key = detail::only(a.keys, *call.key, offset);
     }
+    spoils = !finite();
   }
 
-  // Projections, scaled products, masked softmax, dropout, combination, output projection.
-  const Projected p = project(q, v, clean, l);
-  const std::size_t groups = static_cast<std::size_t>(*options_.num_key_value_heads);
-  const std::size_t heads = static_cast<std::size_t>(options_.num_heads);
-  const bool grouped = groups != heads;
-  const auto split_heads = [&](const Var<T>& x, std::size_t axis) {
-    if (!grouped) return x;
-    std::vector<std::size_t> extended(x.shape().begin(), x.shape().end());
-    extended[axis] = groups;
-    extended.insert(extended.begin() + static_cast<std::ptrdiff_t>(axis) + 1, heads / groups);
-    return reshape(x, Shape(extended.begin(), extended.end()));
-  };
-  const auto join_heads = [&](const Var<T>& x, const Shape& joined) {
-    return grouped ? reshape(x, joined) : x;
-  };
-  const Var<T> products =
-      join_heads(einsum(l.products, p.key, split_heads(p.query, query.rank() - 1)), shape);
-  const Softmax<T> softmax({.axes = last_axes(l.axes.size())});
-  const Var<T> scores = softmax(biased(products, l, call, offset), mask);
-  const Var<T> dropped = dropout_(scores, call.training);
-  Shape joined = p.query.shape();
-  joined.back() = static_cast<std::size_t>(options_.value_dim);
-  Var<T> mixed =
-      join_heads(detail::weighted(l.combine, split_heads(dropped, l.free.size()), p.value), joined);
-  if (gate_) mixed = mixed * sigmoid((*gate_)(q));
-  if (options_.output_shape.empty()) {
-    return {attention_output_(mixed, Shape{query.shape().back()}), scores};
+  Projected p = project(q, v, clean, l);
+  std::optional<detail::Spoiled> spoiled;
+  if (spoils) {
+    spoiled = detail::silence(*detail::evaluate(attention.seen, shape), shape, l, p.query, p.key,
+                              p.value);
   }
-  return {attention_output_(mixed), scores};
+  if (const auto key = dropout_.draw(p.query, call.training)) {
+    attention.rate = options_.dropout;
+    attention.key = *key;
+  }
+  std::optional<Var<T>> bias;
+  if (call.attention_bias) {
+    const Var<T>& given = *call.attention_bias;
+    bias = reshape(given, *detail::with_missing_axes(given.shape(), l.axes.size(), shape));
+  }
+  const Var<T>* b = bias ? &*bias : nullptr;
+  const detail::ComposedAttention<T> composed = [attention, l](const Var<T>& pq, const Var<T>& pk,
+                                                               const Var<T>& pv, const Var<T>* pb) {
+    return attend(attention, l, pq, pk, pv, pb);
+  };
+  const bool fuses = detail::attention_path() != detail::AttentionPath::composed &&
+                     detail::attention_fuses(attention, p.query, p.key, p.value, b);
+  std::vector<Var<T>> attended = fuses ? detail::fused_attention(attention, p.query, p.key, p.value,
+                                                                 b, scores_wanted, composed)
+                                       : composed(p.query, p.key, p.value, b);
+  if (spoiled) {
+    const T nan = std::numeric_limits<T>::quiet_NaN();
+    attended[0] = where(spoiled->outputs, nan, attended[0]);
+    if (attended.size() > 1) attended[1] = where(spoiled->scores, nan, attended[1]);
+  }
+  Var<T> mixed = attended[0];
+  if (gate_) mixed = mixed * sigmoid((*gate_)(q));
+  const Var<T> output = options_.output_shape.empty()
+                            ? attention_output_(mixed, Shape{query.shape().back()})
+                            : attention_output_(mixed);
+  return {output, attended.size() > 1 ? attended[1] : Var<T>()};
+}
+
+template <class T>
+typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
+    const Var<T>& query, const Var<T>& value, const CallOptions& call) const {
+  return compute(query, value, call, true);
 }
 
 template <class T>
 Var<T> MultiHeadAttention<T>::operator()(const Var<T>& query, const Var<T>& value,
                                          const CallOptions& call) const {
-  return with_scores(query, value, call).output;
+  return compute(query, value, call, false).output;
 }
 
 template class MultiHeadAttention<float>;

@@ -15,7 +15,8 @@ struct Path {
   const char* name;
 };
 constexpr Path paths[] = {{AttentionPath::automatic, "automatic"},
-                          {AttentionPath::composed, "composed"}};
+                          {AttentionPath::composed, "composed"},
+                          {AttentionPath::fused, "fused"}};
 
 template <class T>
 void compare(const Json& c, Errors& errors) {

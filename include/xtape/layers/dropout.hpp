@@ -32,6 +32,10 @@ class Dropout {
   /// (TapeError otherwise). ShapeError when noise_shape does not fit x.
   Var<T> operator()(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
 
+  /// The random numbers that a call with x would use, for somebody who applies dropout() later; or
+  /// nothing when the call would be the identity.
+  std::optional<RandomKey> draw(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
+
  private:
   Options options_;
   mutable std::atomic<std::uint64_t> calls_{0};  // without a tape, consecutive calls differ by this

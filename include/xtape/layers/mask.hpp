@@ -10,6 +10,10 @@
 
 namespace xtape {
 
+namespace detail {
+struct MaskReader;
+}
+
 /// True = attend. Each condition says by its name what its axes mean, unlike a plain array, whose
 /// meaning follows from its rank. For attention over one axis: T queries, S keys.
 class Mask {
@@ -43,6 +47,7 @@ class Mask {
   [[nodiscard]] Array<bool> evaluate(const std::string& path, const Shape& scores) const;
 
  private:
+  friend struct detail::MaskReader;
   enum class Kind { padding, queries, causal, window, pairwise };
   struct Part {
     Kind kind;

@@ -124,11 +124,9 @@ class MultiHeadAttention {
                 const PartialShape& key) const;
   Projected project(const Var<T>& query, const Var<T>& value, const CallOptions& call,
                     const Layout& l) const;
-  std::optional<Array<bool>> combined_mask(const Layout& l, const Shape& scores,
-                                           const CallOptions& call, std::ptrdiff_t offset) const;
-  Var<T> biased(const Var<T>& products, const Layout& l, const CallOptions& call,
-                std::ptrdiff_t offset) const;
-  void check_call(const Layout& l, const Shape& scores, const CallOptions& call) const;
+
+  WithScores compute(const Var<T>& query, const Var<T>& value, const CallOptions& call,
+                     bool scores_wanted) const;
 
   std::string path_;
   Options options_;

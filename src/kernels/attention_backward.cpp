@@ -1,0 +1,161 @@
+#include "kernels/attention_rows.hpp"
+
+namespace xtape::kernels {
+namespace {
+
+constexpr Index kBlock = 64;    // keys at a time, at most
+constexpr Index kQueries = 48;  // queries at a time: a multiple of every Tile::kRows
+constexpr Index kBudget = 8192;
+
+template <class T, class A>
+struct Workspace {
+  using Size = Tile<T, A>;
+  using V = Vec<T, A>;
+  using Gemm = GemmKernels<T, A>;
+  static constexpr Index kWidth = Size::kWidth;
+  static constexpr Index kWidest = 256;  // attention_fits()
+
+  // The block of keys and values, by columns and by rows; the queries and gradients; and their
+  // products, which become the probabilities and the gradients of the products.
+  alignas(64) T keys_across[kBudget];
+  alignas(64) T values_across[kBudget];
+  alignas(64) T keys[kBudget];
+  alignas(64) T q[kQueries * kWidest];
+  alignas(64) T g[kQueries * kWidest];
+  alignas(64) T probabilities[kQueries * kBlock];
+  alignas(64) T slopes[kQueries * kBlock];
+  alignas(64) T factor[kBlock];
+  alignas(64) T ones[kBlock];
+
+  static Index block(const AttentionHeads<T>& p) {
+    const Index widest = greater(round_up(p.depth, kWidth), p.value_depth);
+    return lesser(kBlock,
+                  greater(Size::kColumns, kBudget / widest / Size::kColumns * Size::kColumns));
+  }
+
+  void pack_block(const AttentionHeads<T>& p, Index j0, Index n) {
+    const T* k = p.k + j0 * p.k_row;
+    Gemm::pack(p.depth, n, 0, n, k, 1, p.k_row, keys_across);
+    Gemm::pack(p.value_depth, n, 0, n, p.v + j0 * p.v_row, 1, p.v_row, values_across);
+    Gemm::pack(n, p.depth, 0, p.depth, k, p.k_row, 1, keys);
+  }
+
+  /// One row of products x and of gradients d of the probabilities, in place: x becomes the
+  /// probabilities after dropout, d the gradient of the products with the keys.
+  void row(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
+           Index j0, Index lo, Index hi, T* x, T* d) {
+    const Index end = round_up(hi, kWidth);
+    const Index at = head * p.queries + i;
+    const V shift(to.stats[2 * at]);
+    const V over_sum(to.stats[2 * at + 1]);
+    const V delta(to.delta[at]);
+    const V unit(exponent_factor<T, A>(p));
+    const V scale(to.dbias == nullptr ? p.scale : T(1));
+    const bool drops = p.rate > 0;
+    if (drops) dropout_factors(p, head, i, j0, lo, end, ones, factor);
+    if (to.g_scores != nullptr) add_gradient_of_scores(p, to, at, j0, lo, hi, d);
+    prepare_row(p, head, i, j0, lo, end, x);
+    for (Index j = lo; j < end; j += kWidth) {
+      const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(x + j), unit, shift)) * over_sum;
+      V dj = V::load_aligned(d + j);
+      V kept = e;
+      if (drops) {
+        const V f = V::load_aligned(factor + j);
+        kept = e * f;
+        if (to.g_scores == nullptr) dj = dj * f;
+      }
+      const V slope = xsimd::select(e == V(T(0)), V(T(0)), e * (dj - delta));
+      kept.store_aligned(x + j);
+      (slope * scale).store_aligned(d + j);
+    }
+    if (to.dbias != nullptr) {
+      T* bias = to.dbias + head * p.bias_head + i * p.bias_row + j0 * p.bias_column;
+      for (Index j = lo; j < hi; ++j) bias[j * p.bias_column] += d[j];
+      for (Index j = lo; j < end; ++j) d[j] *= p.scale;
+    }
+  }
+
+  // The gradient that came through dropout, and that of the scores, which did not.
+  void add_gradient_of_scores(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index at,
+                              Index j0, Index lo, Index hi, T* d) {
+    const T* more = to.g_scores + at * p.keys + j0;
+    for (Index j = lo; j < hi; ++j) d[j] = (p.rate > 0 ? d[j] * factor[j] : d[j]) + more[j];
+  }
+
+  /// The queries i ... i + rows - 1 of one head against the block.
+  void queries(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
+               Index rows, Index j0, Index n) {
+    const Seen seen = seen_by(p, i, i + rows);
+    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
+    const Index hi = lesser(n, seen.last - j0);
+    if (lo >= hi) return;
+    const T* from_q = p.q + head * p.q_head + i * p.q_row;
+    const T* from_g = to.g + head * to.o_head + i * to.o_row;
+    Gemm::pack(rows, p.depth, 0, p.depth, from_q, p.q_row, 1, q);
+    Gemm::pack(rows, p.value_depth, 0, p.value_depth, from_g, to.o_row, 1, g);
+    times_packed<T, A>(rows, p.depth, from_q, p.q_row, 1, keys_across, p.depth, 0, n, lo, hi,
+                       Start::zero, probabilities, kBlock);
+    times_packed<T, A>(rows, p.value_depth, from_g, to.o_row, 1, values_across, p.value_depth, 0, n,
+                       lo, hi, Start::zero, slopes, kBlock);
+    for (Index r = 0; r < rows; ++r) {
+      row(p, to, head, i + r, j0, lo, hi, probabilities + r * kBlock, slopes + r * kBlock);
+    }
+    const Index width = hi - lo;
+    times_packed<T, A>(rows, width, slopes + lo, kBlock, 1, keys, n, lo, p.depth, 0, p.depth,
+                       Start::c, to.dq + head * p.q_head + i * p.q_row, p.q_row);
+    times_packed<T, A>(width, rows, slopes + lo, 1, kBlock, q, rows, 0, p.depth, 0, p.depth,
+                       Start::c, to.dk + (j0 + lo) * p.k_row, p.k_row);
+    times_packed<T, A>(width, rows, probabilities + lo, 1, kBlock, g, rows, 0, p.value_depth, 0,
+                       p.value_depth, Start::c, to.dv + (j0 + lo) * p.v_row, p.v_row);
+  }
+};
+
+/// Per query: the sum over keys of probability times its gradient, which the softmax takes off.
+template <class T>
+void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
+  for (Index head = 0; head < p.group; ++head) {
+    for (Index i = 0; i < p.queries; ++i) {
+      const T* o = to.o + head * to.o_head + i * to.o_row;
+      const T* g = to.g + head * to.o_head + i * to.o_row;
+      const Index at = head * p.queries + i;
+      T sum(0);
+      for (Index j = 0; j < p.value_depth; ++j) sum += o[j] * g[j];
+      if (to.g_scores != nullptr) {
+        const T* y = to.scores + at * p.keys;
+        const T* dy = to.g_scores + at * p.keys;
+        for (Index j = 0; j < p.keys; ++j) sum += y[j] == T(0) ? T(0) : y[j] * dy[j];
+      }
+      to.delta[at] = sum;
+    }
+  }
+}
+
+}  // namespace
+
+template <class T, class A>
+void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
+  Workspace<T, A> w;
+  const Index block = w.block(p);
+  for (Index j = 0; j < block; ++j) w.ones[j] = T(1);
+  find_delta(p, to);
+  for (Index j0 = 0; j0 < p.keys; j0 += block) {
+    const Index n = lesser(block, p.keys - j0);
+    const Seen all = seen_by(p, 0, p.queries);
+    if (all.last <= j0 || all.first >= j0 + n) continue;
+    w.pack_block(p, j0, n);
+    for (Index head = 0; head < p.group; ++head) {
+      for (Index i = 0; i < p.queries; i += kQueries) {
+        w.queries(p, to, head, i, lesser(kQueries, p.queries - i), j0, n);
+      }
+    }
+  }
+}
+
+#define XTAPE_INSTANTIATE(T)                                                        \
+  template void AttentionKernels<T, XTAPE_ARCH>::backward(const AttentionHeads<T>&, \
+                                                          const AttentionBackward<T>&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::kernels

@@ -1,0 +1,197 @@
+#include "kernels/attention_rows.hpp"
+
+namespace xtape::kernels {
+namespace {
+
+constexpr Index kBlock = 128;     // keys at a time, at most
+constexpr Index kBudget = 16384;  // elements of keys and values at a time: about the first cache
+
+template <class T, class A>
+struct Workspace {
+  using Size = Tile<T, A>;
+  using V = Vec<T, A>;
+  static constexpr Index kWidth = Size::kWidth;
+
+  alignas(64) T keys[kBudget];
+  alignas(64) T values[kBudget];
+  alignas(64) T x[Size::kRows * kBlock];
+  alignas(64) T factor[kBlock];
+  alignas(64) T ones[kBlock];
+  alignas(64) T correction[round_up(Size::kRows, kWidth)];
+  T sums[Size::kRows];
+
+  static Index block(const AttentionHeads<T>& p) {
+    const Index widest = greater(p.depth, round_up(p.value_depth, kWidth));
+    return lesser(kBlock,
+                  greater(Size::kColumns, kBudget / widest / Size::kColumns * Size::kColumns));
+  }
+
+  void pack_keys(const AttentionHeads<T>& p, Index j0, Index n) {
+    GemmKernels<T, A>::pack(p.depth, n, 0, n, p.k + j0 * p.k_row, 1, p.k_row, keys);
+  }
+
+  /// Products of `rows` queries from i on with the block's keys lo ... hi, ready for the exponential.
+  void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index n,
+                Index lo, Index hi, Index pitch) {
+    times_packed<T, A>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1, keys,
+                       p.depth, 0, n, lo, hi, Start::zero, x, pitch);
+    for (Index r = 0; r < rows; ++r) {
+      prepare_row(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
+    }
+  }
+
+  static T largest(const T* row, Index lo, Index end) {
+    V top = V::load_aligned(row + lo);
+    for (Index j = lo + kWidth; j < end; j += kWidth)
+      top = xsimd::max(top, V::load_aligned(row + j));
+    alignas(64) T lane[kWidth];
+    top.store_aligned(lane);
+    T largest = lane[0];
+    for (Index j = 1; j < kWidth; ++j) largest = lane[j] > largest ? lane[j] : largest;
+    return largest;
+  }
+
+  /// row = exp(row * factor - shift); the sum of it.
+  static T exponentials(T* row, Index lo, Index end, T factor, T shift) {
+    V sum(T(0));
+    for (Index j = lo; j < end; j += kWidth) {
+      const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(row + j), V(factor), V(shift)));
+      e.store_aligned(row + j);
+      sum += e;
+    }
+    return xsimd::hadd(sum);
+  }
+
+  static void scale_row(T* o, Index n, T by) {
+    Index j = 0;
+    for (; j + kWidth <= n; j += kWidth) {
+      (V::load_unaligned(o + j) * V(by)).store_unaligned(o + j);
+    }
+    if (j < n) store_first<T, A>(load_first<T, A>(o + j, n - j) * V(by), o + j, n - j);
+  }
+
+  /// One tile of queries against one block of keys.
+  void tile(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
+            Index rows, Index j0, Index n) {
+    const Seen seen = seen_by(p, i, i + rows);
+    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
+    const Index hi = lesser(n, seen.last - j0);
+    if (lo >= hi) return;
+    const Index pitch = kBlock;
+    const Index end = round_up(hi, kWidth);
+    products(p, head, i, rows, j0, n, lo, hi, pitch);
+    const bool first = seen.first >= j0;
+    const T unit = exponent_factor<T, A>(p);
+    T* stats = to.stats + 2 * (head * p.queries + i);
+    T* o = to.o + head * to.o_head + i * to.o_row;
+    for (Index r = 0; r < rows; ++r) {
+      T* row = x + r * pitch;
+      const T before = stats[2 * r];
+      const T top = largest(row, lo, end) * unit;
+      const T shift = top > before ? top : before;
+      sums[r] = exponentials(row, lo, end, unit, shift == kMinusInfinity<T> ? T(0) : shift);
+      correction[r] = shift == before ? T(0) : before - shift;
+      stats[2 * r] = shift;
+      if (p.rate > 0) {
+        dropout_factors(p, head, i + r, j0, lo, end, ones, factor);
+        for (Index j = lo; j < end; j += kWidth) {
+          (V::load_aligned(row + j) * V::load_aligned(factor + j)).store_aligned(row + j);
+        }
+      }
+    }
+    if (!first) {
+      for (Index r = 0; r < rows; r += kWidth) {
+        Exponential<T, A>::of(V::load_aligned(correction + r)).store_aligned(correction + r);
+      }
+      for (Index r = 0; r < rows; ++r) {
+        if (correction[r] != T(1)) scale_row(o + r * to.o_row, p.value_depth, correction[r]);
+        stats[2 * r + 1] *= correction[r];
+      }
+    }
+    for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
+    times_packed<T, A>(rows, hi - lo, x + lo, pitch, 1, values, n, lo, p.value_depth, 0,
+                       p.value_depth, first ? Start::zero : Start::c, o, to.o_row);
+  }
+
+  /// Divides by the sums, once they are complete.
+  static void finish(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head,
+                     Index i) {
+    T* stats = to.stats + 2 * (head * p.queries + i);
+    T* o = to.o + head * to.o_head + i * to.o_row;
+    if (stats[0] == kMinusInfinity<T>) stats[0] = T(0);  // nothing was seen
+    if (stats[1] == T(0)) {
+      for (Index j = 0; j < p.value_depth; ++j) o[j] = T(0);
+      return;
+    }
+    stats[1] = T(1) / stats[1];
+    scale_row(o, p.value_depth, stats[1]);
+  }
+
+  /// The probabilities themselves, by a second pass over the products.
+  void write_scores(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
+                    Index rows, Index j0, Index n) {
+    const Seen seen = seen_by(p, i, i + rows);
+    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
+    const Index hi = lesser(n, seen.last - j0);
+    if (lo < hi) products(p, head, i, rows, j0, n, lo, hi, kBlock);
+    const T unit = exponent_factor<T, A>(p);
+    for (Index r = 0; r < rows; ++r) {
+      const T* stats = to.stats + 2 * (head * p.queries + i + r);
+      T* row = x + r * kBlock;
+      T* scores = to.scores + (head * p.queries + i + r) * p.keys + j0;
+      for (Index j = 0; j < n; ++j) scores[j] = T(0);
+      if (lo >= hi) continue;
+      static_cast<void>(exponentials(row, lo, round_up(hi, kWidth), unit, stats[0]));
+      for (Index j = lo; j < hi; ++j) scores[j] = row[j] * stats[1];
+    }
+  }
+};
+
+}  // namespace
+
+template <class T, class A>
+void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to) {
+  Workspace<T, A> w;
+  const Index high = Tile<T, A>::kRows;
+  const Index block = w.block(p);
+  for (Index j = 0; j < block; ++j) w.ones[j] = T(1);
+  for (Index head = 0; head < p.group; ++head) {
+    for (Index i = to.begin; i < to.end; ++i) {
+      to.stats[2 * (head * p.queries + i)] = kMinusInfinity<T>;
+      to.stats[2 * (head * p.queries + i) + 1] = T(0);
+    }
+  }
+  const Seen all = seen_by(p, to.begin, to.end);
+  const auto each_tile = [&](const auto& body) {
+    for (Index head = 0; head < p.group; ++head) {
+      for (Index i = to.begin; i < to.end; i += high) body(head, i, lesser(high, to.end - i));
+    }
+  };
+  for (Index j0 = 0; j0 < p.keys; j0 += block) {
+    const Index n = lesser(block, p.keys - j0);
+    if (all.last <= j0 || all.first >= j0 + n) continue;
+    w.pack_keys(p, j0, n);
+    GemmKernels<T, A>::pack(n, p.value_depth, 0, p.value_depth, p.v + j0 * p.v_row, p.v_row, 1,
+                            w.values);
+    each_tile([&](Index head, Index i, Index rows) { w.tile(p, to, head, i, rows, j0, n); });
+  }
+  for (Index head = 0; head < p.group; ++head) {
+    for (Index i = to.begin; i < to.end; ++i) w.finish(p, to, head, i);
+  }
+  if (to.scores == nullptr) return;
+  for (Index j0 = 0; j0 < p.keys; j0 += block) {
+    const Index n = lesser(block, p.keys - j0);
+    w.pack_keys(p, j0, n);
+    each_tile(
+        [&](Index head, Index i, Index rows) { w.write_scores(p, to, head, i, rows, j0, n); });
+  }
+}
+
+#define XTAPE_INSTANTIATE(T)                                                       \
+  template void AttentionKernels<T, XTAPE_ARCH>::forward(const AttentionHeads<T>&, \
+                                                         const AttentionForward<T>&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::kernels

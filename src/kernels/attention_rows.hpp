@@ -1,0 +1,146 @@
+#pragma once
+// What attention's forward and backward share: a row of scores made ready for the exponential. For
+// the sources of kernels only (see simd.hpp).
+
+#include "kernels/attention.hpp"
+#include "kernels/gemm_tile.hpp"
+#include "kernels/neural.hpp"
+
+#include <cmath>
+
+namespace xtape::kernels {
+
+template <class T>
+inline constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
+
+constexpr Index lesser(Index a, Index b) { return a < b ? a : b; }
+constexpr Index greater(Index a, Index b) { return a > b ? a : b; }
+constexpr Index round_up(Index n, Index step) { return (n + step - 1) / step * step; }
+
+/// The exponential in the unit that is cheapest: 2^x in float, e^x in double. exp(-infinity) is
+/// exactly 0, of NaN NaN.
+template <class T, class A>
+struct Exponential {
+  using V = Vec<T, A>;
+  static constexpr T kUnit = sizeof(T) == 4 ? static_cast<T>(1.4426950408889634) : T(1);
+
+  static V of(const V& x) {
+    if constexpr (sizeof(T) == 4) {
+      // 2^n 2^f with f within 1/2: a polynomial with a relative error of 2e-9, fitted at Chebyshev
+      // nodes. Below the normal numbers the result is 0.
+      const V limited = xsimd::max(V(-126.0F), xsimd::min(V(127.0F), x));
+      const V n = xsimd::nearbyint(limited);
+      const V f = limited - n;
+      V y = xsimd::fma(V(1.53458075e-4F), f, V(1.33999312e-3F));
+      y = xsimd::fma(y, f, V(9.61848897e-3F));
+      y = xsimd::fma(y, f, V(5.55032878e-2F));
+      y = xsimd::fma(y, f, V(2.40226469e-1F));
+      y = xsimd::fma(y, f, V(6.93147206e-1F));
+      y = xsimd::fma(y, f, V(1.0F));
+      const auto power = xsimd::to_int(n) + 127;
+      y = y * xsimd::bitwise_cast<V>(power << 23);
+      y = xsimd::select(x < V(-126.0F), V(0.0F), y);
+      return xsimd::select(x != x, x, y);
+    } else {
+      return xsimd::exp(x);
+    }
+  }
+};
+
+/// Which keys a query can see at most.
+struct Seen {
+  Index first, last;  // none if first >= last
+};
+
+template <class T>
+inline Seen seen_by(const AttentionHeads<T>& p, Index i) {
+  if (p.query_keep != nullptr && !p.query_keep[i]) return {p.last_key, p.last_key};
+  return {greater(p.first_key, i - p.behind), lesser(p.last_key, i + p.ahead + 1)};
+}
+
+/// The same for any of the queries begin ... end - 1.
+template <class T>
+inline Seen seen_by(const AttentionHeads<T>& p, Index begin, Index end) {
+  return {greater(p.first_key, begin - p.behind), lesser(p.last_key, end - 1 + p.ahead + 1)};
+}
+
+/// C (rows x n) from A (rows x k) and a packed B, for the columns of B that hold any of first ...
+/// last. The packed form has `packed_k` rows, of which those from `from_k` take part.
+template <class T, class A>
+inline void times_packed(Index rows, Index k, const T* a, Index a_row, Index a_column,
+                         const T* packed, Index packed_k, Index from_k, Index n, Index first,
+                         Index last, Start start, T* c, Index c_row) {
+  using Size = Tile<T, A>;
+  for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
+    const Index columns = lesser(Size::kColumns, n - j);
+    const bool narrow = columns <= Size::kWidth;
+    const Index step = narrow ? Size::kWidth : Size::kColumns;
+    const T* b = packed + j * packed_k + from_k * step;
+    for (Index i = 0; i < rows; i += Size::kRows) {
+      const Index high = lesser(Size::kRows, rows - i);
+      const auto function = narrow ? &gemm_rows<T, A, 1> : &gemm_rows<T, A, Size::kVectors>;
+      function(high, k, a + i * a_row, a_row, a_column, b, step, start, nullptr, c + i * c_row + j,
+               c_row, columns);
+    }
+  }
+}
+
+/// What x * factor - shift is to be, in units of the exponential, for a row of products x.
+template <class T, class A>
+inline T exponent_factor(const AttentionHeads<T>& p) {
+  const bool scaled = p.bias != nullptr || p.slopes != nullptr;  // prepare_row() did
+  return (scaled ? T(1) : p.scale) * Exponential<T, A>::kUnit;
+}
+
+/// Adds biases to the products of query i with the keys from j0 on, x[begin] ... x[end - 1], and puts
+/// -infinity where it does not see the key.
+template <class T>
+inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin,
+                        Index end, T* x) {
+  const Seen seen = seen_by(p, i);
+  const Index lo = lesser(end, greater(begin, seen.first - j0));
+  const Index hi = greater(lo, lesser(end, seen.last - j0));
+  if (p.bias != nullptr || p.slopes != nullptr) {
+    for (Index j = lo; j < hi; ++j) x[j] *= p.scale;
+  }
+  if (p.bias != nullptr) {
+    const T* bias = p.bias + head * p.bias_head + i * p.bias_row + j0 * p.bias_column;
+    if (p.bias_column == 1) {
+      for (Index j = lo; j < hi; ++j) x[j] += bias[j];
+    } else {
+      for (Index j = lo; j < hi; ++j) x[j] += bias[j * p.bias_column];
+    }
+  }
+  if (p.slopes != nullptr) {
+    const T slope = p.slopes[head];
+    const Index here = i + p.position - j0;
+    for (Index j = lo; j < hi; ++j) x[j] -= slope * static_cast<T>(j < here ? here - j : j - here);
+  }
+  if (p.key_keep != nullptr) {
+    const bool* keep = p.key_keep + j0;
+    for (Index j = lo; j < hi; ++j) x[j] = keep[j] ? x[j] : kMinusInfinity<T>;
+  }
+  if (p.mask != nullptr) {
+    const bool* keep = p.mask + head * p.mask_head + i * p.mask_row + j0 * p.mask_column;
+    if (p.mask_column == 1) {
+      for (Index j = lo; j < hi; ++j) x[j] = keep[j] ? x[j] : kMinusInfinity<T>;
+    } else {
+      for (Index j = lo; j < hi; ++j) x[j] = keep[j * p.mask_column] ? x[j] : kMinusInfinity<T>;
+    }
+  }
+  for (Index j = begin; j < lo; ++j) x[j] = kMinusInfinity<T>;
+  for (Index j = hi; j < end; ++j) x[j] = kMinusInfinity<T>;
+}
+
+/// factor[begin] ... factor[end - 1]: 0 where dropout takes the probability of query i and key j0 + j,
+/// else 1 / (1 - rate).
+template <class T>
+inline void dropout_factors(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin,
+                            Index end, const T* ones, T* factor) {
+  const Index stop = lesser(end, p.keys - j0);
+  const Index first = p.first_element + (head * p.queries + i) * p.keys + j0;
+  for (Index j = stop; j < end; ++j) factor[j] = T(0);
+  dropout(first + begin, stop - begin, p.rate, p.seed, p.index, ones, factor + begin);
+}
+
+}  // namespace xtape::kernels

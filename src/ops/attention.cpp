@@ -1,0 +1,358 @@
+#include "ops/attention.hpp"
+
+#include "base/parallel.hpp"
+#include "kernels/attention.hpp"
+
+#include <xtape/record.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace xtape::detail {
+namespace {
+
+constexpr double kParallelWork = 1 << 19U;  // multiplications below which one thread does it all
+constexpr Index kChunk = 384;               // queries of one task: a multiple of every tile
+
+/// Strides of what broadcasts to the scores, its attended axes merged.
+struct Pairs {
+  std::vector<Index> free;
+  Index head = 0, row = 0, column = 0;
+  bool merges = true;
+};
+
+Pairs pairs_of(const Shape& shape, const Shape& scores, std::size_t attended) {
+  const std::vector<Index> strides = broadcast_strides(shape, scores);
+  const std::size_t first = scores.size() - 2 * attended;
+  Pairs p;
+  p.free.assign(strides.begin(), strides.begin() + static_cast<std::ptrdiff_t>(first) - 1);
+  p.head = strides[first - 1];
+  p.row = strides[first + attended - 1];
+  p.column = strides.back();
+  for (std::size_t i = 0; i + 1 < attended; ++i) {
+    for (const std::size_t at : {first + i, first + attended + i}) {
+      p.merges = p.merges && strides[at] == strides[at + 1] * extent(scores, at + 1);
+    }
+  }
+  return p;
+}
+
+/// Where everything is.
+template <class T>
+struct Geometry {
+  Index heads, key_heads, group, depth, value_depth;
+  Index queries = 1, keys = 1;
+  Index batches = 1;               // positions of the free axes together
+  std::vector<Index> free_extent;  // the batch first
+  std::vector<Index> q_free, k_free, v_free, o_free;
+  Index q_row, k_row, v_row, o_row;
+
+  Geometry(const Attention<T>& a, const Shape& q, const Shape& k, const Shape& v) {
+    const std::size_t rank = q.size();
+    heads = extent(q, rank - 2);
+    key_heads = extent(k, rank - 2);
+    group = heads / key_heads;
+    depth = extent(q, rank - 1);
+    value_depth = extent(v, rank - 1);
+    Shape o = q;
+    o.back() = v.back();
+    const auto qs = strides_of(q), ks = strides_of(k), vs = strides_of(v), os = strides_of(o);
+    for (std::size_t i = 0; i + 2 < rank; ++i) {
+      if (std::find(a.axes.begin(), a.axes.end(), i) != a.axes.end()) {
+        queries *= extent(q, i);
+        keys *= extent(k, i);
+        continue;
+      }
+      free_extent.push_back(extent(q, i));
+      batches *= free_extent.back();
+      q_free.push_back(qs[i]);
+      k_free.push_back(ks[i]);
+      v_free.push_back(vs[i]);
+      o_free.push_back(os[i]);
+    }
+    const std::size_t last = a.axes.back();
+    q_row = qs[last];
+    k_row = ks[last];
+    v_row = vs[last];
+    o_row = os[last];
+  }
+
+  /// Offset of position f of the free axes in something with these strides.
+  [[nodiscard]] Index offset(Index f, const std::vector<Index>& strides) const {
+    Index at = 0;
+    for (std::size_t i = free_extent.size(); i-- > 0;) {
+      at += f % free_extent[i] * strides[i];
+      f /= free_extent[i];
+    }
+    return at;
+  }
+
+  [[nodiscard]] double work() const {
+    return static_cast<double>(batches * heads) * static_cast<double>(queries) *
+           static_cast<double>(keys) * static_cast<double>(depth + value_depth);
+  }
+};
+
+/// Runs body(0) ... body(count - 1), on several threads where the work is worth it.
+template <class Body>
+void run(Index count, double work, const Body& body) {
+  const Index grain = work < kParallelWork
+                          ? count
+                          : std::max<Index>(1, static_cast<Index>(kParallelWork / 4 / work *
+                                                                  static_cast<double>(count)));
+  parallel_ranges(count, grain, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) body(i);
+  });
+}
+
+/// One call, with everything that its tasks read.
+template <class T>
+class Problem {
+ public:
+  Problem(const Attention<T>& a, const Var<T>& q, const Var<T>& k, const Var<T>& v,
+          const Var<T>* bias)
+      : a_(a), geometry_(a, q.shape(), k.shape(), v.shape()), q_(q), k_(k), v_(v) {
+    if (a.seen.pairs) mask_ = pairs_of(a.seen.pairs->shape(), a.scores, a.axes.size());
+    if (bias != nullptr) {
+      bias_ = *bias;
+      bias_strides_ = pairs_of(bias->shape(), a.scores, a.axes.size());
+    }
+    if (a.seen.keys) find_ranges();
+  }
+
+  [[nodiscard]] const Geometry<T>& geometry() const { return geometry_; }
+  [[nodiscard]] bool merges() const { return mask_.merges && bias_strides_.merges; }
+
+  void forward(T* o, T* stats, T* scores) const {
+    const Geometry<T>& g = geometry_;
+    const Index chunks = (g.queries + kChunk - 1) / kChunk;
+    run(g.batches * g.key_heads * chunks, g.work(), [&](Index task) {
+      const Index pair = task / chunks;
+      const Index first = pair * g.group;  // of the heads of all batches
+      kernels::AttentionForward<T> to;
+      to.o =
+          o + g.offset(pair / g.key_heads, g.o_free) + pair % g.key_heads * g.group * g.value_depth;
+      to.o_row = g.o_row;
+      to.o_head = g.value_depth;
+      to.stats = stats + first * 2 * g.queries;
+      to.scores = scores == nullptr ? nullptr : scores + first * g.queries * g.keys;
+      to.begin = task % chunks * kChunk;
+      to.end = std::min(g.queries, to.begin + kChunk);
+      const auto heads = heads_of(pair);
+      kernels::on_isa(
+          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to); });
+    });
+  }
+
+  struct Gradients {
+    T *dq, *dk, *dv, *dbias;
+  };
+
+  void backward(const T* o, const T* g_o, const T* stats, const T* scores, const T* g_scores,
+                const Gradients& d) const {
+    const Geometry<T>& g = geometry_;
+    Array<T> delta = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries)});
+    T* deltas = delta.data();
+    const auto one = [&](Index pair) {
+      const Index f = pair / g.key_heads;
+      const Index head = pair % g.key_heads;
+      const Index first = pair * g.group;
+      const Index at_o = g.offset(f, g.o_free) + head * g.group * g.value_depth;
+      kernels::AttentionBackward<T> to;
+      to.o = o + at_o;
+      to.g = g_o + at_o;
+      to.o_row = g.o_row;
+      to.o_head = g.value_depth;
+      to.stats = stats + first * 2 * g.queries;
+      if (g_scores != nullptr) {
+        to.scores = scores + first * g.queries * g.keys;
+        to.g_scores = g_scores + first * g.queries * g.keys;
+      }
+      to.delta = deltas + first * g.queries;
+      to.dq = d.dq + g.offset(f, g.q_free) + head * g.group * g.depth;
+      to.dk = d.dk + g.offset(f, g.k_free) + head * g.depth;
+      to.dv = d.dv + g.offset(f, g.v_free) + head * g.value_depth;
+      if (d.dbias != nullptr) to.dbias = d.dbias + bias_offset(pair);
+      const auto heads = heads_of(pair);
+      kernels::on_isa(
+          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to); });
+    };
+    const Index count = g.batches * g.key_heads;
+    if (d.dbias == nullptr) {
+      run(count, 2.5 * g.work(), one);
+      return;
+    }
+    // What adds to the same entries of the bias's gradient is done by one thread, in order.
+    std::vector<Index> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index x, Index y) { return bias_offset(x) < bias_offset(y); });
+    std::vector<std::size_t> starts;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      if (i == 0 || bias_offset(order[i]) != bias_offset(order[i - 1])) starts.push_back(i);
+    }
+    starts.push_back(order.size());
+    run(static_cast<Index>(starts.size()) - 1, 2.5 * g.work(), [&](Index i) {
+      const auto part = static_cast<std::size_t>(i);
+      for (std::size_t j = starts[part]; j < starts[part + 1]; ++j) one(order[j]);
+    });
+  }
+
+ private:
+  // Keys behind the last that exists, or before the first, are not looked at; where none is missing
+  // between, no key is asked about.
+  void find_ranges() {
+    const Index batch = geometry_.free_extent[0];
+    const Index keys = geometry_.keys;
+    for (Index b = 0; b < batch; ++b) {
+      const bool* keep = a_.seen.keys->data() + b * keys;
+      Range r{0, keys, false};
+      while (r.last > 0 && !keep[r.last - 1]) --r.last;
+      while (r.first < r.last && !keep[r.first]) ++r.first;
+      r.gaps = !std::all_of(keep + r.first, keep + r.last, [](bool k) { return k; });
+      ranges_.push_back(r);
+    }
+  }
+
+  [[nodiscard]] Index bias_offset(Index pair) const {
+    const Geometry<T>& g = geometry_;
+    return g.offset(pair / g.key_heads, bias_strides_.free) +
+           pair % g.key_heads * g.group * bias_strides_.head;
+  }
+
+  [[nodiscard]] kernels::AttentionHeads<T> heads_of(Index pair) const {
+    const Geometry<T>& g = geometry_;
+    const Index f = pair / g.key_heads;
+    const Index head = pair % g.key_heads;
+    const Index batch = f / (g.batches / g.free_extent[0]);
+    kernels::AttentionHeads<T> h;
+    h.group = g.group;
+    h.queries = g.queries;
+    h.keys = g.keys;
+    h.depth = g.depth;
+    h.value_depth = g.value_depth;
+    h.q = q_.data() + g.offset(f, g.q_free) + head * g.group * g.depth;
+    h.q_row = g.q_row;
+    h.q_head = g.depth;
+    h.k = k_.data() + g.offset(f, g.k_free) + head * g.depth;
+    h.k_row = g.k_row;
+    h.v = v_.data() + g.offset(f, g.v_free) + head * g.value_depth;
+    h.v_row = g.v_row;
+    h.scale = static_cast<T>(a_.scale);
+    h.last_key = g.keys;
+    h.behind = a_.seen.behind;
+    h.ahead = a_.seen.ahead;
+    if (a_.seen.queries) h.query_keep = a_.seen.queries->data() + batch * g.queries;
+    if (a_.seen.keys) {
+      const Range& r = ranges_[static_cast<std::size_t>(batch)];
+      h.first_key = r.first;
+      h.last_key = r.last;
+      if (r.gaps) h.key_keep = a_.seen.keys->data() + batch * g.keys;
+    }
+    if (a_.seen.pairs) {
+      h.mask_head = mask_.head;
+      h.mask_row = mask_.row;
+      h.mask_column = mask_.column;
+      h.mask = a_.seen.pairs->data() + g.offset(f, mask_.free) + head * g.group * mask_.head;
+    }
+    if (bias_.has_value()) {
+      h.bias_head = bias_strides_.head;
+      h.bias_row = bias_strides_.row;
+      h.bias_column = bias_strides_.column;
+      h.bias = bias_.data() + bias_offset(pair);
+    }
+    if (a_.slopes) h.slopes = a_.slopes->data() + head * g.group;
+    h.position = a_.position;
+    h.rate = a_.rate;
+    h.seed = a_.key.seed;
+    h.index = a_.key.index;
+    h.first_element = pair * g.group * g.queries * g.keys;
+    return h;
+  }
+
+  struct Range {
+    Index first, last;
+    bool gaps;
+  };
+
+  Attention<T> a_;
+  Geometry<T> geometry_;
+  Var<T> q_, k_, v_;
+  Var<T> bias_;
+  Pairs mask_, bias_strides_;
+  std::vector<Range> ranges_;
+};
+
+}  // namespace
+
+template <class T>
+bool attention_fuses(const Attention<T>& a, const Var<T>& q, const Var<T>& k, const Var<T>& v,
+                     const Var<T>* bias) {
+  for (std::size_t i = 0; i + 1 < a.axes.size(); ++i) {
+    if (a.axes[i + 1] != a.axes[i] + 1) return false;
+  }
+  if (q.size() == 0 || k.size() == 0 || v.size() == 0) return false;
+  if (!kernels::attention_fits(static_cast<Index>(q.shape().back()),
+                               static_cast<Index>(v.shape().back()))) {
+    return false;
+  }
+  return (!a.seen.pairs || pairs_of(a.seen.pairs->shape(), a.scores, a.axes.size()).merges) &&
+         (bias == nullptr || pairs_of(bias->shape(), a.scores, a.axes.size()).merges);
+}
+
+template <class T>
+std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, const Var<T>& k,
+                                    const Var<T>& v, const Var<T>* bias, bool with_scores,
+                                    ComposedAttention<T> composed) {
+  Problem<T> problem(a, q, k, v, bias);
+  const Geometry<T>& g = problem.geometry();
+  Shape shape = q.shape();
+  shape.back() = v.shape().back();
+  std::vector<Result<T>> outputs;
+  outputs.emplace_back(shape);
+  if (with_scores) outputs.emplace_back(a.scores);
+  Array<T> stats = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries), 2});
+  problem.forward(outputs[0].data(), stats.data(), with_scores ? outputs[1].data() : nullptr);
+  auto fast = [problem = std::move(problem), stats = std::move(stats), shape, qs = q.shape(),
+               ks = k.shape(), vs = v.shape(),
+               bs = bias == nullptr ? Shape() : bias->shape()](const Joint<T>& joint) {
+    std::vector<Array<T>> d{full<T>(qs, T(0)), full<T>(ks, T(0)), full<T>(vs, T(0))};
+    const bool bias_wanted = joint.need.size() > 3 && joint.need[3];
+    if (joint.need.size() > 3) d.push_back(full<T>(bs, T(0)));
+    Array<T> zeros;
+    if (joint.g[0] == nullptr) zeros = full<T>(shape, T(0));
+    const bool scores = joint.y.size() > 1 && joint.g[1] != nullptr;
+    problem.backward(joint.y[0]->data(), joint.g[0] == nullptr ? zeros.data() : joint.g[0]->data(),
+                     stats.data(), scores ? joint.y[1]->data() : nullptr,
+                     scores ? joint.g[1]->data() : nullptr,
+                     {d[0].data(), d[1].data(), d[2].data(), bias_wanted ? d[3].data() : nullptr});
+    return d;
+  };
+  if (bias == nullptr) {
+    return record_fused(
+        "attention", std::move(outputs), std::move(fast),
+        [composed](const Var<T>& x, const Var<T>& y, const Var<T>& z) {
+          return composed(x, y, z, nullptr);
+        },
+        q, k, v);
+  }
+  return record_fused(
+      "attention", std::move(outputs), std::move(fast),
+      [composed](const Var<T>& x, const Var<T>& y, const Var<T>& z, const Var<T>& b) {
+        return composed(x, y, z, &b);
+      },
+      q, k, v, *bias);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                      \
+  template bool attention_fuses(const Attention<T>&, const Var<T>&, const Var<T>&, const Var<T>&, \
+                                const Var<T>*);                                                   \
+  template std::vector<Var<T>> fused_attention(const Attention<T>&, const Var<T>&, const Var<T>&, \
+                                               const Var<T>&, const Var<T>*, bool,                \
+                                               ComposedAttention<T>);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::detail
