@@ -1,6 +1,6 @@
 #include <xtape/random.hpp>
 
-#include "kernels/neural.hpp"
+#include "kernels/philox4x32.hpp"
 
 #include <cmath>
 
@@ -8,9 +8,11 @@ namespace xtape {
 
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                     std::array<std::uint32_t, 2> key) noexcept {
-  std::uint32_t out[4];
-  kernels::philox({counter[0], counter[1], counter[2], counter[3]}, {key[0], key[1]}, out);
-  return {out[0], out[1], out[2], out[3]};
+  std::uint64_t c[4] = {counter[0], counter[1], counter[2], counter[3]};
+  kernels::philox_rounds(c, key[0], key[1],
+                         [](std::uint64_t x, std::uint32_t by) { return (x & 0xFFFFFFFFU) * by; });
+  return {static_cast<std::uint32_t>(c[0]), static_cast<std::uint32_t>(c[1]),
+          static_cast<std::uint32_t>(c[2]), static_cast<std::uint32_t>(c[3])};
 }
 
 std::uint32_t RandomStream::bits() noexcept {

@@ -24,8 +24,7 @@ struct Workspace {
   alignas(64) T g[kQueries * kWidest];
   alignas(64) T probabilities[kQueries * kBlock];
   alignas(64) T slopes[kQueries * kBlock];
-  alignas(64) T factor[kBlock];
-  alignas(64) T ones[kBlock];
+  RowDropout<A> drop;
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(round_up(p.depth, kWidth), p.value_depth);
@@ -52,17 +51,20 @@ struct Workspace {
     const V unit(exponent_factor<T, A>(p));
     const V scale(to.dbias == nullptr ? p.scale : T(1));
     const bool drops = p.rate > 0;
-    if (drops) dropout_factors(p, head, i, j0, lo, end, ones, factor);
-    if (to.g_scores != nullptr) add_gradient_of_scores(p, to, at, j0, lo, hi, d);
+    const V keep(dropout_scale(p));
+    if (drops) drop.draw(p, head, i, j0, lo, end);
+    const T* more = to.g_scores == nullptr ? nullptr : to.g_scores + at * p.keys + j0;
     prepare_row(p, head, i, j0, lo, end, x);
     for (Index j = lo; j < end; j += kWidth) {
       const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(x + j), unit, shift)) * over_sum;
       V dj = V::load_aligned(d + j);
       V kept = e;
       if (drops) {
-        const V f = V::load_aligned(factor + j);
-        kept = e * f;
-        if (to.g_scores == nullptr) dj = dj * f;
+        kept = where_bits<T, A>(drop.at(j - lo), e * keep);
+        dj = where_bits<T, A>(drop.at(j - lo), dj * keep);
+      }
+      if (more != nullptr) {  // the gradient of the scores did not come through dropout
+        dj += j + kWidth <= hi ? V::load_unaligned(more + j) : load_first<T, A>(more + j, hi - j);
       }
       const V slope = xsimd::select(e == V(T(0)), V(T(0)), e * (dj - delta));
       kept.store_aligned(x + j);
@@ -73,13 +75,6 @@ struct Workspace {
       for (Index j = lo; j < hi; ++j) bias[j * p.bias_column] += d[j];
       for (Index j = lo; j < end; ++j) d[j] *= p.scale;
     }
-  }
-
-  // The gradient that came through dropout, and that of the scores, which did not.
-  void add_gradient_of_scores(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index at,
-                              Index j0, Index lo, Index hi, T* d) {
-    const T* more = to.g_scores + at * p.keys + j0;
-    for (Index j = lo; j < hi; ++j) d[j] = (p.rate > 0 ? d[j] * factor[j] : d[j]) + more[j];
   }
 
   /// The queries i ... i + rows - 1 of one head against the block.
@@ -136,7 +131,6 @@ template <class T, class A>
 void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
   Workspace<T, A> w;
   const Index block = w.block(p);
-  for (Index j = 0; j < block; ++j) w.ones[j] = T(1);
   find_delta(p, to);
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);

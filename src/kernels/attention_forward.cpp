@@ -15,8 +15,7 @@ struct Workspace {
   alignas(64) T keys[kBudget];
   alignas(64) T values[kBudget];
   alignas(64) T x[Size::kRows * kBlock];
-  alignas(64) T factor[kBlock];
-  alignas(64) T ones[kBlock];
+  RowDropout<A> drop;
   alignas(64) T correction[round_up(Size::kRows, kWidth)];
   T sums[Size::kRows];
 
@@ -93,9 +92,11 @@ struct Workspace {
       correction[r] = shift == before ? T(0) : before - shift;
       stats[2 * r] = shift;
       if (p.rate > 0) {
-        dropout_factors(p, head, i + r, j0, lo, end, ones, factor);
+        drop.draw(p, head, i + r, j0, lo, end);
+        const V scale(dropout_scale(p));
         for (Index j = lo; j < end; j += kWidth) {
-          (V::load_aligned(row + j) * V::load_aligned(factor + j)).store_aligned(row + j);
+          (where_bits<T, A>(drop.at(j - lo), V::load_aligned(row + j)) * scale)
+              .store_aligned(row + j);
         }
       }
     }
@@ -154,7 +155,6 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   Workspace<T, A> w;
   const Index high = Tile<T, A>::kRows;
   const Index block = w.block(p);
-  for (Index j = 0; j < block; ++j) w.ones[j] = T(1);
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = to.begin; i < to.end; ++i) {
       to.stats[2 * (head * p.queries + i)] = kMinusInfinity<T>;

@@ -4,9 +4,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/gemm_tile.hpp"
-#include "kernels/neural.hpp"
-
-#include <cmath>
+#include "kernels/philox.hpp"
 
 namespace xtape::kernels {
 
@@ -132,15 +130,38 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
   for (Index j = hi; j < end; ++j) x[j] = kMinusInfinity<T>;
 }
 
-/// factor[begin] ... factor[end - 1]: 0 where dropout takes the probability of query i and key j0 + j,
-/// else 1 / (1 - rate).
+/// Which probabilities of one row dropout keeps: the same as kernels::dropout for the array of all.
+template <class A>
+struct RowDropout {
+  static constexpr Index kMost = 128;
+  std::uint64_t kept[kMost / 64];
+
+  /// For the keys j0 + begin ... j0 + end - 1 of query i.
+  template <class T>
+  void draw(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin, Index end) {
+    const Philox<A> philox{p.seed, p.index};
+    const std::uint32_t limit = philox_limit(p.rate);
+    const Index first = p.first_element + (head * p.queries + i) * p.keys + j0 + begin;
+    const Index shift = first % 4;
+    std::uint64_t low = philox.keep(first - shift, limit);
+    for (Index m = 0; m * 64 < end - begin; ++m) {
+      if (shift == 0 && (m + 1) * 64 >= end - begin) {
+        kept[m] = low;
+        return;
+      }
+      const std::uint64_t high = philox.keep(first - shift + (m + 1) * 64, limit);
+      kept[m] = shift == 0 ? low : low >> shift | high << (64 - shift);
+      low = high;
+    }
+  }
+  /// One bit per lane of the vector at j, counted from `begin`.
+  [[nodiscard]] std::uint64_t at(Index j) const { return kept[j / 64] >> (j % 64); }
+};
+
+/// What the kept ones are multiplied by.
 template <class T>
-inline void dropout_factors(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin,
-                            Index end, const T* ones, T* factor) {
-  const Index stop = lesser(end, p.keys - j0);
-  const Index first = p.first_element + (head * p.queries + i) * p.keys + j0;
-  for (Index j = stop; j < end; ++j) factor[j] = T(0);
-  dropout(first + begin, stop - begin, p.rate, p.seed, p.index, ones, factor + begin);
+inline T dropout_scale(const AttentionHeads<T>& p) {
+  return p.rate < 1 ? static_cast<T>(1 / (1 - p.rate)) : T(0);
 }
 
 }  // namespace xtape::kernels

@@ -1,6 +1,7 @@
 #pragma once
 // Rows of n contiguous elements: softmax, layer normalization, cross-entropy; and dropout.
 
+#include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 #include <cstdint>
@@ -36,13 +37,16 @@ template <class T>
 void cross_entropy_gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
                             const T* lse, const T* g, T* dx);
 
+template <class T, class A>
+struct Dropout {
+  static void apply(Index first, Index n, double rate, std::uint64_t seed, std::uint64_t index,
+                    const T* x, T* y);
+};
 // y = x * keep / (1 - rate) for the elements first ... first + n - 1 of the whole array.
 template <class T>
 void dropout(Index first, Index n, double rate, std::uint64_t seed, std::uint64_t index, const T* x,
-             T* y);
-
-// Four 32-bit words of Philox4x32-10.
-void philox(const std::uint32_t (&counter)[4], const std::uint32_t (&key)[2],
-            std::uint32_t (&out)[4]);
+             T* y) {
+  on_isa([&](auto isa) { Dropout<T, decltype(isa)>::apply(first, n, rate, seed, index, x, y); });
+}
 
 }  // namespace xtape::kernels

@@ -1,13 +1,10 @@
-// Rows of softmax, layer normalization and cross-entropy; dropout; and Philox's known answers.
+// Rows of softmax, layer normalization and cross-entropy.
 
 #include "kernels/neural.hpp"
 
 #include "support/catch.hpp"
 #include "support/loops.hpp"
 
-#include <xtape/random.hpp>
-
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -139,61 +136,4 @@ TEST_CASE("cross-entropy rows and their gradient") {
       CHECK(close(dx[6 * r + i], kept ? expected : 0));
     }
   }
-}
-
-TEST_CASE("dropout keeps the right share, whatever the blocks") {
-  constexpr std::size_t n = 100000;
-  const std::vector<float> ones(n, 1.F);
-  for (const double rate : {0.1, 0.5, 0.9}) {
-    std::vector<float> y(n);
-    kernels::dropout<float>(0, n, rate, 11, 3, ones.data(), y.data());
-    std::size_t zeros = 0, others = 0;
-    for (const float v : y) {
-      zeros += v == 0 ? 1 : 0;
-      others += v != 0 && v != static_cast<float>(1 / (1 - rate)) ? 1 : 0;
-    }
-    CHECK(others == 0);
-    // Five standard deviations of a binomial.
-    const double expected = rate * static_cast<double>(n);
-    CHECK(std::abs(static_cast<double>(zeros) - expected) < 5 * std::sqrt(expected * (1 - rate)));
-    // Neighbours agree as often as independent ones would.
-    std::size_t agree = 0;
-    for (std::size_t i = 1; i < n; ++i) agree += (y[i] == 0) == (y[i - 1] == 0) ? 1 : 0;
-    const double p = rate * rate + (1 - rate) * (1 - rate);
-    CHECK(std::abs(static_cast<double>(agree) - p * static_cast<double>(n)) <
-          5 * std::sqrt(static_cast<double>(n) * p * (1 - p)) + 1);
-    // In pieces that do not begin at multiples of four, and in double: the same decisions.
-    std::vector<float> pieces(n);
-    for (std::size_t begin = 0; begin < n;) {
-      const std::size_t end = std::min(n, begin + 1 + begin % 7 * 1001);
-      kernels::dropout<float>(static_cast<Index>(begin), static_cast<Index>(end - begin), rate, 11,
-                              3, ones.data(), pieces.data() + begin);
-      begin = end;
-    }
-    CHECK(pieces == y);
-    const std::vector<double> wide(n, 1.0);
-    std::vector<double> z(n);
-    kernels::dropout<double>(0, n, rate, 11, 3, wide.data(), z.data());
-    std::size_t differ = 0;
-    for (std::size_t i = 0; i < n; ++i) differ += (z[i] == 0) != (y[i] == 0) ? 1 : 0;
-    CHECK(differ == 0);
-    // Another index draws anew.
-    kernels::dropout<float>(0, n, rate, 11, 4, ones.data(), pieces.data());
-    CHECK(pieces != y);
-  }
-  float y[2];
-  kernels::dropout<float>(0, 2, 0.0, 1, 1, ones.data(), y);
-  CHECK(y[0] == 1.F);
-  kernels::dropout<float>(0, 2, 1.0, 1, 1, ones.data(), y);
-  CHECK(y[0] == 0.F);
-}
-
-TEST_CASE("Philox4x32-10 gives the published answers") {
-  using Four = std::array<std::uint32_t, 4>;
-  // From the known-answer file of Random123.
-  CHECK(philox({0, 0, 0, 0}, {0, 0}) == Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-  CHECK(philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}) ==
-        Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
-  CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
-        Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }

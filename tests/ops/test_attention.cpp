@@ -152,9 +152,8 @@ TEMPLATE_TEST_CASE("fused attention is composed attention, over many blocks", "[
   for (const Case<T>& c : cases<T>()) {
     for (const double dropout : {0.0, 0.3}) {
       for (const bool scores : {false, true}) {
-        test::for_every_isa([&](kernels::Isa isa) {
-          INFO(c.name << ", dropout " << dropout << ", scores " << scores << ", "
-                      << kernels::name(isa));
+        test::on_each_isa([&] {
+          INFO(c.name << ", dropout " << dropout << ", scores " << scores);
           const double error = relative(run(c, AttentionPath::fused, dropout, scores),
                                         run(c, AttentionPath::composed, dropout, scores));
           CHECK(error <= tolerance);

@@ -1,0 +1,158 @@
+#pragma once
+// Many words of Philox at once. For the sources of kernels only (see simd.hpp).
+
+#include "kernels/philox4x32.hpp"
+#include "kernels/simd.hpp"
+
+#include <cstdint>
+
+namespace xtape::kernels {
+
+/// Integers side by side, for plain operators (a vector_size cannot depend on a template's parameter).
+template <int Bytes>
+struct Lanes;
+#define XTAPE_LANES(bytes)                                         \
+  template <>                                                      \
+  struct Lanes<bytes> {                                            \
+    typedef std::uint32_t U32 __attribute__((vector_size(bytes))); \
+    typedef std::uint64_t U64 __attribute__((vector_size(bytes))); \
+  };
+XTAPE_LANES(16)
+XTAPE_LANES(32)
+XTAPE_LANES(64)
+#undef XTAPE_LANES
+
+/// The random words of one operation: element i of its array has word i % 4 of counter
+/// (i / 4, index) under the key `seed`. 64 elements are drawn together, from a multiple of 4 on.
+template <class A>
+struct Philox {
+  static constexpr Index kElements = 64;
+
+  std::uint64_t seed = 0;
+  std::uint64_t index = 0;
+
+  /// Words of the elements first ... first + 63.
+  [[gnu::always_inline]] inline void words(Index first, std::uint32_t* to) const {
+    draw(first, [&](Index at, Words w) { __builtin_memcpy(to + at, &w, sizeof(w)); });
+  }
+
+  /// Bit i tells whether element first + i is kept: whether the upper 24 bits of its word reach `limit`
+  /// (see philox_limit), so that float and double draw the same.
+  [[gnu::always_inline]] inline std::uint64_t keep(Index first, std::uint32_t limit) const {
+    std::uint64_t bits = 0;
+    draw(first, [&](Index at, Words w) { bits |= reached(w, limit) << at; });
+    return bits;
+  }
+
+ private:
+  static constexpr int kBytes = static_cast<int>(sizeof(Vec<float, A>));
+  static constexpr int kLanes = kBytes / 8;
+  using Counters = typename Lanes<kBytes>::U64;
+  using Words = typename Lanes<kBytes>::U32;
+
+  [[gnu::always_inline]] static inline Counters multiply(Counters x, std::uint32_t by) {
+    const Counters m = std::uint64_t{by} - Counters{};
+#if defined(__AVX512F__)
+    if constexpr (kBytes == 64) return (Counters)_mm512_mul_epu32((__m512i)x, (__m512i)m);
+#endif
+#if defined(__AVX2__)
+    if constexpr (kBytes == 32) return (Counters)_mm256_mul_epu32((__m256i)x, (__m256i)m);
+#endif
+#if defined(__SSE2__)
+    if constexpr (kBytes == 16) return (Counters)_mm_mul_epu32((__m128i)x, (__m128i)m);
+#endif
+    return (x & 0xFFFFFFFFU) * m;
+  }
+
+  [[gnu::always_inline]] static inline std::uint64_t reached(Words w, std::uint32_t limit) {
+    const Words most = (limit - 1U) - Words{};  // not below 2^31, if limit is 0
+    w >>= 8;
+#if defined(__AVX512F__)
+    if constexpr (kBytes == 64) {
+      return _mm512_cmpgt_epi32_mask((__m512i)w, (__m512i)most);
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (kBytes == 32) {
+      return static_cast<std::uint32_t>(
+          _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32((__m256i)w, (__m256i)most))));
+    }
+#endif
+#if defined(__SSE2__)
+    if constexpr (kBytes == 16) {
+      return static_cast<std::uint32_t>(
+          _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32((__m128i)w, (__m128i)most))));
+    }
+#endif
+    std::uint64_t bits = 0;
+    for (int i = 0; i < kBytes / 4; ++i) bits |= std::uint64_t{w[i] >= limit} << i;
+    return bits;
+  }
+
+  /// use(offset of its first element, vector of words) for all 64.
+  template <class Use>
+  [[gnu::always_inline]] inline void draw(Index first, Use use) const {
+    Counters lane{};
+    for (int i = 0; i < kLanes; ++i) lane[i] = static_cast<std::uint64_t>(i);
+    const auto k0 = static_cast<std::uint32_t>(seed);
+    const auto k1 = static_cast<std::uint32_t>(seed >> 32U);
+#pragma GCC unroll 8
+    for (int step = 0; step < 16 / kLanes; ++step) {
+      const Counters block =
+          (static_cast<std::uint64_t>(first / 4) + static_cast<std::uint64_t>(step * kLanes)) +
+          lane;
+      Counters c[4] = {block, block >> 32, (index & 0xFFFFFFFFU) - Counters{},
+                       (index >> 32U) - Counters{}};
+      philox_rounds(c, k0, k1, [](Counters x, std::uint32_t by) { return multiply(x, by); });
+      // Two words to a lane, and the lanes of both halves alternating.
+      const Counters a = (c[0] & 0xFFFFFFFFU) | (c[1] << 32);
+      const Counters b = (c[2] & 0xFFFFFFFFU) | (c[3] << 32);
+      Counters low, high;
+      if constexpr (kLanes == 8) {
+        low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+        high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+      } else if constexpr (kLanes == 4) {
+        low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      } else {
+        low = __builtin_shufflevector(a, b, 0, 2);
+        high = __builtin_shufflevector(a, b, 1, 3);
+      }
+      use(step * kLanes * 4, (Words)low);
+      use(step * kLanes * 4 + kLanes * 2, (Words)high);
+    }
+  }
+};
+
+/// What the upper 24 bits of a word must reach to be kept at this rate of dropping, 0 to 1.
+[[gnu::always_inline]] inline std::uint32_t philox_limit(double rate) {
+  const double scaled = rate * 16777216.0;
+  const auto down = static_cast<std::uint32_t>(scaled);
+  return static_cast<double>(down) < scaled ? down + 1 : down;
+}
+
+/// x where the bit of the lane is set, elsewhere 0, whatever x holds there.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<T, A> where_bits(std::uint64_t bits, const Vec<T, A>& x) {
+  using V = Vec<T, A>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) {
+    return V(_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), x));
+  } else if constexpr (sizeof(V) == 64) {
+    return V(_mm512_maskz_mov_pd(static_cast<__mmask8>(bits), x));
+  }
+#endif
+  constexpr int kWords = static_cast<int>(sizeof(V)) / 4;
+  using Words = typename Lanes<static_cast<int>(sizeof(V))>::U32;
+  Words lane{};
+  for (int i = 0; i < kWords; ++i) lane[i] = 1U << (i * 4 / static_cast<int>(sizeof(T)));
+  const Words chosen = static_cast<std::uint32_t>(bits) - Words{};
+  Words y;
+  __builtin_memcpy(&y, &x.data, sizeof(y));
+  y &= (Words)((chosen & lane) != 0);
+  V out;
+  __builtin_memcpy(&out.data, &y, sizeof(y));
+  return out;
+}
+
+}  // namespace xtape::kernels
