@@ -95,6 +95,7 @@ def first_number(values):
 class Comparison:
     def __init__(self, options):
         self.options = options
+        self.typical = min if options.best else statistics.median
         self.directory = tempfile.TemporaryDirectory()
         limit = int(options.memory_limit * 2**30)
         self.xtape = Worker([options.program, "--serve"],
@@ -166,12 +167,12 @@ class Comparison:
             if not times:
                 continue
             into = compiled if variant.endswith("+compile") else best
-            into[threads] = first_number([into[threads], statistics.median(times)])
+            into[threads] = first_number([into[threads], self.typical(times)])
         best[2] = first_number(best.values())
         records = []
         for threads in (1, 2):
             good = [a for a in ours[threads] if "ms" in a]
-            ms = statistics.median(a["ms"] for a in good) if good else None
+            ms = self.typical([a["ms"] for a in good]) if good else None
             sgemm = max((a["sgemm"] for a in ours[1] + ours[2] if "sgemm" in a), default=0) * threads
             torch_ms = best[threads]
             record = {
@@ -270,6 +271,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="runs per row, formulation and number of threads")
     parser.add_argument("--seconds", type=float, default=0.2, help="length of a run, of at least one step")
     parser.add_argument("--quick", action="store_true", help="three rounds of 0.05 seconds")
+    parser.add_argument("--best", action="store_true",
+                        help="the fastest run counts, not the median: for a machine with other work to do")
     parser.add_argument("--memory-limit", type=float, default=8, help="GiB that either side may use")
     parser.add_argument("--compile", action="store_true", help="also torch.compile, as a further column")
     parser.add_argument("--no-torch", action="store_true", help="xtape alone")
@@ -296,15 +299,19 @@ def main():
         records += made
         if options.json:
             pathlib.Path(options.json).write_text(json.dumps(records, indent=1) + "\n")
+    failed = [r["name"] for r in records if r["xtape_ms"] is None]
+    if failed:
+        print(f"xtape could not do {', '.join(dict.fromkeys(failed))}")
     compared = [r for r in records if r["ratio"]]
     if not compared:
         print("nothing to compare")
-        return
+        return int(bool(failed))
     mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in compared))
     lowest = min(compared, key=lambda r: r["ratio"])
     print(f"geometric mean ratio {mean:.2f}, lowest {lowest['ratio']:.2f} "
           f"({lowest['name']} on {lowest['threads']} thread{'s' * (lowest['threads'] > 1)})")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
