@@ -288,6 +288,9 @@ def main():
         return comparison.memory()
     if options.busy:
         return comparison.busy(rows)
+    rates = comparison.xtape.ask("rates")
+    print(f"One thread, 1024^3: BLAS's sgemm {rates['sgemm'] / 1e9:.0f} GFLOP/s, "
+          f"xtape's products {rates['own'] / 1e9:.0f}.\n")
     print("| row | threads | xtape ms | PyTorch ms | ratio | compiled ms | GFLOP/s | % of sgemm | 2 over 1 | "
           "system allocations | peak MiB | notes |")
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")

@@ -205,8 +205,8 @@ void register_products() {
         Loop<3> batch;
         batch.push(p.batch, {p.m * p.k, p.k * p.n, p.m * p.n});
         for (auto _ : state) {
-          xp::blas::gemm({p.m, p.n, p.k, p.k, 1, p.n, 1, p.n}, batch, a.x.data(), a.g.data(), 0.0F,
-                         a.y.data());
+          xp::blas::gemm<float>({p.m, p.n, p.k, p.k, 1, p.n, 1, p.n}, batch, a.x.data(), a.g.data(),
+                                xp::blas::Start::zero, nullptr, a.y.data());
         }
         report_flops(state, 2.0 * static_cast<double>(p.batch * p.m * p.n * p.k), threads);
       };

@@ -2,7 +2,7 @@
 //     training_step --benchmark_filter=causal/32x10
 // or on request, for compare.py: `training_step --serve` reads a command per line and answers each with
 // a line of JSON. `row KIND EXTENTS...` makes the work, `save FILE` writes its weights, `losses N` does
-// N steps, `run THREADS SECONDS` measures.
+// N steps, `run THREADS SECONDS` measures, `rates` tells what products reach.
 
 #include "work.hpp"
 
@@ -64,6 +64,8 @@ class Server {
       out << "\"ms\": " << m.median_ms << ", \"steps\": " << m.steps
           << ", \"system_allocations\": " << m.system_allocations
           << ", \"peak_bytes\": " << m.peak_bytes << ", \"sgemm\": " << sgemm;
+    } else if (command == "rates") {
+      out << "\"sgemm\": " << sgemm_rate() << ", \"own\": " << own_rate();
     } else {
       throw std::invalid_argument("no command: " + command);
     }
