@@ -8,9 +8,11 @@
 #include <utility>
 
 // Sizes up to 4 KiB go through a small cache of the thread, which exchanges whole batches of blocks
-// with one shared pool; larger ones go through the pool directly. The pool keeps at most as much as was ever in use at one time, so a program's
-// steady state finds every block there, and a thread that only frees cannot make it grow without
-// bound (thread-local lists alone did).
+// with one shared pool; larger ones go through the pool directly. What is in use and what the pool
+// keeps are together at most twice as much as was ever in use at one time (resetting the peak does not
+// lower that). So a program's steady state finds every block there, although not all sizes are in use
+// at the same time, and a thread that only frees cannot make the pool grow without bound (thread-local
+// lists alone did).
 //
 // Under AddressSanitizer every block is the system's own, so that it can watch it.
 
@@ -82,6 +84,7 @@ LargeClass large_class(std::size_t bytes) {
 
 std::atomic<std::int64_t> g_in_use{0};
 std::atomic<std::int64_t> g_peak{0};
+std::atomic<std::int64_t> g_past_peak{0};  // the largest peak that was reset
 std::atomic<std::int64_t> g_cached{0};
 std::atomic<std::int64_t> g_system{0};
 
@@ -165,8 +168,10 @@ class SharedPool {
 
  private:
   [[nodiscard]] bool has_room(std::size_t bytes) const noexcept {
-    return held_ + static_cast<std::int64_t>(bytes) <=
-           std::max(kLeastPool, g_peak.load(std::memory_order_relaxed));
+    const std::int64_t kept = held_ + static_cast<std::int64_t>(bytes);
+    const std::int64_t peak = std::max(g_past_peak.load(std::memory_order_relaxed),
+                                       g_peak.load(std::memory_order_relaxed));
+    return kept <= kLeastPool || kept + g_in_use.load(std::memory_order_relaxed) <= 2 * peak;
   }
   void hold(std::int64_t bytes) noexcept {
     held_ += bytes;
@@ -348,6 +353,7 @@ MemoryStats memory_stats() {
 
 void reset_peak_memory() {
   if (ThreadCache* cache = thread_cache()) cache->report();
+  g_past_peak.store(std::max(g_past_peak.load(), g_peak.load()));
   g_peak.store(g_in_use.load());
 }
 
