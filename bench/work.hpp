@@ -111,11 +111,15 @@ inline Measured measure(Work& work, double budget) {
     work.step();
     return seconds() - start;
   };
-  const xp::MemoryStats idle = xp::memory_stats();
+  xp::MemoryStats idle = xp::memory_stats();
   xp::reset_peak_memory();
   std::vector<double> times;
   double total = timed();
-  if (total > 0.05) times.push_back(total);
+  if (total > 0.05) {
+    times.push_back(total);
+  } else {
+    idle = xp::memory_stats();
+  }
   while (times.empty() || total < budget) {
     times.push_back(timed());
     total += times.back();
