@@ -87,13 +87,15 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
     const Index n = std::min(kPackedColumns, s.n - j0);
     Index k0 = 0;
     do {
-      const Index k = std::min(kPackedRows, s.k - k0);
+      const Index k = as_it_is ? s.k : std::min(kPackedRows, s.k - k0);
       const T* right = b + k0 * s.b_row + j0 * s.b_column;
-      each((n + kBlockColumns - 1) / kBlockColumns, [&](Index i) {
-        const Index first = i * kBlockColumns;
-        Kernels::pack(k, n, first, std::min(n, first + kBlockColumns), right, s.b_row, s.b_column,
-                      packed);
-      });
+      const Index packs = as_it_is ? 0 : (n + kBlockColumns - 1) / kBlockColumns;
+      if (packs != 0)
+        each(packs, [&](Index i) {
+          const Index first = i * kBlockColumns;
+          Kernels::pack(k, n, first, std::min(n, first + kBlockColumns), right, s.b_row, s.b_column,
+                        packed);
+        });
       const Index row_blocks = (s.m + kBlockRows - 1) / kBlockRows;
       const Index column_blocks = (n + kBlockColumns - 1) / kBlockColumns;
       each(row_blocks * column_blocks, [&](Index i) {
@@ -106,7 +108,8 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
         block.a = a + row * s.a_row + k0 * s.a_column;
         block.a_row = s.a_row;
         block.a_column = s.a_column;
-        block.packed_b = packed + column * k;
+        block.b = as_it_is ? right + column : packed + column * k;
+        block.b_row = as_it_is ? s.b_row : 0;
         block.start = k0 == 0 ? start : Start::c;
         block.bias = bias == nullptr ? nullptr : bias + j0 + column;
         block.c = c + row * s.c_row + j0 + column;
@@ -126,8 +129,8 @@ void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work,
   const auto one = [&](Index i) {
     const Offsets o = offsets(batch, i);
     if (work >= kSmallWork && large<T, A>(s, a + o.a, b + o.b, start, bias, c + o.c)) return;
-    const kernels::GemmBlock<T> block{s.m,     s.n,   s.k,  a + o.a, s.a_row, s.a_column,
-                                      nullptr, start, bias, c + o.c, s.c_row};
+    const kernels::GemmBlock<T> block{s.m,     s.n, s.k,   a + o.a, s.a_row, s.a_column,
+                                      nullptr, 0,   start, bias,    c + o.c, s.c_row};
     kernels::GemmKernels<T, A>::small(block, b + o.b, s.b_row, s.b_column);
   };
   // Few products share the threads within each, many share them among each other.

@@ -1,45 +1,66 @@
 #include "kernels/neural.hpp"
-
-#include <cmath>
+#include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
 
-template <class T>
-void cross_entropy(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse) {
+template <class T, class A>
+void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss,
+                               T* lse) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
   for (Index r = 0; r < rows; ++r, x += n) {
     if (labels[r] < 0) {
       loss[r] = T(0);
       lse[r] = T(0);
       continue;
     }
-    T top = x[0];
-    for (Index i = 1; i < n; ++i) top = x[i] > top || x[i] != x[i] ? x[i] : top;
-    double sum = 0;
-    for (Index i = 0; i < n; ++i) sum += static_cast<double>(std::exp(x[i] - top));
+    // What lies behind the row counts as its first element, once for the maximum and not at all after.
+    V tops[2] = {V(x[0]), V(x[0])};
+    Index which = 0;
+    const Index whole = n / kWidth * kWidth;
+    for (Index i = 0; i < whole; i += kWidth, which = 1 - which) {
+      tops[which] = larger(V::load_unaligned(x + i), tops[which]);
+    }
+    for (Index i = whole; i < n; ++i) tops[0] = larger(V(x[i]), tops[0]);
+    const T top =
+        fold(larger(tops[0], tops[1]), [](const V& a, const V& b) { return larger(a, b); });
+    Vec<double, A> sums(0.0);
+    for (Index i = 0; i < whole; i += kWidth) {
+      sums += add_halves<T, A>(VectorMath<V>::exp_flushed(V::load_unaligned(x + i) - V(top)));
+    }
+    double sum = sum_lanes(sums);
+    if (whole < n) {
+      T rest[V::size];
+      VectorMath<V>::exp_flushed(load_first<T, A>(x + whole, n - whole) - V(top))
+          .store_unaligned(rest);
+      for (Index i = whole; i < n; ++i) sum += static_cast<double>(rest[i - whole]);
+    }
     lse[r] = top + static_cast<T>(std::log(sum));
     loss[r] = lse[r] - x[labels[r]];
   }
 }
 
-template <class T>
-void cross_entropy_gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
-                            const T* lse, const T* g, T* dx) {
+template <class T, class A>
+void CrossEntropy<T, A>::gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
+                                  const T* lse, const T* g, T* dx) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
   for (Index r = 0; r < rows; ++r, x += n, dx += n) {
     if (labels[r] < 0) {
       for (Index i = 0; i < n; ++i) dx[i] = T(0);
       continue;
     }
-    for (Index i = 0; i < n; ++i) dx[i] = g[r] * std::exp(x[i] - lse[r]);
+    const V shift(lse[r]);
+    const V factor(g[r]);
+    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+      const V v = load_part<T, A>(x + i, count, part) - shift;
+      store_part<T, A>(factor * VectorMath<V>::exp_flushed(v), dx + i, count, part);
+    });
     dx[labels[r]] -= g[r];
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                  \
-  template void cross_entropy(Index, Index, const T*, const std::int64_t*, T*, T*);           \
-  template void cross_entropy_gradient(Index, Index, const T*, const std::int64_t*, const T*, \
-                                       const T*, T*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct CrossEntropy<float, XTAPE_ARCH>;
+template struct CrossEntropy<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

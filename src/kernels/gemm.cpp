@@ -5,9 +5,10 @@
 namespace xtape::kernels {
 namespace {
 
-constexpr Index kDepth = 256;     // of k, so that the columns of B in use stay in the first cache
-constexpr Index kLeftRows = 96;   // rows of A gathered at a time, a multiple of every Tile::kRows
-constexpr Index kFarApart = 512;  // rows of A further apart than this share lines of the cache
+constexpr Index kDepth = 256;      // of k, so that the columns of B in use stay in the first cache
+constexpr Index kLeftRows = 96;    // rows of A gathered at a time, a multiple of every Tile::kRows
+constexpr Index kCloseRows = 128;  // rows of B no further apart than this need no packing
+constexpr Index kFarApart = 512;   // rows of A further apart than this share lines of the cache
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 
@@ -39,8 +40,9 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
   for (Index j = 0; j < s.n; j += Size::kColumns) {
     const Index columns = smaller(Size::kColumns, s.n - j);
     const bool narrow = columns <= Size::kWidth;
-    const Index step = narrow ? Size::kWidth : Size::kColumns;
-    const T* b = s.packed_b + j * s.k + from_k * step;
+    const Index packed_step = narrow ? Size::kWidth : Size::kColumns;
+    const Index step = s.b_row == 0 ? packed_step : s.b_row;
+    const T* b = s.b + (s.b_row == 0 ? j * s.k : j) + from_k * step;
     for (Index i = 0; i < rows; i += Size::kRows) {
       const Index high = smaller(Size::kRows, rows - i);
       const T* left = gathered ? a + i * depth : a + i * a_row;
@@ -64,6 +66,11 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
 template <class T, class A>
 Index GemmKernels<T, A>::columns() {
   return Tile<T, A>::kColumns;
+}
+
+template <class T, class A>
+bool GemmKernels<T, A>::reads_unpacked(Index n, Index b_row, Index b_column) {
+  return b_column == 1 && n % Tile<T, A>::kWidth == 0 && b_row <= kCloseRows;
 }
 
 template <class T, class A>
@@ -131,6 +138,13 @@ void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
 template <class T, class A>
 void GemmKernels<T, A>::small(const GemmBlock<T>& s, const T* b, Index b_row, Index b_column) {
   using Size = Tile<T, A>;
+  if (reads_unpacked(s.n, b_row, b_column)) {
+    GemmBlock<T> whole = s;
+    whole.b = b;
+    whole.b_row = b_row;
+    multiply(whole);
+    return;
+  }
   alignas(64) T packed[kDepth * Size::kColumns];
   for (Index j = 0; j < s.n; j += Size::kColumns) {
     GemmBlock<T> part = s;
@@ -142,7 +156,7 @@ void GemmKernels<T, A>::small(const GemmBlock<T>& s, const T* b, Index b_row, In
       part.k = smaller(kDepth, s.k - from_k);
       part.a = s.a + from_k * s.a_column;
       pack(part.k, part.n, 0, part.n, b + j * b_column + from_k * b_row, b_row, b_column, packed);
-      part.packed_b = packed;
+      part.b = packed;
       tiles<T, A>(part, part.k, 0, part.a, part.a_row, part.a_column, false, 0, part.m);
       part.start = Start::c;
       from_k += part.k;

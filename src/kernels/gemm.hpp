@@ -14,7 +14,8 @@ struct GemmBlock {
   Index m = 0, n = 0, k = 0;
   const T* a = nullptr;  // m x k, any strides
   Index a_row = 0, a_column = 0;
-  const T* packed_b = nullptr;  // k x n, from pack()
+  const T* b = nullptr;  // k x n, from pack(), or as it is
+  Index b_row = 0;       // 0: packed; else the stride of B as it is (see reads_unpacked())
   Start start = Start::zero;
   const T* bias = nullptr;  // n elements, for Start::bias
   T* c = nullptr;           // m x n, contiguous columns
@@ -26,6 +27,8 @@ template <class T, class A>
 struct GemmKernels {
   /// Columns that are packed together: pack() may be cut at multiples of it.
   static Index columns();
+  /// Whether multiply() may take B as it is: whole vectors, and rows close together.
+  static bool reads_unpacked(Index n, Index b_row, Index b_column);
   /// Elements of the packed form of a k x n matrix.
   static Index packed_size(Index k, Index n);
   /// Columns first ... last of B (k x n, any strides) into their place in `packed`.

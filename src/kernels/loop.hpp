@@ -1,6 +1,7 @@
 #pragma once
 // What kernels are told about memory: extents and element strides of up to four operands, merged
-// as far as they go. Plain data, so that kernels depend on nothing else.
+// as far as they go. Plain data, so that kernels depend on nothing else; always inlined, because a
+// copy compiled for another instruction set would have the same name.
 
 #include <cstddef>
 
@@ -18,7 +19,7 @@ struct Loop {
   Index stride[kMaxLoopRank][Operands];
 
   /// Adds a loop outside the present ones; merged with the outermost where the strides allow it.
-  void push(Index extent, const Index (&strides)[Operands]) {
+  [[gnu::always_inline]] inline void push(Index extent, const Index (&strides)[Operands]) {
     if (extent == 1) return;
     if (rank > 0) {
       bool merges = true;
@@ -35,7 +36,7 @@ struct Loop {
     ++rank;
   }
 
-  [[nodiscard]] Index size() const {
+  [[nodiscard, gnu::always_inline]] inline Index size() const {
     Index n = 1;
     for (int i = 0; i < rank; ++i) n *= dim[i];
     return n;
@@ -45,7 +46,8 @@ struct Loop {
 /// Calls body(offsets) for every position of the loops from `first` outwards, in row-major order;
 /// never where a loop is empty, also one before `first`.
 template <int Operands, class Body>
-void for_each_outer(const Loop<Operands>& loop, int first, const Body& body) {
+[[gnu::always_inline]] inline void for_each_outer(const Loop<Operands>& loop, int first,
+                                                  const Body& body) {
   Index at[kMaxLoopRank] = {};
   Index offset[Operands] = {};
   for (int i = 0; i < loop.rank; ++i) {

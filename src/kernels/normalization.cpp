@@ -1,77 +1,130 @@
+#include "kernels/lanes.hpp"
 #include "kernels/neural.hpp"
 
 #include <cmath>
 
 namespace xtape::kernels {
+namespace {
 
-template <class T>
-void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
-                T* y, double* mean, double* rstd) {
+/// f(i, n, part) over the elements of a row, as many at a time as a vector has doubles.
+template <class A, class F>
+[[gnu::always_inline]] inline void for_doubles(Index n, const F& f) {
+  for_vectors(n, static_cast<Index>(Vec<double, A>::size), f);
+}
+
+/// The same with one of four accumulators in turn, which are added in the end; f gives what is added.
+template <class A, class F>
+[[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
+  using D = Vec<double, A>;
+  constexpr Index kWidth = static_cast<Index>(D::size);
+  D sum[4] = {D(0.0), D(0.0), D(0.0), D(0.0)};
+  constexpr std::true_type whole;
+  Index i = 0;
+  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) sum[k] += f(i + k * kWidth, kWidth, whole);
+  }
+  for_vectors(n - i, kWidth,
+              [&](Index j, Index count, auto part) { sum[0] += f(i + j, count, part); });
+  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+/// `value` in the lanes that hold elements, 0 in those behind the end.
+template <class A, class Part>
+[[gnu::always_inline]] inline Vec<double, A> only_first(const Vec<double, A>& value, Index n,
+                                                        Part) {
+  if constexpr (Part::value) {
+    return value;
+  } else {
+    return where_bits<double, A>((std::uint64_t{1} << n) - 1, value);
+  }
+}
+
+}  // namespace
+
+template <class T, class A>
+void Normalization<T, A>::layer(Index rows, Index n, double epsilon, const T* x, const T* gamma,
+                                const T* beta, T* y, double* mean, double* rstd) {
+  using D = Vec<double, A>;
   for (Index r = 0; r < rows; ++r, x += n, y += n) {
-    double sum = 0;
-    for (Index i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
+    const double sum = sum_over<A>(n, [&](Index i, Index count, auto part) {
+      return load_double_part<T, A>(x + i, count, part);
+    });
     const double m = sum / static_cast<double>(n);
-    double squares = 0;
-    for (Index i = 0; i < n; ++i) {
-      const double d = static_cast<double>(x[i]) - m;
-      squares += d * d;
-    }
+    const D centre(m);
+    const double squares = sum_over<A>(n, [&](Index i, Index count, auto part) {
+      const D d = only_first<A>(load_double_part<T, A>(x + i, count, part) - centre, count, part);
+      return d * d;
+    });
     const double s = 1 / std::sqrt(squares / static_cast<double>(n) + epsilon);
     mean[r] = m;
     rstd[r] = s;
-    for (Index i = 0; i < n; ++i) {
-      const double hat = (static_cast<double>(x[i]) - m) * s;
-      const double scaled = gamma == nullptr ? hat : hat * static_cast<double>(gamma[i]);
-      y[i] = static_cast<T>(beta == nullptr ? scaled : scaled + static_cast<double>(beta[i]));
-    }
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      D v = (load_double_part<T, A>(x + i, count, part) - centre) * D(s);
+      if (gamma != nullptr) v = v * load_double_part<T, A>(gamma + i, count, part);
+      if (beta != nullptr) v = v + load_double_part<T, A>(beta + i, count, part);
+      store_double_part<T, A>(v, y + i, count, part);
+    });
   }
 }
 
-template <class T>
-void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,
-                         const double* rstd, const T* g, T* dx) {
+template <class T, class A>
+void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const T* gamma,
+                                         const double* mean, const double* rstd, const T* g,
+                                         T* dx) {
+  using D = Vec<double, A>;
   for (Index r = 0; r < rows; ++r, x += n, g += n, dx += n) {
-    double sum = 0;
-    double sum_hat = 0;
-    for (Index i = 0; i < n; ++i) {
-      const double hat = (static_cast<double>(x[i]) - mean[r]) * rstd[r];
-      const double d =
-          static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
-      sum += d;
-      sum_hat += d * hat;
-    }
-    sum /= static_cast<double>(n);
-    sum_hat /= static_cast<double>(n);
-    for (Index i = 0; i < n; ++i) {
-      const double hat = (static_cast<double>(x[i]) - mean[r]) * rstd[r];
-      const double d =
-          static_cast<double>(g[i]) * (gamma == nullptr ? 1.0 : static_cast<double>(gamma[i]));
-      dx[i] = static_cast<T>(rstd[r] * (d - sum - hat * sum_hat));
-    }
+    const D m(mean[r]);
+    const D s(rstd[r]);
+    const auto normal = [&](Index i, Index count, auto part) {
+      return (load_double_part<T, A>(x + i, count, part) - m) * s;
+    };
+    const auto incoming = [&](Index i, Index count, auto part) {
+      const D d = load_double_part<T, A>(g + i, count, part);
+      return gamma == nullptr ? d : d * load_double_part<T, A>(gamma + i, count, part);
+    };
+    D sums[2] = {D(0.0), D(0.0)};
+    D sums_hat[2] = {D(0.0), D(0.0)};
+    Index which = 0;
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D d = incoming(i, count, part);  // 0 behind the end
+      sums[which] += d;
+      sums_hat[which] += d * normal(i, count, part);
+      which = 1 - which;
+    });
+    const D sum(sum_lanes(sums[0] + sums[1]) / static_cast<double>(n));
+    const D sum_hat(sum_lanes(sums_hat[0] + sums_hat[1]) / static_cast<double>(n));
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D v = s * (incoming(i, count, part) - sum - normal(i, count, part) * sum_hat);
+      store_double_part<T, A>(v, dx + i, count, part);
+    });
   }
 }
 
-template <class T>
-void layer_norm_parameters(Index rows, Index n, const T* x, const double* mean, const double* rstd,
-                           const T* g, double* dgamma, double* dbeta) {
-  for (Index r = 0; r < rows; ++r, x += n, g += n) {
-    for (Index i = 0; i < n; ++i) {
-      const double d = static_cast<double>(g[i]);
-      dgamma[i] += d * (static_cast<double>(x[i]) - mean[r]) * rstd[r];
-      dbeta[i] += d;
-    }
+template <class T, class A>
+void Normalization<T, A>::layer_parameters(Index rows, Index n, const T* x, const double* mean,
+                                           const double* rstd, const T* g, double* dgamma,
+                                           double* dbeta) {
+  using D = Vec<double, A>;
+  constexpr Index kTogether = 4;
+  for (Index r = 0; r < rows; r += kTogether) {
+    const Index last = r + kTogether < rows ? r + kTogether : rows;
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      D gammas = load_double_part<double, A>(dgamma + i, count, part);
+      D betas = load_double_part<double, A>(dbeta + i, count, part);
+      for (Index k = r; k < last; ++k) {
+        const D d = load_double_part<T, A>(g + k * n + i, count, part);
+        const D v = load_double_part<T, A>(x + k * n + i, count, part);
+        gammas += d * (v - D(mean[k])) * D(rstd[k]);
+        betas += d;
+      }
+      store_double_part<double, A>(gammas, dgamma + i, count, part);
+      store_double_part<double, A>(betas, dbeta + i, count, part);
+    });
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                \
-  template void layer_norm(Index, Index, double, const T*, const T*, const T*, T*, double*, \
-                           double*);                                                        \
-  template void layer_norm_gradient(Index, Index, const T*, const T*, const double*,        \
-                                    const double*, const T*, T*);                           \
-  template void layer_norm_parameters(Index, Index, const T*, const double*, const double*, \
-                                      const T*, double*, double*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Normalization<float, XTAPE_ARCH>;
+template struct Normalization<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

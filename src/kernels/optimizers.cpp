@@ -1,39 +1,47 @@
 #include "kernels/optimizers.hpp"
 
-#include <cmath>
+#include "kernels/lanes.hpp"
 
 namespace xtape::kernels {
 
-template <class T>
-void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
-         const T* from, T* to) {
-  for (Index i = 0; i < n; ++i) {
-    const T step = -lr * (g[i] * scale);
-    T by = step;
+template <class T, class A>
+void Updates<T, A>::sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g,
+                        T* m, const T* from, T* to) {
+  using V = Vec<T, A>;
+  const V rate(-lr), keep(momentum), fade(decay), factor(scale);
+  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
+    const V step = rate * (load_part<T, A>(g + i, count, part) * factor);
+    V by = step;
     if (m != nullptr) {
-      m[i] = momentum * m[i] + step;
-      by = nesterov ? momentum * m[i] + step : m[i];
+      const V moved = keep * load_part<T, A>(m + i, count, part) + step;
+      store_part<T, A>(moved, m + i, count, part);
+      by = nesterov ? keep * moved + step : moved;
     }
-    to[i] = from[i] + (by - decay * from[i]);
-  }
+    const V weight = load_part<T, A>(from + i, count, part);
+    store_part<T, A>(weight + (by - fade * weight), to + i, count, part);
+  });
 }
 
-template <class T>
-void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
-          const T* from, T* to) {
-  for (Index i = 0; i < n; ++i) {
-    const T gi = g[i] * scale;
-    m[i] += (gi - m[i]) * gain_1;
-    v[i] += (gi * gi - v[i]) * gain_2;
-    to[i] = from[i] - (rate * m[i] / (std::sqrt(v[i]) + epsilon) + decay * from[i]);
-  }
+template <class T, class A>
+void Updates<T, A>::adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale,
+                         const T* g, T* m, T* v, const T* from, T* to) {
+  using V = Vec<T, A>;
+  const V rates(rate), gains_1(gain_1), gains_2(gain_2), small(epsilon), fade(decay), factor(scale);
+  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
+    const V gradient = load_part<T, A>(g + i, count, part) * factor;
+    V first = load_part<T, A>(m + i, count, part);
+    V second = load_part<T, A>(v + i, count, part);
+    first += (gradient - first) * gains_1;
+    second += (gradient * gradient - second) * gains_2;
+    const V weight = load_part<T, A>(from + i, count, part);
+    const V by = rates * first / (xsimd::sqrt(second) + small) + fade * weight;
+    store_part<T, A>(first, m + i, count, part);
+    store_part<T, A>(second, v + i, count, part);
+    store_part<T, A>(weight - by, to + i, count, part);
+  });
 }
 
-#define XTAPE_INSTANTIATE(T)                                              \
-  template void sgd(Index, T, T, bool, T, T, const T*, T*, const T*, T*); \
-  template void adam(Index, T, T, T, T, T, T, const T*, T*, T*, const T*, T*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Updates<float, XTAPE_ARCH>;
+template struct Updates<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

@@ -3,17 +3,36 @@
 // weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1
 // are given by their distance from 1, whose digits a float factor would lose.
 
+#include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 namespace xtape::kernels {
 
+/// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+template <class T, class A>
+struct Updates {
+  static void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
+                  const T* from, T* to);
+  static void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g,
+                   T* m, T* v, const T* from, T* to);
+};
+
 template <class T>
 void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
-         const T* from, T* to);
+         const T* from, T* to) {
+  on_isa([&](auto isa) {
+    Updates<T, decltype(isa)>::sgd(n, lr, momentum, nesterov, decay, scale, g, m, from, to);
+  });
+}
 
 // `rate` already holds the bias corrections; gain_1 is 1 - beta_1, gain_2 is 1 - beta_2.
 template <class T>
 void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
-          const T* from, T* to);
+          const T* from, T* to) {
+  on_isa([&](auto isa) {
+    Updates<T, decltype(isa)>::adam(n, rate, gain_1, gain_2, epsilon, decay, scale, g, m, v, from,
+                                    to);
+  });
+}
 
 }  // namespace xtape::kernels

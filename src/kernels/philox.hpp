@@ -1,26 +1,12 @@
 #pragma once
 // Many words of Philox at once. For the sources of kernels only (see simd.hpp).
 
+#include "kernels/lanes.hpp"
 #include "kernels/philox4x32.hpp"
-#include "kernels/simd.hpp"
 
 #include <cstdint>
 
 namespace xtape::kernels {
-
-/// Integers side by side, for plain operators (a vector_size cannot depend on a template's parameter).
-template <int Bytes>
-struct Lanes;
-#define XTAPE_LANES(bytes)                                         \
-  template <>                                                      \
-  struct Lanes<bytes> {                                            \
-    typedef std::uint32_t U32 __attribute__((vector_size(bytes))); \
-    typedef std::uint64_t U64 __attribute__((vector_size(bytes))); \
-  };
-XTAPE_LANES(16)
-XTAPE_LANES(32)
-XTAPE_LANES(64)
-#undef XTAPE_LANES
 
 /// The random words of one operation: element i of its array has word i % 4 of counter
 /// (i / 4, index) under the key `seed`. 64 elements are drawn together, from a multiple of 4 on.
@@ -129,30 +115,6 @@ struct Philox {
   const double scaled = rate * 16777216.0;
   const auto down = static_cast<std::uint32_t>(scaled);
   return static_cast<double>(down) < scaled ? down + 1 : down;
-}
-
-/// x where the bit of the lane is set, elsewhere 0, whatever x holds there.
-template <class T, class A>
-[[gnu::always_inline]] inline Vec<T, A> where_bits(std::uint64_t bits, const Vec<T, A>& x) {
-  using V = Vec<T, A>;
-#if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) {
-    return V(_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), x));
-  } else if constexpr (sizeof(V) == 64) {
-    return V(_mm512_maskz_mov_pd(static_cast<__mmask8>(bits), x));
-  }
-#endif
-  constexpr int kWords = static_cast<int>(sizeof(V)) / 4;
-  using Words = typename Lanes<static_cast<int>(sizeof(V))>::U32;
-  Words lane{};
-  for (int i = 0; i < kWords; ++i) lane[i] = 1U << (i * 4 / static_cast<int>(sizeof(T)));
-  const Words chosen = static_cast<std::uint32_t>(bits) - Words{};
-  Words y;
-  __builtin_memcpy(&y, &x.data, sizeof(y));
-  y &= (Words)((chosen & lane) != 0);
-  V out;
-  __builtin_memcpy(&out.data, &y, sizeof(y));
-  return out;
 }
 
 }  // namespace xtape::kernels

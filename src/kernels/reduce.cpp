@@ -1,113 +1,207 @@
 #include "kernels/reduce.hpp"
 
+#include "kernels/lanes.hpp"
+
 #include <limits>
 
 namespace xtape::kernels {
 namespace {
 
-template <class T>
+constexpr Index smaller_of(Index a, Index b) { return a < b ? a : b; }
+
+// A reduction works on vectors of Acc: the doubles of a sum, or the elements themselves.
+template <class T, class A>
 struct Sum {
   using Acc = double;
+  using V = Vec<double, A>;
   static constexpr Acc start = 0;
-  static Acc step(Acc a, T x) { return a + static_cast<double>(x); }
-  static Acc merge(Acc a, Acc b) { return a + b; }
+  template <class Part>
+  [[gnu::always_inline]] static inline V load(const T* p, Index n, Part part) {
+    return load_double_part<T, A>(p, n, part);  // 0 behind the end
+  }
+  [[gnu::always_inline]] static inline V merge(const V& a, const V& b) { return a + b; }
 };
-template <class T>
-struct SumOfSquares {
-  using Acc = double;
-  static constexpr Acc start = 0;
-  static Acc step(Acc a, T x) { return a + static_cast<double>(x) * static_cast<double>(x); }
-  static Acc merge(Acc a, Acc b) { return a + b; }
+template <class T, class A>
+struct SumOfSquares : Sum<T, A> {
+  using V = Vec<double, A>;
+  template <class Part>
+  [[gnu::always_inline]] static inline V load(const T* p, Index n, Part part) {
+    const V v = load_double_part<T, A>(p, n, part);
+    return v * v;
+  }
 };
-template <class T>
-struct Max {
+template <class T, class A, bool Largest>
+struct Extreme {
   using Acc = T;
-  static constexpr Acc start = -std::numeric_limits<T>::infinity();
-  static Acc step(Acc a, T x) { return x > a || x != x ? x : a; }
-  static Acc merge(Acc a, Acc b) { return step(a, b); }
-};
-template <class T>
-struct Min {
-  using Acc = T;
-  static constexpr Acc start = std::numeric_limits<T>::infinity();
-  static Acc step(Acc a, T x) { return x < a || x != x ? x : a; }
-  static Acc merge(Acc a, Acc b) { return step(a, b); }
+  using V = Vec<T, A>;
+  static constexpr Acc start =
+      Largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
+  template <bool Whole>
+  [[gnu::always_inline]] static inline V load(const T* p, Index n, std::bool_constant<Whole> part) {
+    if constexpr (Whole) {
+      return load_part<T, A>(p, n, part);
+    } else {
+      T all[V::size];
+      for (std::size_t i = 0; i < V::size; ++i) all[i] = start;
+      for (Index i = 0; i < n; ++i) all[i] = p[i];
+      return V::load_unaligned(all);
+    }
+  }
+  [[gnu::always_inline]] static inline V merge(const V& a, const V& b) {
+    if constexpr (Largest) {
+      return larger(b, a);
+    } else {
+      return smaller(b, a);
+    }
+  }
 };
 
-constexpr Index kLanes = 8;     // independent accumulators hide the latency of an addition
-constexpr Index kColumns = 64;  // columns reduced together, so that memory is read along rows
-
-template <class Op, class T>
+template <class Op, class T, class A>
 typename Op::Acc row(const Loop<1>& reduced, const T* x) {
-  using Acc = typename Op::Acc;
-  if (reduced.rank == 0) return Op::step(Op::start, *x);
-  Acc total = Op::start;
-  const Index n = reduced.dim[0];
-  const Index s = reduced.stride[0][0];
+  using V = typename Op::V;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  constexpr Index kBlock = 4 * kWidth;  // independent accumulators hide the latency of an addition
+  V total(Op::start);
+  const Index n = reduced.rank == 0 ? 1 : reduced.dim[0];
+  const Index s = reduced.rank == 0 ? 1 : reduced.stride[0][0];
   for_each_outer(reduced, 1, [&](const Index(&at)[1]) {
     const T* p = x + at[0];
-    Index i = 0;
-    if (s == 1 && n >= kLanes) {
-      Acc lane[kLanes];
-      for (Index k = 0; k < kLanes; ++k) lane[k] = Op::start;
-      for (; i + kLanes <= n; i += kLanes) {
-        for (Index k = 0; k < kLanes; ++k) lane[k] = Op::step(lane[k], p[i + k]);
+    if (s != 1) {
+      V first(Op::start);
+      for (Index i = 0; i < n; ++i) {
+        first = Op::merge(first, Op::load(p + i * s, 1, std::false_type{}));
       }
-      for (Index k = 0; k < kLanes; ++k) total = Op::merge(total, lane[k]);
+      total = Op::merge(total, first);
+      return;
     }
-    for (; i < n; ++i) total = Op::step(total, p[i * s]);
+    Index i = 0;
+    if (n >= kBlock) {
+      constexpr std::true_type whole;
+      V lane[4] = {V(Op::start), V(Op::start), V(Op::start), V(Op::start)};
+      for (; i + kBlock <= n; i += kBlock) {
+#pragma GCC unroll 4
+        for (Index k = 0; k < 4; ++k) {
+          lane[k] = Op::merge(lane[k], Op::load(p + i + k * kWidth, kWidth, whole));
+        }
+      }
+      total = Op::merge(total, Op::merge(Op::merge(lane[0], lane[1]), Op::merge(lane[2], lane[3])));
+    }
+    for_vectors(n - i, kWidth, [&](Index j, Index count, auto part) {
+      total = Op::merge(total, Op::load(p + i + j, count, part));
+    });
   });
-  return total;
+  return fold(total, [](const V& a, const V& b) { return Op::merge(a, b); });
 }
 
-template <class Op, class T>
-void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
+template <class T, class A, class Acc>
+[[gnu::always_inline]] inline void store_result(const Vec<Acc, A>& v, T* y, Index n) {
+  constexpr Index kWidth = static_cast<Index>(Vec<Acc, A>::size);
+  if constexpr (std::is_same_v<Acc, T>) {
+    n == kWidth ? v.store_unaligned(y) : store_first<T, A>(v, y, n);
+  } else {
+    n == kWidth ? store_double<T, A>(v, y) : store_double_first<T, A>(v, y, n);
+  }
+}
+
+/// Columns side by side, with accumulators that stay in the first cache; memory is read along rows.
+template <class Op, class T, class A>
+void columns(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
+  using V = typename Op::V;
   using Acc = typename Op::Acc;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  constexpr Index kColumns = 512;
+  const Index n = kept.dim[0];
+  const Index rows = reduced.dim[0];
+  const Index step = reduced.stride[0][0];
+  for_each_outer(kept, 1, [&](const Index(&at)[1]) {
+    for (Index j0 = 0; j0 < n; j0 += kColumns) {
+      const Index width = smaller_of(kColumns, n - j0);
+      alignas(64) Acc acc[kColumns];
+      for (Index j = 0; j < width; j += kWidth) V(Op::start).store_aligned(acc + j);
+      for_each_outer(reduced, 1, [&](const Index(&r)[1]) {
+        const T* p = x + at[0] + j0 + r[0];
+        Index i = 0;
+        for (; i + 4 <= rows; i += 4, p += 4 * step) {
+          for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
+            const V a =
+                Op::merge(Op::load(p + j, count, part), Op::load(p + step + j, count, part));
+            const V b = Op::merge(Op::load(p + 2 * step + j, count, part),
+                                  Op::load(p + 3 * step + j, count, part));
+            Op::merge(V::load_aligned(acc + j), Op::merge(a, b)).store_aligned(acc + j);
+          });
+        }
+        for (; i < rows; ++i, p += step) {
+          for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
+            Op::merge(V::load_aligned(acc + j), Op::load(p + j, count, part))
+                .store_aligned(acc + j);
+          });
+        }
+      });
+      for (Index j = 0; j < width; j += kWidth) {
+        store_result<T, A, Acc>(V::load_aligned(acc + j), y + j, smaller_of(kWidth, width - j));
+      }
+      y += width;
+    }
+  });
+}
+
+template <class Op, class T, class A>
+void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   if (reduced.size() == 0) {
     const Index n = kept.size();
     for (Index i = 0; i < n; ++i) y[i] = static_cast<T>(Op::start);
-    return;
-  }
-  const bool by_columns =
-      kept.rank > 0 && kept.stride[0][0] == 1 && reduced.rank > 0 && reduced.stride[0][0] != 1;
-  if (by_columns) {
-    const Index n = kept.dim[0];
-    for_each_outer(kept, 1, [&](const Index(&at)[1]) {
-      for (Index j0 = 0; j0 < n; j0 += kColumns) {
-        const Index width = n - j0 < kColumns ? n - j0 : kColumns;
-        Acc acc[kColumns];
-        for (Index j = 0; j < width; ++j) acc[j] = Op::start;
-        for_each_outer(reduced, 0, [&](const Index(&r)[1]) {
-          const T* p = x + at[0] + j0 + r[0];
-          for (Index j = 0; j < width; ++j) acc[j] = Op::step(acc[j], p[j]);
-        });
-        for (Index j = 0; j < width; ++j) *y++ = static_cast<T>(acc[j]);
-      }
+  } else if (kept.rank > 0 && kept.stride[0][0] == 1 && reduced.rank > 0 &&
+             reduced.stride[0][0] != 1) {
+    columns<Op, T, A>(kept, reduced, x, y);
+  } else {
+    for_each_outer(kept, 0, [&](const Index(&at)[1]) {
+      *y++ = static_cast<T>(row<Op, T, A>(reduced, x + at[0]));
     });
-    return;
   }
-  for_each_outer(kept, 0,
-                 [&](const Index(&at)[1]) { *y++ = static_cast<T>(row<Op>(reduced, x + at[0])); });
+}
+
+/// Index of the first extreme of n consecutive elements, none of which is NaN: the value first, then
+/// where it is.
+template <class T, class A, bool Largest>
+Index find_extreme(Index n, const T* x) {
+  using V = Vec<T, A>;
+  Loop<1> all;
+  all.push(n, {1});
+  const T extreme = row<Extreme<T, A, Largest>, T, A>(all, x);
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  Index i = 0;
+  if (extreme == extreme) {
+    while (i + kWidth <= n && !xsimd::any(V::load_unaligned(x + i) == V(extreme))) i += kWidth;
+    while (x[i] != extreme) ++i;
+  } else {
+    while (x[i] == x[i]) ++i;
+  }
+  return i;
 }
 
 }  // namespace
 
-template <class T>
-void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
+template <class T, class A>
+void Reductions<T, A>::reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x,
+                              T* y) {
   switch (op) {
-    case Reduce::sum: return run<Sum<T>>(kept, reduced, x, y);
-    case Reduce::sum_of_squares: return run<SumOfSquares<T>>(kept, reduced, x, y);
-    case Reduce::max: return run<Max<T>>(kept, reduced, x, y);
-    case Reduce::min: return run<Min<T>>(kept, reduced, x, y);
+    case Reduce::sum: return run<Sum<T, A>, T, A>(kept, reduced, x, y);
+    case Reduce::sum_of_squares: return run<SumOfSquares<T, A>, T, A>(kept, reduced, x, y);
+    case Reduce::max: return run<Extreme<T, A, true>, T, A>(kept, reduced, x, y);
+    case Reduce::min: return run<Extreme<T, A, false>, T, A>(kept, reduced, x, y);
   }
 }
 
-template <class T>
-void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
-                 std::int64_t* y) {
+template <class T, class A>
+void Reductions<T, A>::arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
+                                   std::int64_t* y) {
   for (Index o = 0; o < outer; ++o) {
     for (Index i = 0; i < inner; ++i) {
       const T* p = x + o * length * inner + i;
+      if (inner == 1) {
+        y[o] = largest ? find_extreme<T, A, true>(length, p) : find_extreme<T, A, false>(length, p);
+        continue;
+      }
       Index best = 0;
       for (Index k = 1; k < length; ++k) {
         const T candidate = p[k * inner];
@@ -122,11 +216,7 @@ void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* 
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                  \
-  template void reduce(Reduce, const Loop<1>&, const Loop<1>&, const T*, T*); \
-  template void arg_extreme(bool, Index, Index, Index, const T*, std::int64_t*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Reductions<float, XTAPE_ARCH>;
+template struct Reductions<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

@@ -1,6 +1,7 @@
 #pragma once
 // Reductions over any axes. Sums are accumulated in double, in a fixed order.
 
+#include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 #include <cstdint>
@@ -9,14 +10,29 @@ namespace xtape::kernels {
 
 enum class Reduce { sum, max, min, sum_of_squares };
 
+/// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+template <class T, class A>
+struct Reductions {
+  static void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y);
+  static void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
+                          std::int64_t* y);
+};
+
 // For every position of `kept` (row-major, into consecutive y): the reduction of x over `reduced`.
 // Both loops give strides of x. NaN wins a max or a min. An empty `reduced` gives 0, -inf or inf.
 template <class T>
-void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y);
+void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
+  on_isa([&](auto isa) { Reductions<T, decltype(isa)>::reduce(op, kept, reduced, x, y); });
+}
 
 // Index along the axis of the first largest (or smallest) element, for extents outer, length, inner.
 // A NaN counts as the extreme, as in NumPy.
 template <class T>
-void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x, std::int64_t* y);
+void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
+                 std::int64_t* y) {
+  on_isa([&](auto isa) {
+    Reductions<T, decltype(isa)>::arg_extreme(largest, outer, length, inner, x, y);
+  });
+}
 
 }  // namespace xtape::kernels

@@ -39,6 +39,16 @@ struct SimdArch<Avx512> {
 template <class T, class A>
 using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 
+#if defined(__AVX2__)
+[[gnu::always_inline]] inline __m256i first_of_8(Index n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+[[gnu::always_inline]] inline __m256i first_of_4(Index n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
+
 /// The first n elements of a vector, 0 < n < its size: memory behind them is not touched, and what is
 /// loaded behind them is 0.
 template <class T, class A>
@@ -48,6 +58,13 @@ inline Vec<T, A> load_first(const T* from, Index n) {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << n) - 1U), from);
   } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
     return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << n) - 1U), from);
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<A, Avx2> && std::is_same_v<T, float>) {
+    return _mm256_maskload_ps(from, first_of_8(n));
+  } else if constexpr (std::is_same_v<A, Avx2> && std::is_same_v<T, double>) {
+    return _mm256_maskload_pd(from, first_of_4(n));
   }
 #endif
   alignas(64) T all[Vec<T, A>::size] = {};
@@ -63,6 +80,15 @@ inline void store_first(const Vec<T, A>& x, T* to, Index n) {
     return;
   } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
     _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << n) - 1U), x);
+    return;
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<A, Avx2> && std::is_same_v<T, float>) {
+    _mm256_maskstore_ps(to, first_of_8(n), x);
+    return;
+  } else if constexpr (std::is_same_v<A, Avx2> && std::is_same_v<T, double>) {
+    _mm256_maskstore_pd(to, first_of_4(n), x);
     return;
   }
 #endif

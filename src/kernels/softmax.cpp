@@ -1,56 +1,132 @@
 #include "kernels/neural.hpp"
-
-#include <cmath>
-#include <limits>
+#include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
+namespace {
 
-template <class T>
-void softmax_row(bool log, Index n, const T* x, const bool* mask, Index step, T* y) {
-  const T lowest = -std::numeric_limits<T>::infinity();
-  const auto kept = [=](Index i) { return mask == nullptr || mask[i * step]; };
-  T top = lowest;
-  bool any = false;
-  for (Index i = 0; i < n; ++i) {
-    if (!kept(i)) continue;
-    any = true;
-    if (x[i] > top || x[i] != x[i]) top = x[i];
+constexpr double kLowest = -__builtin_inf();
+
+/// Which elements of a row take part: all, or those of an array of bools `step` apart.
+template <class T, class A>
+struct Everything {
+  [[gnu::always_inline]] inline Mask<T, A> operator()(Index, Index n) const {
+    return first_lanes(n);
   }
-  if (!any || top == lowest) {
-    for (Index i = 0; i < n; ++i) y[i] = T(0);
+  /// Lanes before the n-th.
+  [[gnu::always_inline]] static inline Mask<T, A> first_lanes(Index n) {
+    using V = Vec<T, A>;
+    alignas(64) static constexpr auto kCount = [] {
+      struct Table {
+        T at[V::size];
+      } table{};
+      for (std::size_t i = 0; i < V::size; ++i) table.at[i] = static_cast<T>(i);
+      return table;
+    }();
+    return V::load_aligned(kCount.at) < V(static_cast<T>(n));
+  }
+};
+template <class T, class A>
+struct Chosen {
+  const bool* mask;
+  Index step;
+  [[gnu::always_inline]] inline Mask<T, A> operator()(Index i, Index n) const {
+    if (step == 1) return load_mask<T, A>(mask + i, n);
+    bool some[Vec<T, A>::size];
+    for (Index k = 0; k < n; ++k) some[k] = mask[(i + k) * step];
+    return load_mask<T, A>(some, n);
+  }
+};
+
+template <class T, class A, class Kept>
+[[gnu::always_inline]] inline void row(bool log, Index n, const T* x, Kept kept, T* y) {
+  using V = Vec<T, A>;
+  using M = VectorMath<V>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  const V lowest(static_cast<T>(kLowest));
+  const V zero(T(0));
+  const auto take_part = [&](Index i, Index count, auto part) {
+    if constexpr (std::is_same_v<Kept, Everything<T, A>> && decltype(part)::value) {
+      return load_part<T, A>(x + i, count, part);
+    } else {
+      return xsimd::select(kept(i, count), load_part<T, A>(x + i, count, part), lowest);
+    }
+  };
+  V tops[2] = {lowest, lowest};
+  Index which = 0;
+  for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+    tops[which] = larger(take_part(i, count, part), tops[which]);
+    which = 1 - which;
+  });
+  const T top = fold(larger(tops[0], tops[1]), [](const V& a, const V& b) { return larger(a, b); });
+  if (top == static_cast<T>(kLowest)) {  // nothing takes part
+    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+      store_part<T, A>(zero, y + i, count, part);
+    });
     return;
   }
-  double sum = 0;
-  for (Index i = 0; i < n; ++i) {
-    y[i] = kept(i) ? std::exp(x[i] - top) : T(0);
-    sum += static_cast<double>(y[i]);
-  }
+  Vec<double, A> sums(0.0);
+  for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+    // Of what does not take part, exp(-inf) is 0, and NaN if the whole row will be.
+    const V e = M::exp_flushed(take_part(i, count, part) - V(top));
+    sums += add_halves<T, A>(e);
+    if (!log) store_part<T, A>(e, y + i, count, part);
+  });
+  const double sum = sum_lanes(sums);
   if (log) {
-    const T shift = top + static_cast<T>(std::log(sum));
-    for (Index i = 0; i < n; ++i) y[i] = kept(i) ? x[i] - shift : lowest;
+    const V shift(top + static_cast<T>(std::log(sum)));
+    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+      const V v = load_part<T, A>(x + i, count, part) - shift;
+      store_part<T, A>(xsimd::select(kept(i, count), v, lowest), y + i, count, part);
+    });
   } else {
-    const T scale = static_cast<T>(1 / sum);
-    for (Index i = 0; i < n; ++i) y[i] *= scale;
+    const V scale(static_cast<T>(1 / sum));
+    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+      store_part<T, A>(load_part<T, A>(y + i, count, part) * scale, y + i, count, part);
+    });
   }
 }
 
-template <class T>
-void softmax_gradient(Index rows, Index n, const T* y, const T* g, T* dx) {
+}  // namespace
+
+template <class T, class A>
+void Softmax<T, A>::row(bool log, Index n, const T* x, const bool* mask, Index step, T* y) {
+  if (mask == nullptr) {
+    kernels::row<T, A>(log, n, x, Everything<T, A>{}, y);
+  } else {
+    kernels::row<T, A>(log, n, x, Chosen<T, A>{mask, step}, y);
+  }
+}
+
+template <class T, class A>
+void Softmax<T, A>::rows(bool log, Index rows, Index n, const T* x, T* y) {
+  for (Index r = 0; r < rows; ++r) {
+    kernels::row<T, A>(log, n, x + r * n, Everything<T, A>{}, y + r * n);
+  }
+}
+
+template <class T, class A>
+void Softmax<T, A>::gradient(Index rows, Index n, const T* y, const T* g, T* dx) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  const V zero(T(0));
   for (Index r = 0; r < rows; ++r, y += n, g += n, dx += n) {
-    double dot = 0;
-    for (Index i = 0; i < n; ++i) {
-      dot += y[i] == T(0) ? 0.0 : static_cast<double>(y[i]) * static_cast<double>(g[i]);
-    }
-    const T s = static_cast<T>(dot);
-    for (Index i = 0; i < n; ++i) dx[i] = y[i] == T(0) ? T(0) : y[i] * (g[i] - s);
+    Vec<double, A> sums(0.0);
+    constexpr Index kDoubles = static_cast<Index>(Vec<double, A>::size);
+    for_vectors(n, kDoubles, [&](Index i, Index count, auto part) {
+      const auto p = load_double_part<T, A>(y + i, count, part);
+      const auto d = load_double_part<T, A>(g + i, count, part);
+      sums += xsimd::select(p == Vec<double, A>(0.0), p, p * d);
+    });
+    const V s(static_cast<T>(sum_lanes(sums)));
+    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+      const V p = load_part<T, A>(y + i, count, part);
+      const V d = p * (load_part<T, A>(g + i, count, part) - s);
+      store_part<T, A>(xsimd::select(p == zero, zero, d), dx + i, count, part);
+    });
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                \
-  template void softmax_row(bool, Index, const T*, const bool*, Index, T*); \
-  template void softmax_gradient(Index, Index, const T*, const T*, T*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Softmax<float, XTAPE_ARCH>;
+template struct Softmax<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

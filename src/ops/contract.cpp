@@ -127,9 +127,11 @@ Array<T> rearranged(const T* x, const Side& from, const std::string& order,
   return y;
 }
 
+/// With Start::bias, `bias` has one element per column. Returns false, and has done nothing, where the
+/// product cannot take it as it goes.
 template <class T>
-void multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start start, T* c,
-              const Side& sc, const Labels& labels, const std::array<Index, 128>& extents) {
+bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start start, const T* bias,
+              T* c, const Side& sc, const Labels& labels, const std::array<Index, 128>& extents) {
   std::string batch, m, n, k;
   for (const char label : labels.out) {
     if (label == '-') continue;
@@ -139,6 +141,12 @@ void multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start star
     if (label != '-' && !sc.has(label)) k += label;
   }
   const Product p = plan(batch, m, n, k, extents, sa, sb, sc);
+  if (start == Start::bias) {
+    Index columns = 1;
+    for (const char label : n) columns *= extents[static_cast<std::size_t>(label)];
+    const bool direct = p.a_fits && p.b_fits && p.c_fits && !p.swapped;
+    if (!direct || p.gemm.n != columns) return false;
+  }
   if (!p.a_fits || !p.b_fits) {
     const auto canonical = [&](const std::string& order) {
       Shape shape(order.size());
@@ -153,26 +161,39 @@ void multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start star
     const Array<T> copy_a = rearranged(a, sa, order_a, extents);
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
-    multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), start, c, sc,
-             relabelled, extents);
-    return;
+    return multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), start,
+                    bias, c, sc, relabelled, extents);
   }
   if (!p.c_fits) {
     const std::string order = batch + m + n;
     Array<T> result = rearranged(c, sc, order, extents);
     const Side sr = side(order, result.shape());
-    multiply(a, sa, b, sb, start, result.data(), sr, {labels.a, labels.b, order}, extents);
+    multiply(a, sa, b, sb, start, bias, result.data(), sr, {labels.a, labels.b, order}, extents);
     std::vector<Index> strides;
     for (const char label : order) strides.push_back(sc.of(label));
     kernels::copy(make_loop<2>(result.shape(), {strides_of(result.shape()), strides}),
                   result.data(), c);
-    return;
+    return true;
   }
   if (p.swapped) {
-    blas::gemm(p.gemm, p.batch, b, a, start, static_cast<const T*>(nullptr), c);
+    blas::gemm(p.gemm, p.batch, b, a, start, bias, c);
   } else {
-    blas::gemm(p.gemm, p.batch, a, b, start, static_cast<const T*>(nullptr), c);
+    blas::gemm(p.gemm, p.batch, a, b, start, bias, c);
   }
+  return true;
+}
+
+/// Whether the bias has one element per column (label of b alone), in their order, for every row.
+bool is_row(const std::vector<Index>& strides, const Labels& labels, const Shape& shape) {
+  Index step = 1;
+  for (std::size_t i = labels.out.size(); i-- > 0;) {
+    const char label = labels.out[i];
+    const bool column = label != '-' && labels.a.find(label) == std::string::npos;
+    if (extent(shape, i) == 1) continue;
+    if (strides[i] != (column ? step : 0)) return false;
+    if (column) step *= extent(shape, i);
+  }
+  return true;
 }
 
 }  // namespace
@@ -188,16 +209,24 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
     extents[static_cast<std::size_t>(labels.b[i])] = extent(b.shape(), i);
   }
   Result<T> y(shape);
-  if (bias != nullptr) {
-    kernels::copy(make_loop<2>(shape, {broadcast_strides(bias->shape(), shape), strides_of(shape)}),
-                  bias->data(), y.data());
-  }
-  if (a.size() != 0 && b.size() != 0) {
-    const Side sc = side(labels.out, shape);
-    multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
-             bias == nullptr ? Start::zero : Start::c, y.data(), sc, labels, extents);
-  } else if (bias == nullptr) {
-    std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
+  const bool products = a.size() != 0 && b.size() != 0;
+  const auto run = [&](Start start) {
+    return multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()), start,
+                    start == Start::bias ? bias->data() : nullptr, y.data(),
+                    side(labels.out, shape), labels, extents);
+  };
+  if (bias == nullptr) {
+    if (products) {
+      run(Start::zero);
+    } else {
+      std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
+    }
+  } else {
+    const std::vector<Index> strides = broadcast_strides(bias->shape(), shape);
+    if (!products || !is_row(strides, labels, shape) || !run(Start::bias)) {
+      kernels::copy(make_loop<2>(shape, {strides, strides_of(shape)}), bias->data(), y.data());
+      if (products) run(Start::c);
+    }
   }
   const auto to_a = [op, b, labels, to = a.shape()](const Var<T>& g) {
     return contract(op, g, b, {labels.out, labels.b, labels.a}, to);

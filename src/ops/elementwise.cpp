@@ -33,7 +33,12 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   const auto loop = detail::make_loop<3>(
       shape, {detail::broadcast_strides(a.shape(), shape),
               detail::broadcast_strides(b.shape(), shape), detail::strides_of(shape)});
-  kernels::binary(kind, loop, a.data(), b.data(), y.data());
+  const T* u = a.data();
+  const T* v = b.data();
+  T* w = y.data();
+  detail::parallel_loop(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
+    kernels::binary(kind, part, u + at[0], v + at[1], w + at[2]);
+  });
   return y;
 }
 
@@ -156,7 +161,13 @@ Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
   const auto loop = make_loop<4>(
       shape, {broadcast_strides(condition.shape(), shape), broadcast_strides(a.shape(), shape),
               broadcast_strides(b.shape(), shape), strides_of(shape)});
-  kernels::select(loop, condition.data(), a.data(), b.data(), y.data());
+  const bool* c = condition.data();
+  const T* u = a.data();
+  const T* v = b.data();
+  T* w = y.data();
+  parallel_loop(loop, [=](const kernels::Loop<4>& part, const Index(&at)[4]) {
+    kernels::select(part, c + at[0], u + at[1], v + at[2], w + at[3]);
+  });
   return record("where", std::move(y),
                 wrt(a, [condition](const Var<T>& g) { return where(condition, g, Var<T>(T(0))); }),
                 wrt(b, [condition](const Var<T>& g) { return where(condition, Var<T>(T(0)), g); }));

@@ -99,9 +99,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   const Index n = t.n;
   if (!mask) {
     detail::parallel_ranges(t.rows, rows_per_block(n), [=](Index begin, Index end) {
-      for (Index r = begin; r < end; ++r) {
-        kernels::softmax_row<T>(log, n, from + r * n, nullptr, 0, to + r * n);
-      }
+      kernels::softmax_rows<T>(log, end - begin, n, from + begin * n, to + begin * n);
     });
     return y;
   }

@@ -50,7 +50,7 @@ Result<T> reduce(Reduce kind, const Var<T>& x, const Plan& plan) {
     (gone ? reduced : kept).push(detail::extent(x.shape(), i), {strides[i]});
   }
   Result<T> y(plan.out);
-  kernels::reduce(kind, kept, reduced, x.data(), y.data());
+  detail::parallel_reduce(kind, kept, reduced, x.data(), y.data());
   return y;
 }
 

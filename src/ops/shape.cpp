@@ -1,5 +1,6 @@
 #include <xtape/ops/shape.hpp>
 
+#include "base/parallel_loop.hpp"
 #include "ops/view.hpp"
 
 #include <algorithm>
@@ -74,8 +75,15 @@ Var<T> transpose(const Var<T>& x, const Axes& axes) {
     inverse[order[i]] = static_cast<int>(i);
   }
   Result<T> y(shape);
-  kernels::copy(detail::make_loop<2>(shape, {strides, detail::strides_of(shape)}), x.data(),
-                y.data());
+  const auto loop = detail::make_loop<2>(shape, {strides, detail::strides_of(shape)});
+  const T* source = x.data();
+  T* target = y.data();
+  detail::parallel_loop(
+      loop,
+      [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
+        kernels::copy(part, source + at[0], target + at[1]);
+      },
+      loop.rank == 2 ? 64 : 1);
   return record("transpose", std::move(y),
                 wrt(x, [inverse](const Var<T>& g) { return transpose(g, inverse); }));
 }

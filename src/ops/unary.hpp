@@ -1,16 +1,13 @@
 #pragma once
 // The common forms of an operation with one operand.
 
-#include "base/parallel.hpp"
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/record.hpp>
 
 namespace xtape::detail {
-
-// Elements one thread takes at a time; smaller arrays are not worth waking another.
-inline constexpr kernels::Index kElementGrain = 16384;
 
 template <class T>
 Result<T> map(kernels::Unary kind, const Var<T>& x, kernels::Parameters p = {}) {

@@ -2,6 +2,7 @@
 // operand that was broadcast. Their gradients are each other's.
 
 #include "array/shapes.hpp"
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/reduce.hpp"
@@ -23,26 +24,41 @@ Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
   Result<T> y(shape);
   const auto loop = detail::make_loop<2>(
       shape, {detail::broadcast_strides(x.shape(), shape), detail::strides_of(shape)});
-  kernels::copy(loop, x.data(), y.data());
+  const T* from = x.data();
+  T* to = y.data();
+  detail::parallel_loop(loop, [=](const kernels::Loop<2>& part, const detail::Index(&at)[2]) {
+    kernels::copy(part, from + at[0], to + at[1]);
+  });
   return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
 }
 
 namespace detail {
+namespace {
+
+template <class T>
+void add_over(const kernels::Loop<3>& loop, const T* a, const T* b, T* y) {
+  parallel_loop(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
+    kernels::binary(kernels::Binary::add, part, a + at[0], b + at[1], y + at[2]);
+  });
+}
+
+}  // namespace
 
 template <class T>
 Var<T> add(const Var<T>& a, const Var<T>& b) {
   const auto same = [](const Var<T>& g) { return g; };
   if (a.shape() == b.shape()) {
     Result<T> y(a.shape());
-    kernels::binary(kernels::Binary::add, static_cast<Index>(y.size()), a.data(), b.data(),
-                    y.data());
+    kernels::Loop<3> loop;
+    loop.push(static_cast<Index>(y.size()), {1, 1, 1});
+    add_over(loop, a.data(), b.data(), y.data());
     return record("add", std::move(y), wrt(a, same), wrt(b, same));
   }
   const Shape shape = broadcast_shapes("add", a.shape(), b.shape());
   Result<T> y(shape);
   const auto loop = make_loop<3>(shape, {broadcast_strides(a.shape(), shape),
                                          broadcast_strides(b.shape(), shape), strides_of(shape)});
-  kernels::binary(kernels::Binary::add, loop, a.data(), b.data(), y.data());
+  add_over(loop, a.data(), b.data(), y.data());
   return record("add", std::move(y), wrt(a, same), wrt(b, same));
 }
 
@@ -63,7 +79,7 @@ Var<T> sum_to(const Var<T>& x, const Shape& shape) {
     (summed ? reduced : kept).push(extent(from, i), {strides[i]});
   }
   Result<T> y(shape);
-  kernels::reduce(kernels::Reduce::sum, kept, reduced, x.data(), y.data());
+  parallel_reduce(kernels::Reduce::sum, kept, reduced, x.data(), y.data());
   return record("sum_to", std::move(y),
                 wrt(x, [from](const Var<T>& g) { return broadcast_to(g, from); }));
 }

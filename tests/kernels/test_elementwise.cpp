@@ -3,6 +3,7 @@
 #include "kernels/elementwise.hpp"
 
 #include "support/catch.hpp"
+#include "support/isa.hpp"
 #include "support/loops.hpp"
 
 #include <cmath>
@@ -58,6 +59,8 @@ void compare(const std::vector<Index>& extents, Strides strides, std::size_t na,
 }  // namespace
 
 TEST_CASE("binary kernels over contiguous, broadcast and strided operands") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   for (const Index n : {0, 1, 2, 7, 8, 9, 64, 65}) {
     compare({n}, {{1}, {1}}, 65, 65);
     compare({n}, {{0}, {1}}, 1, 65);
@@ -78,6 +81,8 @@ TEST_CASE("binary kernels over contiguous, broadcast and strided operands") {
 }
 
 TEST_CASE("select over every kind of stride") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const bool condition[12] = {true, false, false, true,  true, false,
                               true, true,  false, false, true, false};
   const std::vector<double> a = numbers<double>(12), b = numbers<double>(12, 0.4);
@@ -100,6 +105,8 @@ TEST_CASE("select over every kind of stride") {
 }
 
 TEST_CASE("fill, add_to, scale and the search for non-finite elements") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   std::vector<float> y(9, 1.F);
   kernels::fill<float>(8, 3.F, y.data());
   CHECK(y[7] == 3.F);
@@ -118,6 +125,8 @@ TEST_CASE("fill, add_to, scale and the search for non-finite elements") {
 }
 
 TEST_CASE("slopes are the derivatives of the functions before them") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   struct Chain {
     std::vector<Unary> functions;
     kernels::Parameters p = {};

@@ -3,6 +3,7 @@
 #include "kernels/memory.hpp"
 
 #include "support/catch.hpp"
+#include "support/isa.hpp"
 #include "support/loops.hpp"
 
 using namespace xtape;
@@ -35,6 +36,8 @@ void compare_copy(const std::vector<Index>& extents, const Strides& strides, std
 }  // namespace
 
 TEST_CASE("transposing copies, below, at and above the tile") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   for (const Index rows : {1, 2, 15, 16, 17, 31, 32, 33}) {
     for (const Index columns : {1, 3, 15, 16, 17, 48}) {
       INFO(rows << " x " << columns);
@@ -49,6 +52,8 @@ TEST_CASE("transposing copies, below, at and above the tile") {
 }
 
 TEST_CASE("copies with steps, backwards, and of broadcast sources") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   compare_copy({5}, {{2}, {1}}, 10, 5);
   compare_copy({5}, {{-1}, {1}}, 5, 5, 4);
   compare_copy({4, 5}, {{0, 1}, {5, 1}}, 5, 20);
@@ -62,6 +67,8 @@ TEST_CASE("copies with steps, backwards, and of broadcast sources") {
 }
 
 TEST_CASE("copies of bools and integers") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const bool source[6] = {true, false, true, true, false, false};
   bool target[6] = {};
   kernels::copy(loop_of<2>({3, 2}, {{1, 3}, {2, 1}}), source, target);
@@ -75,6 +82,8 @@ TEST_CASE("copies of bools and integers") {
 }
 
 TEST_CASE("gather and scatter_add are each other's transpose") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const Index outer = 3, length = 5, inner = 4, count = 7;
   const std::vector<std::int64_t> ids = {4, 0, 4, 2, 2, 2, 1};
   const std::vector<float> x = numbers<float>(60);
@@ -100,6 +109,8 @@ TEST_CASE("gather and scatter_add are each other's transpose") {
 }
 
 TEST_CASE("running sums are kept in double, from either end") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   // Ones added to 2^24 vanish in float.
   const std::vector<float> x = {16777216.F, 1.F, 1.F, 1.F};
   std::vector<float> y(4);
@@ -121,6 +132,8 @@ TEST_CASE("running sums are kept in double, from either end") {
 }
 
 TEST_CASE("triangles with any diagonal") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const std::vector<double> x = numbers<double>(2 * 3 * 5, 0.01);
   for (const Index diagonal : {-4, -1, 0, 2, 7}) {
     for (const bool upper : {false, true}) {

@@ -3,6 +3,7 @@
 #include "kernels/neural.hpp"
 
 #include "support/catch.hpp"
+#include "support/isa.hpp"
 #include "support/loops.hpp"
 
 #include <cmath>
@@ -22,6 +23,8 @@ bool close(double a, double b, double within = 1e-14) {
 }  // namespace
 
 TEST_CASE("softmax rows, masked and not") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   for (const std::size_t n : {1U, 2U, 7U, 64U, 100U}) {
     const std::vector<double> x = numbers<double>(n);
     bool mask[200];
@@ -51,6 +54,8 @@ TEST_CASE("softmax rows, masked and not") {
 }
 
 TEST_CASE("the gradient of softmax, and of a probability of 0") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const Index rows = 3, n = 5;
   std::vector<double> y(15), dx(15);
   std::vector<double> g = numbers<double>(15, 0.2);
@@ -69,6 +74,8 @@ TEST_CASE("the gradient of softmax, and of a probability of 0") {
 }
 
 TEST_CASE("layer normalization and its gradients") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const Index rows = 3;
   for (const std::size_t n : {1U, 2U, 9U, 64U}) {
     const auto width = static_cast<Index>(n);
@@ -118,6 +125,8 @@ TEST_CASE("layer normalization and its gradients") {
 }
 
 TEST_CASE("cross-entropy rows and their gradient") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const Index rows = 4, n = 6;
   const std::vector<double> x = numbers<double>(24), g = numbers<double>(4, 0.7);
   const std::int64_t labels[4] = {0, 5, -1, 2};

@@ -3,6 +3,7 @@
 #include "kernels/reduce.hpp"
 
 #include "support/catch.hpp"
+#include "support/isa.hpp"
 #include "support/loops.hpp"
 
 #include <algorithm>
@@ -55,7 +56,7 @@ void compare(const std::vector<Index>& kept, const std::vector<Index>& kept_stri
 
 template <class T>
 void all_sizes() {
-  for (const Index n : {1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 130}) {
+  for (const Index n : {1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 130, 515}) {
     INFO("length " << n);
     compare<T>({3}, {n}, {n}, {1}, static_cast<std::size_t>(3 * n));             // by rows
     compare<T>({n}, {1}, {3}, {n}, static_cast<std::size_t>(3 * n));             // by columns
@@ -71,10 +72,20 @@ void all_sizes() {
 
 }  // namespace
 
-TEST_CASE("reductions in double") { all_sizes<double>(); }
-TEST_CASE("reductions in float") { all_sizes<float>(); }
+TEST_CASE("reductions in double") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
+  all_sizes<double>();
+}
+TEST_CASE("reductions in float") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
+  all_sizes<float>();
+}
 
 TEST_CASE("sums of floats are accumulated in double") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   std::vector<float> x(1000, 1.F);
   x[0] = 16777216.F;
   float y = 0;
@@ -83,7 +94,9 @@ TEST_CASE("sums of floats are accumulated in double") {
 }
 
 TEST_CASE("NaN wins a maximum wherever it stands") {
-  for (const std::size_t n : {3U, 8U, 20U}) {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
+  for (const std::size_t n : {3U, 8U, 20U, 70U, 140U}) {
     for (std::size_t at = 0; at < n; ++at) {
       std::vector<double> x = numbers<double>(n);
       x[at] = kNaN;
@@ -93,11 +106,24 @@ TEST_CASE("NaN wins a maximum wherever it stands") {
       kernels::reduce(Reduce::min, loop_of<1>({}, {{}}), row, x.data(), &bottom);
       CHECK(std::isnan(top));
       CHECK(std::isnan(bottom));
+      std::int64_t where = 0;
+      kernels::arg_extreme(true, 1, static_cast<Index>(n), 1, x.data(), &where);
+      CHECK(where == static_cast<std::int64_t>(at));
+      // Down the columns, of which the others do not see it.
+      const auto half = static_cast<Index>(n) / 2;
+      std::vector<double> tops(n / 2);
+      kernels::reduce(Reduce::max, loop_of<1>({half}, {{1}}), loop_of<1>({2}, {{half}}), x.data(),
+                      tops.data());
+      for (std::size_t j = 0; j < n / 2; ++j) {
+        CHECK(std::isnan(tops[j]) == (at < 2 * (n / 2) && at % (n / 2) == j));
+      }
     }
   }
 }
 
 TEST_CASE("arg_extreme finds the first extreme along any axis") {
+  const EachIsa isa;
+  INFO("instruction set " << isa.name());
   const std::vector<double> x = {1, 5, 2, 5, 5, 0, kNaN, 3, kNaN, 9, 9, -kInf};
   std::int64_t y[4];
   kernels::arg_extreme(true, 2, 3, 2, x.data(), y);  // columns of two 3 x 2 matrices

@@ -6,8 +6,30 @@
 #include "support/catch.hpp"
 
 #include <optional>
+#include <vector>
 
 namespace xtape::test {
+
+inline std::vector<kernels::Isa> supported_isas() {
+  std::vector<kernels::Isa> found;
+  for (const auto isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
+    if (kernels::supported(isa)) found.push_back(isa);
+  }
+  return found;
+}
+
+/// As the first variable of a test case: runs it once per supported instruction set.
+class EachIsa {
+ public:
+  EachIsa() : isa_(GENERATE(from_range(supported_isas()))) { kernels::force_isa(isa_); }
+  ~EachIsa() { kernels::force_isa(std::nullopt); }
+  EachIsa(const EachIsa&) = delete;
+  EachIsa& operator=(const EachIsa&) = delete;
+  [[nodiscard]] auto name() const { return kernels::name(isa_); }
+
+ private:
+  kernels::Isa isa_;
+};
 
 /// Calls f() once per supported instruction set, which the kernels use meanwhile.
 template <class F>
@@ -15,8 +37,7 @@ void on_each_isa(const F& f) {
   struct Restore {
     ~Restore() { kernels::force_isa(std::nullopt); }
   } restore;
-  for (const auto isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
-    if (!kernels::supported(isa)) continue;
+  for (const kernels::Isa isa : supported_isas()) {
     kernels::force_isa(isa);
     INFO("instruction set " << kernels::name(isa));
     f();

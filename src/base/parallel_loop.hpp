@@ -1,0 +1,63 @@
+#pragma once
+// Loop nests cut into fixed blocks for the library's threads. No element depends on where the cuts are.
+
+#include "base/parallel.hpp"
+#include "kernels/loop.hpp"
+#include "kernels/reduce.hpp"
+
+#include <algorithm>
+
+namespace xtape::detail {
+
+/// Elements one thread takes at a time; smaller arrays are not worth waking another.
+inline constexpr kernels::Index kElementGrain = 16384;
+
+/// Calls body(part of the loop, offset of every operand), cut along the outermost loop into parts of at
+/// least so many.
+template <int Operands, class Body>
+void parallel_loop(const kernels::Loop<Operands>& loop, const Body& body,
+                   kernels::Index least = 1) {
+  using kernels::Index;
+  const Index size = loop.size();
+  const Index none[Operands] = {};
+  if (size <= kElementGrain || loop.rank == 0) {
+    body(loop, none);
+    return;
+  }
+  const int outer = loop.rank - 1;
+  const Index each = size / loop.dim[outer];
+  parallel_ranges(loop.dim[outer], std::max<Index>(least, kElementGrain / each),
+                  [&](Index begin, Index end) {
+                    kernels::Loop<Operands> part = loop;
+                    part.dim[outer] = end - begin;
+                    Index offset[Operands];
+                    for (int k = 0; k < Operands; ++k) offset[k] = begin * loop.stride[outer][k];
+                    body(part, offset);
+                  });
+}
+
+/// kernels::reduce, cut along the outermost loop that is kept.
+template <class T>
+void parallel_reduce(kernels::Reduce kind, const kernels::Loop<1>& kept,
+                     const kernels::Loop<1>& reduced, const T* x, T* y) {
+  using kernels::Index;
+  const Index size = kept.size() * reduced.size();
+  if (size <= kElementGrain || kept.rank == 0) {
+    kernels::reduce(kind, kept, reduced, x, y);
+    return;
+  }
+  const int outer = kept.rank - 1;
+  const Index each = size / kept.dim[outer];
+  const Index results = kept.size() / kept.dim[outer];
+  // Columns side by side are read together.
+  const Index least = outer == 0 && kept.stride[0][0] == 1 ? 64 : 1;
+  parallel_ranges(kept.dim[outer], std::max(least, kElementGrain / each),
+                  [&](Index begin, Index end) {
+                    kernels::Loop<1> part = kept;
+                    part.dim[outer] = end - begin;
+                    kernels::reduce(kind, part, reduced, x + begin * kept.stride[outer][0],
+                                    y + begin * results);
+                  });
+}
+
+}  // namespace xtape::detail

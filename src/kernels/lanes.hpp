@@ -1,0 +1,286 @@
+#pragma once
+// What kernels need of vectors beyond xsimd: shuffles, sums over lanes, masks, and floats read as
+// doubles. For the sources of kernels only (see simd.hpp).
+
+#include "kernels/simd.hpp"
+
+#include <cstdint>
+#include <utility>
+
+namespace xtape::kernels {
+
+/// Integers side by side, for plain operators (a vector_size cannot depend on a template's parameter).
+template <int Bytes>
+struct Lanes;
+#define XTAPE_LANES(bytes)                                         \
+  template <>                                                      \
+  struct Lanes<bytes> {                                            \
+    typedef std::uint32_t U32 __attribute__((vector_size(bytes))); \
+    typedef std::uint64_t U64 __attribute__((vector_size(bytes))); \
+  };
+XTAPE_LANES(16)
+XTAPE_LANES(32)
+XTAPE_LANES(64)
+#undef XTAPE_LANES
+
+template <class To, class From>
+[[gnu::always_inline]] inline To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+template <class T, class A>
+using Mask = xsimd::batch_bool<T, typename SimdArch<A>::type>;
+
+/// x where the bit of the lane is set, elsewhere 0, whatever x holds there.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<T, A> where_bits(std::uint64_t bits, const Vec<T, A>& x) {
+  using V = Vec<T, A>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) {
+    return V(_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), x));
+  } else if constexpr (sizeof(V) == 64) {
+    return V(_mm512_maskz_mov_pd(static_cast<__mmask8>(bits), x));
+  }
+#endif
+  constexpr int kWords = static_cast<int>(sizeof(V)) / 4;
+  using Words = typename Lanes<static_cast<int>(sizeof(V))>::U32;
+  Words lane{};
+  for (int i = 0; i < kWords; ++i) lane[i] = 1U << (i * 4 / static_cast<int>(sizeof(T)));
+  const Words chosen = static_cast<std::uint32_t>(bits) - Words{};
+  Words y;
+  __builtin_memcpy(&y, &x.data, sizeof(y));
+  y &= (Words)((chosen & lane) != 0);
+  V out;
+  __builtin_memcpy(&out.data, &y, sizeof(y));
+  return out;
+}
+
+/// Lanes whose bool is true, of the first n (all, if n is the size of a vector).
+template <class T, class A>
+[[gnu::always_inline]] inline Mask<T, A> load_mask(const bool* from, Index n) {
+  constexpr std::size_t kSize = Vec<T, A>::size;
+  alignas(64) bool all[64] = {};
+  if (n == static_cast<Index>(kSize)) {
+    __builtin_memcpy(all, from, kSize);
+  } else {
+    for (Index i = 0; i < n; ++i) all[i] = from[i];
+  }
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512>) {
+    const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(all));
+    if constexpr (sizeof(T) == 4) {
+      const __m512i wide = _mm512_cvtepu8_epi32(bytes);
+      return Mask<T, A>(_mm512_test_epi32_mask(wide, wide));
+    } else {
+      const __m512i wide = _mm512_cvtepu8_epi64(bytes);
+      return Mask<T, A>(_mm512_test_epi64_mask(wide, wide));
+    }
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<A, Avx2>) {
+    const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(all));
+    if constexpr (sizeof(T) == 4) {
+      const __m256i wide = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_cvtepu8_epi32(bytes));
+      return Mask<T, A>(_mm256_castsi256_ps(wide));
+    } else {
+      const __m256i wide = _mm256_sub_epi64(_mm256_setzero_si256(), _mm256_cvtepu8_epi64(bytes));
+      return Mask<T, A>(_mm256_castsi256_pd(wide));
+    }
+  }
+#endif
+  alignas(64) T values[kSize];
+  for (std::size_t i = 0; i < kSize; ++i) values[i] = static_cast<T>(all[i]);
+  return Vec<T, A>::load_aligned(values) != Vec<T, A>(T(0));
+}
+
+/// As many elements of T as a vector has doubles, as doubles; or the first n of them.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<double, A> load_double(const T* from) {
+  using D = Vec<double, A>;
+  if constexpr (std::is_same_v<T, double>) {
+    return D::load_unaligned(from);
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(D) == 64) return D(_mm512_cvtps_pd(_mm256_loadu_ps(from)));
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(D) == 32) return D(_mm256_cvtps_pd(_mm_loadu_ps(from)));
+#endif
+    alignas(64) double all[D::size];
+    for (std::size_t i = 0; i < D::size; ++i) all[i] = static_cast<double>(from[i]);
+    return D::load_aligned(all);
+  }
+}
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<double, A> load_double_first(const T* from, Index n) {
+  if constexpr (std::is_same_v<T, double>) {
+    return load_first<double, A>(from, n);
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<A, Avx512>) {
+      const __m512 x = load_first<float, A>(from, n);
+      return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(x)));
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (std::is_same_v<A, Avx2>) {
+      const __m256 x = load_first<float, A>(from, n);
+      return Vec<double, A>(_mm256_cvtps_pd(_mm256_castps256_ps128(x)));
+    }
+#endif
+    T all[Vec<double, A>::size] = {};
+    for (Index i = 0; i < n; ++i) all[i] = from[i];
+    return load_double<T, A>(all);
+  }
+}
+
+/// And back, rounded to T.
+template <class T, class A>
+[[gnu::always_inline]] inline void store_double(const Vec<double, A>& x, T* to) {
+  using D = Vec<double, A>;
+  if constexpr (std::is_same_v<T, double>) {
+    x.store_unaligned(to);
+    return;
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(D) == 64) {
+      _mm256_storeu_ps(to, _mm512_cvtpd_ps(x));
+      return;
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(D) == 32) {
+      _mm_storeu_ps(to, _mm256_cvtpd_ps(x));
+      return;
+    }
+#endif
+    alignas(64) double all[D::size];
+    x.store_aligned(all);
+    for (std::size_t i = 0; i < D::size; ++i) to[i] = static_cast<T>(all[i]);
+  }
+}
+template <class T, class A>
+[[gnu::always_inline]] inline void store_double_first(const Vec<double, A>& x, T* to, Index n) {
+  T all[Vec<double, A>::size];
+  store_double<T, A>(x, all);
+  for (Index i = 0; i < n; ++i) to[i] = all[i];
+}
+
+/// The halves of a vector of T as doubles, added.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<double, A> add_halves(const Vec<T, A>& x) {
+  if constexpr (std::is_same_v<T, double>) {
+    return x;
+  } else {
+    alignas(64) T all[Vec<T, A>::size];
+#if defined(__AVX512F__)
+    if constexpr (sizeof(x) == 64) {
+      const __m512 v = x;
+      const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+      return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(v))) +
+             Vec<double, A>(_mm512_cvtps_pd(high));
+    }
+#endif
+    x.store_aligned(all);
+    return load_double<T, A>(all) + load_double<T, A>(all + Vec<double, A>::size);
+  }
+}
+
+template <int By, class V, std::size_t... I>
+[[gnu::always_inline]] inline V rotated(const V& x, std::index_sequence<I...>) {
+  constexpr int kSize = static_cast<int>(sizeof...(I));
+  using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
+  using W = typename Lanes<static_cast<int>(sizeof(V))>::U64;
+  using Bits = std::conditional_t<sizeof(V) / sizeof...(I) == 4, U, W>;
+  const Bits b = bits_as<Bits>(x.data);
+  return V(bits_as<typename V::register_type>(
+      Bits(__builtin_shufflevector(b, b, (static_cast<int>(I) + By) % kSize...))));
+}
+
+/// op over all lanes, in a fixed order, for an op that does not mind which comes first.
+template <int By, class V, class Op>
+[[gnu::always_inline]] inline V fold_from(const V& x, Op op) {
+  if constexpr (By == 0) {
+    return x;
+  } else {
+    return fold_from<By / 2>(op(x, rotated<By>(x, std::make_index_sequence<V::size>{})), op);
+  }
+}
+template <class V, class Op>
+[[gnu::always_inline]] inline typename V::value_type fold(const V& x, Op op) {
+  const V all = fold_from<static_cast<int>(V::size) / 2>(x, op);
+  typename V::value_type first;
+  __builtin_memcpy(&first, &all.data, sizeof(first));
+  return first;
+}
+template <class V>
+[[gnu::always_inline]] inline typename V::value_type sum_lanes(const V& x) {
+  return fold(x, [](const V& a, const V& b) { return a + b; });
+}
+
+/// Lanes that are not NaN. (xsimd 8's != is false for NaN, with AVX and AVX-512.)
+template <class V>
+[[gnu::always_inline]] inline auto a_number(const V& x) {
+  return x == x;
+}
+
+/// The larger, or NaN if either is.
+template <class V>
+[[gnu::always_inline]] inline V larger(const V& a, const V& b) {
+  return xsimd::select((a > b) | ~a_number(a), a, b);
+}
+template <class V>
+[[gnu::always_inline]] inline V smaller(const V& a, const V& b) {
+  return xsimd::select((a < b) | ~a_number(a), a, b);
+}
+
+/// body(i, n) for 0 <= i < count in whole vectors of `width`, n being width, and once for the rest.
+/// `body` is told by a constant which of the two it is, so that each is compiled for itself.
+template <class Body>
+[[gnu::always_inline]] inline void for_vectors(Index count, Index width, const Body& body) {
+  Index i = 0;
+  for (; i + width <= count; i += width) body(i, width, std::true_type{});
+  if (i < count) body(i, count - i, std::false_type{});
+}
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline Vec<T, A> load_part(const T* from, Index n,
+                                                  std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    return Vec<T, A>::load_unaligned(from);
+  } else {
+    return load_first<T, A>(from, n);
+  }
+}
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline void store_part(const Vec<T, A>& x, T* to, Index n,
+                                              std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    x.store_unaligned(to);
+  } else {
+    store_first<T, A>(x, to, n);
+  }
+}
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline Vec<double, A> load_double_part(const T* from, Index n,
+                                                              std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    return load_double<T, A>(from);
+  } else {
+    return load_double_first<T, A>(from, n);
+  }
+}
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline void store_double_part(const Vec<double, A>& x, T* to, Index n,
+                                                     std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    store_double<T, A>(x, to);
+  } else {
+    store_double_first<T, A>(x, to, n);
+  }
+}
+
+}  // namespace xtape::kernels

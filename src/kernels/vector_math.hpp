@@ -1,0 +1,100 @@
+#pragma once
+// Functions of vectors, within a few units of the last place, also of denormal numbers, infinities and
+// NaN: xsimd's, with what they leave out. For the sources of kernels only (see simd.hpp).
+
+#include "kernels/lanes.hpp"
+
+#include <cmath>
+#include <limits>
+
+namespace xtape::kernels {
+
+/// f of every lane.
+template <class V, class F>
+[[gnu::always_inline]] inline V lane_by_lane(const V& x, F f) {
+  alignas(64) typename V::value_type all[V::size];
+  x.store_aligned(all);
+  for (auto& v : all) v = f(v);
+  return V::load_aligned(all);
+}
+
+template <class V>
+struct VectorMath {
+  using T = typename V::value_type;
+  static constexpr bool kFloat = sizeof(T) == 4;
+
+  /// exp where what would be denormal is 0.
+  [[gnu::always_inline]] static inline V exp_flushed(const V& x) { return xsimd::exp(x); }
+
+  [[gnu::always_inline]] static inline V exp(const V& x) {
+    const V y = xsimd::exp(x);
+    // exp(x) is denormal there.
+    const auto low = (x < V(kFloat ? T(-87.3) : T(-708.3))) & (x > V(kFloat ? T(-104) : T(-746)));
+    if (__builtin_expect(xsimd::any(low), 0)) {
+      return xsimd::select(low, lane_by_lane(x, [](T v) { return std::exp(v); }), y);
+    }
+    return y;
+  }
+
+  [[gnu::always_inline]] static inline V expm1(const V& x) {
+    return xsimd::select(x == V(T(0)), x, xsimd::expm1(x));
+  }
+
+  [[gnu::always_inline]] static inline V log(const V& x) {
+    const V y = xsimd::log(x);
+    const auto denormal = (x < V(std::numeric_limits<T>::min())) & (x > V(T(0)));
+    if (__builtin_expect(xsimd::any(denormal), 0)) {
+      return xsimd::select(denormal, lane_by_lane(x, [](T v) { return std::log(v); }), y);
+    }
+    return y;
+  }
+
+  [[gnu::always_inline]] static inline V log1p(const V& x) {
+    return xsimd::select(x == V(T(0)), x, xsimd::log1p(x));
+  }
+
+  /// 1 / (1 + exp(-x)); exp is taken of a negative number only, so that nothing overflows.
+  [[gnu::always_inline]] static inline V sigmoid(const V& x) {
+    const V e = exp(-xsimd::abs(x));
+    return xsimd::select(x >= V(T(0)), V(T(1)), e) / (V(T(1)) + e);
+  }
+
+  /// log(1 + exp(x)).
+  [[gnu::always_inline]] static inline V softplus(const V& x) {
+    return xsimd::select(x > V(T(0)), x, V(T(0))) + log1p(exp(-xsimd::abs(x)));
+  }
+
+  [[gnu::always_inline]] static inline V erfc(const V& x) {
+    if constexpr (kFloat) {
+      // xsimd takes exp(-x * x) of the rounded square: what was rounded off is put back.
+      const V square = x * x;
+      const V high = bits_as_truncated(x);
+      const V low = x - high;
+      const V lost = ((high * high - square) + V(T(2)) * high * low) + low * low;
+      const V y = xsimd::erfc(x);
+      const V far = xsimd::abs(x);
+      const V repaired = xsimd::select((x > V(T(2.0 / 3.0))) & (far < V(T(11))), y - y * lost, y);
+      return xsimd::select(x > V(T(11)), V(T(0)), repaired);
+    } else {
+      return lane_by_lane(x, [](T v) { return std::erfc(v); });
+    }
+  }
+
+  /// The probability that a standard normal number is below x.
+  [[gnu::always_inline]] static inline V gauss_cdf(const V& x) {
+    return V(T(0.5)) * erfc(-x * V(T(0.70710678118654752440)));
+  }
+  /// Its density.
+  [[gnu::always_inline]] static inline V gauss(const V& x) {
+    return V(T(0.39894228040143267794)) * exp(V(T(-0.5)) * x * x);
+  }
+
+ private:
+  /// x with the lower half of its digits cleared.
+  [[gnu::always_inline]] static inline V bits_as_truncated(const V& x) {
+    using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
+    return V(bits_as<typename V::register_type>(U(bits_as<U>(x.data) & 0xFFFFF000U)));
+  }
+};
+
+}  // namespace xtape::kernels
