@@ -80,9 +80,13 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       for (Index i = 0; i < count; ++i) body(i);
     }
   };
-  T* packed = detail::scratch<T>(
-      0, Kernels::packed_size(std::min(kPackedRows, s.k), std::min(kPackedColumns, s.n)));
-  if (packed == nullptr) return false;
+  const bool as_it_is = Kernels::reads_unpacked(s.n, s.b_row, s.b_column);
+  T* packed = nullptr;
+  if (!as_it_is) {
+    packed = detail::scratch<T>(
+        0, Kernels::packed_size(std::min(kPackedRows, s.k), std::min(kPackedColumns, s.n)));
+    if (packed == nullptr) return false;
+  }
   for (Index j0 = 0; j0 < s.n; j0 += kPackedColumns) {
     const Index n = std::min(kPackedColumns, s.n - j0);
     Index k0 = 0;
