@@ -54,10 +54,15 @@ using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 template <class T, class A>
 inline Vec<T, A> load_first(const T* from, Index n) {
 #if defined(__AVX512F__)
+  // In halves: whole vectors under a mask are several times slower where they cross lines of the cache.
   if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << n) - 1U), from);
+    if (n <= 8) return _mm512_zextps256_ps512(_mm256_maskload_ps(from, first_of_8(n)));
+    const __m256 high = _mm256_maskload_ps(from + 8, first_of_8(n - 8));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(from)), high, 1);
   } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
-    return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << n) - 1U), from);
+    if (n <= 4) return _mm512_zextpd256_pd512(_mm256_maskload_pd(from, first_of_4(n)));
+    const __m256d high = _mm256_maskload_pd(from + 4, first_of_4(n - 4));
+    return _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(from)), high, 1);
   }
 #endif
 #if defined(__AVX2__)
@@ -76,10 +81,22 @@ template <class T, class A>
 inline void store_first(const Vec<T, A>& x, T* to, Index n) {
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
-    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << n) - 1U), x);
+    const __m256 low = _mm512_castps512_ps256(x);
+    if (n < 8) {
+      _mm256_maskstore_ps(to, first_of_8(n), low);
+      return;
+    }
+    _mm256_storeu_ps(to, low);
+    if (n > 8) _mm256_maskstore_ps(to + 8, first_of_8(n - 8), _mm512_extractf32x8_ps(x, 1));
     return;
   } else if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, double>) {
-    _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << n) - 1U), x);
+    const __m256d low = _mm512_castpd512_pd256(x);
+    if (n < 4) {
+      _mm256_maskstore_pd(to, first_of_4(n), low);
+      return;
+    }
+    _mm256_storeu_pd(to, low);
+    if (n > 4) _mm256_maskstore_pd(to + 4, first_of_4(n - 4), _mm512_extractf64x4_pd(x, 1));
     return;
   }
 #endif

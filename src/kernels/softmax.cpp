@@ -65,11 +65,16 @@ template <class T, class A, class Kept>
     return;
   }
   Vec<double, A> sums(0.0);
+  V last(T(0));  // what is stored in part cannot be loaded again without waiting
   for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
     // Of what does not take part, exp(-inf) is 0, and NaN if the whole row will be.
     const V e = M::exp_flushed(take_part(i, count, part) - V(top));
     sums += add_halves<T, A>(e);
-    if (!log) store_part<T, A>(e, y + i, count, part);
+    if constexpr (!decltype(part)::value) {
+      last = e;
+    } else if (!log) {
+      e.store_unaligned(y + i);
+    }
   });
   const double sum = sum_lanes(sums);
   if (log) {
@@ -81,7 +86,9 @@ template <class T, class A, class Kept>
   } else {
     const V scale(static_cast<T>(1 / sum));
     for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
-      store_part<T, A>(load_part<T, A>(y + i, count, part) * scale, y + i, count, part);
+      V e = last;
+      if constexpr (decltype(part)::value) e = V::load_unaligned(y + i);
+      store_part<T, A>(e * scale, y + i, count, part);
     });
   }
 }

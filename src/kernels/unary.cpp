@@ -202,7 +202,7 @@ void Elementwise<T, A>::unary(Unary op, Index n, const T* x, T* y, const Paramet
       return;
     case Unary::tanh: return map_long<A>(n, x, y, [](V v) { return xsimd::tanh(v); });
     case Unary::sigmoid: return map_long<A>(n, x, y, [](V v) { return M::sigmoid(v); });
-    case Unary::erf: return map_long<A>(n, x, y, [](V v) { return xsimd::erf(v); });
+    case Unary::erf: return map_long<A>(n, x, y, [](V v) { return M::erf(v); });
     case Unary::elu:
       return map_long<A>(n, x, y,
                          [=](V v) { return select(v > zero, p1 * v, p1 * p0 * M::expm1(v * p2)); });

@@ -64,6 +64,12 @@ struct VectorMath {
     return xsimd::select(x > V(T(0)), x, V(T(0))) + log1p(exp(-xsimd::abs(x)));
   }
 
+  /// erf, which is 1 or -1 long before x * x overflows.
+  [[gnu::always_inline]] static inline V erf(const V& x) {
+    const V seven(T(7));
+    return xsimd::erf(xsimd::select(x > seven, seven, xsimd::select(x < -seven, -seven, x)));
+  }
+
   [[gnu::always_inline]] static inline V erfc(const V& x) {
     if constexpr (kFloat) {
       // xsimd takes exp(-x * x) of the rounded square: what was rounded off is put back.

@@ -33,7 +33,8 @@ struct Function {
   double absolute = 0;  // or at most this, in units of the last place of 1
 };
 
-// Functions that subtract lose digits where they are near 0: there the absolute error counts.
+// Functions that subtract lose digits where they are near 0: there the absolute error counts. gelu takes
+// erfc of a rounded argument, which makes x * x units of the last place, with std::erfc too.
 const Function kFunctions[] = {
     {"sqrt", Unary::sqrt, [](Wide x) { return std::sqrt(x); }, 0, 10, 1},
     {"rsqrt", Unary::rsqrt, [](Wide x) { return 1 / std::sqrt(x); }, 0.01, 10, 2},
@@ -47,7 +48,7 @@ const Function kFunctions[] = {
     {"tanh", Unary::tanh, [](Wide x) { return std::tanh(x); }, -10, 10, 4},
     {"sigmoid", Unary::sigmoid, sigmoid, -80, 40, 5},
     {"erf", Unary::erf, [](Wide x) { return std::erf(x); }, -6, 6, 100},
-    {"gelu", Unary::gelu, [](Wide x) { return x * gauss_cdf(x); }, -5, 6, 16},
+    {"gelu", Unary::gelu, [](Wide x) { return x * gauss_cdf(x); }, -5, 6, 32},
     {"gelu_slope", Unary::gelu_slope, [](Wide x) { return gauss_cdf(x) + x * gauss(x); }, -5, 6, 16,
      4},
     {"silu", Unary::silu, [](Wide x) { return x * sigmoid(x); }, -40, 40, 6},
@@ -94,7 +95,7 @@ TEMPLATE_TEST_CASE("functions are within a few units of the last place", "", flo
       }
     }
     INFO("at " << at);
-    CHECK(worst <= f.ulps);
+    CHECK(worst <= (f.op == Unary::erf && sizeof(T) == 4 ? 4 : f.ulps));
   }
 }
 
