@@ -54,7 +54,7 @@ struct Workspace {
     const V keep(dropout_scale(p));
     if (drops) drop.draw(p, head, i, j0, lo, end);
     const T* more = to.g_scores == nullptr ? nullptr : to.g_scores + at * p.keys + j0;
-    prepare_row(p, head, i, j0, lo, end, x);
+    prepare_row<T, A>(p, head, i, j0, lo, end, x);
     for (Index j = lo; j < end; j += kWidth) {
       const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(x + j), unit, shift)) * over_sum;
       V dj = V::load_aligned(d + j);
@@ -106,21 +106,31 @@ struct Workspace {
 };
 
 /// Per query: the sum over keys of probability times its gradient, which the softmax takes off.
-template <class T>
+template <class T, class A>
 void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = Tile<T, A>::kWidth;
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = 0; i < p.queries; ++i) {
       const T* o = to.o + head * to.o_head + i * to.o_row;
       const T* g = to.g + head * to.o_head + i * to.o_row;
       const Index at = head * p.queries + i;
-      T sum(0);
-      for (Index j = 0; j < p.value_depth; ++j) sum += o[j] * g[j];
+      V sum(T(0));
+      Index j = 0;
+      for (; j + kWidth <= p.value_depth; j += kWidth) {
+        sum = xsimd::fma(V::load_unaligned(o + j), V::load_unaligned(g + j), sum);
+      }
+      if (j < p.value_depth) {
+        const Index rest = p.value_depth - j;
+        sum = xsimd::fma(load_first<T, A>(o + j, rest), load_first<T, A>(g + j, rest), sum);
+      }
+      T total = xsimd::hadd(sum);
       if (to.g_scores != nullptr) {
         const T* y = to.scores + at * p.keys;
         const T* dy = to.g_scores + at * p.keys;
-        for (Index j = 0; j < p.keys; ++j) sum += y[j] == T(0) ? T(0) : y[j] * dy[j];
+        for (Index k = 0; k < p.keys; ++k) total += y[k] == T(0) ? T(0) : y[k] * dy[k];
       }
-      to.delta[at] = sum;
+      to.delta[at] = total;
     }
   }
 }
@@ -131,7 +141,7 @@ template <class T, class A>
 void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
   Workspace<T, A> w;
   const Index block = w.block(p);
-  find_delta(p, to);
+  find_delta<T, A>(p, to);
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);
     const Seen all = seen_by(p, 0, p.queries);

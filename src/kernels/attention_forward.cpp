@@ -35,7 +35,7 @@ struct Workspace {
     times_packed<T, A>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1, keys,
                        p.depth, 0, n, lo, hi, Start::zero, x, pitch);
     for (Index r = 0; r < rows; ++r) {
-      prepare_row(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
+      prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
     }
   }
 
@@ -43,6 +43,9 @@ struct Workspace {
     V top = V::load_aligned(row + lo);
     for (Index j = lo + kWidth; j < end; j += kWidth)
       top = xsimd::max(top, V::load_aligned(row + j));
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(top);
+#endif
     alignas(64) T lane[kWidth];
     top.store_aligned(lane);
     T largest = lane[0];

@@ -4,6 +4,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/gemm_tile.hpp"
+#include "kernels/lanes.hpp"
 #include "kernels/philox.hpp"
 
 namespace xtape::kernels {
@@ -38,7 +39,7 @@ struct Exponential {
       const auto power = xsimd::to_int(n) + 127;
       y = y * xsimd::bitwise_cast<V>(power << 23);
       y = xsimd::select(x < V(-126.0F), V(0.0F), y);
-      return xsimd::select(x != x, x, y);
+      return xsimd::select(a_number(x), y, x);
     } else {
       return xsimd::exp(x);
     }
@@ -92,7 +93,7 @@ inline T exponent_factor(const AttentionHeads<T>& p) {
 
 /// Adds biases to the products of query i with the keys from j0 on, x[begin] ... x[end - 1], and puts
 /// -infinity where it does not see the key.
-template <class T>
+template <class T, class A>
 inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin,
                         Index end, T* x) {
   const Seen seen = seen_by(p, i);
@@ -126,8 +127,22 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
       for (Index j = lo; j < hi; ++j) x[j] = keep[j * p.mask_column] ? x[j] : kMinusInfinity<T>;
     }
   }
-  for (Index j = begin; j < lo; ++j) x[j] = kMinusInfinity<T>;
-  for (Index j = hi; j < end; ++j) x[j] = kMinusInfinity<T>;
+  // Vectors that are not seen as a whole.
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  const auto hide = [&](Index j) {
+    using V = Vec<T, A>;
+    const auto below = [&](Index at) {
+      const Index lanes = lesser(kWidth, greater(0, at - j));
+      return (std::uint64_t{1} << lanes) - 1;
+    };
+    const std::uint64_t bits = below(hi) & ~below(lo);
+    const V rest = where_bits<T, A>(~bits, V(T(1)));
+    const V kept = where_bits<T, A>(bits, V::load_aligned(x + j));
+    xsimd::select(rest == V(T(0)), kept, V(kMinusInfinity<T>)).store_aligned(x + j);
+  };
+  Index j = begin;
+  for (; j < lo; j += kWidth) hide(j);
+  for (j = greater(j, hi / kWidth * kWidth); j < end; j += kWidth) hide(j);
 }
 
 /// Which probabilities of one row dropout keeps: the same as kernels::dropout for the array of all.

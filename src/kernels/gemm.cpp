@@ -1,6 +1,7 @@
 #include "kernels/gemm.hpp"
 
 #include "kernels/gemm_tile.hpp"
+#include "kernels/transpose.hpp"
 
 namespace xtape::kernels {
 namespace {
@@ -29,6 +30,46 @@ void gather_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, T
       }
     }
     to += k * high;
+  }
+}
+
+/// Squares of rows p ... of a sliver of B whose columns are apart, as long as they are whole; the first
+/// row that is left.
+template <class T, class A>
+Index pack_squares(Index p, Index k, Index columns, const T* from, Index b_row, Index b_column,
+                   T* to, Index step) {
+  using U = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr Index kSide = Tile<T, A>::kWidth;
+  const Index whole = columns / kSide * kSide;
+  if (b_row != 1 || whole == 0) return p;
+  for (; p + kSide <= k; p += kSide) {
+    for (Index c = 0; c < whole; c += kSide) {
+      Square<U, A>::turn(reinterpret_cast<const U*>(from + p + c * b_column), b_column,
+                         reinterpret_cast<U*>(to + p * step + c), step);
+    }
+    for (Index c = whole; c < columns; ++c) {
+      for (Index r = p; r < p + kSide; ++r) to[r * step + c] = from[r * b_row + c * b_column];
+    }
+  }
+  return p;
+}
+
+/// A sliver of B whose columns are apart.
+template <class T, class A>
+void pack_columns(Index k, Index columns, const T* from, Index b_row, Index b_column, T* to,
+                  Index step) {
+  using V = Vec<T, A>;
+  if (columns < step) {
+    for (Index p = 0; p < k; ++p) V(T(0)).store_unaligned(to + p * step + step - V::size);
+  }
+  Index p = pack_squares<T, A>(0, k, columns, from, b_row, b_column, to, step);
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512>) {
+    p = pack_squares<T, Avx2>(p, k, columns, from, b_row, b_column, to, step);
+  }
+#endif
+  for (Index c = 0; c < columns; ++c) {
+    for (Index r = p; r < k; ++r) to[r * step + c] = from[r * b_row + c * b_column];
   }
 }
 
@@ -103,16 +144,7 @@ void GemmKernels<T, A>::pack(Index k, Index n, Index first, Index last, const T*
             .store_unaligned(to + p * step + whole);
       }
     } else {
-      // A few rows at a time: the lines that are written stay in the cache until they are full.
-      constexpr Index kRun = 16;
-      for (Index p0 = 0; p0 < k; p0 += kRun) {
-        const Index p1 = smaller(p0 + kRun, k);
-        for (Index c = 0; c < step; ++c) {
-          for (Index p = p0; p < p1; ++p) {
-            to[p * step + c] = c < columns ? from[p * b_row + c * b_column] : T(0);
-          }
-        }
-      }
+      pack_columns<T, A>(k, columns, from, b_row, b_column, to, step);
     }
   }
 }
