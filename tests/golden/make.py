@@ -7,6 +7,7 @@
 Everything is computed in float64 on the CPU with fixed seeds, so a second run writes the same bytes
 on the same kind of machine (another one may differ in the last digits). The versions are pinned in
 requirements.txt and checked here. The tests read the files; they need no Python.
+make_tf.py writes the cases of tf-keras.
 
 A file is {"versions": {...}, "cases": [...]}. A case has a name, the options of what was called,
 "inputs" and "weights" (differentiated), "constants" (labels and masks, not differentiated),
@@ -18,12 +19,15 @@ and "gradients" of that loss, of every input and weight. An array is {"shape": [
 from reference import setup
 
 from activations import activations
+from attention import multi_head_attention
+from attention_torch import multi_head_attention_torch
 from catalogue import constraints, initializers, penalties, regularizers
-from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
+from layers import dense, embedding, layer_normalization, softmax
 from training import losses, optimizers
 
 if __name__ == "__main__":
     setup()
-    for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
-                 losses, optimizers, regularizers, constraints, penalties, initializers):
+    for make in (dense, softmax, layer_normalization, embedding, multi_head_attention,
+                 multi_head_attention_torch, activations, losses, optimizers, regularizers,
+                 constraints, penalties, initializers):
         make()

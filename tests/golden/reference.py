@@ -1,9 +1,6 @@
-"""What all golden cases share: the frameworks in float64, and recording cases. See make.py."""
+"""Keras on PyTorch, and PyTorch, in float64, and recording their cases. See make.py."""
 
-import json
 import os
-import pathlib
-import sys
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -12,16 +9,11 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-HERE = pathlib.Path(__file__).resolve().parent
+from cases import Cases, agree, encode, pinned_versions  # noqa: E402, F401
 
 
 def versions():
-    """The versions in use; exits unless they are the pinned ones."""
-    found = {m.__name__: m.__version__.split("+")[0] for m in (keras, np, torch)}
-    pinned = dict(line.split("==") for line in (HERE / "requirements.txt").read_text().split())
-    if any(pinned[name] != version for name, version in found.items()):
-        sys.exit(f"versions differ: found {found}, pinned {pinned}")
-    return found
+    return pinned_versions((keras, np, torch), "requirements.txt")
 
 
 def setup():
@@ -35,41 +27,18 @@ def setup():
     torch.use_deterministic_algorithms(True)
 
 
-def numpy(x):
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
-
-
-def encode(x):
-    """An array as JSON. Reads back exactly: repr of a double is its shortest exact form."""
-    x = numpy(x)
-    if x.dtype.kind == "f":
-        assert x.dtype == np.float64, f"{x.dtype} among the results: something left float64"
-        assert np.isfinite(x).all(), "NaN or infinity among the results"
-    kind = {"f": float, "i": int, "b": int}[x.dtype.kind]
-    return {"shape": list(x.shape), "data": [kind(v) for v in x.ravel()]}
-
-
-def agree(a, b, tolerance, what):
-    a, b = numpy(a), numpy(b)
-    scale = max(1.0, np.abs(b).max())
-    assert a.shape == b.shape and np.abs(a - b).max() <= tolerance * scale, f"{what} disagree"
-
-
-class Family:
-    """The cases of one file, with their source of random numbers."""
+class Family(Cases):
+    """The cases of one file."""
 
     def __init__(self, name, seed):
-        self.name, self.random, self.cases = name, np.random.default_rng(seed), []
+        super().__init__(name, seed, versions())
 
-    def uniform(self, *shape, low=-1.0, high=1.0):
-        # Few digits keep the files small.
-        return self.random.uniform(low, high, shape).round(4)
+    def add(self, name, options, inputs, call, layer=None, constants=None, weights=None):
+        """Records call(*inputs), a tensor or a dict of them, and its gradients.
 
-    def mask(self, *shape, keep=0.6):
-        return self.random.uniform(size=shape) < keep
-
-    def add(self, name, options, inputs, call, layer=None, constants=None):
-        """Records call(*inputs), a tensor or a dict of them, and its gradients."""
+        The weights are those of a Keras layer, or arrays, which the call then finds as tensors
+        behind the inputs, as a dict.
+        """
         leaves = {k: torch.tensor(v, requires_grad=True) for k, v in inputs.items()}
         variables = {}
         if layer is not None:
@@ -78,22 +47,16 @@ class Family:
             for v in variables.values():
                 v.assign(self.uniform(*v.shape))
                 v.value.grad = None
-        weights = {k: v.numpy().copy() for k, v in variables.items()}
-        outputs = call(*leaves.values())
+            weights = {k: v.numpy().copy() for k, v in variables.items()}
+        arguments = list(leaves.values())
+        tensors = {k: v.value for k, v in variables.items()}
+        if layer is None and weights is not None:
+            tensors = {k: torch.tensor(v, requires_grad=True) for k, v in weights.items()}
+            arguments.append(tensors)
+        outputs = call(*arguments)
         outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
         cotangents = {k: self.uniform(*v.shape) for k, v in outputs.items()}
         sum((v * torch.tensor(cotangents[k])).sum() for k, v in outputs.items()).backward()
-        gradients = {k: v.grad for k, v in leaves.items()}
-        gradients |= {k: v.value.grad for k, v in variables.items()}
-        groups = {"inputs": inputs, "weights": weights, "constants": constants or {},
-                  "cotangents": cotangents, "outputs": outputs, "gradients": gradients}
-        self.cases.append({"name": name} | options | {
-            group: {k: encode(v) for k, v in arrays.items()} for group, arrays in groups.items()})
+        gradients = {k: v.grad for k, v in (leaves | tensors).items()}
+        self.record(name, options, inputs, weights or {}, constants, cotangents, outputs, gradients)
         return leaves, outputs
-
-    def write(self):
-        lines = ",\n".join(json.dumps(c, allow_nan=False, separators=(",", ":"))
-                           for c in self.cases)
-        text = f'{{"versions": {json.dumps(versions())}, "cases": [\n{lines}\n]}}\n'
-        (HERE / f"{self.name}.json").write_text(text)
-        print(f"{self.name}.json: {len(self.cases)} cases, {len(text)} bytes")

@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("activations agree with Keras", "", double, float) {
     const Json& options = c["options"];
     REQUIRE(known.count(name) == 1);
     {
-      GoldenRun<T> run(c, errors, true);
+      GoldenRun<T> run(c, errors, GoldenScale::element);
       run.check(known[name](run.input("x"), options));
     }
     // By name: the default options, and the last axis.

@@ -49,6 +49,13 @@ std::optional<Array<T>> golden_constant(const Json& c, const std::string& name) 
   return golden_array<T>(c["constants"][name]);
 }
 
+/// One extent or several.
+inline Extents golden_extents(const Json& json) {
+  const auto values = json.is_array() ? json.get<std::vector<std::size_t>>()
+                                      : std::vector<std::size_t>{json.get<std::size_t>()};
+  return Shape(values.begin(), values.end());
+}
+
 /// Errors of a family of cases, relative to what the family's tolerance is relative to.
 class Errors {
  public:
@@ -83,6 +90,10 @@ class Errors {
   int cases_ = 0, arrays_ = 0;
 };
 
+/// What errors are relative to: the largest entry of the case, of its gradients alone, or each element
+/// by itself (but at least 1).
+enum class GoldenScale { all, gradients, element };
+
 /// One layer or function under comparison: runs the case, and checks each output and gradient.
 template <class T>
 class GoldenRun {
@@ -90,10 +101,8 @@ class GoldenRun {
   using Outputs = std::map<std::string, Var<T>>;
 
   /// The case's inputs are watched and its weights set, for layers made from params().scope().
-  /// `elementwise`: errors are relative to each element (but at least 1), not to the largest entry
-  /// of the case.
-  GoldenRun(const Json& c, Errors& errors, bool elementwise = false)
-      : case_(c), errors_(errors), elementwise_(elementwise) {
+  GoldenRun(const Json& c, Errors& errors, GoldenScale scale = GoldenScale::all)
+      : case_(c), errors_(errors), scale_(scale) {
     errors_.begin(c.at("name").get<std::string>());
     for (const auto& [name, json] : c.at("inputs").items()) {
       inputs_.emplace(name, tape_.watch(golden_array<T>(json)));
@@ -102,6 +111,7 @@ class GoldenRun {
       params_.set(path, golden_array<T>(json));
     }
     for (const char* group : {"outputs", "gradients"}) {
+      if (scale_ == GoldenScale::gradients && group == std::string("outputs")) continue;
       for (const auto& [name, json] : c.at(group).items()) {
         const Array<double> a = golden_array<double>(json);
         for (std::size_t i = 0; i < a.size(); ++i) {
@@ -142,7 +152,7 @@ class GoldenRun {
  private:
   void compare(const std::string& name, const Array<T>& got, const Json& json) {
     const Array<double> expected = golden_array<double>(json);
-    if (!elementwise_ || got.shape() != expected.shape()) {
+    if (scale_ != GoldenScale::element || got.shape() != expected.shape()) {
       errors_.add(name, difference(got, expected) / largest_);
       return;
     }
@@ -157,7 +167,7 @@ class GoldenRun {
 
   const Json& case_;
   Errors& errors_;
-  bool elementwise_;
+  GoldenScale scale_;
   double largest_ = 1e-300;  // so that a case of zeros is compared exactly
   Tape<T> tape_;
   Params<T> params_;
