@@ -43,6 +43,10 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
                      ", num_key_value_heads is ", *o.num_key_value_heads,
                      ", expected num_heads to be divisible by it");
   }
+  if (o.rotary && !(o.rotary->max_wavelength > 0 && std::isfinite(o.rotary->max_wavelength))) {
+    fail<ValueError>(path, "rotary out of range: max_wavelength is ", o.rotary->max_wavelength,
+                     ", expected a positive number");
+  }
   if (o.rotary && o.key_dim % 2 != 0) {
     fail<ValueError>(path, "key_dim is not even: key_dim is ", o.key_dim,
                      ", expected an even number for rotary positions");
@@ -200,7 +204,7 @@ std::optional<Array<bool>> MultiHeadAttention<T>::combined_mask(const Layout& l,
     if (!m) return;
     if (rank != 4) {
       fail<ShapeError>(path_, name, " needs inputs of rank 3: scores are ", to_string(scores),
-                       "; use attention_mask");
+                       ", expected (batch, heads, queries, keys); use attention_mask");
     }
     const Shape expected{scores[0], of_query ? scores[2] : scores[3]};
     if (m->shape() != expected) {
@@ -321,8 +325,8 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
                     detail::partial(call.key ? call.key->shape() : value.shape()));
     }
     if (query.rank() != 3) {
-      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ",
-                       to_string(query.shape()));
+      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ", to_string(query.shape()),
+                       ", expected (batch, positions, features)");
     }
     PartialShape held = detail::partial(call.cache_read_only ? query.shape() : value.shape());
     const auto length = static_cast<std::ptrdiff_t>(call.cache->length());
@@ -335,6 +339,7 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::with_scores(
   const std::ptrdiff_t offset = appends ? static_cast<std::ptrdiff_t>(call.cache->length()) : 0;
   const std::optional<Array<bool>> mask = combined_mask(l, shape, call, offset);
   check_call(l, shape, call);
+  check_operands(query, value, call);
   if (call.cache == nullptr || appends) {
     build(query.shape(), value.shape(), call.key ? call.key->shape() : value.shape());
   }

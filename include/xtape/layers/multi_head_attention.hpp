@@ -140,6 +140,7 @@ class MultiHeadAttention {
   Var<T> biased(const Var<T>& products, const Layout& l, const CallOptions& call,
                 std::ptrdiff_t offset) const;
   void check_call(const Layout& l, const Shape& scores, const CallOptions& call) const;
+  void check_operands(const Var<T>& query, const Var<T>& value, const CallOptions& call) const;
 
   std::string path_;
   Options options_;
