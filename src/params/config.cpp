@@ -139,11 +139,12 @@ OrderedJson config_of(const std::string& op, const char* what, const char* famil
       fail<ValueError>(op, what, " cannot be written: ", name, " is ", *number,
                        ", expected a finite number");
     }
+    OrderedJson& entry = config[name];
     const auto* axes = std::get_if<Axes>(&value);
     if (axes != nullptr && axes->size() == 1) {
-      config[name] = axes->front();  // as Keras's default is written
+      entry = axes->front();  // as Keras's default is written
     } else {
-      std::visit([&](const auto& v) { config[name] = v; }, value);
+      std::visit([&](const auto& v) { entry = v; }, value);
     }
   }
   return {{"module", std::string("keras.") + family},
