@@ -378,6 +378,13 @@ std::vector<Misuse> neighbours() {
        [](World&) { static_cast<void>(Activation<double>("rely")); },
        {"'rely'", "expected one of", "relu"}},
       {"layer normalization, axis", typeid(ShapeError), normalized({2}), {"axis is 2", "-2 to 1"}},
+      {"layer normalization, nothing on the axis",
+       typeid(ShapeError),
+       [](World& w) {
+         const LayerNormalization<double> layer((w.params.scope() / "norm").reuse());
+         static_cast<void>(layer(w.input({2, 0})));
+       },
+       {"norm", "(2, 0)", "at least one"}},
       {"layer normalization, axis twice", typeid(ShapeError), normalized({1, 1}), {"repeated"}},
       {"layer normalization, no axes",
        typeid(ValueError),
