@@ -27,11 +27,16 @@ void* take(std::size_t bytes, std::size_t alignment) {
 
 }  // namespace
 
-// Other forms of new and delete call these.
+// The forms for arrays call these.
 void* operator new(std::size_t bytes) { return take(bytes == 0 ? 1 : bytes, 16); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return take(bytes, static_cast<std::size_t>(alignment));
 }
+// std::stable_sort asks by this one, and does without.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return left >= 0 ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
