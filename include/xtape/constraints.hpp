@@ -3,6 +3,7 @@
 /// Limits on weights, applied after each update, by Keras's names or by a function of one's own.
 
 #include <xtape/array.hpp>
+#include <xtape/detail/description.hpp>
 
 #include <concepts>
 #include <functional>
@@ -70,6 +71,9 @@ class Constraint {
   [[nodiscard]] Array<T> operator()(const Array<T>& w,
                                     const std::string& name = "constraint") const;
 
+  /// What it was made from, for configs. Of a function of one's own nothing.
+  [[nodiscard]] const detail::Description& description() const { return description_; }
+
  private:
   struct User {
     std::function<Array<T>(const Array<T>&)> function;
@@ -77,6 +81,7 @@ class Constraint {
   explicit Constraint(User user);
 
   std::function<Array<T>(const Array<T>&, const std::string&)> function_;
+  detail::Description description_;
 };
 
 }  // namespace xtape

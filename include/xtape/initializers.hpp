@@ -3,6 +3,7 @@
 /// Initial values of parameters, by Keras's names or by a function of one's own.
 
 #include <xtape/array.hpp>
+#include <xtape/detail/description.hpp>
 #include <xtape/random.hpp>
 
 #include <concepts>
@@ -48,9 +49,14 @@ class Initializer {
   /// Draws the values. ShapeError when a callable returns another shape.
   [[nodiscard]] Array<double> operator()(const Shape& shape, Fans fans, RandomStream& stream) const;
 
+  /// What it was made from, for configs. Of a function of one's own, and of from_array, nothing.
+  [[nodiscard]] const detail::Description& description() const { return description_; }
+
  private:
+  friend struct detail::Describe;
   void check() const;
   Function function_;
+  detail::Description description_;
 };
 
 namespace initializers {

@@ -2,6 +2,7 @@
 /// \file
 /// Penalties on weights and outputs, by Keras's names or by a function of one's own.
 
+#include <xtape/detail/description.hpp>
 #include <xtape/var.hpp>
 
 #include <concepts>
@@ -68,6 +69,9 @@ class Regularizer {
   /// callable returns anything but one element, or for an orthogonal penalty of anything but a matrix.
   [[nodiscard]] Var<T> operator()(const Var<T>& w, const std::string& name = "regularizer") const;
 
+  /// What it was made from, for configs. Of a function of one's own nothing.
+  [[nodiscard]] const detail::Description& description() const { return description_; }
+
  private:
   struct User {
     std::function<Var<T>(const Var<T>&)> function;
@@ -75,6 +79,7 @@ class Regularizer {
   explicit Regularizer(User user);
 
   std::function<Var<T>(const Var<T>&, const std::string&)> function_;
+  detail::Description description_;
 };
 
 }  // namespace xtape

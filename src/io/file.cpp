@@ -138,13 +138,14 @@ void AtomicFile::commit() {
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 && errno != EINTR) fail("cannot be written", errno);
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
-  temporary_.clear();
-  // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
+  // Opened first: once the file has its name, nothing may ask for memory.
   const std::string directory = std::filesystem::path(target_).parent_path().string();
   const Descriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const bool unreadable = folder.get() < 0 && errno == EACCES;  // may write there, but not look
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
+  temporary_.clear();
+  // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
   if (!unreadable && ::fsync(folder.get()) != 0 && errno != EINVAL) {
     fail_io(asked_, "written, but its directory cannot be flushed to the disk", errno,
             "a local disk; the new file is in place and may be lost in a power failure");

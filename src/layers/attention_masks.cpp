@@ -94,7 +94,7 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
     if (!m) return;
     if (rank != 4) {
       fail<ShapeError>(path, name, " needs inputs of rank 3: scores are ", xtape::to_string(scores),
-                       "; use attention_mask");
+                       ", expected (batch, heads, queries, keys); use attention_mask");
     }
     const Shape expected{scores[0], of_query ? scores[2] : scores[3]};
     if (m->shape() != expected) {

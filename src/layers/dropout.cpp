@@ -27,24 +27,30 @@ Dropout<T>::Dropout(Dropout&& other) noexcept
     : options_(std::move(other.options_)), calls_(other.calls_.load()) {}
 
 template <class T>
-std::optional<RandomKey> Dropout<T>::draw(const Var<T>& x, std::optional<bool> training) const {
-  detail::TapeState<T>* state = x.place().state;
+bool Dropout<T>::active(const Var<T>& x, std::optional<bool> training) const {
+  const detail::TapeState<T>* state = x.place().state;
   if (state != nullptr) detail::check_place(options_.name.c_str(), x.place());
-  const bool active = training.value_or(state != nullptr && state->training);
-  if (!active || options_.rate == 0) return std::nullopt;
-  if (state != nullptr) {
-    RandomKey key = next_random_key(x);
-    if (options_.seed) key.seed = *options_.seed;
-    return key;
+  if (options_.rate == 0 || !training.value_or(state != nullptr && state->training)) return false;
+  if (state == nullptr && !options_.seed) {
+    fail<TapeError>(options_.name, "training without a tape: input ", to_string(x.shape()),
+                    " has no context, expected a tape to draw random numbers from; pass inputs "
+                    "through tape.input(), or give the layer a seed");
   }
-  if (options_.seed) return RandomKey{*options_.seed, calls_.fetch_add(1)};
-  fail<TapeError>(options_.name, "training without a tape: input ", to_string(x.shape()),
-                  " has no context, expected a tape to draw random numbers from; pass inputs "
-                  "through tape.input(), or give the layer a seed");
+  return true;
+}
+
+template <class T>
+std::optional<RandomKey> Dropout<T>::draw(const Var<T>& x, std::optional<bool> training) const {
+  if (!active(x, training)) return std::nullopt;
+  if (x.place().state == nullptr) return RandomKey{*options_.seed, calls_.fetch_add(1)};
+  RandomKey key = next_random_key(x);
+  if (options_.seed) key.seed = *options_.seed;
+  return key;
 }
 
 template <class T>
 Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) const {
+  if (!active(x, training)) return x;
   std::optional<Shape> noise;
   if (!options_.noise_shape.empty()) {
     if (options_.noise_shape.size() != x.rank()) {
@@ -58,8 +64,7 @@ Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) con
         (*noise)[i] = static_cast<std::size_t>(options_.noise_shape[i]);
     }
   }
-  const std::optional<RandomKey> key = draw(x, training);
-  return key ? dropout(x, options_.rate, *key, noise) : x;
+  return dropout(x, options_.rate, *draw(x, training), noise);
 }
 
 template class Dropout<float>;

@@ -60,31 +60,55 @@ KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
   }
 }
 
+/// Whether the arrays have the batch, heads and dims of what is held.
 template <class T>
-void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
-  check_inference(key);
-  check_inference(value);
-  const auto fits = [&](const Array<T>& present, const Var<T>& x) {
-    if (x.rank() != 4 || key.rank() != 4 || x.shape()[0] != key.shape()[0] ||
-        x.shape()[1] != key.shape()[1] || x.shape()[2] != key.shape()[2]) {
-      return false;
-    }
-    if (length_ == 0) return true;
-    return x.shape()[0] == present.shape()[0] && x.shape()[2] == present.shape()[2] &&
-           x.shape()[3] == present.shape()[3];
+bool KeyValueCache<T>::fits(const Shape& key, const Shape& value) const {
+  const auto agrees = [](const Array<T>& present, const Shape& x) {
+    return x[0] == present.shape()[0] && x[2] == present.shape()[2] && x[3] == present.shape()[3];
   };
-  if (!fits(keys_, key) || !fits(values_, value)) {
-    fail<ShapeError>("KeyValueCache", "positions do not fit: key is ", to_string(key.shape()),
-                     " and value is ", to_string(value.shape()),
+  return agrees(keys_, key) && agrees(values_, value);
+}
+
+template <class T>
+void KeyValueCache<T>::check_append(const Shape& key, const Shape& value,
+                                    const std::string& name) const {
+  const bool alike = key.size() == 4 && value.size() == 4 && key[0] == value[0] &&
+                     key[1] == value[1] && key[2] == value[2];
+  if (!alike || (length_ > 0 && !fits(key, value))) {
+    fail<ShapeError>(name, "positions do not fit the cache: key is ", to_string(key),
+                     " and value is ", to_string(value),
                      ", expected (batch, positions, heads, dim) with the batch, heads and dims of ",
                      length_ == 0 ? std::string("each other") : to_string(keys_.shape()),
                      "; clear() the cache for another batch");
   }
-  const std::size_t count = key.shape()[1];
+  const std::size_t count = key[1];
   if (length_ + count > capacity_) {
-    fail<ValueError>("KeyValueCache", "no room: ", length_, " positions are held and ", count,
+    fail<ValueError>(name, "no room in the cache: ", length_, " positions are held and ", count,
                      " more given, expected at most ", capacity_, "; make a larger cache");
   }
+}
+
+template <class T>
+void KeyValueCache<T>::check_held(const Shape& key, const Shape& value,
+                                  const std::string& name) const {
+  if (length_ == 0) {
+    fail<ValueError>(name,
+                     "the cache is empty: nothing was appended yet, expected at least one "
+                     "position");
+  }
+  if (!fits(key, value)) {
+    fail<ShapeError>(name, "the cache does not fit: it holds ", to_string(keys_.shape()), " and ",
+                     to_string(values_.shape()), ", expected the batch, heads and dims of ",
+                     to_string(key), " and ", to_string(value), "; clear() it for another batch");
+  }
+}
+
+template <class T>
+void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
+  check_inference(key);
+  check_inference(value);
+  check_append(key.shape(), value.shape());
+  const std::size_t count = key.shape()[1];
   if (length_ == 0) {
     const auto prepare = [&](Array<T>& a, const Shape& like) {
       const Shape shape{like[0], capacity_, like[2], like[3]};

@@ -46,6 +46,10 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
                      ", num_key_value_heads is ", *o.num_key_value_heads,
                      ", expected num_heads to be divisible by it");
   }
+  if (o.rotary && !(o.rotary->max_wavelength > 0 && std::isfinite(o.rotary->max_wavelength))) {
+    fail<ValueError>(path, "rotary out of range: max_wavelength is ", o.rotary->max_wavelength,
+                     ", expected a positive number");
+  }
   if (o.rotary && o.key_dim % 2 != 0) {
     fail<ValueError>(path, "key_dim is not even: key_dim is ", o.key_dim,
                      ", expected an even number for rotary positions");
@@ -241,8 +245,8 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
                     detail::partial(call.key ? call.key->shape() : value.shape()));
     }
     if (query.rank() != 3) {
-      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ",
-                       to_string(query.shape()));
+      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ", to_string(query.shape()),
+                       ", expected (batch, positions, features)");
     }
     PartialShape held = detail::partial(call.cache_read_only ? query.shape() : value.shape());
     const auto length = static_cast<std::ptrdiff_t>(call.cache->length());
@@ -261,6 +265,7 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
   attention.slopes = call.alibi_slopes;
   attention.position = offset;
   detail::check_biases<T>(path_, l, shape, call);
+  check_operands(query, value, call);
   if (call.cache == nullptr || appends) {
     build(query.shape(), value.shape(), call.key ? call.key->shape() : value.shape());
   }

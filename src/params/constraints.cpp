@@ -46,7 +46,7 @@ Constraint<T>::Constraint(const std::string& name) {
                              {"min_max_norm", [] { return Constraint(constraints::MinMaxNorm{}); }},
                              {"MinMaxNorm", [] { return Constraint(constraints::MinMaxNorm{}); }}},
                             "or pass a function");
-  function_ = make().function_;
+  *this = make();
 }
 
 template <class T>
@@ -56,6 +56,7 @@ Constraint<T>::Constraint(constraints::MaxNorm options) {
     fail<ValueError>("max_norm", "max_value out of range: max_value is ", options.max_value,
                      ", expected a finite number, 0 or more");
   }
+  description_ = {"MaxNorm", {{"max_value", options.max_value}, {"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
     return rescaled(w, options.axes, name,
                     [&](const Var<T>& norms) { return clip(norms, 0.0, options.max_value); });
@@ -65,6 +66,7 @@ Constraint<T>::Constraint(constraints::MaxNorm options) {
 template <class T>
 Constraint<T>::Constraint(constraints::UnitNorm options) {
   check_axes("unit_norm", options.axes);
+  description_ = {"UnitNorm", {{"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
     return rescaled(w, options.axes, name, [](const Var<T>&) { return Var<T>(T(1)); });
   };
@@ -72,6 +74,7 @@ Constraint<T>::Constraint(constraints::UnitNorm options) {
 
 template <class T>
 Constraint<T>::Constraint(constraints::NonNeg) {
+  description_ = {"NonNeg", {}};
   function_ = [](const Array<T>& w, const std::string&) {
     return maximum(Var<T>(w), Var<T>(T(0))).value();
   };
@@ -90,6 +93,11 @@ Constraint<T>::Constraint(constraints::MinMaxNorm options) {
     fail<ValueError>("min_max_norm", "rate out of range: rate is ", options.rate,
                      ", expected 0 to 1");
   }
+  description_ = {"MinMaxNorm",
+                  {{"min_value", options.min_value},
+                   {"max_value", options.max_value},
+                   {"rate", options.rate},
+                   {"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
     return rescaled(w, options.axes, name, [&](const Var<T>& norms) {
       return clip(norms, options.min_value, options.max_value) * static_cast<T>(options.rate) +

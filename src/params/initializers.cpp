@@ -17,6 +17,11 @@ namespace {
 using initializers::Distribution;
 using initializers::FanMode;
 
+Initializer described(const char* class_name, detail::Description::Parameters parameters,
+                      Initializer initializer) {
+  return detail::Describe::as(std::move(initializer), {class_name, std::move(parameters)});
+}
+
 template <class Draw>
 Array<double> draw(const Shape& shape, Draw next) {
   Array<double> values(shape);
@@ -49,13 +54,14 @@ void check_normal(const char* name, double mean, double stddev) {
 
 namespace initializers {
 
-Initializer zeros() { return constant(0); }
-Initializer ones() { return constant(1); }
+Initializer zeros() { return described("Zeros", {}, constant(0)); }
+Initializer ones() { return described("Ones", {}, constant(1)); }
 
 Initializer constant(double value) {
-  return [value](const Shape& shape, Fans, RandomStream&) {
-    return detail::full<double>(shape, value);
-  };
+  return described("Constant", {{"value", value}},
+                   [value](const Shape& shape, Fans, RandomStream&) {
+                     return detail::full<double>(shape, value);
+                   });
 }
 
 Initializer from_array(Array<double> values) {
@@ -64,7 +70,7 @@ Initializer from_array(Array<double> values) {
 
 Initializer identity(double gain) {
   check_finite("identity", "gain", gain);
-  return [gain](const Shape& shape, Fans, RandomStream&) {
+  return described("Identity", {{"gain", gain}}, [gain](const Shape& shape, Fans, RandomStream&) {
     if (shape.size() != 2) {
       fail<ShapeError>("identity", "not a matrix: parameter is ", to_string(shape),
                        ", expected rank 2; use another initializer");
@@ -74,7 +80,7 @@ Initializer identity(double gain) {
       values.data()[i * (shape[1] + 1)] = gain;
     }
     return values;
-  };
+  });
 }
 
 Initializer random_uniform(double low, double high) {
@@ -84,23 +90,26 @@ Initializer random_uniform(double low, double high) {
     fail<ValueError>("random_uniform", "limits out of order: low is ", low, ", high is ", high,
                      ", expected low <= high");
   }
-  return [=](const Shape& shape, Fans, RandomStream& stream) {
-    return draw(shape, [&] { return low + (high - low) * stream.uniform(); });
-  };
+  return described("RandomUniform", {{"minval", low}, {"maxval", high}},
+                   [=](const Shape& shape, Fans, RandomStream& stream) {
+                     return draw(shape, [&] { return low + (high - low) * stream.uniform(); });
+                   });
 }
 
 Initializer random_normal(double mean, double stddev) {
   check_normal("random_normal", mean, stddev);
-  return [=](const Shape& shape, Fans, RandomStream& stream) {
-    return draw(shape, [&] { return mean + stddev * stream.normal(); });
-  };
+  return described("RandomNormal", {{"mean", mean}, {"stddev", stddev}},
+                   [=](const Shape& shape, Fans, RandomStream& stream) {
+                     return draw(shape, [&] { return mean + stddev * stream.normal(); });
+                   });
 }
 
 Initializer truncated_normal(double mean, double stddev) {
   check_normal("truncated_normal", mean, stddev);
-  return [=](const Shape& shape, Fans, RandomStream& stream) {
-    return draw(shape, [&] { return mean + stddev * truncated(stream); });
-  };
+  return described("TruncatedNormal", {{"mean", mean}, {"stddev", stddev}},
+                   [=](const Shape& shape, Fans, RandomStream& stream) {
+                     return draw(shape, [&] { return mean + stddev * truncated(stream); });
+                   });
 }
 
 Initializer variance_scaling(double scale, FanMode mode, Distribution distribution) {
@@ -108,24 +117,32 @@ Initializer variance_scaling(double scale, FanMode mode, Distribution distributi
     fail<ValueError>("variance_scaling", "scale out of range: scale is ", scale,
                      ", expected a positive number");
   }
-  return [=](const Shape& shape, Fans fans, RandomStream& stream) {
-    const double fan = mode == FanMode::in    ? fans.in
-                       : mode == FanMode::out ? fans.out
-                                              : (fans.in + fans.out) / 2;
-    const double variance = scale / std::max(1.0, fan);
-    switch (distribution) {
-      case Distribution::uniform: {
-        const double limit = std::sqrt(3 * variance);
-        return draw(shape, [&] { return limit * (2 * stream.uniform() - 1); });
-      }
-      case Distribution::untruncated_normal:
-        return draw(shape, [&] { return std::sqrt(variance) * stream.normal(); });
-      case Distribution::truncated_normal: break;
-    }
-    // The standard deviation of a normal truncated at two is 0.8796...
-    const double stddev = std::sqrt(variance) / 0.87962566103423978;
-    return draw(shape, [&] { return stddev * truncated(stream); });
-  };
+  const char* fan_name = mode == FanMode::in    ? "fan_in"
+                         : mode == FanMode::out ? "fan_out"
+                                                : "fan_avg";
+  const char* kind = distribution == Distribution::uniform            ? "uniform"
+                     : distribution == Distribution::truncated_normal ? "truncated_normal"
+                                                                      : "untruncated_normal";
+  return described("VarianceScaling",
+                   {{"scale", scale}, {"mode", fan_name}, {"distribution", kind}},
+                   [=](const Shape& shape, Fans fans, RandomStream& stream) {
+                     const double fan = mode == FanMode::in    ? fans.in
+                                        : mode == FanMode::out ? fans.out
+                                                               : (fans.in + fans.out) / 2;
+                     const double variance = scale / std::max(1.0, fan);
+                     switch (distribution) {
+                       case Distribution::uniform: {
+                         const double limit = std::sqrt(3 * variance);
+                         return draw(shape, [&] { return limit * (2 * stream.uniform() - 1); });
+                       }
+                       case Distribution::untruncated_normal:
+                         return draw(shape, [&] { return std::sqrt(variance) * stream.normal(); });
+                       case Distribution::truncated_normal: break;
+                     }
+                     // The standard deviation of a normal truncated at two is 0.8796...
+                     const double stddev = std::sqrt(variance) / 0.87962566103423978;
+                     return draw(shape, [&] { return stddev * truncated(stream); });
+                   });
 }
 
 Initializer variance_scaling(double scale, const std::string& mode,
@@ -142,31 +159,46 @@ Initializer variance_scaling(double scale, const std::string& mode,
 }
 
 Initializer glorot_uniform() {
-  return variance_scaling(1, FanMode::average, Distribution::uniform);
+  return described("GlorotUniform", {},
+                   variance_scaling(1, FanMode::average, Distribution::uniform));
 }
 Initializer glorot_normal() {
-  return variance_scaling(1, FanMode::average, Distribution::truncated_normal);
+  return described("GlorotNormal", {},
+                   variance_scaling(1, FanMode::average, Distribution::truncated_normal));
 }
-Initializer he_uniform() { return variance_scaling(2, FanMode::in, Distribution::uniform); }
-Initializer he_normal() { return variance_scaling(2, FanMode::in, Distribution::truncated_normal); }
-Initializer lecun_uniform() { return variance_scaling(1, FanMode::in, Distribution::uniform); }
+Initializer he_uniform() {
+  return described("HeUniform", {}, variance_scaling(2, FanMode::in, Distribution::uniform));
+}
+Initializer he_normal() {
+  return described("HeNormal", {},
+                   variance_scaling(2, FanMode::in, Distribution::truncated_normal));
+}
+Initializer lecun_uniform() {
+  return described("LecunUniform", {}, variance_scaling(1, FanMode::in, Distribution::uniform));
+}
 Initializer lecun_normal() {
-  return variance_scaling(1, FanMode::in, Distribution::truncated_normal);
+  return described("LecunNormal", {},
+                   variance_scaling(1, FanMode::in, Distribution::truncated_normal));
 }
 
 Initializer orthogonal(double gain) {
   check_finite("orthogonal", "gain", gain);
-  return [gain](const Shape& shape, Fans, RandomStream& stream) {
-    if (shape.size() < 2) {
-      fail<ShapeError>("orthogonal", "too few axes: parameter is ", to_string(shape),
-                       ", expected rank 2 or more; use another initializer");
-    }
-    return detail::orthogonal_array(shape, gain, stream);
-  };
+  return described(
+      "Orthogonal", {{"gain", gain}}, [gain](const Shape& shape, Fans, RandomStream& stream) {
+        if (shape.size() < 2) {
+          fail<ShapeError>("orthogonal", "too few axes: parameter is ", to_string(shape),
+                           ", expected rank 2 or more; use another initializer");
+        }
+        return detail::orthogonal_array(shape, gain, stream);
+      });
 }
 
 Initializer with_convolution_fans(Initializer initializer) {
-  return [initializer = std::move(initializer)](const Shape& shape, Fans, RandomStream& stream) {
+  detail::Description description = initializer.description();
+  if (!description.class_name.empty())
+    description.parameters.emplace_back("convolution_fans", true);
+  const auto draw_values = [initializer = std::move(initializer)](const Shape& shape, Fans,
+                                                                  RandomStream& stream) {
     Fans fans;
     const std::size_t rank = shape.size();
     if (rank == 1) fans.in = fans.out = static_cast<double>(shape[0]);
@@ -178,6 +210,7 @@ Initializer with_convolution_fans(Initializer initializer) {
     }
     return initializer(shape, fans, stream);
   };
+  return detail::Describe::as(Initializer(draw_values), std::move(description));
 }
 
 }  // namespace initializers
@@ -225,8 +258,7 @@ Initializer::Initializer(const std::string& name) {
       {"Orthogonal", [] { return orthogonal(); }},
       {"OrthogonalInitializer", [] { return orthogonal(); }},
   };
-  function_ =
-      look_up<Make>("initializer", "initializer", name, known, "or pass a function")().function_;
+  *this = look_up<Make>("initializer", "initializer", name, known, "or pass a function")();
 }
 
 void Initializer::check() const {

@@ -39,6 +39,12 @@ Orthogonal orthogonal(double factor, OrthogonalMode mode) {
 
 namespace {
 
+detail::Description described(double l1, double l2) {
+  if (l1 != 0 && l2 == 0) return {"L1", {{"l1", l1}}};
+  if (l1 == 0 && l2 != 0) return {"L2", {{"l2", l2}}};
+  return {"L1L2", {{"l1", l1}, {"l2", l2}}};
+}
+
 template <class T>
 Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::Orthogonal& options,
                           const std::string& name) {
@@ -72,18 +78,19 @@ Regularizer<T>::Regularizer(const std::string& name) {
        {"L1", [] { return Regularizer(l1()); }},
        {"l2", [] { return Regularizer(l2()); }},
        {"L2", [] { return Regularizer(l2()); }},
-       {"l1l2", [] { return Regularizer(); }},
-       {"L1L2", [] { return Regularizer(); }},
+       {"l1l2", [] { return Regularizer(L1L2{}); }},
+       {"L1L2", [] { return Regularizer(L1L2{}); }},
        {"orthogonal_regularizer", [] { return Regularizer(orthogonal()); }},
        {"OrthogonalRegularizer", [] { return Regularizer(orthogonal()); }}},
       name == "l1_l2" ? "this one has no agreed coefficients: pass regularizers::l1_l2(l1, l2)"
                       : "or pass a function");
-  function_ = make().function_;
+  *this = make();
 }
 
 template <class T>
 Regularizer<T>::Regularizer(regularizers::L1L2 options) {
   const auto [l1, l2] = regularizers::l1_l2(options.l1, options.l2);
+  description_ = described(l1, l2);
   if (l1 == 0 && l2 == 0) return;
   function_ = [a = static_cast<T>(l1), b = static_cast<T>(l2)](const Var<T>& w,
                                                                const std::string&) {
@@ -96,6 +103,9 @@ Regularizer<T>::Regularizer(regularizers::L1L2 options) {
 template <class T>
 Regularizer<T>::Regularizer(regularizers::Orthogonal options) {
   static_cast<void>(regularizers::orthogonal(options.factor));
+  const bool rows = options.mode == regularizers::OrthogonalMode::rows;
+  description_ = {"OrthogonalRegularizer",
+                  {{"factor", options.factor}, {"mode", rows ? "rows" : "columns"}}};
   if (options.factor == 0) return;
   function_ = [options](const Var<T>& w, const std::string& name) {
     return orthogonal_penalty(w, options, name);

@@ -211,6 +211,37 @@ def grouped(f):
            sliding_window=2)
 
 
+def attention_configs():
+    """What get_config says of layers made by these arguments. A file of its own, without cases."""
+    def config(*arguments, **options):
+        return keras.layers.MultiHeadAttention(*arguments, name="mha", dtype="float64",
+                                               **options).get_config()
+
+    i, r, c = keras.initializers, keras.regularizers, keras.constraints
+    configs = [config(2, 3),
+               config(4, 8, value_dim=5, dropout=0.1, use_bias=False, output_shape=(3, 2),
+                      attention_axes=(2, -3), sliding_window=3, use_gate=True, seed=7,
+                      trainable=False),
+               config(1, 1, output_shape=7, attention_axes=1, dropout=0)]
+    for initializer in (i.Zeros(), i.Ones(), i.Constant(0.5), i.Identity(), i.RandomNormal(0.1, 2),
+                        i.RandomUniform(-1, 2.5), i.TruncatedNormal(0.25, 0.125), i.VarianceScaling(),
+                        i.VarianceScaling(3.0, "fan_avg", "untruncated_normal"),
+                        i.VarianceScaling(0.5, "fan_out", "uniform"), i.GlorotUniform(),
+                        i.GlorotNormal(), i.HeUniform(), i.HeNormal(), i.LecunUniform(),
+                        i.LecunNormal(), i.Orthogonal(2.0)):
+        configs.append(config(2, 3, kernel_initializer=initializer, bias_initializer=initializer))
+    for regularizer in (r.L1(), r.L2(0.5), r.L1L2(0.25, 2), r.L1L2(),
+                        r.OrthogonalRegularizer(0.5, "columns"), "l1", "l2"):
+        configs.append(config(2, 3, kernel_regularizer=regularizer, bias_regularizer=regularizer,
+                              activity_regularizer=regularizer))
+    for constraint in (c.MaxNorm(), c.MaxNorm(3, axis=[0, 1]), c.UnitNorm(axis=1), c.NonNeg(),
+                       c.MinMaxNorm(0.5, 1.5, 0.75, axis=[1])):
+        configs.append(config(2, 3, kernel_constraint=constraint, bias_constraint=constraint))
+    f = Family("attention_configs", 0)
+    f.cases = [{"config": x} for x in configs]
+    f.write()
+
+
 def multi_head_attention():
     f = Attention()
     for part in (first_cases, masks, options, axes, grouped):

@@ -19,7 +19,7 @@ and "gradients" of that loss, of every input and weight. An array is {"shape": [
 from reference import setup
 
 from activations import activations
-from attention import multi_head_attention
+from attention import attention_configs, multi_head_attention
 from attention_torch import multi_head_attention_torch
 from catalogue import constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, softmax
@@ -28,6 +28,6 @@ from training import losses, optimizers
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention,
-                 multi_head_attention_torch, activations, losses, optimizers, regularizers,
-                 constraints, penalties, initializers):
+                 multi_head_attention_torch, attention_configs, activations, losses, optimizers,
+                 regularizers, constraints, penalties, initializers):
         make()

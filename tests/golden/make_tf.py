@@ -1,4 +1,5 @@
-"""Writes multi_head_attention_tf.json: attention of tf-keras, the Keras of TensorFlow 2. See make.py.
+"""Writes multi_head_attention_tf.json and attention_configs_tf.json: attention of tf-keras, the Keras
+of TensorFlow 2. See make.py.
 
     python3 -m venv venv-tf
     venv-tf/bin/pip install -r tests/golden/requirements_tf.txt
@@ -24,9 +25,8 @@ DIFFERS = ("tf-keras averages over all keys where a row may attend to nothing; h
 
 
 class TfKeras(Cases):
-    def __init__(self):
-        super().__init__("multi_head_attention_tf", 17,
-                         pinned_versions((np, tf, tf_keras), "requirements_tf.txt"))
+    def __init__(self, name, seed):
+        super().__init__(name, seed, pinned_versions((np, tf, tf_keras), "requirements_tf.txt"))
 
     def case(self, name, query, value=None, key=None, causal=False, heads=2, key_dim=3,
              nothing=None, **more):
@@ -76,12 +76,27 @@ class TfKeras(Cases):
         self.record(name, options, inputs, variables, constants, cotangents, outputs, gradients)
 
 
+def configs():
+    """What get_config says of new layers."""
+    def config(*arguments, **options):
+        return tf_keras.layers.MultiHeadAttention(*arguments, name="mha", **options).get_config()
+
+    f = TfKeras("attention_configs_tf", 0)
+    f.cases = [{"config": x} for x in (
+        config(2, 3), config(4, 8, value_dim=5, dropout=0.25, use_bias=False, output_shape=(3, 2),
+                             attention_axes=(2, 3), softmax_robust_masking=True),
+        config(2, 3, kernel_initializer="he_normal", kernel_regularizer=tf_keras.regularizers.L2(0.5),
+               kernel_constraint=tf_keras.constraints.MaxNorm(3, axis=[0, 1])))]
+    f.write()
+
+
 def main():
     tf_keras.backend.set_floatx("float64")
     tf.config.experimental.enable_op_determinism()
     tf_keras.utils.set_random_seed(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    f = TfKeras()
+    configs()
+    f = TfKeras("multi_head_attention_tf", 17)
     cross = {"query": (2, 3, 4), "value": (2, 5, 4)}
     columns = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]]) == 1
     f.case("tf, self", (2, 4, 5))

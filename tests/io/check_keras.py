@@ -172,6 +172,28 @@ def check_names(folder):
     tool("list", path, "--map", mapping, fails="two variables would have this path")
 
 
+def check_configs():
+    """Configs of Keras come in, and what xtape makes of them makes the same layer in Keras."""
+    i, r, c = keras.initializers, keras.regularizers, keras.constraints
+    for options in (
+            {}, {"value_dim": 5, "dropout": 0.25, "use_bias": False, "output_shape": (3, 2),
+                 "attention_axes": (2, -3), "sliding_window": 3, "use_gate": True, "seed": 7,
+                 "trainable": False},
+            {"kernel_initializer": i.VarianceScaling(3.0, "fan_avg", "uniform"),
+             "bias_initializer": i.Constant(0.5), "kernel_regularizer": r.L1L2(0.25, 2),
+             "bias_regularizer": r.L2(0.5), "activity_regularizer": r.L1(0.5),
+             "kernel_constraint": c.MinMaxNorm(0.5, 1.5, 0.75, axis=[0, 1]),
+             "bias_constraint": c.UnitNorm()},
+            {"kernel_initializer": i.Orthogonal(2.0), "bias_constraint": c.NonNeg(),
+             "kernel_regularizer": r.OrthogonalRegularizer(0.5, "columns")}):
+        layer = keras.layers.MultiHeadAttention(4, 8, name="attention", **options)
+        done = subprocess.run([PROGRAM, "config"], input=json.dumps(layer.get_config()),
+                              capture_output=True, text=True, check=True)
+        back = keras.layers.MultiHeadAttention.from_config(json.loads(done.stdout))
+        ours, theirs = (json.dumps(x.get_config(), sort_keys=True) for x in (back, layer))
+        assert ours == theirs, (ours, theirs)
+
+
 def check_dtypes(folder):
     path, weights = folder / "half.weights.h5", folder / "half.safetensors"
     for dtype in ("float16", "bfloat16"):
@@ -266,6 +288,7 @@ def main():
                 print(f"{floatx} {ending} {ours}: outputs differ by {worst:.1e}")
         keras.config.set_floatx("float32")
         check_names(folder)
+        check_configs()
         check_dtypes(folder)
         check_refusals(folder)
     print(f"weights exchanged bit for bit with Keras {keras.__version__}")

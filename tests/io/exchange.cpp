@@ -4,11 +4,14 @@
 //     exchange write OUT                 writes tensors the script knows
 //     exchange run float|double WEIGHTS INPUT.npz OUTPUT.npz   the model of check_keras.py
 //     exchange init float|double WEIGHTS INPUT.npz             writes new weights of that model
+//     exchange config        reads a config of attention from the input, and prints what it is here
 
 #include <xtape/xtape.hpp>
 
 #include <bit>
 #include <cstdio>
+#include <iostream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -86,6 +89,14 @@ void model(const std::vector<std::string>& args) {
   write_npz(args[4], {{"output", to_tensor(network(ids).value())}});
 }
 
+void config() {
+  const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  Params<float> params;
+  const MultiHeadAttention<float> layer(params.scope() / "attention",
+                                        MultiHeadAttention<float>::from_config(text));
+  std::cout << layer.get_config();
+}
+
 int run(const std::vector<std::string>& args) {
   const std::string command = args.empty() ? "" : args[0];
   if (command == "copy" && args.size() == 3) {
@@ -94,6 +105,8 @@ int run(const std::vector<std::string>& args) {
     write(args[1], known());
   } else if ((command == "run" && args.size() == 5) || (command == "init" && args.size() == 4)) {
     args[1] == "float" ? model<float>(args) : model<double>(args);
+  } else if (command == "config" && args.size() == 1) {
+    config();
   } else {
     std::fprintf(stderr, "usage: see the first lines of exchange.cpp\n");
     return 2;

@@ -293,3 +293,23 @@ TEST_CASE("Fortran order of every width and rank") {
     }
   }
 }
+
+TEST_CASE("parameters load from arrays in Fortran order") {
+  const Directory folder;
+  const std::string path = folder / "w.npz";
+  std::string data;  // element (i, j) of (2, 3) is 3 i + j; stored with i running fastest
+  for (const float value : {0.0F, 3.0F, 1.0F, 4.0F, 2.0F, 5.0F}) {
+    char bytes[4];
+    std::memcpy(bytes, &value, 4);
+    data.append(bytes, 4);
+  }
+  write_text(path,
+             zip({{"dense/kernel.npy",
+                   npy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}\n", data)}}));
+  Params<double> params;
+  const Dense<double> dense(params.scope() / "dense", {.units = 3, .use_bias = false});
+  dense.build({1, 2});
+  load_strict(params, path);
+  const Array<double> expected = array<double>({2, 3}, {0, 1, 2, 3, 4, 5});
+  CHECK(same_bits(params.at("dense/kernel").value(), expected));
+}

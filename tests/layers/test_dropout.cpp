@@ -79,6 +79,15 @@ TEST_CASE("a seed of its own") {
   CHECK(difference(drop(a.input(kOnes)).value(), drop(b.input(kOnes)).value()) == 0);
 }
 
+TEST_CASE("a layer that moved goes on where it was") {
+  const Var<float> x(kOnes);
+  const Dropout<float> stays({.rate = 0.5, .seed = 3});
+  Dropout<float> goes({.rate = 0.5, .seed = 3});
+  CHECK(difference(stays(x, true).value(), goes(x, true).value()) == 0);
+  const Dropout<float> moved(std::move(goes));
+  CHECK(difference(stays(x, true).value(), moved(x, true).value()) == 0);
+}
+
 TEST_CASE("dropout refuses what does not fit") {
   for (const double rate : {-0.1, 1.1, std::nan("")}) {
     CHECK_THROWS_AS(Dropout<float>({.rate = rate}), ValueError);

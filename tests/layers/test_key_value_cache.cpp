@@ -116,3 +116,31 @@ TEST_CASE("a cache refuses what does not fit, and stays as it was") {
   CHECK_NOTHROW(cache.append(silent.input(one), silent.input(one)));
   CHECK(cache.length() == 3);
 }
+
+TEST_CASE("masked positions that are appended may hold NaN") {
+  Params<double> params({.seed = 2});
+  const Mha layer(params.scope() / "mha", {.num_heads = 2, .key_dim = 4});
+  // Of the four positions the third does not exist in row 0.
+  const Mask keep = Mask::padding([] {
+    Array<bool> a(Shape{2, 4}, true);
+    a(0, 2) = false;
+    return a;
+  }());
+  const auto last_steps = [&](double hidden) {
+    Array<double> x = random_array<double>({2, 4, 6}, 1);
+    for (std::size_t i = 0; i < 6; ++i) x(0, 2, i) = hidden;
+    KeyValueCache<double> cache(4);
+    const Var<double> first(positions(x, 0, 2));
+    static_cast<void>(layer(first, first, {.use_causal_mask = true, .cache = &cache}));
+    const Var<double> query(positions(random_array<double>({2, 4, 6}, 5), 2, 2));
+    const Var<double> value(positions(x, 2, 2));
+    const auto y =
+        layer.with_scores(query, value, {.mask = keep, .use_causal_mask = true, .cache = &cache});
+    CHECK(y.scores.value()(0, 1, 1, 2) == 0.0);
+    return y.output.value();
+  };
+  const Array<double> expected = last_steps(0.0);
+  CHECK(difference(last_steps(std::nan("")), expected) == 0);
+  CHECK(difference(last_steps(HUGE_VAL), expected) == 0);
+  CHECK(difference(last_steps(7.0), expected) <= 1e-15);
+}

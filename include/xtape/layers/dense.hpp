@@ -16,6 +16,7 @@ class Extents {
   Extents() = default;
   Extents(int extent) : values_{extent} {}
   Extents(std::initializer_list<std::ptrdiff_t> extents) : values_(extents) {}
+  explicit Extents(std::vector<std::ptrdiff_t> extents) : values_(std::move(extents)) {}
   Extents(const Shape& shape) : values_(shape.begin(), shape.end()) {}
   [[nodiscard]] bool empty() const { return values_.empty(); }
   [[nodiscard]] const std::vector<std::ptrdiff_t>& values() const { return values_; }

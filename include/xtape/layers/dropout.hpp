@@ -31,6 +31,8 @@ class Dropout {
   /// `training` replaces the tape's. Training without a tape needs a seed of the layer's own
   /// (TapeError otherwise). ShapeError when noise_shape does not fit x.
   Var<T> operator()(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
+  /// Whether such a call drops anything. TapeError where it has nothing to draw from.
+  [[nodiscard]] bool active(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
 
   /// The random numbers that a call with x would use, for somebody who applies dropout() later; or
   /// nothing when the call would be the identity.

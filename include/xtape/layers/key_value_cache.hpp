@@ -25,6 +25,13 @@ class KeyValueCache {
   /// ShapeError when they do not fit what is held; ValueError when there is no room; then nothing is
   /// changed.
   void append(const Var<T>& key, const Var<T>& value);
+  /// Throws what append would for arrays of these shapes; `name` begins the message.
+  void check_append(const Shape& key, const Shape& value,
+                    const std::string& name = "KeyValueCache") const;
+  /// Throws unless positions are held whose batch, heads and dims are those of these shapes:
+  /// ValueError for none, ShapeError for others.
+  void check_held(const Shape& key, const Shape& value,
+                  const std::string& name = "KeyValueCache") const;
   /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
   /// size. ValueError for a row out of range.
   void reorder(const Array<std::int64_t>& rows);
@@ -36,6 +43,8 @@ class KeyValueCache {
   [[nodiscard]] Var<T> values() const;
 
  private:
+  [[nodiscard]] bool fits(const Shape& key, const Shape& value) const;
+
   std::size_t capacity_;
   std::size_t length_ = 0;
   Array<T> keys_;

@@ -111,6 +111,17 @@ class MultiHeadAttention {
   [[nodiscard]] PartialShape compute_scores_shape(const PartialShape& query,
                                                   const PartialShape& value,
                                                   const PartialShape& key = {}) const;
+  /// The options as JSON text in the form of Keras's get_config, which Keras's from_config reads, but
+  /// for num_key_value_heads, rotary and convolution fans, which it has not. The name is the end of
+  /// the path. ValueError naming the option for a function of one's own, which cannot be written.
+  [[nodiscard]] std::string get_config() const;
+  /// Options from such a text, or from one of Keras 3 or tf-keras:
+  /// MultiHeadAttention<float> layer(scope, MultiHeadAttention<float>::from_config(text)). The scope
+  /// names the layer, T is its dtype, and the seeds of initializers must be null, for Params has it.
+  /// ValueError for what is not JSON, for keys it does not know, and for values of another type,
+  /// naming the key; whether the values are in range the constructor says.
+  [[nodiscard]] static Options from_config(const std::string& config);
+
   /// The output's mask: that of the query.
   [[nodiscard]] std::optional<Array<bool>> compute_mask(
       const std::optional<Array<bool>>& query_mask) const {
@@ -127,6 +138,7 @@ class MultiHeadAttention {
 
   WithScores compute(const Var<T>& query, const Var<T>& value, const CallOptions& call,
                      bool scores_wanted) const;
+  void check_operands(const Var<T>& query, const Var<T>& value, const CallOptions& call) const;
 
   std::string path_;
   Options options_;
