@@ -12,11 +12,16 @@
 #include <xtape/layers/dense.hpp>
 #include <xtape/layers/dropout.hpp>
 #include <xtape/layers/embedding.hpp>
+#include <xtape/layers/feed_forward.hpp>
 #include <xtape/layers/key_value_cache.hpp>
 #include <xtape/layers/layer_normalization.hpp>
 #include <xtape/layers/mask.hpp>
 #include <xtape/layers/multi_head_attention.hpp>
+#include <xtape/layers/positions.hpp>
+#include <xtape/layers/rms_normalization.hpp>
 #include <xtape/layers/softmax.hpp>
+#include <xtape/layers/transformer_decoder.hpp>
+#include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>

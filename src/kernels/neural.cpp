@@ -106,6 +106,45 @@ void layer_norm_parameters(Index rows, Index n, const T* x, const double* mean, 
 }
 
 template <class T>
+void rms_norm(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y, double* rrms) {
+  for (Index r = 0; r < rows; ++r, x += n, y += n) {
+    double squares = 0;
+    for (Index i = 0; i < n; ++i) squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    rrms[r] = 1 / std::sqrt(squares / static_cast<double>(n) + epsilon);
+    for (Index i = 0; i < n; ++i) {
+      y[i] = static_cast<T>(static_cast<double>(x[i]) * rrms[r] * static_cast<double>(scale[i]));
+    }
+  }
+}
+
+template <class T>
+void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
+                       const T* g, T* dx) {
+  for (Index r = 0; r < rows; ++r, x += n, g += n, dx += n) {
+    double sum_hat = 0;
+    for (Index i = 0; i < n; ++i) {
+      sum_hat += static_cast<double>(g[i]) * static_cast<double>(scale[i]) *
+                 static_cast<double>(x[i]) * rrms[r];
+    }
+    sum_hat /= static_cast<double>(n);
+    for (Index i = 0; i < n; ++i) {
+      const double d = static_cast<double>(g[i]) * static_cast<double>(scale[i]);
+      dx[i] = static_cast<T>(rrms[r] * (d - static_cast<double>(x[i]) * rrms[r] * sum_hat));
+    }
+  }
+}
+
+template <class T>
+void rms_norm_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
+                         double* dscale) {
+  for (Index r = 0; r < rows; ++r, x += n, g += n) {
+    for (Index i = 0; i < n; ++i) {
+      dscale[i] += static_cast<double>(g[i]) * static_cast<double>(x[i]) * rrms[r];
+    }
+  }
+}
+
+template <class T>
 void cross_entropy(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse) {
   for (Index r = 0; r < rows; ++r, x += n) {
     if (labels[r] < 0) {
@@ -179,18 +218,21 @@ void dropout(Index first, Index n, double rate, std::uint64_t seed, std::uint64_
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                  \
-  template void softmax_row(bool, Index, const T*, const bool*, Index, T*);                   \
-  template void softmax_gradient(Index, Index, const T*, const T*, T*);                       \
-  template void layer_norm(Index, Index, double, const T*, const T*, const T*, T*, double*,   \
-                           double*);                                                          \
-  template void layer_norm_gradient(Index, Index, const T*, const T*, const double*,          \
-                                    const double*, const T*, T*);                             \
-  template void layer_norm_parameters(Index, Index, const T*, const double*, const double*,   \
-                                      const T*, double*, double*);                            \
-  template void cross_entropy(Index, Index, const T*, const std::int64_t*, T*, T*);           \
-  template void cross_entropy_gradient(Index, Index, const T*, const std::int64_t*, const T*, \
-                                       const T*, T*);                                         \
+#define XTAPE_INSTANTIATE(T)                                                                      \
+  template void softmax_row(bool, Index, const T*, const bool*, Index, T*);                       \
+  template void softmax_gradient(Index, Index, const T*, const T*, T*);                           \
+  template void layer_norm(Index, Index, double, const T*, const T*, const T*, T*, double*,       \
+                           double*);                                                              \
+  template void layer_norm_gradient(Index, Index, const T*, const T*, const double*,              \
+                                    const double*, const T*, T*);                                 \
+  template void layer_norm_parameters(Index, Index, const T*, const double*, const double*,       \
+                                      const T*, double*, double*);                                \
+  template void rms_norm(Index, Index, double, const T*, const T*, T*, double*);                  \
+  template void rms_norm_gradient(Index, Index, const T*, const T*, const double*, const T*, T*); \
+  template void rms_norm_parameters(Index, Index, const T*, const double*, const T*, double*);    \
+  template void cross_entropy(Index, Index, const T*, const std::int64_t*, T*, T*);               \
+  template void cross_entropy_gradient(Index, Index, const T*, const std::int64_t*, const T*,     \
+                                       const T*, T*);                                             \
   template void dropout(Index, Index, double, std::uint64_t, std::uint64_t, const T*, T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -1,5 +1,5 @@
 #pragma once
-// Rows of n contiguous elements: softmax, layer normalization, cross-entropy; and dropout.
+// Rows of n contiguous elements: softmax, layer and RMS normalization, cross-entropy; and dropout.
 
 #include "kernels/loop.hpp"
 
@@ -28,6 +28,18 @@ void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const 
 template <class T>
 void layer_norm_parameters(Index rows, Index n, const T* x, const double* mean, const double* rstd,
                            const T* g, double* dgamma, double* dbeta);
+
+// y = x * rrms * scale, with rrms = 1 / sqrt(mean(x * x) + epsilon) per row.
+template <class T>
+void rms_norm(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y, double* rrms);
+// dx of one block of rows.
+template <class T>
+void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
+                       const T* g, T* dx);
+// dscale += sum over rows of g * normalised x; accumulated in double.
+template <class T>
+void rms_norm_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
+                         double* dscale);
 
 // loss and log(sum(exp(x))) per row. A negative label gives loss 0.
 template <class T>
