@@ -18,12 +18,14 @@ and "gradients" of that loss, of every input and weight. An array is {"shape": [
 from reference import setup
 
 from activations import activations
-from catalogue import constraints, initializers, penalties, regularizers
+from catalogue import activity, constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
 from training import losses, optimizers
+from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
 
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
-                 losses, optimizers, regularizers, constraints, penalties, initializers):
+                 losses, optimizers, regularizers, constraints, penalties, initializers, activity,
+                 rms_normalization, positions, transformer_encoder, transformer_decoder):
         make()
