@@ -19,7 +19,9 @@
 #include <xtape/layers/multi_head_attention.hpp>
 #include <xtape/layers/positions.hpp>
 #include <xtape/layers/rms_normalization.hpp>
+#include <xtape/layers/sequential.hpp>
 #include <xtape/layers/softmax.hpp>
+#include <xtape/layers/summary.hpp>
 #include <xtape/layers/transformer_decoder.hpp>
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>

@@ -26,13 +26,17 @@ void penalize_output(const std::string& path, const Regularizer<T>& regularizer,
   }
 }
 
+/// Whether a summary is being made on y's tape.
+template <class T>
+bool listening(const Var<T>& y) {
+  const TapeState<T>* state = y.place().state;
+  return state != nullptr && state->calls != nullptr;
+}
+
 /// Where a summary is being made on y's tape, notes that the layer at `path` made it; y.
 template <class T>
 const Var<T>& announce(const std::string& path, const char* type, const Var<T>& y) {
-  const TapeState<T>* state = y.place().state;
-  if (state != nullptr && state->calls != nullptr) {
-    state->calls->push_back({path, type, y.shape()});
-  }
+  if (listening(y)) y.place().state->calls->push_back({path, type, y.shape()});
   return y;
 }
 

@@ -20,6 +20,7 @@ from reference import setup
 from activations import activations
 from catalogue import activity, constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
+from summary import summary
 from training import losses, optimizers
 from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
 
@@ -27,5 +28,6 @@ if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
                  losses, optimizers, regularizers, constraints, penalties, initializers, activity,
-                 rms_normalization, positions, transformer_encoder, transformer_decoder):
+                 rms_normalization, positions, transformer_encoder, transformer_decoder,
+                 summary):
         make()
