@@ -37,6 +37,7 @@ template <class T, class F>
 struct SequentialPartOf final : SequentialPart<T> {
   static constexpr bool kArrays = std::is_invocable_r_v<Var<T>, const F&, const Var<T>&>;
   static constexpr bool kIds = std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>;
+  static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");
   F layer;
   SequentialPartOf(std::string n, F f)
       : SequentialPart<T>(std::move(n), layer_type(typeid(F))), layer(std::move(f)) {}
