@@ -39,7 +39,7 @@ Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
 /// Encodings made so far. Layers may be called from several threads.
 template <class T>
 struct SinePositionEncoding<T>::Table {
-  double max_wavelength;
+  double max_wavelength = 0;
   std::mutex mutex;
   Var<T> rows = {};  // of the positions from 0 on
 };
@@ -50,7 +50,8 @@ SinePositionEncoding<T>::SinePositionEncoding(Options options) {
     fail<ValueError>("SinePositionEncoding", "max_wavelength out of range: max_wavelength is ",
                      options.max_wavelength, ", expected a positive number");
   }
-  table_ = std::make_unique<Table>(options.max_wavelength);
+  table_ = std::make_unique<Table>();
+  table_->max_wavelength = options.max_wavelength;
 }
 template <class T>
 SinePositionEncoding<T>::SinePositionEncoding(SinePositionEncoding&&) noexcept = default;
