@@ -42,6 +42,7 @@ TEST_CASE("a model of token ids begins with a layer that takes them; models nest
   model.add(std::move(inner)).add([](const Var<float>& x) { return mean(x, {1}); });
   const Array<std::int64_t> ids(Shape{2, 3}, 1);
   CHECK(model(Tokens<float>(ids)).shape() == Shape{2, 4});
+  CHECK(difference(model(ids).value(), model(Tokens<float>(ids)).value()) == 0);
   CHECK(contains(error_of<ValueError>([&] {
                    static_cast<void>(model(Var<float>(random_array<float>({2, 3}, 1))));
                  }),

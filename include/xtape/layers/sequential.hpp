@@ -4,10 +4,12 @@
 
 #include <xtape/params.hpp>
 
+#include <concepts>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 namespace xtape {
@@ -100,6 +102,9 @@ class Sequential {
   Var<T> operator()(const Var<T>& x) const;
   /// The same for token ids, which the first layer (an Embedding, say) must take (ValueError).
   Var<T> operator()(const Tokens<T>& ids) const;
+  template <detail::XExpression E>
+  requires std::integral<typename std::decay_t<E>::value_type> Var<T>
+  operator()(E&& ids) const { return (*this)(Tokens<T>(std::forward<E>(ids))); }
 
  private:
   [[nodiscard]] std::string choose(const std::string& name) const;
