@@ -122,7 +122,7 @@ double train(const Settings& s, const dates::Model<float>& model, xp::Params<flo
       const dates::Batch batch =
           dates::make_batch(examples, begin, begin + static_cast<std::size_t>(s.batch));
       const auto memory = model.encode(tape.input(batch.source), batch.source_mask);
-      const auto logits = model.decode(tape.input(batch.input), memory, batch.source_mask).output;
+      const auto logits = model.decode(tape.input(batch.input), memory, batch.source_mask);
       const auto loss = xp::sparse_categorical_crossentropy(
           logits, batch.output, {.from_logits = true, .ignore_class = dates::Characters::kPad});
       auto gradients = tape.backward(loss);

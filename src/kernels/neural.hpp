@@ -1,5 +1,5 @@
 #pragma once
-// Rows of n contiguous elements: softmax, layer normalization, cross-entropy; and dropout.
+// Rows of n contiguous elements: softmax, layer and RMS normalization, cross-entropy; and dropout.
 
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
@@ -23,6 +23,12 @@ struct Normalization {
                              const double* rstd, const T* g, T* dx);
   static void layer_parameters(Index rows, Index n, const T* x, const double* mean,
                                const double* rstd, const T* g, double* dgamma, double* dbeta);
+  static void rms(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y,
+                  double* rrms);
+  static void rms_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
+                           const T* g, T* dx);
+  static void rms_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
+                             double* dscale);
 };
 template <class T, class A>
 struct CrossEntropy {
@@ -76,6 +82,29 @@ void layer_norm_parameters(Index rows, Index n, const T* x, const double* mean, 
                            const T* g, double* dgamma, double* dbeta) {
   on_isa([&](auto isa) {
     Normalization<T, decltype(isa)>::layer_parameters(rows, n, x, mean, rstd, g, dgamma, dbeta);
+  });
+}
+
+// y = x * rrms * scale, with rrms = 1 / sqrt(mean(x * x) + epsilon) per row.
+template <class T>
+void rms_norm(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y, double* rrms) {
+  on_isa(
+      [&](auto isa) { Normalization<T, decltype(isa)>::rms(rows, n, epsilon, x, scale, y, rrms); });
+}
+// dx of one block of rows.
+template <class T>
+void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
+                       const T* g, T* dx) {
+  on_isa([&](auto isa) {
+    Normalization<T, decltype(isa)>::rms_gradient(rows, n, x, scale, rrms, g, dx);
+  });
+}
+// dscale += sum over rows of g * normalised x; accumulated in double.
+template <class T>
+void rms_norm_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
+                         double* dscale) {
+  on_isa([&](auto isa) {
+    Normalization<T, decltype(isa)>::rms_parameters(rows, n, x, rrms, g, dscale);
   });
 }
 

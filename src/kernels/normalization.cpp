@@ -124,6 +124,65 @@ void Normalization<T, A>::layer_parameters(Index rows, Index n, const T* x, cons
   }
 }
 
+template <class T, class A>
+void Normalization<T, A>::rms(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y,
+                              double* rrms) {
+  using D = Vec<double, A>;
+  for (Index r = 0; r < rows; ++r, x += n, y += n) {
+    const double squares = sum_over<A>(n, [&](Index i, Index count, auto part) {
+      const D v = load_double_part<T, A>(x + i, count, part);
+      return v * v;
+    });
+    rrms[r] = 1 / std::sqrt(squares / static_cast<double>(n) + epsilon);
+    const D s(rrms[r]);
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D v = load_double_part<T, A>(x + i, count, part) * s;
+      store_double_part<T, A>(v * load_double_part<T, A>(scale + i, count, part), y + i, count,
+                              part);
+    });
+  }
+}
+
+template <class T, class A>
+void Normalization<T, A>::rms_gradient(Index rows, Index n, const T* x, const T* scale,
+                                       const double* rrms, const T* g, T* dx) {
+  using D = Vec<double, A>;
+  for (Index r = 0; r < rows; ++r, x += n, g += n, dx += n) {
+    const D s(rrms[r]);
+    const auto incoming = [&](Index i, Index count, auto part) {
+      return load_double_part<T, A>(g + i, count, part) *
+             load_double_part<T, A>(scale + i, count, part);
+    };
+    const auto normal = [&](Index i, Index count, auto part) {
+      return load_double_part<T, A>(x + i, count, part) * s;
+    };
+    const double sum = sum_over<A>(n, [&](Index i, Index count, auto part) {
+      return incoming(i, count, part) * normal(i, count, part);
+    });
+    const D mean(sum / static_cast<double>(n));
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D v = s * (incoming(i, count, part) - normal(i, count, part) * mean);
+      store_double_part<T, A>(v, dx + i, count, part);
+    });
+  }
+}
+
+template <class T, class A>
+void Normalization<T, A>::rms_parameters(Index rows, Index n, const T* x, const double* rrms,
+                                         const T* g, double* dscale) {
+  using D = Vec<double, A>;
+  for (Index r = 0; r < rows; ++r, x += n, g += n) {
+    const D s(rrms[r]);
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D v =
+          load_double_part<T, A>(g + i, count, part) * load_double_part<T, A>(x + i, count, part);
+      store_double_part<double, A>(
+          xsimd::fma(v, s, load_double_part<double, A>(dscale + i, count, part)), dscale + i, count,
+          part);
+    });
+  }
+}
+
 template struct Normalization<float, XTAPE_ARCH>;
 template struct Normalization<double, XTAPE_ARCH>;
 

@@ -1,10 +1,8 @@
 #include <xtape/layers/dense.hpp>
 
 #include "array/shapes.hpp"
+#include "layers/common.hpp"
 #include "ops/contract.hpp"
-
-#include <xtape/detail/tape_state.hpp>
-#include <xtape/ops/elementwise.hpp>
 
 namespace xtape {
 
@@ -99,20 +97,9 @@ Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
   if (options_.use_bias) bias = bias_.on(x);
   const Var<T> y = options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out,
                                                         options_.use_bias ? &bias : nullptr));
-  if (options_.activity_regularizer) penalize(y, x.rank() > axes ? x.shape()[0] : 1);
-  return y;
-}
-
-template <class T>
-void Dense<T>::penalize(const Var<T>& y, std::size_t batch) const {
-  detail::TapeState<T>* state = y.place().state;
-  // A tape that does not record collects the values too: the loss of an evaluation contains them.
-  if (state == nullptr || (state->paused > 0 && state->inside_checkpoint == 0)) return;
-  if (batch == 0) {
-    state->add_penalty(path_, Var<T>(T(0)));
-  } else {
-    state->add_penalty(path_, options_.activity_regularizer(y, path_) / static_cast<T>(batch));
-  }
+  detail::penalize_output(path_, options_.activity_regularizer, y,
+                          x.rank() > axes ? x.shape()[0] : 1);
+  return detail::announce(path_, "Dense", y);
 }
 
 template class Dense<float>;

@@ -1,8 +1,8 @@
 #include <xtape/layers/embedding.hpp>
 
-#include "base/message.hpp"
+#include "layers/common.hpp"
 
-#include <xtape/detail/tape_state.hpp>
+#include <xtape/ops/linalg.hpp>
 
 namespace xtape {
 
@@ -40,7 +40,21 @@ Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
     }
   }
   build();
-  return embedding_lookup(embeddings_.on(ids.place()), ids);
+  const Var<T> y = embedding_lookup(embeddings_.on(ids.place()), ids);
+  detail::penalize_output(path_, options_.activity_regularizer, y,
+                          ids.shape().empty() ? 1 : ids.shape()[0]);
+  return detail::announce(path_, "Embedding", y);
+}
+
+template <class T>
+Var<T> Embedding<T>::attend(const Var<T>& x) const {
+  if (x.rank() == 0 || x.shape().back() != static_cast<std::size_t>(options_.output_dim)) {
+    fail<ShapeError>(path_, "width differs: x is ", to_string(x.shape()),
+                     ", expected a last axis of ", options_.output_dim,
+                     ", the width of the table; project x to it first");
+  }
+  build();
+  return matmul(x, embeddings_.on(x), {.transpose_b = true});
 }
 
 template <class T>

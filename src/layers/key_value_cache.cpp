@@ -123,6 +123,15 @@ void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
 }
 
 template <class T>
+void KeyValueCache<T>::truncate(std::size_t length) {
+  if (length > length_) {
+    fail<ValueError>("KeyValueCache", "length out of range: length is ", length,
+                     ", expected at most ", length_, ", the positions held");
+  }
+  length_ = length;
+}
+
+template <class T>
 void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
   if (length_ == 0) return;
   const auto batch = static_cast<std::int64_t>(keys_.shape()[0]);

@@ -1,21 +1,14 @@
 #include <xtape/layers/layer_normalization.hpp>
 
-#include "array/shapes.hpp"
-
-#include <algorithm>
+#include "layers/common.hpp"
+#include "layers/normalization.hpp"
 
 namespace xtape {
-
-using detail::fail;
 
 template <class T>
 LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options)
     : path_(scope.path()), options_(std::move(options)) {
-  if (!(options_.epsilon >= 0)) {
-    fail<ValueError>(path_, "epsilon out of range: epsilon is ", options_.epsilon,
-                     ", expected >= 0");
-  }
-  if (options_.axes.empty()) fail<ValueError>(path_, "no axes: expected at least one axis");
+  detail::check_normalization(path_, options_.axes, options_.epsilon);
   if (options_.scale) {
     gamma_ = scope.reserve("gamma", options_.trainable, options_.gamma_regularizer,
                            options_.gamma_constraint);
@@ -28,17 +21,7 @@ LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options
 
 template <class T>
 void LayerNormalization<T>::build(const Shape& input) const {
-  std::vector<std::size_t> axes = detail::normalize_axes(path_, options_.axes, input.size());
-  std::sort(axes.begin(), axes.end());
-  std::vector<std::size_t> extents;
-  for (const std::size_t axis : axes) {
-    if (input[axis] == 0) {
-      fail<ShapeError>(path_, "nothing to normalize: input is ", to_string(input),
-                       ", expected at least one element on the axes");
-    }
-    extents.push_back(input[axis]);
-  }
-  const Shape shape(extents.begin(), extents.end());
+  const Shape shape = detail::normalized_extents(path_, options_.axes, input);
   if (options_.scale) gamma_.build(shape, options_.gamma_initializer, {});
   if (options_.center) beta_.build(shape, options_.beta_initializer, {});
 }
@@ -50,7 +33,9 @@ Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {
   std::optional<Var<T>> beta;
   if (options_.scale) gamma = gamma_.on(x);
   if (options_.center) beta = beta_.on(x);
-  return layer_normalization(x, gamma, beta, options_.axes, options_.epsilon);
+  const Var<T> y = layer_normalization(x, gamma, beta, options_.axes, options_.epsilon);
+  detail::penalize_output(path_, options_.activity_regularizer, y, y.shape()[0]);
+  return detail::announce(path_, "LayerNormalization", y);
 }
 
 template class LayerNormalization<float>;

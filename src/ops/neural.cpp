@@ -5,6 +5,7 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/neural.hpp"
+#include "ops/trailing_axes.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
@@ -21,46 +22,9 @@ namespace {
 using detail::fail;
 using detail::Index;
 
-constexpr Index kRowGrain = 8192;  // elements of rows one thread takes at a time
-
-Index rows_per_block(Index n) { return std::max<Index>(1, kRowGrain / std::max<Index>(1, n)); }
-
-/// The axes moved to the end, if they are not there already.
-struct TrailingAxes {
-  std::vector<std::size_t> axes;  // ascending
-  bool in_place = true;
-  Axes order;    // of transpose, to bring them to the end
-  Axes inverse;  // and back
-  Index n = 1;   // elements per row
-  Index rows = 1;
-
-  TrailingAxes(const char* op, const Shape& shape, const Axes& wanted)
-      : axes(detail::normalize_axes(op, wanted, shape.size())) {
-    if (axes.empty()) {
-      fail<ShapeError>(op, "no axes: operand is ", to_string(shape),
-                       ", expected at least one axis");
-    }
-    std::sort(axes.begin(), axes.end());
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-      const bool chosen = std::binary_search(axes.begin(), axes.end(), i);
-      (chosen ? n : rows) *= detail::extent(shape, i);
-      if (!chosen) order.push_back(static_cast<int>(i));
-    }
-    in_place = axes.front() + axes.size() == shape.size();
-    for (const std::size_t axis : axes) order.push_back(static_cast<int>(axis));
-    inverse.resize(order.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-    }
-  }
-  [[nodiscard]] Axes trailing() const {
-    Axes last(axes.size());
-    for (std::size_t i = 0; i < last.size(); ++i) {
-      last[i] = static_cast<int>(i) - static_cast<int>(last.size());
-    }
-    return last;
-  }
-};
+using detail::kRowGrain;
+using detail::rows_per_block;
+using detail::TrailingAxes;
 
 void check_mask(const char* op, const Array<bool>& mask, const Shape& shape) {
   if (!detail::broadcasts_to(mask.shape(), shape)) {
@@ -187,109 +151,6 @@ Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<
                 }));
 }
 
-namespace {
-
-/// The shape gamma and beta must have.
-Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
-  std::vector<std::size_t> extents;
-  for (const std::size_t axis : t.axes) extents.push_back(shape[axis]);
-  return {extents.begin(), extents.end()};
-}
-
-template <class T>
-Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& beta,
-                           const TrailingAxes& t, double epsilon) {
-  const Index n = t.n;
-  const Index rows = t.rows;
-  const Index grain = rows_per_block(n);
-  Array<double> mean = detail::empty<double>({static_cast<std::size_t>(rows)});
-  Array<double> rstd = detail::empty<double>({static_cast<std::size_t>(rows)});
-  std::vector<Result<T>> outputs;
-  outputs.emplace_back(x.shape());
-  {
-    const T* px = x.data();
-    const T* pg = gamma.data();
-    const T* pb = beta.data();
-    T* py = outputs[0].data();
-    double* pm = mean.data();
-    double* ps = rstd.data();
-    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
-      kernels::layer_norm(end - begin, n, epsilon, px + begin * n, pg, pb, py + begin * n,
-                          pm + begin, ps + begin);
-    });
-  }
-  auto fast = [x, gamma, mean = std::move(mean), rstd = std::move(rstd), n, rows,
-               grain](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients(3);
-    const T* px = x.data();
-    const T* pg = joint.g[0]->data();
-    const double* pm = mean.data();
-    const double* ps = rstd.data();
-    if (joint.need[0]) {
-      gradients[0] = detail::empty<T>(x.shape());
-      T* dx = gradients[0].data();
-      const T* pw = gamma.data();
-      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
-        kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
-                                     pg + begin * n, dx + begin * n);
-      });
-    }
-    if (joint.need[1] || joint.need[2]) {
-      const auto width = static_cast<std::size_t>(n);
-      std::vector<double> dgamma(width, 0.0);
-      std::vector<double> dbeta(width, 0.0);
-      kernels::layer_norm_parameters(rows, n, px, pm, ps, pg, dgamma.data(), dbeta.data());
-      for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
-        gradients[k] = detail::empty<T>(gamma.shape());
-        const std::vector<double>& from = k == 1 ? dgamma : dbeta;
-        std::transform(from.begin(), from.end(), gradients[k].data(),
-                       [](double v) { return static_cast<T>(v); });
-      }
-    }
-    return gradients;
-  };
-  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w,
-                                                 const Var<T>& b) {
-    const Var<T> centred = v - xtape::mean(v, axes, true);
-    const Var<T> scale = rsqrt(xtape::mean(square(centred), axes, true) + static_cast<T>(epsilon));
-    return std::vector<Var<T>>{centred * scale * w + b};
-  };
-  return record_fused("layer_normalization", std::move(outputs), std::move(fast),
-                      std::move(composed), x, gamma, beta)[0];
-}
-
-}  // namespace
-
-template <class T>
-Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
-                           const std::optional<Var<T>>& beta, const Axes& axes, double epsilon) {
-  const char* op = "layer_normalization";
-  const TrailingAxes t(op, x.shape(), axes);
-  if (!(epsilon >= 0)) {
-    fail<ValueError>(op, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
-  }
-  const Shape shape = parameter_shape(x.shape(), t);
-  const auto given = [&](const char* name, const std::optional<Var<T>>& value, T otherwise) {
-    if (!value) return Var<T>(detail::full<T>(shape, otherwise));
-    if (value->shape() != shape) {
-      fail<ShapeError>(op, name, " does not fit: ", name, " is ", to_string(value->shape()),
-                       ", expected ", to_string(shape), ", the extents of the axes of x ",
-                       to_string(x.shape()));
-    }
-    return *value;
-  };
-  const Var<T> scale = given("gamma", gamma, T(1));
-  const Var<T> shift = given("beta", beta, T(0));
-  if (t.n == 0) {
-    fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(x.shape()),
-                     ", expected at least one element on the axes");
-  }
-  if (t.in_place) return layer_norm_trailing(x, scale, shift, t, epsilon);
-  const Var<T> turned = transpose(x, t.order);
-  const TrailingAxes last(op, turned.shape(), t.trailing());
-  return transpose(layer_norm_trailing(turned, scale, shift, last, epsilon), t.inverse);
-}
-
 template <class T>
 RandomKey next_random_key(const Var<T>& x) {
   detail::TapeState<T>* state = x.place().state;
@@ -396,8 +257,6 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
 #define XTAPE_INSTANTIATE(T)                                                                  \
   template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);     \
   template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&); \
-  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,            \
-                                      const std::optional<Var<T>>&, const Axes&, double);     \
   template RandomKey next_random_key(const Var<T>&);                                          \
   template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);     \
   template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&,     \

@@ -90,6 +90,31 @@ def penalties():
     f.write()
 
 
+def activity():
+    """Penalties of outputs: output and loss, and gradients of their sum."""
+    f = Family("activity", 17)
+
+    def add(name, options, layer, inputs, call, constants=None):
+        def both(*x):
+            y = call(*x)
+            (loss,) = layer.losses
+            return {"output": y, "loss": loss}
+        f.add(name, options, inputs, both, layer, constants)
+
+    for shape in [(5,), (2, 3), (4, 1, 2)]:
+        layer = keras.layers.Embedding(
+            6, 3, activity_regularizer=keras.regularizers.L1L2(0.01, 0.02))
+        ids = f.random.integers(0, 6, shape)
+        add(f"Embedding of {shape}", {"layer": "Embedding"}, layer, {},
+            lambda: layer(torch.tensor(ids)), {"ids": ids})
+    for shape in [(4, 3), (2, 3, 5)]:
+        for kind in (keras.layers.LayerNormalization, keras.layers.RMSNormalization):
+            layer = kind(epsilon=1e-3, activity_regularizer=keras.regularizers.L1L2(0.01, 0.02))
+            add(f"{kind.__name__} of {shape}", {"layer": kind.__name__}, layer,
+                {"x": f.uniform(*shape)}, layer)
+    f.write()
+
+
 def initializers():
     """Statistics of large draws: the numbers themselves are Keras's own business."""
     f = Family("initializers", 12)

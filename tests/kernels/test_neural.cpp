@@ -124,6 +124,40 @@ TEST_CASE("layer normalization and its gradients") {
   }
 }
 
+TEST_CASE("RMS normalization and its gradients") {
+  const Index rows = 3;
+  for (const std::size_t n : {1U, 2U, 9U, 64U}) {
+    const auto width = static_cast<Index>(n);
+    const std::vector<double> x = numbers<double>(3 * n), scale = numbers<double>(n, 0.3);
+    const std::vector<double> g = numbers<double>(3 * n, 0.9);
+    std::vector<double> y(3 * n), rrms(3), dx(3 * n), dscale(n, 0.5), sum(n, 0.5);
+    kernels::rms_norm(rows, width, 0.01, x.data(), scale.data(), y.data(), rrms.data());
+    kernels::rms_norm_gradient(rows, width, x.data(), scale.data(), rrms.data(), g.data(),
+                               dx.data());
+    kernels::rms_norm_parameters(rows, width, x.data(), rrms.data(), g.data(), dscale.data());
+    for (std::size_t r = 0; r < 3; ++r) {
+      const double* row = x.data() + r * n;
+      double squares = 0;
+      for (std::size_t i = 0; i < n; ++i) squares += row[i] * row[i] / static_cast<double>(n);
+      const double s = 1 / std::sqrt(squares + 0.01);
+      CHECK(close(rrms[r], s));
+      for (std::size_t i = 0; i < n; ++i) {
+        CHECK(close(y[r * n + i], row[i] * s * scale[i]));
+        sum[i] += g[r * n + i] * row[i] * s;
+        // The Jacobian by its definition: d hat_j / d x_i.
+        double expected = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+          const double d =
+              (i == j ? s : 0.0) - row[i] * row[j] * s * s * s / static_cast<double>(n);
+          expected += g[r * n + j] * scale[j] * d;
+        }
+        CHECK(close(dx[r * n + i], expected, 1e-12));
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) CHECK(close(dscale[i], sum[i]));
+  }
+}
+
 TEST_CASE("cross-entropy rows and their gradient") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());

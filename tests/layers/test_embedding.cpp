@@ -49,3 +49,27 @@ TEST_CASE("embeddings refuse ids out of range, naming path and position") {
                    "enc/emb: id out of range: element 2 of ids (3,) is " + std::to_string(bad)));
   }
 }
+
+TEST_CASE("a table that is the output layer too: one parameter, both gradients") {
+  Params<double> params({.seed = 1});
+  const Embedding<double> table(params.scope() / "emb", {.input_dim = 4, .output_dim = 2});
+  params.set("emb/embeddings", array<double>({4, 2}, {0, 1, 10, 11, 20, 21, 30, 31}));
+  const Var<double> x(array<double>({1, 2, 2}, {1, 0, 0, 2}));
+  CHECK(difference(table.attend(x).value(),
+                   array<double>({1, 2, 4}, {0, 10, 20, 30, 2, 22, 42, 62})) == 0);
+  const auto tied = [&](const Var<double>& v) {
+    const Tokens<double> ids(array<std::int64_t>({2}, {3, 1}), v.detach().place());
+    return table.attend(table(ids) * v);
+  };
+  const GradcheckReport report =
+      check_gradients([&](const std::vector<Var<double>>& in) { return tied(in[0]); },
+                      {random_array<double>({2, 2}, 1)}, {}, &params);
+  INFO(report.message);
+  CHECK(report);
+  CHECK(params.paths().size() == 1);
+  const std::string text = error_of<ShapeError>([&] {
+    static_cast<void>(table.attend(Var<double>(random_array<double>({2, 3}, 1))));
+  });
+  CHECK(contains(text, "emb: width differs: x is (2, 3), expected a last axis of 2"));
+  CHECK_THROWS_AS(table.attend(Var<double>(1.0)), ShapeError);
+}

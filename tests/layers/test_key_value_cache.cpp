@@ -87,6 +87,26 @@ TEST_CASE("reordering makes beams go on from their parents") {
   CHECK_NOTHROW(cache.reorder(array<std::int64_t>({1}, {0})));
 }
 
+TEST_CASE("a truncated cache goes on from fewer positions") {
+  KeyValueCache<float> cache(3);
+  const Var<float> x(random_array<float>({2, 2, 1, 1}, 1));
+  cache.append(x, x);
+  CHECK_THROWS_AS(cache.truncate(3), ValueError);
+  cache.truncate(1);
+  CHECK(cache.length() == 1);
+  cache.append(x, x);
+  const Array<float> held = cache.keys().value();
+  for (std::size_t b = 0; b < 2; ++b) {
+    CHECK(held.data()[b * 3] == x.data()[b * 2]);
+    CHECK(held.data()[b * 3 + 1] == x.data()[b * 2]);
+    CHECK(held.data()[b * 3 + 2] == x.data()[b * 2 + 1]);
+  }
+  cache.truncate(0);
+  cache.append(Var<float>(random_array<float>({5, 1, 2, 2}, 1)),
+               Var<float>(random_array<float>({5, 1, 2, 2}, 1)));  // another batch
+  CHECK(cache.length() == 1);
+}
+
 TEST_CASE("a cache refuses what does not fit, and stays as it was") {
   CHECK_THROWS_AS(KeyValueCache<float>(0), ValueError);
   KeyValueCache<float> cache(3);

@@ -192,6 +192,60 @@ void normalization_rows(std::vector<Row>& rows) {
           }));
 }
 
+/// x / sqrt(mean(x * x) + 0.1) * scale
+Array<double> naive_rms_norm(const Array<double>& x, const Array<double>& scale, const Axes& axes) {
+  const Array<double> squares =
+      reduced(mapped(x, [](double v) { return v * v; }), axes, true,
+              [](const auto& v) { return total(v) / static_cast<double>(v.size()); });
+  const Array<double> hat =
+      zipped(x, squares, [](double u, double v) { return u / std::sqrt(v + 0.1); });
+  return zipped(hat, scale, [](double u, double v) { return u * v; });
+}
+
+void rms_rows(std::vector<Row>& rows) {
+  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+  const auto no_last = [](const Shapes& s) -> std::optional<Rejection> {
+    if (s[0].size() == 0) return refused("rms_normalization: axis out of range");
+    if (s[0] == Shape{0}) return refused("rms_normalization: nothing to normalize");
+    return std::nullopt;
+  };
+  const auto scaled = derived(both(one(), matrices()), [](const Shape& s) {
+    return Shapes{s, s.size() == 0 ? Shape{} : Shape{s.back()}};
+  });
+  put(op(
+          "rms_normalization", both(one(), matrices()),
+          []<class T>(const Vars<T>& x) {
+            return rms_normalization(x[0], std::optional<Var<T>>(), {-1}, 0.1);
+          },
+          plain([](const Arrays& x) { return naive_rms_norm(x[0], Array<double>(1.0), {-1}); }))
+          .refusing(no_last));
+  put(op(
+          "rms_normalization, scale", scaled,
+          []<class T>(const Vars<T>& x) {
+            return rms_normalization(x[0], std::optional(x[1]), {-1}, 0.1);
+          },
+          plain([](const Arrays& x) { return naive_rms_norm(x[0], x[1], {-1}); }))
+          .refusing(no_last));
+  put(op(
+          "rms_normalization, axis 0",
+          derived(both(one(), matrices()),
+                  [](const Shape& s) {
+                    const std::size_t n = s.size() == 0 ? 1 : s[0];
+                    return Shapes{s, Shape{n}};
+                  }),
+          []<class T>(const Vars<T>& x) {
+            return rms_normalization(x[0], std::optional(x[1]), {0}, 0.1);
+          },
+          plain([](const Arrays& x) {
+            Array<double> scale = x[1];
+            Index shape(x[0].dimension(), 1);
+            shape.front() = x[1].size();
+            scale.reshape(shape_of(shape));
+            return naive_rms_norm(x[0], scale, {0});
+          }))
+          .refusing(no_last));
+}
+
 /// The decisions of dropout by its definition: 24 bits of word i % 4 of block i / 4.
 std::vector<double> decisions(std::size_t n, double rate, RandomKey key) {
   std::vector<double> keep(n);
@@ -240,6 +294,7 @@ std::vector<Row> neural_rows() {
   std::vector<Row> rows;
   softmax_rows(rows);
   normalization_rows(rows);
+  rms_rows(rows);
   dropout_rows(rows);
   return rows;
 }

@@ -177,6 +177,7 @@ TEST_CASE("seeded gradient faults are all caught", "[faults]") {
   drive(neural_rows());
   drive(loss_rows());
   drive(layer_rows());
+  drive(block_rows());
   for (const Pullback& p : tally.seen) {
     INFO(p.first << ", operand " << p.second);
     CHECK(tally.kinds[p].size() >= 3);

@@ -54,3 +54,4 @@ TEST_CASE("slicing and picking over all shapes", "[harness]") { drive(indexing_r
 TEST_CASE("operations of networks over all shapes", "[harness]") { drive(neural_rows()); }
 TEST_CASE("losses over all shapes", "[harness]") { drive(loss_rows()); }
 TEST_CASE("layers over all shapes", "[harness]") { drive(layer_rows()); }
+TEST_CASE("blocks of a Transformer over all shapes", "[harness]") { drive(block_rows()); }

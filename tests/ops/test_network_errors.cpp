@@ -39,6 +39,24 @@ TEST_CASE("operations of networks refuse masks, options and labels that do not f
   axis_errors("layer_normalization", [=](const V& x, int a) { norm(x, none, none, {a}); });
   repeated_axis_errors("layer_normalization",
                        [=](const V& x, const Axes& a) { norm(x, none, none, a); });
+  const auto rms = [](const V& x, const std::optional<V>& scale, const Axes& a = {-1},
+                      double e = 1e-6) { static_cast<void>(rms_normalization(x, scale, a, e)); };
+  axis_errors("rms_normalization", [=](const V& x, int a) { rms(x, none, {a}); });
+  repeated_axis_errors("rms_normalization", [=](const V& x, const Axes& a) { rms(x, none, a); });
+  refuse<ShapeError>({
+      {"scale",
+       {s23, Shape{2}},
+       [=](const Vs& x) { rms(x[0], x[1]); },
+       {"rms_normalization: ", "scale is (2,)", "(3,)", "(2, 3)"}},
+      {"nothing",
+       {Shape{2, 0}},
+       [=](const Vs& x) { rms(x[0], none); },
+       {"rms_normalization: ", "nothing to normalize", "(2, 0)"}},
+  });
+  refuse<ValueError>({{"epsilon",
+                       {s23},
+                       [=](const Vs& x) { rms(x[0], none, {-1}, -1.0); },
+                       {"rms_normalization: ", "epsilon is -1", ">= 0"}}});
   refuse<ShapeError>({
       {"gamma",
        {s23, Shape{2}},

@@ -180,5 +180,6 @@ std::vector<Row> indexing_rows();
 std::vector<Row> neural_rows();
 std::vector<Row> loss_rows();
 std::vector<Row> layer_rows();
+std::vector<Row> block_rows();
 
 }  // namespace xtape::test

@@ -86,6 +86,13 @@ class Arena {
   Position at_;
 };
 
+/// What a layer made, for a summary.
+struct LayerCall {
+  std::string path;
+  std::string type;
+  Shape output;
+};
+
 /// The state of one tape. It outlives the tape in a pool, so that a handle can always be checked.
 template <class T>
 struct TapeState {
@@ -121,6 +128,7 @@ struct TapeState {
   // checkpoints hide, with the number of nodes before.
   std::unordered_map<const ParameterSlot<T>*, std::uint64_t> penalized;
   std::unordered_map<const ParameterSlot<T>*, std::size_t> checkpointed;
+  std::vector<LayerCall>* calls = nullptr;  // layers tell here what they make, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
   [[nodiscard]] Place<T> context() noexcept { return {this, birth, kNoNode}; }

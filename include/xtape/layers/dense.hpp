@@ -79,7 +79,6 @@ class Dense {
 
  private:
   void check_input(const Shape& input) const;
-  void penalize(const Var<T>& y, std::size_t batch) const;
 
   std::string path_;
   Options options_;

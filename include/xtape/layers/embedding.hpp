@@ -20,6 +20,8 @@ class Embedding {
     bool mask_zero = false;  ///< id 0 is padding, for compute_mask()
     bool trainable = true;
     Regularizer<T> embeddings_regularizer = {};
+    /// Of the output, divided by the first extent of the ids; see Dense.
+    Regularizer<T> activity_regularizer = {};
     Constraint<T> embeddings_constraint = {};
   };
 
@@ -30,6 +32,9 @@ class Embedding {
 
   /// ValueError naming the path for an id outside 0 ... input_dim - 1.
   Var<T> operator()(const Tokens<T>& ids) const;
+  /// x (..., output_dim) -> (..., input_dim): products with every row of the table, so that one table
+  /// serves as embedding and as output layer (Press & Wolf 2017). ShapeError for another width.
+  [[nodiscard]] Var<T> attend(const Var<T>& x) const;
   /// Makes the table without computing.
   void build() const;
   /// Where ids is not 0, with mask_zero; otherwise nothing. Pass it on yourself: no value carries a

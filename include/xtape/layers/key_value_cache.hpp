@@ -35,6 +35,8 @@ class KeyValueCache {
   /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
   /// size. ValueError for a row out of range.
   void reorder(const Array<std::int64_t>& rows);
+  /// Forgets the positions from `length` on. ValueError when fewer are held.
+  void truncate(std::size_t length);
   /// Forgets all positions; keeps the memory.
   void clear() noexcept { length_ = 0; }
 

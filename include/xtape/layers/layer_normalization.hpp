@@ -22,6 +22,7 @@ class LayerNormalization {
     bool trainable = true;
     Regularizer<T> beta_regularizer = {};
     Regularizer<T> gamma_regularizer = {};
+    Regularizer<T> activity_regularizer = {};  ///< of the output, divided by its first extent
     Constraint<T> beta_constraint = {};
     Constraint<T> gamma_constraint = {};
   };

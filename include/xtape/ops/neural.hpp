@@ -32,6 +32,13 @@ Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma =
                            const std::optional<Var<T>>& beta = std::nullopt,
                            const Axes& axes = {-1}, double epsilon = 1e-3);
 
+/// x / sqrt(mean(x * x) + epsilon) * scale, with the mean over `axes` jointly, in double (Zhang &
+/// Sennrich 2019). scale has the extents of the axes, in ascending order of the axes; without a value
+/// it is 1. ValueError for a negative epsilon, ShapeError for axes without elements.
+template <class T>
+Var<T> rms_normalization(const Var<T>& x, const std::optional<Var<T>>& scale = std::nullopt,
+                         const Axes& axes = {-1}, double epsilon = 1e-6);
+
 /// Which random numbers an operation uses: they are a function of this and the element's position.
 struct RandomKey {
   std::uint64_t seed = 0;

@@ -1,0 +1,124 @@
+#pragma once
+/// \file
+/// Sequential: layers one after the other.
+
+#include <xtape/params.hpp>
+
+#include <concepts>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace xtape {
+
+namespace detail {
+
+/// One layer of a Sequential, whatever its type.
+template <class T>
+struct SequentialPart {
+  std::string name;
+  std::string type;
+  SequentialPart(std::string n, std::string t) : name(std::move(n)), type(std::move(t)) {}
+  SequentialPart(const SequentialPart&) = delete;
+  SequentialPart& operator=(const SequentialPart&) = delete;
+  virtual ~SequentialPart() = default;
+  [[nodiscard]] virtual Var<T> call(const Var<T>& x) const = 0;
+  /// Whether it takes token ids; then call(ids) may be used.
+  [[nodiscard]] virtual bool takes_ids() const { return false; }
+  [[nodiscard]] virtual bool takes_arrays() const { return true; }
+  [[nodiscard]] virtual Var<T> call(const Tokens<T>& ids) const = 0;
+};
+
+/// "Dense" for xtape::Dense<float>, "Lambda" for a function without a name.
+std::string layer_type(const std::type_info& type);
+
+template <class T, class F>
+struct SequentialPartOf final : SequentialPart<T> {
+  static constexpr bool kArrays = std::is_invocable_r_v<Var<T>, const F&, const Var<T>&>;
+  static constexpr bool kIds = std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>;
+  static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");
+  F layer;
+  SequentialPartOf(std::string n, F f)
+      : SequentialPart<T>(std::move(n), layer_type(typeid(F))), layer(std::move(f)) {}
+  [[nodiscard]] bool takes_ids() const override { return kIds; }
+  [[nodiscard]] bool takes_arrays() const override { return kArrays; }
+  [[nodiscard]] Var<T> call(const Var<T>& x) const override {
+    if constexpr (kArrays) {
+      return layer(x);
+    } else {
+      return x;
+    }
+  }
+  [[nodiscard]] Var<T> call(const Tokens<T>& ids) const override {
+    if constexpr (kIds) {
+      return layer(ids);
+    } else {
+      return {};
+    }
+  }
+};
+
+}  // namespace detail
+
+/// Layers one after the other, each given what the one before returned (Keras's and PyTorch's
+/// Sequential). It owns them.
+///
+///   Sequential<float> model(params.scope());
+///   model.add<Dense>({.units = 64, .activation = "relu"}).add<Dropout>({.rate = 0.1});
+///   model.add<Dense>({.units = 10}, "head");
+template <class T>
+class Sequential {
+ public:
+  /// Layers that are made here get scopes below this one.
+  explicit Sequential(const Scope<T>& scope) : scope_(scope) {}
+  Sequential(Sequential&&) noexcept = default;
+  Sequential& operator=(Sequential&&) noexcept = default;
+
+  /// Makes a layer and puts it last. Its scope is `name`, by default its number from 0 on, as in
+  /// PyTorch. ValueError for a name that was used; else what the layer's constructor throws.
+  template <template <class> class Layer>
+  Sequential& add(typename Layer<T>::Options options, const std::string& name = "") {
+    const std::string chosen = choose(name);
+    if constexpr (std::is_constructible_v<Layer<T>, const Scope<T>&, typename Layer<T>::Options>) {
+      return put(chosen, Layer<T>(scope_ / chosen, std::move(options)));
+    } else {
+      return put(chosen, Layer<T>(std::move(options)));
+    }
+  }
+  /// Puts a layer that was made elsewhere last, or any function from Var (or Tokens) to Var.
+  template <class F>
+  requires(std::is_invocable_r_v<Var<T>, const F&, const Var<T>&> ||
+           std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>)
+      Sequential& add(F layer, const std::string& name = "") {
+    return put(choose(name), std::move(layer));
+  }
+
+  /// How many layers there are.
+  [[nodiscard]] std::size_t size() const noexcept { return parts_.size(); }
+  /// What the last layer returns; x where there is none. ValueError when a layer takes token ids only.
+  Var<T> operator()(const Var<T>& x) const;
+  /// The same for token ids, which the first layer (an Embedding, say) must take (ValueError).
+  Var<T> operator()(const Tokens<T>& ids) const;
+  template <detail::XExpression E>
+  requires std::integral<typename std::decay_t<E>::value_type> Var<T>
+  operator()(E&& ids) const { return (*this)(Tokens<T>(std::forward<E>(ids))); }
+
+ private:
+  [[nodiscard]] std::string choose(const std::string& name) const;
+  template <class F>
+  Sequential& put(const std::string& name, F layer) {
+    parts_.push_back(std::make_unique<detail::SequentialPartOf<T, F>>(name, std::move(layer)));
+    return *this;
+  }
+  void check() const;
+  Var<T> from(std::size_t first, Var<T> x) const;
+  [[nodiscard]] std::string path_of(const detail::SequentialPart<T>& part) const;
+
+  Scope<T> scope_;
+  std::vector<std::unique_ptr<detail::SequentialPart<T>>> parts_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,99 @@
+#pragma once
+/// \file
+/// TransformerDecoder: one layer of the decoder of a Transformer (Vaswani et al. 2017), under
+/// keras-hub's name (PyTorch's TransformerDecoderLayer), and its cache for decoding step by step.
+
+#include <xtape/layers/transformer_encoder.hpp>
+
+namespace xtape {
+
+/// What one TransformerDecoder keeps of a batch while decoding step by step: keys and values of the
+/// positions before, and those of the encoder's output, projected once.
+template <class T>
+class DecoderCache {
+ public:
+  /// Room for `capacity` positions. ValueError for 0.
+  explicit DecoderCache(std::size_t capacity) : self_(capacity) {}
+  /// Positions held.
+  [[nodiscard]] std::size_t length() const noexcept { return self_.length(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return self_.capacity(); }
+  /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
+  /// size. ValueError for a row out of range; then nothing is changed.
+  void reorder(const Array<std::int64_t>& rows);
+  /// Forgets everything, for another batch.
+  void clear() noexcept;
+
+  // For TransformerDecoder.
+  [[nodiscard]] KeyValueCache<T>& self() noexcept { return self_; }
+  [[nodiscard]] std::optional<KeyValueCache<T>>& cross() noexcept { return cross_; }
+
+ private:
+  KeyValueCache<T> self_;
+  std::optional<KeyValueCache<T>> cross_;
+};
+
+/// Whether a TransformerDecoder looks at an encoder's output.
+enum class CrossAttention { yes, no };
+
+/// Causal self-attention, attention over an encoder's output, then a feed-forward part; each is added
+/// to what it was given.
+///
+/// Weights, below the scope: self_attention/..., self_attention_norm/..., cross_attention/...,
+/// cross_attention_norm/..., feed_forward/..., feed_forward_norm/....
+template <class T>
+class TransformerDecoder {
+ public:
+  using Options = TransformerOptions<T>;
+
+  /// What a call may say beyond its inputs. Masks are boolean, true = attend; their shapes are those
+  /// of TransformerEncoder's.
+  struct CallOptions {
+    std::optional<Array<bool>> decoder_padding_mask = {};    ///< (batch, T)
+    std::optional<Array<bool>> decoder_attention_mask = {};  ///< of the self-attention
+    std::optional<Array<bool>> encoder_padding_mask = {};    ///< (batch, S)
+    std::optional<Array<bool>> encoder_attention_mask = {};  ///< of the attention over the encoder
+    bool use_causal_mask = true;        ///< position i sees positions 0 ... i of x
+    std::optional<bool> training = {};  ///< replaces the tape's
+    /// Step by step: x holds the positions after those in the cache, and the keys of the
+    /// self-attention's masks are all positions, held and new. Inference only.
+    DecoderCache<T>* cache = nullptr;
+  };
+  struct WithScores {
+    Var<T> output;
+    Var<T> self_scores;   ///< probabilities (batch, heads, T, T), before dropout
+    Var<T> cross_scores;  ///< (batch, heads, T, S); empty without cross-attention
+  };
+
+  /// ValueError naming the argument for options out of range.
+  TransformerDecoder(const Scope<T>& scope, Options options,
+                     CrossAttention cross = CrossAttention::yes);
+  TransformerDecoder(TransformerDecoder&&) noexcept = default;
+
+  /// x (batch, T, hidden_dim), memory (batch, S, features), the encoder's output -> (batch, T,
+  /// hidden_dim). With a cache only its first call looks at memory. ShapeError naming the path for an
+  /// input or mask that does not fit, before any work.
+  Var<T> operator()(const Var<T>& x, const Var<T>& memory, const CallOptions& call = {}) const;
+  /// For a decoder without cross-attention.
+  Var<T> operator()(const Var<T>& x, const CallOptions& call = {}) const;
+  /// The same, with the probabilities. Without cross-attention memory is an empty Var.
+  WithScores with_scores(const Var<T>& x, const Var<T>& memory, const CallOptions& call = {}) const;
+
+ private:
+  void check(const Var<T>& x, const Var<T>& memory, const CallOptions& call) const;
+  Var<T> run(const Var<T>& x, const Var<T>& memory, const CallOptions& call,
+             WithScores* scores) const;
+  Var<T> blocks(const Var<T>& x, const Var<T>& memory, const CallOptions& call,
+                DecoderCache<T>* cache, WithScores* scores) const;
+
+  std::string path_;
+  int heads_;
+  std::size_t width_;
+  MultiHeadAttention<T> attention_;
+  detail::ResidualPart<T> attention_part_;
+  std::optional<MultiHeadAttention<T>> cross_attention_;
+  std::optional<detail::ResidualPart<T>> cross_part_;
+  FeedForward<T> feed_forward_;
+  detail::ResidualPart<T> feed_forward_part_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,43 @@
+#pragma once
+// What layers do beside computing: the penalty of an output, and telling a summary what they made.
+
+#include "base/message.hpp"
+
+#include <xtape/detail/tape_state.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/regularizers.hpp>
+
+#include <string>
+
+namespace xtape::detail {
+
+/// Adds an activity regularizer's penalty of y to its tape, divided by the batch; 0 for an empty one.
+/// A tape that does not record collects it too: the loss of an evaluation contains it.
+template <class T>
+void penalize_output(const std::string& path, const Regularizer<T>& regularizer, const Var<T>& y,
+                     std::size_t batch) {
+  TapeState<T>* state = y.place().state;
+  if (!regularizer || state == nullptr) return;
+  if (state->paused > 0 && state->inside_checkpoint == 0) return;
+  if (batch == 0) {
+    state->add_penalty(path, Var<T>(T(0)));
+  } else {
+    state->add_penalty(path, regularizer(y, path) / static_cast<T>(batch));
+  }
+}
+
+/// Whether a summary is being made on y's tape.
+template <class T>
+bool listening(const Var<T>& y) {
+  const TapeState<T>* state = y.place().state;
+  return state != nullptr && state->calls != nullptr;
+}
+
+/// Where a summary is being made on y's tape, notes that the layer at `path` made it; y.
+template <class T>
+const Var<T>& announce(const std::string& path, const char* type, const Var<T>& y) {
+  if (listening(y)) y.place().state->calls->push_back({path, type, y.shape()});
+  return y;
+}
+
+}  // namespace xtape::detail

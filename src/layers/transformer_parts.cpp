@@ -1,0 +1,151 @@
+#include "layers/transformer_parts.hpp"
+
+#include "array/shapes.hpp"
+
+namespace xtape::detail {
+
+namespace {
+
+void check_positive(const std::string& path, const char* name, int value) {
+  if (value <= 0) {
+    fail<ValueError>(path, name, " out of range: ", name, " is ", value,
+                     ", expected a positive integer");
+  }
+}
+
+void check_rate(const std::string& path, const char* name, double rate) {
+  if (!(rate >= 0 && rate <= 1)) {
+    fail<ValueError>(path, name, " out of range: ", name, " is ", rate, ", expected 0 to 1");
+  }
+}
+
+template <class T>
+std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>& scope,
+                                                                 const TransformerOptions<T>& o) {
+  if (o.normalization == Normalization::rms) {
+    return RMSNormalization<T>(scope, {.epsilon = o.epsilon, .trainable = o.trainable});
+  }
+  return LayerNormalization<T>(
+      scope, {.epsilon = o.epsilon, .center = o.use_bias, .trainable = o.trainable});
+}
+
+}  // namespace
+
+template <class T>
+const TransformerOptions<T>& checked(const std::string& path, const TransformerOptions<T>& o) {
+  check_positive(path, "hidden_dim", o.hidden_dim);
+  check_positive(path, "num_heads", o.num_heads);
+  check_positive(path, "intermediate_dim", o.intermediate_dim);
+  if (o.hidden_dim % o.num_heads != 0) {
+    fail<ValueError>(path, "num_heads does not divide: hidden_dim is ", o.hidden_dim,
+                     ", num_heads is ", o.num_heads,
+                     ", expected hidden_dim to be a multiple of num_heads");
+  }
+  check_rate(path, "dropout", o.dropout);
+  check_rate(path, "attention_dropout", o.attention_dropout.value_or(o.dropout));
+  check_rate(path, "activation_dropout", o.activation_dropout);
+  if (!(o.epsilon >= 0)) {
+    fail<ValueError>(path, "epsilon out of range: epsilon is ", o.epsilon, ", expected >= 0");
+  }
+  return o;
+}
+
+template <class T>
+typename MultiHeadAttention<T>::Options attention_options(const TransformerOptions<T>& o,
+                                                          bool self) {
+  typename MultiHeadAttention<T>::Options a{.num_heads = o.num_heads,
+                                            .key_dim = o.hidden_dim / o.num_heads,
+                                            .dropout = o.attention_dropout.value_or(o.dropout),
+                                            .use_bias = o.use_bias,
+                                            .kernel_initializer = o.kernel_initializer,
+                                            .bias_initializer = o.bias_initializer,
+                                            .trainable = o.trainable};
+  if (self) {
+    a.num_key_value_heads = o.num_key_value_heads;
+    a.rotary = o.rotary;
+  }
+  a.kernel_regularizer = o.kernel_regularizer;
+  a.bias_regularizer = o.bias_regularizer;
+  return a;
+}
+
+template <class T>
+typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>& o) {
+  return {.intermediate_dim = o.intermediate_dim,
+          .activation = o.activation,
+          .dropout = o.activation_dropout,
+          .use_bias = o.use_bias,
+          .kernel_initializer = o.kernel_initializer,
+          .bias_initializer = o.bias_initializer,
+          .trainable = o.trainable,
+          .kernel_regularizer = o.kernel_regularizer,
+          .bias_regularizer = o.bias_regularizer};
+}
+
+template <class T>
+void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
+  if (x.rank() != 3 || x.shape()[2] != width) {
+    fail<ShapeError>(path, "input does not fit: x is ", to_string(x.shape()),
+                     ", expected (batch, positions, ", width, "), the hidden_dim of the layer");
+  }
+}
+
+void check_masks(const std::string& path, const char* padding_name,
+                 const std::optional<Array<bool>>& padding, const char* mask_name,
+                 const std::optional<Array<bool>>& mask, const Shape& scores) {
+  const Shape keys{scores[0], scores[3]};
+  if (padding && padding->shape() != keys) {
+    fail<ShapeError>(path, padding_name, " does not fit: ", padding_name, " is ",
+                     to_string(padding->shape()), ", expected ", to_string(keys),
+                     "; true means attend");
+  }
+  if (!mask) return;
+  std::vector<std::size_t> full(mask->shape().begin(), mask->shape().end());
+  const bool rank_fits = full.size() >= 2 && full.size() <= 4;
+  if (rank_fits) full.insert(full.end() - 2, 4 - full.size(), 1);
+  if (!rank_fits || !detail::broadcasts_to(Shape(full.begin(), full.end()), scores)) {
+    fail<ShapeError>(path, mask_name, " does not fit: ", mask_name, " is ",
+                     to_string(mask->shape()),
+                     ", expected 2 to 4 axes, each 1 or that of the scores ", to_string(scores),
+                     " (missing ones are inserted before the query axis); true means attend");
+  }
+}
+
+template <class T>
+void check_cache(const std::string& path, const Var<T>& x) {
+  const detail::TapeState<T>* state = x.place().state;
+  if (state != nullptr && state->recording()) {
+    fail<TapeError>(path,
+                    "cache on a recording tape: no gradient would pass through the cache, expected "
+                    "inference; use values without a tape, or a Tape with {.record = false}");
+  }
+}
+
+template <class T>
+ResidualPart<T>::ResidualPart(const Scope<T>& norm, const TransformerOptions<T>& options)
+    : first_(options.normalize_first),
+      dropout_({.rate = options.dropout, .name = norm.path() + "/dropout"}),
+      norm_(norm_of(norm, options)) {}
+
+template <class T>
+Var<T> ResidualPart<T>::normalized(const Var<T>& x) const {
+  return std::visit([&](const auto& norm) { return norm(x); }, norm_);
+}
+
+template <class T>
+void ResidualPart<T>::build(const Shape& input) const {
+  std::visit([&](const auto& norm) { norm.build(input); }, norm_);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                       \
+  template const TransformerOptions<T>& checked(const std::string&, const TransformerOptions<T>&); \
+  template MultiHeadAttention<T>::Options attention_options(const TransformerOptions<T>&, bool);   \
+  template FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>&);             \
+  template void check_input(const std::string&, const Var<T>&, std::size_t);                       \
+  template void check_cache(const std::string&, const Var<T>&);                                    \
+  template class ResidualPart<T>;
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::detail

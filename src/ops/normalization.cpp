@@ -1,0 +1,209 @@
+// Layer normalization and RMS normalization.
+
+#include "array/shapes.hpp"
+#include "base/parallel.hpp"
+#include "kernels/neural.hpp"
+#include "ops/trailing_axes.hpp"
+
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/neural.hpp>
+#include <xtape/ops/reductions.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/record.hpp>
+
+#include <algorithm>
+
+namespace xtape {
+namespace {
+
+using detail::fail;
+using detail::Index;
+using detail::rows_per_block;
+using detail::TrailingAxes;
+
+/// The shape gamma and beta must have.
+Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
+  std::vector<std::size_t> extents;
+  for (const std::size_t axis : t.axes) extents.push_back(shape[axis]);
+  return {extents.begin(), extents.end()};
+}
+
+template <class T>
+Array<T> narrowed(const Shape& shape, const std::vector<double>& values) {
+  Array<T> a = detail::empty<T>(shape);
+  std::transform(values.begin(), values.end(), a.data(),
+                 [](double v) { return static_cast<T>(v); });
+  return a;
+}
+
+template <class T>
+Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& beta,
+                           const TrailingAxes& t, double epsilon) {
+  const Index n = t.n;
+  const Index rows = t.rows;
+  const Index grain = rows_per_block(n);
+  Array<double> mean = detail::empty<double>({static_cast<std::size_t>(rows)});
+  Array<double> rstd = detail::empty<double>({static_cast<std::size_t>(rows)});
+  std::vector<Result<T>> outputs;
+  outputs.emplace_back(x.shape());
+  {
+    const T* px = x.data();
+    const T* pg = gamma.data();
+    const T* pb = beta.data();
+    T* py = outputs[0].data();
+    double* pm = mean.data();
+    double* ps = rstd.data();
+    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+      kernels::layer_norm(end - begin, n, epsilon, px + begin * n, pg, pb, py + begin * n,
+                          pm + begin, ps + begin);
+    });
+  }
+  auto fast = [x, gamma, mean = std::move(mean), rstd = std::move(rstd), n, rows,
+               grain](const Joint<T>& joint) {
+    std::vector<Array<T>> gradients(3);
+    const T* px = x.data();
+    const T* pg = joint.g[0]->data();
+    const double* pm = mean.data();
+    const double* ps = rstd.data();
+    if (joint.need[0]) {
+      gradients[0] = detail::empty<T>(x.shape());
+      T* dx = gradients[0].data();
+      const T* pw = gamma.data();
+      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+        kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
+                                     pg + begin * n, dx + begin * n);
+      });
+    }
+    if (joint.need[1] || joint.need[2]) {
+      const auto width = static_cast<std::size_t>(n);
+      std::vector<double> dgamma(width, 0.0);
+      std::vector<double> dbeta(width, 0.0);
+      kernels::layer_norm_parameters(rows, n, px, pm, ps, pg, dgamma.data(), dbeta.data());
+      for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
+        gradients[k] = narrowed<T>(gamma.shape(), k == 1 ? dgamma : dbeta);
+      }
+    }
+    return gradients;
+  };
+  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w,
+                                                 const Var<T>& b) {
+    const Var<T> centred = v - xtape::mean(v, axes, true);
+    const Var<T> scale = rsqrt(xtape::mean(square(centred), axes, true) + static_cast<T>(epsilon));
+    return std::vector<Var<T>>{centred * scale * w + b};
+  };
+  return record_fused("layer_normalization", std::move(outputs), std::move(fast),
+                      std::move(composed), x, gamma, beta)[0];
+}
+
+template <class T>
+Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxes& t,
+                         double epsilon) {
+  const Index n = t.n;
+  const Index rows = t.rows;
+  const Index grain = rows_per_block(n);
+  Array<double> rrms = detail::empty<double>({static_cast<std::size_t>(rows)});
+  std::vector<Result<T>> outputs;
+  outputs.emplace_back(x.shape());
+  {
+    const T* px = x.data();
+    const T* pw = scale.data();
+    T* py = outputs[0].data();
+    double* pr = rrms.data();
+    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+      kernels::rms_norm(end - begin, n, epsilon, px + begin * n, pw, py + begin * n, pr + begin);
+    });
+  }
+  auto fast = [x, scale, rrms = std::move(rrms), n, rows, grain](const Joint<T>& joint) {
+    std::vector<Array<T>> gradients(2);
+    const T* px = x.data();
+    const T* pg = joint.g[0]->data();
+    const double* pr = rrms.data();
+    if (joint.need[0]) {
+      gradients[0] = detail::empty<T>(x.shape());
+      T* dx = gradients[0].data();
+      const T* pw = scale.data();
+      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+        kernels::rms_norm_gradient(end - begin, n, px + begin * n, pw, pr + begin, pg + begin * n,
+                                   dx + begin * n);
+      });
+    }
+    if (joint.need[1]) {
+      std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
+      kernels::rms_norm_parameters(rows, n, px, pr, pg, sums.data());
+      gradients[1] = narrowed<T>(scale.shape(), sums);
+    }
+    return gradients;
+  };
+  auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w) {
+    const Var<T> squares = xtape::mean(square(v), axes, true);
+    return std::vector<Var<T>>{v * rsqrt(squares + static_cast<T>(epsilon)) * w};
+  };
+  return record_fused("rms_normalization", std::move(outputs), std::move(fast), std::move(composed),
+                      x, scale)[0];
+}
+
+/// What both normalizations check before any work.
+void check_normalization(const char* op, const Shape& shape, const TrailingAxes& t,
+                         double epsilon) {
+  if (!(epsilon >= 0)) {
+    fail<ValueError>(op, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
+  }
+  if (t.n == 0) {
+    fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(shape),
+                     ", expected at least one element on the axes");
+  }
+}
+
+/// A parameter that was given, or `otherwise` everywhere.
+template <class T>
+Var<T> parameter(const char* op, const char* name, const Var<T>& x, const TrailingAxes& t,
+                 const std::optional<Var<T>>& value, T otherwise) {
+  const Shape shape = parameter_shape(x.shape(), t);
+  if (!value) return Var<T>(detail::full<T>(shape, otherwise));
+  if (value->shape() != shape) {
+    fail<ShapeError>(op, name, " does not fit: ", name, " is ", to_string(value->shape()),
+                     ", expected ", to_string(shape), ", the extents of the axes of x ",
+                     to_string(x.shape()));
+  }
+  return *value;
+}
+
+}  // namespace
+
+template <class T>
+Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
+                           const std::optional<Var<T>>& beta, const Axes& axes, double epsilon) {
+  const char* op = "layer_normalization";
+  const TrailingAxes t(op, x.shape(), axes);
+  check_normalization(op, x.shape(), t, epsilon);
+  const Var<T> scale = parameter(op, "gamma", x, t, gamma, T(1));
+  const Var<T> shift = parameter(op, "beta", x, t, beta, T(0));
+  if (t.in_place) return layer_norm_trailing(x, scale, shift, t, epsilon);
+  const Var<T> turned = transpose(x, t.order);
+  const TrailingAxes last(op, turned.shape(), t.trailing());
+  return transpose(layer_norm_trailing(turned, scale, shift, last, epsilon), t.inverse);
+}
+
+template <class T>
+Var<T> rms_normalization(const Var<T>& x, const std::optional<Var<T>>& scale, const Axes& axes,
+                         double epsilon) {
+  const char* op = "rms_normalization";
+  const TrailingAxes t(op, x.shape(), axes);
+  check_normalization(op, x.shape(), t, epsilon);
+  const Var<T> factor = parameter(op, "scale", x, t, scale, T(1));
+  if (t.in_place) return rms_norm_trailing(x, factor, t, epsilon);
+  const Var<T> turned = transpose(x, t.order);
+  const TrailingAxes last(op, turned.shape(), t.trailing());
+  return transpose(rms_norm_trailing(turned, factor, last, epsilon), t.inverse);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                  \
+  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,            \
+                                      const std::optional<Var<T>>&, const Axes&, double);     \
+  template Var<T> rms_normalization(const Var<T>&, const std::optional<Var<T>>&, const Axes&, \
+                                    double);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

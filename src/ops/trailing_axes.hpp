@@ -1,0 +1,54 @@
+#pragma once
+// Operations on rows: the axes they go over, moved to the end, and how many rows one thread takes.
+
+#include "array/shapes.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace xtape::detail {
+
+inline constexpr Index kRowGrain = 8192;  // elements of rows one thread takes at a time
+
+inline Index rows_per_block(Index n) {
+  return std::max<Index>(1, kRowGrain / std::max<Index>(1, n));
+}
+
+/// The axes moved to the end, if they are not there already.
+struct TrailingAxes {
+  std::vector<std::size_t> axes;  // ascending
+  bool in_place = true;
+  Axes order;    // of transpose, to bring them to the end
+  Axes inverse;  // and back
+  Index n = 1;   // elements per row
+  Index rows = 1;
+
+  TrailingAxes(const char* op, const Shape& shape, const Axes& wanted)
+      : axes(detail::normalize_axes(op, wanted, shape.size())) {
+    if (axes.empty()) {
+      fail<ShapeError>(op, "no axes: operand is ", to_string(shape),
+                       ", expected at least one axis");
+    }
+    std::sort(axes.begin(), axes.end());
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      const bool chosen = std::binary_search(axes.begin(), axes.end(), i);
+      (chosen ? n : rows) *= detail::extent(shape, i);
+      if (!chosen) order.push_back(static_cast<int>(i));
+    }
+    in_place = axes.front() + axes.size() == shape.size();
+    for (const std::size_t axis : axes) order.push_back(static_cast<int>(axis));
+    inverse.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+    }
+  }
+  [[nodiscard]] Axes trailing() const {
+    Axes last(axes.size());
+    for (std::size_t i = 0; i < last.size(); ++i) {
+      last[i] = static_cast<int>(i) - static_cast<int>(last.size());
+    }
+    return last;
+  }
+};
+
+}  // namespace xtape::detail
