@@ -26,11 +26,13 @@
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/rotary.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/optimizer.hpp>
 #include <xtape/optimizers.hpp>
 #include <xtape/parallel.hpp>
 #include <xtape/params.hpp>
 #include <xtape/random.hpp>
 #include <xtape/record.hpp>
 #include <xtape/regularizers.hpp>
+#include <xtape/schedules.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/var.hpp>

@@ -20,10 +20,13 @@ from reference import setup
 from activations import activations
 from catalogue import constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
-from training import losses, optimizers
+from metrics import bleu, metrics
+from optimizers import loss_scales, optimizers, schedules
+from training import losses
 
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
-                 losses, optimizers, regularizers, constraints, penalties, initializers):
+                 losses, optimizers, loss_scales, schedules, metrics, bleu, regularizers, constraints,
+                 penalties, initializers):
         make()

@@ -1,4 +1,4 @@
-// Losses and optimizers against Keras.
+// Losses against Keras.
 
 #include "support/golden.hpp"
 
@@ -32,30 +32,6 @@ Var<T> loss_of(const Json& c, const GoldenRun<T>& run, Reduction reduction) {
   return categorical_crossentropy(prediction, run.input("target"), options);
 }
 
-template <class T>
-std::unique_ptr<Optimizer<T>> optimizer_of(const Json& c) {
-  const Json& o = c["options"];
-  const auto kind = c["kind"].get<std::string>();
-  if (kind == "SGD") {
-    return std::make_unique<SGD<T>>(
-        typename SGD<T>::Options{o.value("learning_rate", 0.01), o.value("momentum", 0.0),
-                                 o.value("nesterov", false), o.value("weight_decay", 0.0)});
-  }
-  if (kind == "Adam") {
-    typename Adam<T>::Options options;
-    options.learning_rate = o.value("learning_rate", options.learning_rate);
-    options.beta_1 = o.value("beta_1", options.beta_1);
-    options.beta_2 = o.value("beta_2", options.beta_2);
-    options.weight_decay = o.value("weight_decay", options.weight_decay);
-    return std::make_unique<Adam<T>>(options);
-  }
-  REQUIRE(kind == "AdamW");
-  typename AdamW<T>::Options options;
-  options.learning_rate = o.value("learning_rate", options.learning_rate);
-  options.weight_decay = o.value("weight_decay", options.weight_decay);
-  return std::make_unique<AdamW<T>>(options);
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("losses agree with Keras", "", double, float) {
@@ -72,52 +48,4 @@ TEMPLATE_TEST_CASE("losses agree with Keras", "", double, float) {
     }
   }
   CHECK(errors.cases() >= 50);
-}
-
-TEMPLATE_TEST_CASE("optimizers agree with Keras for 100 steps", "", double, float) {
-  using T = TestType;
-  // Rounding adds up over the steps.
-  const double tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-11;
-  const Json cases = golden("optimizers");
-  const Json& data = cases[0];
-  Errors errors(with_type<T>("optimizers"), tolerance);
-  for (std::size_t k = 1; k < cases.size(); ++k) {
-    const Json& c = cases[k];
-    errors.begin(c["name"].get<std::string>());
-    Params<T> params;
-    std::vector<Parameter<T>> weights;
-    for (std::size_t i = 0; i < data["weights"].size(); ++i) {
-      const Array<T> start = golden_array<T>(data["weights"][i]);
-      weights.push_back(params.scope().reserve(i == 0 ? "first" : "second"));
-      params.set(weights[i].path(), start);
-      weights[i].build(start.shape(), "zeros", {});
-    }
-    const auto optimizer = optimizer_of<T>(c);
-    int compared = 0;
-    for (std::size_t t = 1; t <= data["gradients"].size(); ++t) {
-      // A loss whose gradient is the given one.
-      Tape<T> tape;
-      const Var<T> here = tape.input(Var<T>(T(0)));
-      Var<T> loss = here;
-      for (std::size_t i = 0; i < weights.size(); ++i) {
-        loss =
-            loss + sum(weights[i].on(here) * Var<T>(golden_array<T>(data["gradients"][t - 1][i])));
-      }
-      optimizer->step(params, tape.backward(loss));
-      const std::string step = std::to_string(t);
-      if (!c["steps"].contains(step)) continue;
-      ++compared;
-      for (std::size_t i = 0; i < weights.size(); ++i) {
-        // The weights start at 3 at most, so this is near enough to relative.
-        std::string name = weights[i].path();
-        name += " after step ";
-        name += step;
-        errors.add(name,
-                   difference(weights[i].value(), golden_array<double>(c["steps"][step][i])) / 3.0);
-      }
-    }
-    CHECK(compared == 6);
-    CHECK(optimizer->iterations() == 100);
-  }
-  CHECK(errors.cases() >= 11);
 }
