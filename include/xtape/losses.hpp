@@ -15,7 +15,7 @@ namespace xtape {
 
 /// How per-sample losses become the result. Means divide by the number of samples or, under a mask,
 /// of samples that count; sample weights are factors only, except for mean_with_sample_weight, which
-/// divides by their sum. 0 where a divisor would be 0.
+/// divides by the sum of the samples' weights. 0 where a divisor would be 0.
 enum class Reduction { sum_over_batch_size, sum, none, mean, mean_with_sample_weight };
 
 /// Options common to all losses.

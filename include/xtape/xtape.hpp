@@ -18,6 +18,7 @@
 #include <xtape/layers/multi_head_attention.hpp>
 #include <xtape/layers/softmax.hpp>
 #include <xtape/losses.hpp>
+#include <xtape/metrics.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>

@@ -22,11 +22,11 @@ from catalogue import constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, multi_head_attention, softmax
 from metrics import bleu, metrics
 from optimizers import loss_scales, optimizers, schedules
-from training import losses
+from losses import ctc, losses
 
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention, activations,
-                 losses, optimizers, loss_scales, schedules, metrics, bleu, regularizers, constraints,
+                 losses, ctc, optimizers, loss_scales, schedules, metrics, bleu, regularizers, constraints,
                  penalties, initializers):
         make()

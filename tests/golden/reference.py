@@ -1,5 +1,6 @@
 """What all golden cases share: the frameworks in float64, and recording cases. See make.py."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -17,11 +18,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def versions():
     """The versions in use; exits unless they are the pinned ones."""
-    found = {m.__name__: m.__version__.split("+")[0] for m in (keras, np, torch)}
     pinned = dict(line.split("==") for line in (HERE / "requirements.txt").read_text().split())
-    if any(pinned[name] != version for name, version in found.items()):
+    found = {name: importlib.metadata.version(name).split("+")[0] for name in pinned}
+    if found != pinned:
         sys.exit(f"versions differ: found {found}, pinned {pinned}")
-    return found
+    return {m.__name__: found[m.__name__] for m in (keras, np, torch)}
 
 
 def setup():

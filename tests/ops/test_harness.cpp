@@ -52,5 +52,8 @@ TEST_CASE("products over all shapes", "[harness]") { drive(product_rows()); }
 TEST_CASE("operations on shapes over all shapes", "[harness]") { drive(shape_rows()); }
 TEST_CASE("slicing and picking over all shapes", "[harness]") { drive(indexing_rows()); }
 TEST_CASE("operations of networks over all shapes", "[harness]") { drive(neural_rows()); }
-TEST_CASE("losses over all shapes", "[harness]") { drive(loss_rows()); }
+TEST_CASE("losses over all shapes", "[harness]") {
+  drive(loss_rows());
+  drive(further_loss_rows());
+}
 TEST_CASE("layers over all shapes", "[harness]") { drive(layer_rows()); }
