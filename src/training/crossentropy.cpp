@@ -63,6 +63,10 @@ Var<T> power(const Var<T>& x, double exponent) {
 Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, std::size_t classes,
                             const CrossentropyOptions& options, std::optional<Array<bool>>& mask) {
   const auto n = static_cast<std::int64_t>(classes);
+  if (n == 0) {
+    fail<ValueError>(op, "label out of range: labels is ", to_string(labels.shape()),
+                     ", expected none where the prediction has no classes");
+  }
   Array<std::int64_t> out = labels;
   if (options.ignore_class && !mask) mask = detail::full<bool>(labels.shape(), true);
   for (std::size_t i = 0; i < out.size(); ++i) {

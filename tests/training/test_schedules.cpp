@@ -1,4 +1,4 @@
-// The edges of schedules; their values are in test_optimizers_golden.
+// The edges of schedules; their values are in test_optimizers.
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
