@@ -52,6 +52,28 @@ struct OptimizerState {
   std::map<std::string, double> scalars;
 };
 
+/// An array that a formula keeps for a parameter: its name, shape and initial value.
+struct OptimizerSlot {
+  const char* name;
+  Shape shape;
+  double initial = 0;
+};
+
+/// What a formula works on: n elements; `from` and `to` may be the same.
+template <class T>
+struct OptimizerUpdate {
+  const Shape& shape;
+  std::size_t n;
+  const T* from;
+  T* to;
+  const T* gradient;
+  double gradient_scale;  ///< to multiply the gradient by
+  double rate;            ///< the learning rate now
+  double decay;           ///< fraction the weights lose before the update: decoupled weight decay
+  std::int64_t step;      ///< counted from 1
+  std::vector<Array<T>>& state;  ///< in the order of slots()
+};
+
 /// The common part of optimizers. A formula of your own derives from it and defines name(), slots()
 /// and update().
 template <class T>
@@ -102,29 +124,11 @@ class Optimizer {
   Optimizer(const Optimizer&) = default;
   Optimizer& operator=(const Optimizer&) = default;
 
-  /// An array kept for a parameter: its name, shape and initial value.
-  struct Slot {
-    const char* name;
-    Shape shape;
-    double initial = 0;
-  };
   /// What is kept for a parameter of this shape.
-  [[nodiscard]] virtual std::vector<Slot> slots(const Shape& shape) const = 0;
+  [[nodiscard]] virtual std::vector<OptimizerSlot> slots(const Shape& shape) const = 0;
 
-  /// What an update works on: n elements; `from` and `to` may be the same.
-  struct Update {
-    const Shape& shape;
-    std::size_t n;
-    const T* from;
-    T* to;
-    const T* gradient;
-    double gradient_scale;
-    double rate;        ///< the learning rate now
-    double decay;       ///< fraction the weights lose before the update (decoupled weight decay)
-    std::int64_t step;  ///< counted from 1
-    std::vector<Array<T>>& state;
-  };
-  virtual void update(const Update& u) const noexcept = 0;
+  /// Writes the weights after a step.
+  virtual void update(const OptimizerUpdate<T>& u) const noexcept = 0;
 
  private:
   /// What is remembered for one parameter.

@@ -30,10 +30,8 @@ class SGD final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "sgd"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -52,10 +50,8 @@ class Lion final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "lion"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -77,10 +73,8 @@ class Adam : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "adam"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -122,10 +116,8 @@ class Adamax final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "adamax"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -139,10 +131,8 @@ class Nadam final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "nadam"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   [[nodiscard]] double product(std::int64_t step) const noexcept;
   Options options_;
   mutable std::int64_t known_step_ = 0;  // product() of this step is known_product_
@@ -160,10 +150,8 @@ class Lamb final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "lamb"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -181,10 +169,8 @@ class Adagrad final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "adagrad"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -203,10 +189,8 @@ class Adadelta final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "adadelta"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -228,10 +212,8 @@ class RMSprop final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "rmsprop"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 
@@ -255,10 +237,8 @@ class Adafactor final : public Optimizer<T> {
   [[nodiscard]] const char* name() const noexcept override { return "adafactor"; }
 
  private:
-  using typename Optimizer<T>::Slot;
-  using typename Optimizer<T>::Update;
-  [[nodiscard]] std::vector<Slot> slots(const Shape& shape) const override;
-  void update(const Update& u) const noexcept override;
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
+  void update(const OptimizerUpdate<T>& u) const noexcept override;
   Options options_;
 };
 

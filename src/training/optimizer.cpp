@@ -181,7 +181,7 @@ void Optimizer<T>::remember(Item& item, Added& added) {
   }
   memory->shape = shape;
   memory->decays = decays(item.slot->path);
-  for (const Slot& slot : slots(shape)) {
+  for (const OptimizerSlot& slot : slots(shape)) {
     memory->slots.push_back(detail::full<T>(slot.shape, static_cast<T>(slot.initial)));
   }
   if (options_.use_ema) memory->average = *item.slot->value;

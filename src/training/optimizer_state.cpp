@@ -35,7 +35,7 @@ template <class T>
 OptimizerState<T> Optimizer<T>::state() const {
   OptimizerState<T> out{{}, scalars()};
   for (const auto& [path, memory] : memories_) {
-    const std::vector<Slot> kept = slots(memory.shape);
+    const std::vector<OptimizerSlot> kept = slots(memory.shape);
     for (std::size_t i = 0; i < kept.size(); ++i) {
       out.arrays.emplace(full_name(kept[i].name, path), memory.slots[i]);
     }
@@ -69,7 +69,7 @@ std::string Optimizer<T>::settle_one(const std::string& path,
     arrays.erase(it);
     return taken;
   };
-  for (const Slot& slot : slots(memory.shape)) {
+  for (const OptimizerSlot& slot : slots(memory.shape)) {
     if (auto array = take(slot.name, slot.shape, true)) memory.slots.push_back(std::move(*array));
   }
   if (options_.use_ema) memory.average = take(kAverage, memory.shape, true);

@@ -22,13 +22,13 @@ SGD<T>::SGD(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto SGD<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> SGD<T>::slots(const Shape& shape) const {
   if (options_.momentum == 0) return {};
   return {{"m", shape}};
 }
 
 template <class T>
-void SGD<T>::update(const Update& u) const noexcept {
+void SGD<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::sgd(static_cast<Index>(u.n), static_cast<T>(u.rate), static_cast<T>(options_.momentum),
                options_.nesterov, static_cast<T>(u.decay), static_cast<T>(u.gradient_scale),
                u.gradient, u.state.empty() ? nullptr : u.state[0].data(), u.from, u.to);
@@ -44,12 +44,12 @@ Lion<T>::Lion(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Lion<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Lion<T>::slots(const Shape& shape) const {
   return {{"m", shape}};
 }
 
 template <class T>
-void Lion<T>::update(const Update& u) const noexcept {
+void Lion<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::lion(static_cast<Index>(u.n), static_cast<T>(u.rate),
                 static_cast<T>(1 - options_.beta_1), static_cast<T>(1 - options_.beta_2),
                 static_cast<T>(u.decay), static_cast<T>(u.gradient_scale), u.gradient,
@@ -66,12 +66,12 @@ Adagrad<T>::Adagrad(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Adagrad<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Adagrad<T>::slots(const Shape& shape) const {
   return {{"a", shape, options_.initial_accumulator_value}};
 }
 
 template <class T>
-void Adagrad<T>::update(const Update& u) const noexcept {
+void Adagrad<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::adagrad(static_cast<Index>(u.n), static_cast<T>(u.rate),
                    static_cast<T>(options_.epsilon), static_cast<T>(u.decay),
                    static_cast<T>(u.gradient_scale), u.gradient, u.state[0].data(), u.from, u.to);
@@ -86,12 +86,12 @@ Adadelta<T>::Adadelta(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Adadelta<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Adadelta<T>::slots(const Shape& shape) const {
   return {{"a", shape}, {"b", shape}};
 }
 
 template <class T>
-void Adadelta<T>::update(const Update& u) const noexcept {
+void Adadelta<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::adadelta(static_cast<Index>(u.n), static_cast<T>(u.rate),
                     static_cast<T>(1 - options_.rho), static_cast<T>(options_.epsilon),
                     static_cast<T>(u.decay), static_cast<T>(u.gradient_scale), u.gradient,
@@ -108,15 +108,15 @@ RMSprop<T>::RMSprop(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto RMSprop<T>::slots(const Shape& shape) const -> std::vector<Slot> {
-  std::vector<Slot> all{{"v", shape}};
+std::vector<OptimizerSlot> RMSprop<T>::slots(const Shape& shape) const {
+  std::vector<OptimizerSlot> all{{"v", shape}};
   if (options_.momentum > 0) all.push_back({"m", shape});
   if (options_.centered) all.push_back({"a", shape});
   return all;
 }
 
 template <class T>
-void RMSprop<T>::update(const Update& u) const noexcept {
+void RMSprop<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::rmsprop(static_cast<Index>(u.n), static_cast<T>(u.rate),
                    static_cast<T>(1 - options_.rho), static_cast<T>(options_.momentum),
                    static_cast<T>(options_.epsilon), static_cast<T>(u.decay),
@@ -138,7 +138,7 @@ Adafactor<T>::Adafactor(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Adafactor<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Adafactor<T>::slots(const Shape& shape) const {
   if (shape.size() < 2) return {{"v", shape}};
   const Shape rows(shape.begin(), shape.end() - 1);
   Shape columns(shape.begin(), shape.end() - 1);
@@ -147,7 +147,7 @@ auto Adafactor<T>::slots(const Shape& shape) const -> std::vector<Slot> {
 }
 
 template <class T>
-void Adafactor<T>::update(const Update& u) const noexcept {
+void Adafactor<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   const auto t = static_cast<double>(u.step);
   const kernels::AdafactorOptions<T> o{.step = std::min(u.rate, 1 / std::sqrt(t)),
                                        .gain = std::pow(t, options_.beta_2_decay),

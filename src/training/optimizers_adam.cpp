@@ -38,13 +38,13 @@ Adam<T>::Adam(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Adam<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Adam<T>::slots(const Shape& shape) const {
   if (options_.amsgrad) return {{"m", shape}, {"v", shape}, {"v_max", shape}};
   return {{"m", shape}, {"v", shape}};
 }
 
 template <class T>
-void Adam<T>::update(const Update& u) const noexcept {
+void Adam<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   const auto rate = static_cast<T>(u.rate * std::sqrt(correction(options_.beta_2, u.step)) /
                                    correction(options_.beta_1, u.step));
   const auto n = static_cast<Index>(u.n);
@@ -71,12 +71,12 @@ Adamax<T>::Adamax(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Adamax<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Adamax<T>::slots(const Shape& shape) const {
   return {{"m", shape}, {"u", shape}};
 }
 
 template <class T>
-void Adamax<T>::update(const Update& u) const noexcept {
+void Adamax<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::adamax(
       static_cast<Index>(u.n), static_cast<T>(u.rate / correction(options_.beta_1, u.step)),
       static_cast<T>(1 - options_.beta_1), static_cast<T>(options_.beta_2),
@@ -92,7 +92,7 @@ Nadam<T>::Nadam(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Nadam<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Nadam<T>::slots(const Shape& shape) const {
   return {{"m", shape}, {"v", shape}};
 }
 
@@ -114,7 +114,7 @@ double Nadam<T>::product(std::int64_t step) const noexcept {
 }
 
 template <class T>
-void Nadam<T>::update(const Update& u) const noexcept {
+void Nadam<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   const double now = nadam_momentum(options_.beta_1, u.step);
   const double next = nadam_momentum(options_.beta_1, u.step + 1);
   const double p = product(u.step);
@@ -135,12 +135,12 @@ Lamb<T>::Lamb(Options options, OptimizerOptions common)
 }
 
 template <class T>
-auto Lamb<T>::slots(const Shape& shape) const -> std::vector<Slot> {
+std::vector<OptimizerSlot> Lamb<T>::slots(const Shape& shape) const {
   return {{"m", shape}, {"v", shape}};
 }
 
 template <class T>
-void Lamb<T>::update(const Update& u) const noexcept {
+void Lamb<T>::update(const OptimizerUpdate<T>& u) const noexcept {
   kernels::lamb(static_cast<Index>(u.n), static_cast<T>(u.rate),
                 static_cast<T>(1 / correction(options_.beta_1, u.step)),
                 static_cast<T>(1 / correction(options_.beta_2, u.step)),

@@ -22,7 +22,37 @@ struct Two {
   }
 };
 
+/// A formula of one's own: the sign of a sum of gradients.
+class Signs final : public Optimizer<double> {
+ public:
+  explicit Signs(double rate) : Optimizer<double>(rate, 0.0, {}) {}
+  [[nodiscard]] const char* name() const noexcept override { return "signs"; }
+
+ private:
+  [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override {
+    return {{"sum", shape, -3.0}};
+  }
+  void update(const OptimizerUpdate<double>& u) const noexcept override {
+    for (std::size_t i = 0; i < u.n; ++i) {
+      double& sum = u.state[0].data()[i];
+      sum += u.gradient[i] * u.gradient_scale;
+      u.to[i] = u.from[i] - (sum > 0 ? u.rate : -u.rate);
+    }
+  }
+};
+
 }  // namespace
+
+TEST_CASE("a formula of one's own") {
+  Two m;
+  Signs signs(0.25);
+  for (int i = 0; i < 4; ++i) signs.step(m.params, m.gradients());
+  CHECK(m.a.value()(0) == 0.5);  // the sums are -1, 1.5, 3.5, 5
+  CHECK(m.b.value()(0) == 1.5);  // -2, -1, 0, 1
+  const auto state = signs.state();
+  CHECK(state.arrays.at("signs/sum/b")(2) == 1.0);
+  CHECK(state.scalars.at("signs/steps") == 4);
+}
 
 TEST_CASE("a step without some gradients names them and changes nothing") {
   Two m;
