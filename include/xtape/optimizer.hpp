@@ -95,7 +95,8 @@ class Optimizer {
   [[nodiscard]] Var<T> scale_loss(const Var<T>& loss) const;
   [[nodiscard]] double loss_scale() const noexcept { return loss_scale_; }
 
-  /// With use_ema: sets the weights to their averages, as at the end of training.
+  /// With use_ema: sets the weights to their averages, as at the end of training. ParameterError when
+  /// a loaded state does not fit.
   void finalize(Params<T>& params);
 
   /// Updates done.
@@ -158,6 +159,7 @@ class Optimizer {
 
   // Arrays by path and slot that were loaded for parameters not built yet.
   using Waiting = std::map<std::string, std::map<std::string, Array<T>>>;
+  void settle_all(const char* op, const Params<T>& params);
   [[nodiscard]] std::string settle(Waiting& waiting, Memories& memories, const Params<T>& params,
                                    bool all) const;
   [[nodiscard]] std::string settle_one(const std::string& path,

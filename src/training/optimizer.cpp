@@ -305,13 +305,7 @@ void Optimizer<T>::commit(std::vector<Item>& items, bool updates, double rate) n
 template <class T>
 bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOptions options) {
   params.check_pending();
-  if (!waiting_.empty()) {
-    const std::string wrong = settle(waiting_, memories_, params, true);
-    if (!wrong.empty()) {
-      fail<ParameterError>("step", "loaded state does not fit:", wrong,
-                           "; load the state of this model");
-    }
-  }
+  settle_all("step", params);
   std::vector<Item> items = collect(params, gradients, options);
   if (skips(items)) return false;
   const bool updates = (steps_ + 1) % options_.gradient_accumulation_steps == 0;
@@ -348,6 +342,7 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
 
 template <class T>
 void Optimizer<T>::finalize(Params<T>& params) {
+  settle_all("finalize", params);
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> averages;
   for (const Parameter<T>& p : params.all()) {
     const auto memory = memories_.find(p.path());

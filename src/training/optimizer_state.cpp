@@ -115,6 +115,14 @@ std::string Optimizer<T>::settle(Waiting& waiting, Memories& memories, const Par
 }
 
 template <class T>
+void Optimizer<T>::settle_all(const char* op, const Params<T>& params) {
+  if (waiting_.empty()) return;
+  const std::string wrong = settle(waiting_, memories_, params, true);
+  if (wrong.empty()) return;
+  fail<ParameterError>(op, "loaded state does not fit:", wrong, "; load the state of this model");
+}
+
+template <class T>
 void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& params) {
   const char* op = "load_state";
   const std::string prefix = std::string(name()) + "/";
@@ -177,10 +185,10 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
   waiting_.swap(waiting);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                    \
-  template std::map<std::string, double> Optimizer<T>::scalars() const;                         \
-  template OptimizerState<T> Optimizer<T>::state() const;                                       \
-  template std::string Optimizer<T>::settle(Waiting&, Memories&, const Params<T>&, bool) const; \
+#define XTAPE_INSTANTIATE(T)                                             \
+  template std::map<std::string, double> Optimizer<T>::scalars() const;  \
+  template OptimizerState<T> Optimizer<T>::state() const;                \
+  template void Optimizer<T>::settle_all(const char*, const Params<T>&); \
   template void Optimizer<T>::load_state(const OptimizerState<T>&, const Params<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -30,7 +30,7 @@ template <class T>
 void compare(const char* name, std::size_t slots, const Kernel<T>& kernel,
              const std::function<void(std::vector<Element>&)>& naive) {
   INFO(name);
-  for (const std::size_t n : {0, 1, 3, 17, 64}) {
+  for (const std::size_t n : std::initializer_list<std::size_t>{0, 1, 3, 17, 64}) {
     const Shape shape{n};
     const Array<T> g = random_array<T>(shape, 1);
     const Array<T> w = random_array<T>(shape, 2);

@@ -144,6 +144,21 @@ TEST_CASE("the names of a state") {
   CHECK(state.scalars.at("adam/steps") == 1);
 }
 
+TEST_CASE("averages that were loaded early are there at the end") {
+  Model<double> m;
+  const OptimizerOptions common{.use_ema = true, .ema_momentum = 0.5};
+  SGD<double> sgd({.learning_rate = 0.5}, common);
+  for (int step = 0; step < 3; ++step) sgd.step(m.params, m.gradients(step));
+  Model<double> n(false);
+  SGD<double> other({.learning_rate = 0.5}, common);
+  other.load_state(sgd.state(), n.params);
+  CHECK(contains(error_of<ParameterError>([&] { other.finalize(n.params); }), "has no parameter"));
+  n.build();
+  other.finalize(n.params);
+  sgd.finalize(m.params);
+  CHECK(n.same(m));
+}
+
 TEST_CASE("a changed learning rate is part of the state") {
   Model<double> m;
   SGD<double> sgd;
