@@ -25,6 +25,7 @@
 #include <xtape/layers/transformer_decoder.hpp>
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>
+#include <xtape/metrics.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
@@ -33,11 +34,13 @@
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/rotary.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/optimizer.hpp>
 #include <xtape/optimizers.hpp>
 #include <xtape/parallel.hpp>
 #include <xtape/params.hpp>
 #include <xtape/random.hpp>
 #include <xtape/record.hpp>
 #include <xtape/regularizers.hpp>
+#include <xtape/schedules.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/var.hpp>

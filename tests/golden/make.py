@@ -23,14 +23,17 @@ from attention import attention_configs, multi_head_attention
 from attention_torch import multi_head_attention_torch
 from catalogue import activity, constraints, initializers, penalties, regularizers
 from layers import dense, embedding, layer_normalization, softmax
+from losses import ctc, losses
+from metrics import bleu, metrics
+from optimizers import loss_scales, optimizers, schedules
 from summary import summary
-from training import losses, optimizers
 from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
 
 if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention,
-                 multi_head_attention_torch, attention_configs, activations, losses, optimizers,
-                 regularizers, constraints, penalties, initializers, activity, rms_normalization,
-                 positions, transformer_encoder, transformer_decoder, summary):
+                 multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
+                 loss_scales, schedules, metrics, bleu, regularizers, constraints, penalties,
+                 initializers, activity, rms_normalization, positions, transformer_encoder,
+                 transformer_decoder, summary):
         make()

@@ -52,6 +52,9 @@ TEST_CASE("products over all shapes", "[harness]") { drive(product_rows()); }
 TEST_CASE("operations on shapes over all shapes", "[harness]") { drive(shape_rows()); }
 TEST_CASE("slicing and picking over all shapes", "[harness]") { drive(indexing_rows()); }
 TEST_CASE("operations of networks over all shapes", "[harness]") { drive(neural_rows()); }
-TEST_CASE("losses over all shapes", "[harness]") { drive(loss_rows()); }
+TEST_CASE("losses over all shapes", "[harness]") {
+  drive(loss_rows());
+  drive(further_loss_rows());
+}
 TEST_CASE("layers over all shapes", "[harness]") { drive(layer_rows()); }
 TEST_CASE("blocks of a Transformer over all shapes", "[harness]") { drive(block_rows()); }

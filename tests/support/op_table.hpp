@@ -179,6 +179,7 @@ std::vector<Row> shape_rows();
 std::vector<Row> indexing_rows();
 std::vector<Row> neural_rows();
 std::vector<Row> loss_rows();
+std::vector<Row> further_loss_rows();  // made of operations: no pullbacks of their own
 std::vector<Row> layer_rows();
 std::vector<Row> block_rows();
 

@@ -74,3 +74,156 @@ TEST_CASE("losses refuse what does not fit") {
     CHECK(contains(text, "is 3, expected 0 to 2"));
   }
 }
+
+TEST_CASE("what masked samples hold changes no gradient either") {
+  const double nan = std::nan("");
+  Array<bool> mask(Shape{2}, true);
+  mask(0) = false;
+  const LossOptions options{.mask = mask};
+  const CrossentropyOptions logits{.from_logits = true, .label_smoothing = 0.1, .mask = mask};
+  const CrossentropyOptions shares{.label_smoothing = 0.1, .mask = mask};
+  using Loss = std::function<V(const V&, const V&)>;
+  const auto labels = array<std::int64_t>({2}, {-100, 1});
+  const std::vector<Loss> losses{
+      [&](const V& p, const V& t) { return mean_squared_error(p, t, options); },
+      [&](const V& p, const V& t) { return mean_absolute_error(p, t, options); },
+      [&](const V& p, const V& t) { return mean_absolute_percentage_error(p, t, options); },
+      [&](const V& p, const V& t) { return mean_squared_logarithmic_error(p, t, options); },
+      [&](const V& p, const V& t) { return huber(p, t, 0.1, options); },
+      [&](const V& p, const V& t) { return log_cosh(p, t, options); },
+      [&](const V& p, const V& t) { return hinge(p, t, options); },
+      [&](const V& p, const V& t) { return squared_hinge(p, t, options); },
+      [&](const V& p, const V& t) { return categorical_hinge(p, t, options); },
+      [&](const V& p, const V& t) { return kl_divergence(p, t, options); },
+      [&](const V& p, const V& t) { return poisson(p, t, options); },
+      [&](const V& p, const V& t) { return cosine_similarity(p, t, options); },
+      [&](const V& p, const V& t) { return dice(p, t, {-1}, options); },
+      [&](const V& p, const V& t) { return tversky(p, t, 0.5, 0.5, {-1}, options); },
+      [&](const V& p, const V& t) { return categorical_crossentropy(p, t, logits); },
+      [&](const V& p, const V& t) { return categorical_crossentropy(p, t, shares); },
+      [&](const V& p, const V& t) { return binary_crossentropy(p, t, logits); },
+      [&](const V& p, const V& t) { return binary_crossentropy(p, t, shares); },
+      [&](const V& p, const V& t) { return categorical_focal_crossentropy(p, t, {}, logits); },
+      [&](const V& p, const V& t) { return binary_focal_crossentropy(p, t, {}, shares); },
+      [&](const V& p, const V&) { return sparse_categorical_crossentropy(p, labels, logits); },
+      [&](const V& p, const V&) { return sparse_categorical_crossentropy(p, labels, shares); }};
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    INFO("loss " << i);
+    Array<double> gradients[2];
+    double values[2];
+    for (const bool filled : {false, true}) {
+      Tape<double> tape;
+      const double x = filled ? nan : 0.5;
+      const V p = tape.watch(V(array<double>({2, 3}, {x, x, x, 0.2, 0.3, 0.4})));
+      const V t(array<double>({2, 3}, {x, x, x, 0.1, 0.6, 0.3}));
+      const V loss = losses[i](p, t);
+      values[filled] = loss.item();
+      gradients[filled] = tape.backward(loss)[p].value();
+    }
+    CHECK(values[0] == values[1]);
+    CHECK((gradients[0] == gradients[1]));
+    CHECK(gradients[1](0, 0) == 0);
+    CHECK(gradients[1](1, 0) != 0);
+  }
+}
+
+TEST_CASE("sample weights are aligned at the batch") {
+  const V p(array<double>({2, 3, 1}, {1, 2, 3, 4, 5, 6}));
+  const V zero(detail::full<double>(Shape{2, 3, 1}, 0.0));
+  const auto sum_with = [&](const Array<double>& w) {
+    return mean_absolute_error(p, zero, {.sample_weight = w, .reduction = Reduction::sum}).item();
+  };
+  CHECK(sum_with(Array<double>(2.0)) == 42);
+  CHECK(sum_with(array<double>({2}, {1, 10})) == 156);
+  CHECK(sum_with(array<double>({2, 1}, {1, 10})) == 156);
+  CHECK(sum_with(array<double>({1, 3}, {1, 10, 100})) == 1 + 20 + 300 + 4 + 50 + 600);
+  CHECK(sum_with(array<double>({2, 3}, {1, 0, 0, 0, 0, 1})) == 7);
+  CHECK(sum_with(array<double>({2, 3, 1}, {1, 0, 0, 0, 0, 1})) == 7);
+  for (const Shape& bad : {Shape{3}, Shape{2, 2}, Shape{2, 3, 2}}) {
+    CHECK(contains(error_of<ShapeError>([&] { sum_with(detail::full<double>(bad, 1.0)); }),
+                   "weights do not fit"));
+  }
+  CHECK(contains(error_of<ValueError>([&] { sum_with(Array<double>(HUGE_VAL)); }),
+                 "sample_weight is inf"));
+  // A weighted mean, and one of nothing.
+  const auto mean_with = [&](const Array<double>& w) {
+    return mean_absolute_error(
+               p, zero, {.sample_weight = w, .reduction = Reduction::mean_with_sample_weight})
+        .item();
+  };
+  CHECK(mean_with(array<double>({2}, {1, 3})) == (6.0 + 45.0) / 12);
+  CHECK(mean_with(Array<double>(0.0)) == 0);
+}
+
+TEST_CASE("options of losses out of range") {
+  const V p(random_array<double>({2, 3}, 1, 0.1, 1));
+  const auto labels = array<std::int64_t>({2}, {0, 1});
+  const auto refused = [](const char* part, auto call) {
+    const std::string text = error_of<ValueError>([&] { static_cast<void>(call()); });
+    INFO(text);
+    CHECK(contains(text, part));
+  };
+  for (const double s : {-0.1, 1.1, std::nan("")}) {
+    const CrossentropyOptions o{.label_smoothing = s};
+    refused("label_smoothing is", [&] { return sparse_categorical_crossentropy(p, labels, o); });
+    refused("label_smoothing is", [&] { return categorical_crossentropy(p, p, o); });
+    refused("label_smoothing is", [&] { return binary_crossentropy(p, p, o); });
+    refused("label_smoothing is", [&] { return binary_focal_crossentropy(p, p, {}, o); });
+    refused("alpha is", [&] { return categorical_focal_crossentropy(p, p, {.alpha = s}); });
+  }
+  refused("ignore_class is 1", [&] { return categorical_crossentropy(p, p, {.ignore_class = 1}); });
+  refused("gamma is -1", [&] { return binary_focal_crossentropy(p, p, {.gamma = -1}); });
+  refused("balance is true",
+          [&] { return categorical_focal_crossentropy(p, p, {.balance = true}); });
+  refused("delta is 0", [&] { return huber(p, p, 0); });
+  refused("alpha is -1", [&] { return tversky(p, p, -1, 1); });
+  refused("beta is inf", [&] { return tversky(p, p, 1, HUGE_VAL); });
+  CHECK_THROWS_AS(dice(p, p, {2}), ShapeError);
+  CHECK_THROWS_AS(tversky(p, p, 1, 1, {0, 0}), ShapeError);
+  // Without smoothing a label that is left out may be anything; one that counts may not.
+  Array<bool> mask(Shape{2}, true);
+  mask(0) = false;
+  CHECK_NOTHROW(
+      sparse_categorical_crossentropy(p, array<std::int64_t>({2}, {-9, 1}), {.mask = mask}));
+  refused("element 1 of labels (2,) is 3", [&] {
+    return sparse_categorical_crossentropy(p, array<std::int64_t>({2}, {-9, 3}), {.mask = mask});
+  });
+}
+
+TEST_CASE("temporal classification refuses what has no path") {
+  const V x(random_array<double>({2, 3, 4}, 1));
+  const auto labels = array<std::int64_t>({2, 2}, {1, 2, 3, 0});
+  const auto refused = [&](const char* part, const Array<std::int64_t>& y,
+                           const CtcOptions& options) {
+    const std::string text = error_of<Error>([&] { static_cast<void>(ctc(x, y, options)); });
+    INFO(text);
+    CHECK(contains(text, part));
+  };
+  CHECK_NOTHROW(ctc(x, labels));
+  refused("is 4, expected 0 to 3", array<std::int64_t>({2, 2}, {1, 4, 3, 0}), {});
+  refused("is -1, expected 0 to 3", array<std::int64_t>({2, 2}, {1, -1, 3, 0}), {});
+  refused("label after a blank", array<std::int64_t>({2, 2}, {0, 1, 3, 0}), {});
+  refused("not the blank 0", array<std::int64_t>({2, 2}, {0, 1, 3, 0}),
+          {.label_lengths = {{2, 1}}});
+  refused("blank is 4", labels, {.blank = 4});
+  refused("there are 1, expected 2", labels, {.input_lengths = {{3}}});
+  refused("a length is 4, expected 0 to 3", labels, {.input_lengths = {{3, 4}}});
+  refused("a length is -1", labels, {.label_lengths = {{-1, 1}}});
+  refused("sample 0 has 1, expected at least 2", labels, {.input_lengths = {{1, 3}}});
+  refused("labels is (2,)", array<std::int64_t>({2}, {1, 2}), {});
+  refused("has 2, expected at least 3", array<std::int64_t>({2, 2}, {1, 1, 3, 0}),
+          {.input_lengths = {{2, 3}}});
+  // A sample that is masked may be impossible; frames beyond its length may hold anything.
+  Array<bool> mask(Shape{2}, true);
+  mask(0) = false;
+  Tape<double> tape;
+  Array<double> values = x.value();
+  values(1, 2, 0) = values(0, 0, 0) = std::nan("");
+  const V wild = tape.watch(V(values));
+  const V loss = ctc(wild, labels, {.input_lengths = {{1, 2}}, .mask = mask});
+  CHECK(std::isfinite(loss.item()));
+  const Array<double> g = tape.backward(loss)[wild].value();
+  for (const double v : g) CHECK(std::isfinite(v));
+  CHECK(g(1, 2, 0) == 0);
+  CHECK(g(1, 1, 0) != 0);
+}
