@@ -66,11 +66,11 @@ struct AttentionBackward {
   const T* scores = nullptr;  // with their gradient, or both null
   const T* g_scores = nullptr;
   T* delta = nullptr;  // working memory, one per head and query
-  // All are added to; with the strides of what they are gradients of.
+  // With the strides of what they are gradients of.
   T* dq = nullptr;
   T* dk = nullptr;
   T* dv = nullptr;
-  T* dbias = nullptr;  // or null
+  T* dbias = nullptr;  // added to; or null
 };
 
 /// Depths that the kernels take.

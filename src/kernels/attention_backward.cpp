@@ -105,6 +105,13 @@ struct Workspace {
   }
 };
 
+template <class T>
+void clear_rows(Index rows, Index n, T* x, Index row) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < n; ++j) x[i * row + j] = T(0);
+  }
+}
+
 /// Per query: the sum over keys of probability times its gradient, which the softmax takes off.
 template <class T, class A>
 void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
@@ -142,6 +149,11 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
   Workspace<T, A> w;
   const Index block = w.block(p);
   find_delta<T, A>(p, to);
+  for (Index head = 0; head < p.group; ++head) {
+    clear_rows(p.queries, p.depth, to.dq + head * p.q_head, p.q_row);
+  }
+  clear_rows(p.keys, p.depth, to.dk, p.k_row);
+  clear_rows(p.keys, p.value_depth, to.dv, p.v_row);
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);
     const Seen all = seen_by(p, 0, p.queries);

@@ -317,7 +317,8 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
   auto fast = [problem = std::move(problem), stats = std::move(stats), shape, qs = q.shape(),
                ks = k.shape(), vs = v.shape(),
                bs = bias == nullptr ? Shape() : bias->shape()](const Joint<T>& joint) {
-    std::vector<Array<T>> d{full<T>(qs, T(0)), full<T>(ks, T(0)), full<T>(vs, T(0))};
+    std::vector<Array<T>> d;
+    for (const Shape& like : {qs, ks, vs}) d.push_back(empty<T>(like));
     const bool bias_wanted = joint.need.size() > 3 && joint.need[3];
     if (joint.need.size() > 3) d.push_back(full<T>(bs, T(0)));
     Array<T> zeros;

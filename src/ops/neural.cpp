@@ -226,7 +226,8 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
     });
   }
   auto fast = [logits, kept, lse = std::move(lse), rows, n](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients{detail::empty<T>(logits.shape())};
+    std::vector<Array<T>> gradients;
+    gradients.push_back(detail::empty<T>(logits.shape()));
     const T* px = logits.data();
     const std::int64_t* pl = kept.data();
     const T* pe = lse.data();

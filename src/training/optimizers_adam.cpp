@@ -2,6 +2,7 @@
 
 #include <xtape/optimizers.hpp>
 
+#include "base/parallel.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/training.hpp"
 #include "training/options.hpp"
@@ -13,6 +14,10 @@ namespace xtape {
 using detail::check_epsilon;
 using detail::check_unit;
 using kernels::Index;
+
+namespace {
+constexpr Index kGrain = 1 << 15;  // weights that one thread updates at a time
+}  // namespace
 
 namespace {
 
@@ -59,7 +64,10 @@ void Adam<T>::update(const OptimizerUpdate<T>& u) const noexcept {
     kernels::amsgrad(n, rate, gain_1, gain_2, epsilon, decay, scale, u.gradient, m, v,
                      u.state[2].data(), u.from, u.to);
   } else {
-    kernels::adam(n, rate, gain_1, gain_2, epsilon, decay, scale, u.gradient, m, v, u.from, u.to);
+    detail::parallel_ranges(n, kGrain, [&](Index begin, Index end) {
+      kernels::adam(end - begin, rate, gain_1, gain_2, epsilon, decay, scale, u.gradient + begin,
+                    m + begin, v + begin, u.from + begin, u.to + begin);
+    });
   }
 }
 
