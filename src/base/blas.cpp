@@ -25,6 +25,7 @@ constexpr double kParallelWork = 1 << 20U;  // multiplications below which one t
 constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
 constexpr Index kPackedRows = 512;       // of B, packed at a time
 constexpr Index kPackedColumns = 1024;
+constexpr Index kTogether = 64;   // of them, by one thread
 constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product
 constexpr Index kBlockColumns = 256;
 
@@ -93,11 +94,11 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
     do {
       const Index k = as_it_is ? s.k : std::min(kPackedRows, s.k - k0);
       const T* right = b + k0 * s.b_row + j0 * s.b_column;
-      const Index packs = as_it_is ? 0 : (n + kBlockColumns - 1) / kBlockColumns;
+      const Index packs = as_it_is ? 0 : (n + kTogether - 1) / kTogether;
       if (packs != 0)
         each(packs, [&](Index i) {
-          const Index first = i * kBlockColumns;
-          Kernels::pack(k, n, first, std::min(n, first + kBlockColumns), right, s.b_row, s.b_column,
+          const Index first = i * kTogether;
+          Kernels::pack(k, n, first, std::min(n, first + kTogether), right, s.b_row, s.b_column,
                         packed);
         });
       const Index row_blocks = (s.m + kBlockRows - 1) / kBlockRows;

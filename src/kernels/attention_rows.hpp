@@ -150,23 +150,29 @@ template <class A>
 struct RowDropout {
   static constexpr Index kMost = 128;
   std::uint64_t kept[kMost / 64];
+  // The 64 elements drawn last: rows of few keys lie in them together.
+  Index last_base = -1;
+  std::uint64_t last_bits = 0;
 
-  /// For the keys j0 + begin ... j0 + end - 1 of query i.
+  /// For the keys j0 + begin ... j0 + end - 1 of query i. All calls are for the same call of attention.
   template <class T>
   void draw(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin, Index end) {
     const Philox<A> philox{p.seed, p.index};
     const std::uint32_t limit = philox_limit(p.rate);
-    const Index first = p.first_element + (head * p.queries + i) * p.keys + j0 + begin;
-    const Index shift = first % 4;
-    std::uint64_t low = philox.keep(first - shift, limit);
-    for (Index m = 0; m * 64 < end - begin; ++m) {
-      if (shift == 0 && (m + 1) * 64 >= end - begin) {
-        kept[m] = low;
-        return;
+    const auto bits = [&](Index base) {
+      if (base != last_base) {
+        last_base = base;
+        last_bits = philox.keep(base, limit);
       }
-      const std::uint64_t high = philox.keep(first - shift + (m + 1) * 64, limit);
-      kept[m] = shift == 0 ? low : low >> shift | high << (64 - shift);
-      low = high;
+      return last_bits;
+    };
+    Index first = p.first_element + (head * p.queries + i) * p.keys + j0 + begin;
+    for (Index m = 0; m * 64 < end - begin; ++m, first += 64) {
+      const Index shift = first % 64;
+      kept[m] = bits(first - shift) >> shift;
+      if (shift + lesser(64, end - begin - m * 64) > 64) {
+        kept[m] |= bits(first - shift + 64) << (64 - shift);
+      }
     }
   }
   /// One bit per lane of the vector at j, counted from `begin`.

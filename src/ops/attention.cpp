@@ -12,7 +12,7 @@
 namespace xtape::detail {
 namespace {
 
-constexpr double kParallelWork = 1 << 19U;  // multiplications below which one thread does it all
+constexpr double kParallelWork = 1 << 17U;  // multiplications below which one thread does it all
 constexpr Index kChunk = 384;               // queries of one task: a multiple of every tile
 
 /// Strides of what broadcasts to the scores, its attended axes merged.
