@@ -136,7 +136,7 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
     const Problem<float> problem(130, 300, 700, {false, true, 0});
     set_num_threads(1);
     const Array<float> expected = problem.run(Start::zero);
-    for (const std::size_t threads : {2, 3, 4}) {
+    for (const std::size_t threads : {2U, 3U, 4U}) {
       set_num_threads(threads);
       CHECK((problem.run(Start::zero) == expected));
     }

@@ -167,7 +167,8 @@ TEMPLATE_TEST_CASE("an element does not depend on where its array begins and end
       kernels::unary(static_cast<Unary>(op), static_cast<Index>(kSize), x.data(), whole.data(), p);
       std::size_t wrong = 0;
       for (std::size_t begin = 0; begin < 17; ++begin) {
-        for (const std::size_t n : {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50}) {
+        for (const std::size_t n :
+             {0U, 1U, 2U, 3U, 4U, 5U, 7U, 8U, 9U, 15U, 16U, 17U, 31U, 32U, 33U, 50U}) {
           std::vector<T> part(n + 1, T(7));
           kernels::unary(static_cast<Unary>(op), static_cast<Index>(n), x.data() + begin,
                          part.data(), p);

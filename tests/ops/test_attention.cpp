@@ -174,7 +174,7 @@ TEST_CASE("neither threads nor asking for scores change a bit of attention",
     const auto expected = run(c, AttentionPath::fused, 0.3, true);
     const auto alone = run(c, AttentionPath::fused, 0.3, false);
     CHECK((alone[0] == expected[0]));
-    for (const std::size_t threads : {2, 3, 4}) {
+    for (const std::size_t threads : {2U, 3U, 4U}) {
       set_num_threads(threads);
       const auto got = run(c, AttentionPath::fused, 0.3, true);
       REQUIRE(got.size() == expected.size());
