@@ -41,12 +41,11 @@ std::vector<Case<T>> cases() {
     return o;
   };
   std::vector<Case<T>> all;
-  const auto add = [&](
-                       const char* name, const Shape& query, const Shape& value,
-                       const Options& options,
-                       std::function<void(Call&, Tape<T>&)> call = [](Call&, Tape<T>&) {}) {
-    all.push_back({name, query, value, options, std::move(call)});
+  const auto add = [&](const char* name, const Shape& query, const Shape& value,
+                       const Options& options, const std::function<void(Call&, Tape<T>&)>& call) {
+    all.push_back({name, query, value, options, call});
   };
+  const auto nothing = [](Call&, Tape<T>&) {};
   const auto causal = [](Call& c, Tape<T>&) { c.use_causal_mask = true; };
   Options deep = heads(1, 256);
   deep.value_dim = 200;
@@ -56,10 +55,10 @@ std::vector<Case<T>> cases() {
   grouped.num_key_value_heads = 2;
   Options outer = heads(2, 8);
   outer.attention_axes = {1};
-  add("all", {2, 150, 12}, {2, 150, 12}, heads(2, 7));
-  add("longer keys", {1, 13, 12}, {1, 300, 9}, heads(2, 20));
+  add("all", {2, 150, 12}, {2, 150, 12}, heads(2, 7), nothing);
+  add("longer keys", {1, 13, 12}, {1, 300, 9}, heads(2, 20), nothing);
   add("causal", {1, 200, 12}, {1, 200, 12}, heads(2, 33), causal);
-  add("one query", {3, 1, 12}, {3, 140, 12}, heads(2, 4));
+  add("one query", {3, 1, 12}, {3, 140, 12}, heads(2, 4), nothing);
   add("deep", {1, 60, 12}, {1, 70, 12}, deep, causal);
   add("window", {1, 260, 12}, {1, 260, 12}, windowed, causal);
   add("window ahead of the keys", {1, 20, 12}, {1, 300, 12}, heads(1, 8),
@@ -92,7 +91,7 @@ std::vector<Case<T>> cases() {
     c.use_causal_mask = true;
     c.alibi_slopes = Array<T>{T(0.5), T(0.03)};
   });
-  add("two axes", {2, 9, 17, 12}, {2, 9, 17, 12}, heads(2, 8));
+  add("two axes", {2, 9, 17, 12}, {2, 9, 17, 12}, heads(2, 8), nothing);
   add("the outer axis", {2, 70, 3, 12}, {2, 90, 3, 12}, outer, causal);
   return all;
 }
