@@ -1,10 +1,7 @@
 # The further stages of tests/run.sh --full, which sources this. Not a program of its own.
 
+# Of the counters that the suite "coverage and faults" left.
 coverage() {
-  configure coverage
-  find build/coverage -name '*.gcda' -delete
-  cmake --build --preset coverage
-  ctest --preset coverage --progress
   # Read once; then each group of folders must reach the limit by itself.
   local group folders folder notes=''
   gcovr --root . --filter src/ build/coverage -j 2 --json "$temporary/gcovr.json"
@@ -18,26 +15,29 @@ coverage() {
   note "lines: ${notes%; }"
 }
 
+# One fuzzer for XTAPE_FUZZ_SECONDS; what it found stays in build/corpus.
+fuzz_one() {
+  local name=$1 corpus=build/corpus/$1 limits=(-max_len=400 -rss_limit_mb=512 -timeout=5)
+  mkdir -p "$corpus"
+  if [[ $name == program ]]; then limits=(-max_len=200); fi
+  ASAN_OPTIONS=detect_leaks=1 "build/asan-ubsan/tests/fuzz/${name}_fuzzer" "$corpus" \
+    "tests/fuzz/corpus/$name" -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" "${limits[@]}" \
+    -artifact_prefix=build/corpus/ -print_final_stats=1 >"$temporary/fuzz_$name" 2>&1
+}
+
+# As many at once as there are processors.
 fuzz() {
-  configure fuzz
-  cmake --build --preset fuzz
-  local name corpus log=$temporary/fuzz notes='' limits
-  for name in program safetensors npz; do
-    corpus=build/fuzz/corpus/$name
-    mkdir -p "$corpus"
-    limits=(-max_len=400 -rss_limit_mb=512 -timeout=5)  # of the readers
-    if [[ $name == program ]]; then limits=(-max_len=200); fi
-    if ! ASAN_OPTIONS=detect_leaks=1 "build/fuzz/tests/fuzz/${name}_fuzzer" "$corpus" \
-      "tests/fuzz/corpus/$name" -max_total_time="${XTAPE_FUZZ_SECONDS:-45}" "${limits[@]}" \
-      -artifact_prefix=build/fuzz/ -print_final_stats=1 >"$log" 2>&1; then
-      grep -vE '^#[0-9]+|NEW_FUNC' "$log" >&2
-      return 1
-    fi
-    grep '^stat::' "$log"
-    notes+="$(awk '/number_of_executed_units/ {print $2}' "$log") of $name, "
+  local name names=(program safetensors npz) notes='' failing=0
+  printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz_one {} || exit 1' || failing=1
+  for name in "${names[@]}"; do
+    notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz_$name") of $name, "
+    if ((failing)); then grep -vE '^#[0-9]+|NEW_FUNC' "$temporary/fuzz_$name" >&2 || true; fi
   done
   note "${notes%, }"
+  return "$failing"
 }
+export -f fuzz_one
+export temporary
 
 installed() {
   local prefix=$temporary/first moved=$temporary/moved consumer=examples/consumer
@@ -100,12 +100,12 @@ formatted() {
 fixed_addresses=()
 if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
 
-suite "tests, clang" clang
-suite "address and UB sanitizers" asan-ubsan
-suite "thread sanitizer" tsan "${fixed_addresses[@]}"
-suite "fault injection" faults
-stage "coverage" coverage
+suite "clang, address and UB sanitizers" asan-ubsan
 stage "fuzzing" fuzz
+suite "thread sanitizer" tsan "${fixed_addresses[@]}"
+find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+suite "for coverage, and gradient faults" coverage
+stage "coverage" coverage
 stage "installed package" installed
 stage "compile time of the umbrella header" umbrella_time
 stage "no source over 450 lines" file_length

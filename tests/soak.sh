@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes long, by hand: bash tests/soak.sh [fuzz|memcheck|seeds]... (all of them by default).
-#   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/fuzz
+#   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/corpus
 #   memcheck  the test suite under valgrind
 #   seeds     the suite again and again, its random programs from other seeds each time
 set -euo pipefail
@@ -9,10 +9,10 @@ bash tools/setup.sh soak
 if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 
 fuzz() {
-  cmake --preset fuzz
-  cmake --build --preset fuzz
-  mkdir -p build/fuzz/corpus
-  build/fuzz/tests/fuzz/program_fuzzer build/fuzz/corpus -artifact_prefix=build/fuzz/ \
+  cmake --preset asan-ubsan
+  cmake --build --preset asan-ubsan --target program_fuzzer
+  mkdir -p build/corpus/program
+  build/asan-ubsan/tests/fuzz/program_fuzzer build/corpus/program -artifact_prefix=build/corpus/ \
     -max_len=200 -max_total_time="${XTAPE_FUZZ_SECONDS:-3600}" -jobs=2 -workers=2
 }
 

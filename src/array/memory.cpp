@@ -1,5 +1,7 @@
 #include <xtape/array.hpp>
 
+#include "base/sanitizers.hpp"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -15,17 +17,6 @@
 // lists alone did).
 //
 // Under AddressSanitizer every block is the system's own, so that it can watch it.
-
-#if defined(__SANITIZE_ADDRESS__)
-#define XTAPE_BYPASS_CACHE 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define XTAPE_BYPASS_CACHE 1
-#endif
-#endif
-#ifndef XTAPE_BYPASS_CACHE
-#define XTAPE_BYPASS_CACHE 0
-#endif
 
 namespace xtape {
 namespace {
@@ -314,7 +305,7 @@ void deallocate_small(void* p, std::size_t cls) noexcept {
 namespace detail {
 
 void* allocate(std::size_t bytes) {
-  if constexpr (XTAPE_BYPASS_CACHE) {
+  if constexpr (kAddressSanitizer) {
     void* p = from_system(std::max(bytes, kSmallest));
     account(static_cast<std::int64_t>(bytes));
     return p;
@@ -330,7 +321,7 @@ void* allocate(std::size_t bytes) {
 
 void deallocate(void* pointer, std::size_t bytes) noexcept {
   if (pointer == nullptr) return;
-  if constexpr (XTAPE_BYPASS_CACHE) {
+  if constexpr (kAddressSanitizer) {
     account(-static_cast<std::int64_t>(bytes));
     to_system(pointer);
     return;

@@ -28,8 +28,7 @@ struct Workspace {
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(round_up(p.depth, kWidth), p.value_depth);
-    return lesser(kBlock,
-                  greater(Size::kColumns, kBudget / widest / Size::kColumns * Size::kColumns));
+    return keys_of_block<T, A>(kBlock, kBudget, widest);
   }
 
   void pack_block(const AttentionHeads<T>& p, Index j0, Index n) {
@@ -80,9 +79,7 @@ struct Workspace {
   /// The queries i ... i + rows - 1 of one head against the block.
   void queries(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
                Index rows, Index j0, Index n) {
-    const Seen seen = seen_by(p, i, i + rows);
-    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
-    const Index hi = lesser(n, seen.last - j0);
+    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
     if (lo >= hi) return;
     const T* from_q = p.q + head * p.q_head + i * p.q_row;
     const T* from_g = to.g + head * to.o_head + i * to.o_row;

@@ -21,8 +21,7 @@ struct Workspace {
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(p.depth, round_up(p.value_depth, kWidth));
-    return lesser(kBlock,
-                  greater(Size::kColumns, kBudget / widest / Size::kColumns * Size::kColumns));
+    return keys_of_block<T, A>(kBlock, kBudget, widest);
   }
 
   void pack_keys(const AttentionHeads<T>& p, Index j0, Index n) {
@@ -75,14 +74,12 @@ struct Workspace {
   /// One tile of queries against one block of keys.
   void tile(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
             Index rows, Index j0, Index n) {
-    const Seen seen = seen_by(p, i, i + rows);
-    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
-    const Index hi = lesser(n, seen.last - j0);
+    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
     if (lo >= hi) return;
     const Index pitch = kBlock;
     const Index end = round_up(hi, kWidth);
     products(p, head, i, rows, j0, n, lo, hi, pitch);
-    const bool first = seen.first >= j0;
+    const bool first = seen_by(p, i, i + rows).first >= j0;
     const T unit = exponent_factor<T, A>(p);
     T* stats = to.stats + 2 * (head * p.queries + i);
     T* o = to.o + head * to.o_head + i * to.o_row;
@@ -134,9 +131,7 @@ struct Workspace {
   /// The probabilities themselves, by a second pass over the products.
   void write_scores(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
                     Index rows, Index j0, Index n) {
-    const Seen seen = seen_by(p, i, i + rows);
-    const Index lo = greater(0, seen.first - j0) / Size::kColumns * Size::kColumns;
-    const Index hi = lesser(n, seen.last - j0);
+    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
     if (lo < hi) products(p, head, i, rows, j0, n, lo, hi, kBlock);
     const T unit = exponent_factor<T, A>(p);
     for (Index r = 0; r < rows; ++r) {

@@ -6,6 +6,7 @@
 #include "kernels/gemm_tile.hpp"
 #include "kernels/lanes.hpp"
 #include "kernels/philox.hpp"
+#include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
 
@@ -41,7 +42,7 @@ struct Exponential {
       y = xsimd::select(x < V(-126.0F), V(0.0F), y);
       return xsimd::select(a_number(x), y, x);
     } else {
-      return xsimd::exp(x);
+      return VectorMath<V>::exp_flushed(x);
     }
   }
 };
@@ -52,15 +53,31 @@ struct Seen {
 };
 
 template <class T>
-inline Seen seen_by(const AttentionHeads<T>& p, Index i) {
+[[gnu::always_inline]] inline Seen seen_by(const AttentionHeads<T>& p, Index i) {
   if (p.query_keep != nullptr && !p.query_keep[i]) return {p.last_key, p.last_key};
   return {greater(p.first_key, i - p.behind), lesser(p.last_key, i + p.ahead + 1)};
 }
 
 /// The same for any of the queries begin ... end - 1.
 template <class T>
-inline Seen seen_by(const AttentionHeads<T>& p, Index begin, Index end) {
+[[gnu::always_inline]] inline Seen seen_by(const AttentionHeads<T>& p, Index begin, Index end) {
   return {greater(p.first_key, begin - p.behind), lesser(p.last_key, end - 1 + p.ahead + 1)};
+}
+
+/// Of a block of n keys from j0 on, what any of the queries begin ... end - 1 sees: from a column where
+/// B is packed on. Nothing if first >= last.
+template <class T, class A>
+inline Seen seen_of_block(const AttentionHeads<T>& p, Index begin, Index end, Index j0, Index n) {
+  const Seen seen = seen_by(p, begin, end);
+  constexpr Index kStep = Tile<T, A>::kColumns;
+  return {greater(0, seen.first - j0) / kStep * kStep, lesser(n, seen.last - j0)};
+}
+
+/// Keys of a block, at most `most`, whose rows of `widest` elements are within the budget.
+template <class T, class A>
+constexpr Index keys_of_block(Index most, Index budget, Index widest) {
+  constexpr Index kStep = Tile<T, A>::kColumns;
+  return lesser(most, greater(kStep, budget / widest / kStep * kStep));
 }
 
 /// C (rows x n) from A (rows x k) and a packed B, for the columns of B that hold any of first ...
@@ -136,9 +153,8 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
       return (std::uint64_t{1} << lanes) - 1;
     };
     const std::uint64_t bits = below(hi) & ~below(lo);
-    const V rest = where_bits<T, A>(~bits, V(T(1)));
-    const V kept = where_bits<T, A>(bits, V::load_aligned(x + j));
-    xsimd::select(rest == V(T(0)), kept, V(kMinusInfinity<T>)).store_aligned(x + j);
+    (where_bits<T, A>(bits, V::load_aligned(x + j)) + where_bits<T, A>(~bits, V(kMinusInfinity<T>)))
+        .store_aligned(x + j);
   };
   Index j = begin;
   for (; j < lo; j += kWidth) hide(j);

@@ -38,7 +38,7 @@ struct TanhOfCubic {  // gelu's tanh approximation: t = tanh(u(x)), and u', u''
   using T = typename V::value_type;
   V t, du, ddu;
   explicit TanhOfCubic(const V& x)
-      : t(xsimd::tanh(V(T(kSqrt2OverPi)) * (x + V(T(kGeluCubic)) * x * x * x))),
+      : t(VectorMath<V>::tanh(V(T(kSqrt2OverPi)) * (x + V(T(kGeluCubic)) * x * x * x))),
         du(V(T(kSqrt2OverPi)) * (V(T(1)) + V(T(3 * kGeluCubic)) * x * x)),
         ddu(V(T(kSqrt2OverPi)) * V(T(6 * kGeluCubic)) * x) {}
 };
@@ -200,7 +200,7 @@ void Elementwise<T, A>::unary(Unary op, Index n, const T* x, T* y, const Paramet
     case Unary::cos:
       for (Index i = 0; i < n; ++i) y[i] = std::cos(x[i]);
       return;
-    case Unary::tanh: return map_long<A>(n, x, y, [](V v) { return xsimd::tanh(v); });
+    case Unary::tanh: return map_long<A>(n, x, y, [](V v) { return M::tanh(v); });
     case Unary::sigmoid: return map_long<A>(n, x, y, [](V v) { return M::sigmoid(v); });
     case Unary::erf: return map_long<A>(n, x, y, [](V v) { return M::erf(v); });
     case Unary::elu:
@@ -242,16 +242,15 @@ void Elementwise<T, A>::unary(Unary op, Index n, const T* x, T* y, const Paramet
         return s * (one - s) * (two + v * (one - two * s));
       });
     case Unary::softplus: return map_long<A>(n, x, y, [](V v) { return M::softplus(v); });
-    case Unary::mish:
-      return map_long<A>(n, x, y, [](V v) { return v * xsimd::tanh(M::softplus(v)); });
+    case Unary::mish: return map_long<A>(n, x, y, [](V v) { return v * M::tanh(M::softplus(v)); });
     case Unary::mish_slope:
       return map_long<A>(n, x, y, [=](V v) {
-        const V t = xsimd::tanh(M::softplus(v));
+        const V t = M::tanh(M::softplus(v));
         return t + v * (one - t * t) * M::sigmoid(v);
       });
     case Unary::mish_slope2:
       return map_long<A>(n, x, y, [=](V v) {
-        const V t = xsimd::tanh(M::softplus(v));
+        const V t = M::tanh(M::softplus(v));
         const V s = M::sigmoid(v);
         const V dt = (one - t * t) * s;
         return two * dt + v * dt * (one - s - two * t * s);

@@ -24,10 +24,13 @@ struct VectorMath {
   static constexpr bool kFloat = sizeof(T) == 4;
 
   /// exp where what would be denormal is 0.
-  [[gnu::always_inline]] static inline V exp_flushed(const V& x) { return xsimd::exp(x); }
+  [[gnu::always_inline]] static inline V exp_flushed(const V& x) {
+    return within(x, T(-745), T(710), V(T(0)), V(std::numeric_limits<T>::infinity()),
+                  [](const V& v) { return xsimd::exp(v); });
+  }
 
   [[gnu::always_inline]] static inline V exp(const V& x) {
-    const V y = xsimd::exp(x);
+    const V y = exp_flushed(x);
     // exp(x) is denormal there.
     const auto low = (x < V(kFloat ? T(-87.3) : T(-708.3))) & (x > V(kFloat ? T(-104) : T(-746)));
     if (__builtin_expect(xsimd::any(low), 0)) {
@@ -37,7 +40,13 @@ struct VectorMath {
   }
 
   [[gnu::always_inline]] static inline V expm1(const V& x) {
-    return xsimd::select(x == V(T(0)), x, xsimd::expm1(x));
+    const V y = within(x, T(-745), T(710), V(T(-1)), V(std::numeric_limits<T>::infinity()),
+                       [](const V& v) { return xsimd::expm1(v); });
+    return xsimd::select(x == V(T(0)), x, y);
+  }
+
+  [[gnu::always_inline]] static inline V tanh(const V& x) {
+    return within(x, T(-350), T(350), V(T(-1)), V(T(1)), [](const V& v) { return xsimd::tanh(v); });
   }
 
   [[gnu::always_inline]] static inline V log(const V& x) {
@@ -67,7 +76,11 @@ struct VectorMath {
   /// erf, which is 1 or -1 long before x * x overflows.
   [[gnu::always_inline]] static inline V erf(const V& x) {
     const V seven(T(7));
-    return xsimd::erf(xsimd::select(x > seven, seven, xsimd::select(x < -seven, -seven, x)));
+    if constexpr (kFloat) {
+      return xsimd::erf(xsimd::select(x > seven, seven, xsimd::select(x < -seven, -seven, x)));
+    } else {
+      return within(x, T(-7), T(7), V(T(-1)), V(T(1)), [](const V& v) { return xsimd::erf(v); });
+    }
   }
 
   [[gnu::always_inline]] static inline V erfc(const V& x) {
@@ -96,6 +109,22 @@ struct VectorMath {
   }
 
  private:
+  /// f, whose value is `below` up to `low` and `above` from `high` on. Where xsimd cannot convert a
+  /// vector of doubles it casts them one by one, which is undefined for what no integer holds.
+  template <class F>
+  [[gnu::always_inline]] static inline V within(const V& x, T low, T high, const V& below,
+                                                const V& above, F f) {
+    if constexpr (kFloat) {
+      return f(x);
+    } else {
+      const auto inside = (x > V(low)) & (x < V(high));
+      const V y = f(xsimd::select(inside, x, V(T(0))));
+      const V outside =
+          xsimd::select(x >= V(high), above, xsimd::select(x <= V(low), below, x));  // or NaN
+      return xsimd::select(inside, y, outside);
+    }
+  }
+
   /// x with the lower half of its digits cleared.
   [[gnu::always_inline]] static inline V bits_as_truncated(const V& x) {
     using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;

@@ -278,9 +278,8 @@ class Summary {
 }  // namespace
 
 template <class T>
-std::string summary(const Params<T>& params,
-                    const std::type_identity_t<std::function<void(Tape<T>&)>>& run,
-                    const SummaryOptions& options) {
+std::string detail::summary(const Params<T>& params, const std::function<void(Tape<T>&)>& run,
+                            const SummaryOptions& options) {
   std::vector<LayerCall> calls;
   if (run) {
     Tape<T> tape({.record = false});
@@ -297,13 +296,12 @@ std::string summary(const Params<T>& params,
 
 template <class T>
 std::string summary(const Params<T>& params, const SummaryOptions& options) {
-  return summary<T>(params, std::function<void(Tape<T>&)>(), options);
+  return detail::summary<T>(params, {}, options);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                               \
-  template std::string summary(const Params<T>&,                                           \
-                               const std::type_identity_t<std::function<void(Tape<T>&)>>&, \
-                               const SummaryOptions&);                                     \
+#define XTAPE_INSTANTIATE(T)                                                                   \
+  template std::string detail::summary(const Params<T>&, const std::function<void(Tape<T>&)>&, \
+                                       const SummaryOptions&);                                 \
   template std::string summary(const Params<T>&, const SummaryOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -122,7 +122,6 @@ class Problem {
   }
 
   [[nodiscard]] const Geometry<T>& geometry() const { return geometry_; }
-  [[nodiscard]] bool merges() const { return mask_.merges && bias_strides_.merges; }
 
   void forward(T* o, T* stats, T* scores) const {
     const Geometry<T>& g = geometry_;

@@ -16,10 +16,8 @@ using detail::check_unit;
 using kernels::Index;
 
 namespace {
-constexpr Index kGrain = 1 << 15;  // weights that one thread updates at a time
-}  // namespace
 
-namespace {
+constexpr Index kGrain = 1 << 15;  // weights that one thread updates at a time
 
 template <class T, class Options>
 void check_moments(const char* who, const Options& options) {

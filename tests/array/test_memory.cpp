@@ -1,3 +1,4 @@
+#include "base/sanitizers.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
@@ -11,18 +12,9 @@
 using namespace xtape;
 using namespace xtape::test;
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCaching = false;  // the cache is bypassed there
-#else
-constexpr bool kCaching = true;
-#endif
-
+constexpr bool kCaching = !detail::kAddressSanitizer;  // the cache is bypassed there
 // Sanitizers keep books of their own in the resident set.
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kResident = false;
-#else
-constexpr bool kResident = kCaching;
-#endif
+constexpr bool kResident = kCaching && !detail::kThreadSanitizer;
 
 namespace {
 

@@ -91,7 +91,7 @@ TEST_CASE("directories that are missing, read-only, or files") {
   refused(directory / "missing/w.npz", "cannot be created: No such file or directory");
   write_text(directory / "file", "");
   refused(directory / "file/w.npz", "Not a directory");
-  refused(directory / (std::string(300, 'n') + ".npz"), "File name too long");
+  refused(directory / std::string(300, 'n').append(".npz"), "File name too long");
   fs::create_directory(directory / "d.npz");
   refused(directory / "d.npz", "not a regular file");
   save(params, directory / "w.npz");

@@ -96,9 +96,9 @@ TEST_CASE("what a summary refuses; the tape it used tells nobody afterwards") {
   CHECK(contains(
       error_of<ValueError>([&] { static_cast<void>(summary(params, {.line_length = 10})); }),
       "line_length is 10"));
-  CHECK(contains(error_of<ParameterError>(
-                     [&] { static_cast<void>(summary(params, SummaryOptions{.scope = "e"})); }),
-                 "below 'e'"));
+  CHECK(contains(
+      error_of<ParameterError>([&] { static_cast<void>(summary(params, {.scope = "e"})); }),
+      "below 'e'"));
   const auto fails = [&](Tape<float>& tape) {
     static_cast<void>(dense(tape.input(Array<float>(Shape{2, 3}, 1.F))));
     throw std::runtime_error("stop");
