@@ -43,4 +43,5 @@
 #include <xtape/regularizers.hpp>
 #include <xtape/schedules.hpp>
 #include <xtape/tape.hpp>
+#include <xtape/training_progress.hpp>
 #include <xtape/var.hpp>

@@ -1,0 +1,23 @@
+#pragma once
+/// \file
+/// TrainingProgress: where a training run stands, as a checkpoint keeps it.
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace xtape {
+
+/// Everything beside weights and the optimizer's state that a run needs to go on where it stopped.
+/// The order of the data is a function of its seed and the epoch, so two integers tell the place.
+struct TrainingProgress {
+  std::int64_t epoch = 0;                      ///< epochs completed
+  std::int64_t batch = 0;                      ///< batches done in the epoch after those
+  std::int64_t step = 0;                       ///< batches done in all
+  std::uint64_t tape_seed = 0;                 ///< of the random operations
+  std::uint64_t random_index = 0;              ///< of the next random operation, Tape::random_index
+  std::map<std::string, double> numbers = {};  ///< of callbacks and metrics: "early_stopping/wait"
+  std::map<std::string, std::string> texts = {};  ///< further notes, UTF-8
+};
+
+}  // namespace xtape
