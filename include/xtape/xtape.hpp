@@ -4,8 +4,10 @@
 
 #include <xtape/array.hpp>
 #include <xtape/checkpoint.hpp>
+#include <xtape/checkpoints.hpp>
 #include <xtape/constraints.hpp>
 #include <xtape/error.hpp>
+#include <xtape/event_writer.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
 #include <xtape/io.hpp>
@@ -42,6 +44,7 @@
 #include <xtape/record.hpp>
 #include <xtape/regularizers.hpp>
 #include <xtape/schedules.hpp>
+#include <xtape/stop_signals.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/training_progress.hpp>
 #include <xtape/var.hpp>

@@ -1,11 +1,14 @@
 #include "io/file.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -15,12 +18,6 @@ namespace {
 
 constexpr std::size_t kBuffer = std::size_t{1} << 16U;
 constexpr std::size_t kMostPerCall = std::size_t{1} << 30U;  // Linux moves below 2 GiB at a time
-
-[[noreturn]] void fail_io(const std::string& path, const std::string& what, int code,
-                          const std::string& then) {
-  const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
-  throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
-}
 
 class Descriptor {
  public:
@@ -37,6 +34,11 @@ class Descriptor {
 };
 
 }  // namespace
+
+void fail_io(const std::string& path, const std::string& what, int code, const std::string& then) {
+  const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
+  throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
+}
 
 FileBytes::FileBytes(const std::string& path) {
   // Not blocking: opening a pipe would wait for a writer.
@@ -91,6 +93,8 @@ AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
       fail("cannot be created", code);
     }
   }
+  // Tells others that it is being written, until this process closes it or dies.
+  static_cast<void>(::flock(descriptor_, LOCK_EX | LOCK_NB));
   if (exists && ::fchmod(descriptor_, previous.st_mode & 0777U) != 0) {
     const int code = errno;
     ::close(descriptor_);
@@ -150,6 +154,61 @@ void AtomicFile::commit() {
     fail_io(asked_, "written, but its directory cannot be flushed to the disk", errno,
             "a local disk; the new file is in place and may be lost in a power failure");
   }
+}
+
+void make_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  const char* expected = "a folder that can be made; check the path and permissions";
+  const fs::path path(folder);
+  std::error_code error;
+  if (fs::is_directory(path, error)) return;
+  const std::string parent = path.parent_path().string();
+  if (!parent.empty() && parent != folder) make_folder(parent);
+  fs::create_directory(path, error);
+  if (!error && !fs::is_directory(path, error))
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error) fail_io(folder, "cannot be made", error.value(), expected);
+  // As for files: its name must survive a power loss.
+  const Descriptor above(
+      ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (above.get() >= 0 && ::fsync(above.get()) != 0 && errno != EINVAL) {
+    fail_io(folder, "made, but not flushed to the disk", errno, "a local disk");
+  }
+}
+
+std::vector<std::string> list_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator at(folder, error);
+  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  if (error) {
+    fail_io(folder, "cannot be listed", error.value(),
+            "a readable folder; check the path and permissions");
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void remove_if_left_over(const std::string& folder, const std::string& name,
+                         const std::function<bool(std::string_view)>& ours) {
+  constexpr std::string_view mark = ".tmp.";
+  const std::size_t at = name.rfind(mark);
+  if (at == std::string::npos || !ours(std::string_view(name).substr(0, at))) return;
+  const std::string writer = name.substr(at + mark.size());
+  if (writer.empty() || writer.find_first_not_of("0123456789.") != std::string::npos) return;
+  const std::string path = folder + "/" + name;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  if (file.get() < 0) return;
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return;
+    // A file system without locks: the number tells, as long as nobody else has it now.
+    const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
+    if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) return;
+  }
+  ::unlink(path.c_str());
 }
 
 }  // namespace xtape::io
