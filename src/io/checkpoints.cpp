@@ -62,9 +62,9 @@ void check_architecture(const std::string& path, const Params<T>& params, const 
     const io::View& view = it->second;
     const bool other_type = same_type && view.dtype != io::real_dtype<T>;
     if (!other_type && (!p.built() || p.value().shape() == view.shape)) continue;
-    misshaped += " '" + p.path() + "' is " + to_string(view.dtype) + to_string(view.shape) +
+    misshaped += " '" + p.path() + "' is " + to_string(view.dtype) + " " + to_string(view.shape) +
                  ", expected " + to_string(io::real_dtype<T>) +
-                 (p.built() ? to_string(p.value().shape()) : "") + ";";
+                 (p.built() ? " " + to_string(p.value().shape()) : "") + ";";
   }
   std::string unexpected;
   for (const auto& [name, view] : weights) {
