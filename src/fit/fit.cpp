@@ -102,6 +102,7 @@ class Fit {
 
   void restore();
   void load_epoch();
+  void make_layers();
   void save(bool now, bool is_best);
   void train();
   bool train_epoch(std::int64_t first);
@@ -167,6 +168,22 @@ void Fit<T>::load_epoch() {
   for (Metric* metric : options_.metrics) load(metric->name(), *metric);
 }
 
+// Where no step is left to be done, loaded values would still wait for layers that steps make.
+template <class T>
+void Fit<T>::make_layers() {
+  const bool over = progress_.epoch >= options_.epochs;
+  const bool ended = progress_.batch > 0 && (progress_.numbers.count("fit/stopping") != 0 ||
+                                             progress_.batch >= steps_of(progress_.epoch));
+  if (options_.epochs == 0 || (!over && !ended)) return;
+  bool built = true;
+  for (const Parameter<T>& p : params_.all()) built = built && p.built();
+  if (built) return;
+  Tape<T> tape({.record = false});
+  feed_.begin(over ? options_.epochs - 1 : progress_.epoch, 0);
+  if (feed_.more()) static_cast<void>(feed_.run(tape));
+  feed_.end();
+}
+
 template <class T>
 void Fit<T>::restore() {
   progress_.epoch = options_.initial_epoch;
@@ -189,6 +206,7 @@ void Fit<T>::restore() {
                      progress_.tape_seed, " as in the checkpoint; resume with the same options");
   }
   tape_.set_random_index(progress_.random_index);
+  make_layers();
   load_epoch();
 }
 

@@ -100,14 +100,11 @@ void ModelCheckpoint::save_model(Run& run, std::int64_t epoch, std::optional<std
 void ModelCheckpoint::save(TrainingProgress& progress) const {
   monitor_.save(progress);
   detail::put_count(progress, "batches", batches_);
-  progress.texts["last_path"] = last_path_;
 }
 
 void ModelCheckpoint::load(const TrainingProgress& progress) {
   batches_ = detail::count_in(progress, kWho, "batches");
   monitor_.load(progress);
-  const std::string* path = detail::text_in(progress, "last_path");
-  last_path_ = path == nullptr ? "" : *path;
 }
 
 }  // namespace xtape

@@ -134,7 +134,7 @@ class ModelCheckpoint final : public Callback {
   explicit ModelCheckpoint(Options options);
 
   [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
-  /// What was saved last; empty: nothing yet.
+  /// What was saved last, by this process; empty: nothing yet.
   [[nodiscard]] const std::string& last_path() const noexcept { return last_path_; }
 
   void on_train_begin(Run& run) override;
