@@ -103,7 +103,7 @@ void ProgressBar::write(const std::string& text) const {
 }
 
 std::string ProgressBar::styled(const char* code, const std::string& text) const {
-  if (!*options_.color || text.empty()) return text;
+  if (!*options_.color) return text;
   return std::string("\x1b[") + code + 'm' + text + "\x1b[0m";
 }
 
@@ -144,7 +144,8 @@ std::string ProgressBar::bar(std::int64_t current) const {
       static_cast<std::int64_t>(static_cast<double>(options_.width) * share), 0, options_.width);
   // Without colours the letters must tell.
   const char* rest = *options_.color ? "━" : "─";
-  return styled("1", count_of(current, total_)) + ' ' + styled("32", repeated("━", full)) +
+  return styled("1", count_of(current, total_)) + ' ' +
+         (full > 0 ? styled("32", repeated("━", full)) : "") +
          styled("37", repeated(rest, options_.width - full));
 }
 
