@@ -133,6 +133,10 @@ void KeyValueCache<T>::truncate(std::size_t length) {
 
 template <class T>
 void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
+  if (rows.dimension() != 1) {
+    fail<ShapeError>("KeyValueCache", "wrong rank: rows are ", to_string(rows.shape()),
+                     ", expected (rows,), one for each row of the new batch");
+  }
   if (length_ == 0) return;
   const auto batch = static_cast<std::int64_t>(keys_.shape()[0]);
   for (std::size_t i = 0; i < rows.size(); ++i) {

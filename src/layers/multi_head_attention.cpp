@@ -57,6 +57,27 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
   return o;
 }
 
+/// Operands without a value, and options for something that is not given.
+template <class T>
+void check_given(const std::string& path, const Var<T>& query, const Var<T>& value,
+                 const typename MultiHeadAttention<T>::CallOptions& call) {
+  const auto check = [&](const char* name, const Var<T>& x) {
+    if (x.has_value()) return;
+    fail<ValueError>(path, name, " missing: ", name,
+                     " is a Var without a value, expected an array");
+  };
+  if (call.cache_read_only && call.cache == nullptr) {
+    fail<ValueError>(path,
+                     "cache_read_only without a cache: cache is null, expected a cache to read");
+  }
+  check("query", query);
+  if (!call.cache_read_only) {
+    check("value", value);
+    if (call.key) check("key", *call.key);
+  }
+  if (call.attention_bias) check("attention_bias", *call.attention_bias);
+}
+
 /// What all projections have in common.
 template <class T>
 typename Dense<T>::Options common(const typename MultiHeadAttention<T>::Options& o) {
@@ -238,6 +259,7 @@ auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
 template <class T>
 typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
     const Var<T>& query, const Var<T>& value, const CallOptions& call, bool scores_wanted) const {
+  check_given(path_, query, value, call);
   // What the inputs' shapes say, with the keys that a cache holds.
   Layout l = [&] {
     if (call.cache == nullptr) {
