@@ -147,6 +147,7 @@ void AtomicFile::commit() {
   const Descriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const bool unreadable = folder.get() < 0 && errno == EACCES;  // may write there, but not look
+  if (folder.get() < 0 && !unreadable) fail("its directory cannot be opened", errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
   temporary_.clear();
   // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
