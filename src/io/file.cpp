@@ -1,5 +1,6 @@
 #include "io/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -177,17 +178,19 @@ void make_folder(const std::string& folder) {
   }
 }
 
+// std::filesystem's iterator ends the program where memory runs out.
 std::vector<std::string> list_folder(const std::string& folder) {
-  namespace fs = std::filesystem;
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
   std::vector<std::string> names;
-  std::error_code error;
-  fs::directory_iterator at(folder, error);
-  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
-    names.push_back(at->path().filename().string());
+  while (open != nullptr) {
+    errno = 0;
+    const dirent* at = ::readdir(open.get());
+    if (at == nullptr) break;
+    const std::string_view name = at->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
   }
-  if (error) {
-    fail_io(folder, "cannot be listed", error.value(),
-            "a readable folder; check the path and permissions");
+  if (errno != 0) {
+    fail_io(folder, "cannot be listed", errno, "a readable folder; check the path and permissions");
   }
   std::sort(names.begin(), names.end());
   return names;

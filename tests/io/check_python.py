@@ -1,8 +1,9 @@
-"""Exchanges files with NumPy and the safetensors package, through the program `exchange`.
+"""Exchanges files with NumPy, the safetensors package and TensorBoard, through the program `exchange`.
 
     python3 check_python.py PROGRAM
 
-Exits with 77 ("skipped") where NumPy is missing; leaves out what needs safetensors where that is.
+Exits with 77 ("skipped") where NumPy is missing; leaves out what needs safetensors or TensorBoard where
+those are, and says so. Checkpoints and event files are then read by the few lines here.
 """
 
 import io
