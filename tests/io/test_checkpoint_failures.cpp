@@ -6,6 +6,7 @@
 #include "support/tiny_run.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -181,6 +182,24 @@ TEST_CASE("a disk that is full at any 4 KiB: the checkpoint before loads, no tem
   }
   std::cout << size << " bytes, failed at " << boundaries << " boundaries of 4 KiB\n";
   CHECK(boundaries == 36);
+}
+
+TEST_CASE("whoever has the file before mapped or open keeps seeing it whole") {
+  const Directory folder;
+  const std::string path = folder / "a";
+  TinyRun<float> run;
+  run.steps(1);
+  save_checkpoint(path, run.params, run.adam, run.progress);
+  const std::string before = read_text(path);
+  const int file = ::open(path.c_str(), O_RDONLY);
+  void* mapped = ::mmap(nullptr, before.size(), PROT_READ, MAP_SHARED, file, 0);
+  REQUIRE(mapped != MAP_FAILED);
+  run.steps(1);
+  save_checkpoint(path, run.params, run.adam, run.progress);
+  CHECK(std::memcmp(mapped, before.data(), before.size()) == 0);
+  CHECK(read_text(path) != before);
+  ::munmap(mapped, before.size());
+  ::close(file);
 }
 
 TEST_CASE("folders that cannot be made, read or written to") {
