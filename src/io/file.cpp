@@ -206,12 +206,13 @@ void remove_if_left_over(const std::string& folder, const std::string& name,
   const std::string path = folder + "/" + name;
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (file.get() < 0) return;
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return;
-    // A file system without locks: the number tells, as long as nobody else has it now.
-    const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
-    if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) return;
-  }
+  const bool unlocked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
+  if (!unlocked && errno == EWOULDBLOCK) return;
+  // A living process of this number may be about to lock it, or its file system have no locks. Our own
+  // number was a dead process's before, as always in a container.
+  const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
+  const bool lives = process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH;
+  if (lives && !(unlocked && process == ::getpid())) return;
   ::unlink(path.c_str());
 }
 
