@@ -232,6 +232,12 @@ def tensorboard_events(folder, path):
     limits = np.linspace(values.min(), values.max(), 31)
     np.testing.assert_allclose(histogram.bucket_limit, limits[1:], rtol=1e-14, atol=1e-14)
     assert np.array_equal(histogram.bucket, np.histogram(values, limits)[0])
+    # A run that went on: what it repeats is shown once.
+    exchange("resume", folder)
+    events = event_accumulator.EventAccumulator(str(folder), size_guidance=everything)
+    events.Reload()
+    points = [(e.step, e.value) for e in events.Scalars("loss/train")]
+    assert points == [(step, np.float32(1 / (1 + step)) if step < 50 else 7) for step in range(60)], points
     # A killed run: whole records are read, a torn one is left out.
     whole = list(event_file_loader.LegacyEventFileLoader(str(path)).Load())
     data = path.read_bytes()

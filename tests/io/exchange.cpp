@@ -7,6 +7,7 @@
 //     exchange checkpoint OUT            writes a checkpoint the script knows
 //     exchange again IN OUT              loads that checkpoint, saves it again
 //     exchange events FOLDER PNG         writes events the script knows, and that picture
+//     exchange resume FOLDER             a run that goes on there, from step 50
 //     exchange config        reads a config of attention from the input, and prints what it is here
 
 #include <xtape/xtape.hpp>
@@ -150,6 +151,11 @@ void events(const std::string& folder, const std::string& picture) {
   writer.scalar("loss/valid", 0.5, -1);
 }
 
+void resume(const std::string& folder) {
+  EventWriter writer(folder, {.purge_step = 50});
+  for (int step = 50; step < 60; ++step) writer.scalar("loss/train", 7, step);
+}
+
 void config() {
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   Params<float> params;
@@ -172,6 +178,8 @@ int run(const std::vector<std::string>& args) {
     again(args[1], args[2]);
   } else if (command == "events" && args.size() == 3) {
     events(args[1], args[2]);
+  } else if (command == "resume" && args.size() == 2) {
+    resume(args[1]);
   } else if (command == "config" && args.size() == 1) {
     config();
   } else {
