@@ -3,6 +3,9 @@
 
 #include "support/arrays.hpp"
 
+#include <set>
+#include <stdexcept>
+
 namespace xtape::test {
 
 using IdArray = Array<std::int64_t>;
@@ -116,6 +119,23 @@ inline IdArray source_alone(const Sources& s, std::size_t r) {
   IdArray alone(Shape{1, length});
   for (std::size_t i = 0; i < length; ++i) alone(0, i) = s.ids(r, i);
   return alone;
+}
+
+/// Options and a seed of a model whose greedy texts for these sources have at least three lengths: what
+/// finishes, finishes at different times.
+inline std::pair<Seq2SeqOptions, std::uint64_t> uneven(const Sources& s, std::size_t max_length) {
+  for (std::uint64_t seed = 1;; ++seed) {
+    for (const Seq2SeqOptions& options : all_seq2seqs()) {
+      Params<double> params({.seed = seed});
+      const Seq2Seq<double> model(params.scope(), options);
+      std::set<std::size_t> lengths;
+      for (const Hypothesis& h : greedy(model, s.ids, s.mask, {.max_length = max_length})) {
+        lengths.insert(h.tokens.size());
+      }
+      if (lengths.size() >= 3) return {options, seed};
+    }
+    if (seed == 100) throw std::runtime_error("no model writes texts of three lengths");
+  }
 }
 
 }  // namespace xtape::test
