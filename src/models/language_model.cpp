@@ -79,7 +79,7 @@ auto LanguageModel<T>::caches(std::size_t length) const -> Caches {
 template <class T>
 Var<T> LanguageModel<T>::step(const Tokens<T>& tokens, Caches& caches) const {
   detail::check_caches(path_, decoder_.size(), caches);
-  return last_logits(decode(tokens, false, &caches));
+  return detail::restoring(&caches, [&] { return last_logits(decode(tokens, false, &caches)); });
 }
 
 template <class T>

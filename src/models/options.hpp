@@ -2,7 +2,7 @@
 // What the options of Seq2Seq and LanguageModel have in common: their checks, and what they say to the
 // parts of a model.
 
-#include "base/message.hpp"
+#include "layers/transformer_parts.hpp"
 
 #include <xtape/models/parts.hpp>
 #include <xtape/ops/shape.hpp>
@@ -32,54 +32,6 @@ inline void check_id(const std::string& path, const char* name, std::int64_t id,
   }
 }
 
-/// ValueError for what both kinds of options may say wrongly.
-template <class T, class Options>
-void check_common(const std::string& path, const Options& o) {
-  check_count(path, "hidden_dim", o.hidden_dim);
-  check_count(path, "num_heads", o.num_heads);
-  check_count(path, "intermediate_dim", o.intermediate_dim);
-  if (o.hidden_dim % o.num_heads != 0) {
-    fail<ValueError>(path, "num_heads does not divide: hidden_dim is ", o.hidden_dim,
-                     ", num_heads is ", o.num_heads,
-                     ", expected hidden_dim to be a multiple of num_heads");
-  }
-  if (o.num_key_value_heads) {
-    check_count(path, "num_key_value_heads", *o.num_key_value_heads);
-    if (o.num_heads % *o.num_key_value_heads != 0) {
-      fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", o.num_heads,
-                       ", num_key_value_heads is ", *o.num_key_value_heads,
-                       ", expected num_heads to be divisible by it");
-    }
-  }
-  if (!(o.epsilon >= 0) || !std::isfinite(o.epsilon)) {
-    fail<ValueError>(path, "epsilon out of range: epsilon is ", o.epsilon,
-                     ", expected a finite number, 0 or more");
-  }
-  if (o.positions == Positions::learned) check_count(path, "max_length", o.max_length);
-  if (!(o.max_wavelength > 0) || !std::isfinite(o.max_wavelength)) {
-    fail<ValueError>(path, "max_wavelength out of range: max_wavelength is ", o.max_wavelength,
-                     ", expected a positive number");
-  }
-  if (o.positions == Positions::rotary && o.hidden_dim / o.num_heads % 2 != 0) {
-    fail<ValueError>(path, "width of a head is not even: hidden_dim is ", o.hidden_dim,
-                     " and num_heads is ", o.num_heads,
-                     ", expected an even quotient for rotary positions");
-  }
-  try {
-    static_cast<void>(Activation<T>(o.activation));
-  } catch (const ValueError& e) {
-    fail<ValueError>(path, "activation: ", e.what());
-  }
-  if (o.activation == "glu" && o.intermediate_dim % 2 != 0) {
-    fail<ValueError>(path, "intermediate_dim is not even: intermediate_dim is ", o.intermediate_dim,
-                     ", expected an even number for the activation glu");
-  }
-  check_rate(path, "dropout", o.dropout);
-  check_rate(path, "embedding_dropout", o.embedding_dropout.value_or(0));
-  check_rate(path, "attention_dropout", o.attention_dropout.value_or(0));
-  check_rate(path, "activation_dropout", o.activation_dropout.value_or(0));
-}
-
 template <class T, class Options>
 TransformerOptions<T> block_options(const Options& o) {
   TransformerOptions<T> b{.hidden_dim = o.hidden_dim,
@@ -99,6 +51,43 @@ TransformerOptions<T> block_options(const Options& o) {
   if (o.positions == Positions::rotary)
     b.rotary = RotaryOptions{.max_wavelength = o.max_wavelength};
   return b;
+}
+
+/// ValueError for what both kinds of options may say wrongly.
+template <class T, class Options>
+void check_common(const std::string& path, const Options& o) {
+  try {
+    static_cast<void>(Activation<T>(o.activation));
+  } catch (const ValueError& e) {
+    fail<ValueError>(path, "activation: ", e.what());
+  }
+  static_cast<void>(checked(path, block_options<T>(o)));
+  if (!std::isfinite(o.epsilon)) {
+    fail<ValueError>(path, "epsilon out of range: epsilon is ", o.epsilon,
+                     ", expected a finite number");
+  }
+  check_rate(path, "embedding_dropout", o.embedding_dropout.value_or(0));
+  if (o.activation == "glu" && o.intermediate_dim % 2 != 0) {
+    fail<ValueError>(path, "intermediate_dim is not even: intermediate_dim is ", o.intermediate_dim,
+                     ", expected an even number for the activation glu");
+  }
+  const int shared = o.num_key_value_heads.value_or(o.num_heads);
+  check_count(path, "num_key_value_heads", shared);
+  if (o.num_heads % shared != 0) {
+    fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", o.num_heads,
+                     ", num_key_value_heads is ", shared,
+                     ", expected num_heads to be divisible by it");
+  }
+  if (o.positions == Positions::learned) check_count(path, "max_length", o.max_length);
+  if (!(o.max_wavelength > 0) || !std::isfinite(o.max_wavelength)) {
+    fail<ValueError>(path, "max_wavelength out of range: max_wavelength is ", o.max_wavelength,
+                     ", expected a positive number");
+  }
+  if (o.positions == Positions::rotary && o.hidden_dim / o.num_heads % 2 != 0) {
+    fail<ValueError>(path, "width of a head is not even: hidden_dim is ", o.hidden_dim,
+                     " and num_heads is ", o.num_heads,
+                     ", expected an even quotient for rotary positions");
+  }
 }
 
 template <class T, class Options>
@@ -166,6 +155,25 @@ void check_caches(const std::string& path, std::size_t layers,
   if (caches.size() != layers) {
     fail<ValueError>(path, "another number of caches: there are ", caches.size(), ", expected ",
                      layers, ", one for each layer of the decoder; make them with caches()");
+  }
+}
+
+/// f(), and when it throws the caches (which may be null) as they were.
+template <class T, class F>
+auto restoring(std::vector<DecoderCache<T>>* caches, F&& f) {
+  const std::size_t held = caches == nullptr ? 0 : caches->front().length();
+  try {
+    return f();
+  } catch (...) {
+    for (std::size_t i = 0; caches != nullptr && i < caches->size(); ++i) {
+      DecoderCache<T>& cache = (*caches)[i];
+      if (held == 0) {
+        cache.clear();
+      } else if (cache.length() > held) {
+        cache.self().truncate(held);
+      }
+    }
+    throw;
   }
 }
 

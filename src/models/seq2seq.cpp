@@ -133,7 +133,8 @@ template <class T>
 Var<T> Seq2Seq<T>::step(const Tokens<T>& tokens, const Var<T>& memory,
                         const std::optional<Array<bool>>& mask, Caches& caches) const {
   detail::check_caches(path_, decoder_.size(), caches);
-  return last_logits(decode(tokens, memory, mask, false, &caches, nullptr));
+  return detail::restoring(
+      &caches, [&] { return last_logits(decode(tokens, memory, mask, false, &caches, nullptr)); });
 }
 
 template <class T>
@@ -141,10 +142,12 @@ auto Seq2Seq<T>::step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
                                   const std::optional<Array<bool>>& mask, Caches& caches) const
     -> WithScores {
   detail::check_caches(path_, decoder_.size(), caches);
-  WithScores all;
-  const Var<T> x = decode(tokens, memory, mask, false, &caches, &all.cross_scores);
-  all.logits = last_logits(x);
-  return all;
+  return detail::restoring(&caches, [&] {
+    WithScores all;
+    const Var<T> x = decode(tokens, memory, mask, false, &caches, &all.cross_scores);
+    all.logits = last_logits(x);
+    return all;
+  });
 }
 
 template <class T>

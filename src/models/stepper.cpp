@@ -6,7 +6,7 @@
 #include <xtape/ops/shape.hpp>
 
 #include <algorithm>
-#include <numeric>
+#include <set>
 
 namespace xtape::detail {
 

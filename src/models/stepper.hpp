@@ -5,7 +5,7 @@
 
 #include <xtape/models/decoding.hpp>
 
-#include <set>
+#include <memory>
 
 namespace xtape::detail {
 
@@ -36,7 +36,7 @@ class Stepper {
   std::vector<std::size_t> columns;  // source tokens of each row at the beginning
 };
 
-/// The steppers of a call of `name` (greedy, ...). ValueError or ShapeError for anything in the call
+/// The stepper for a call of `name` (greedy, ...), at the beginning. ValueError or ShapeError for anything in the call
 /// that is out of range.
 template <class T>
 std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& model,

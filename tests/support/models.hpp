@@ -94,6 +94,26 @@ inline std::vector<LanguageModelOptions> all_language_models() {
   return all;
 }
 
+/// Whether logits (batch, length, vocabulary) of ids (batch, length), changed at one position, stay the
+/// same bit for bit before it, and only there.
+template <class Logits>
+bool causal(const Logits& logits, const IdArray& ids, std::int64_t vocabulary) {
+  const Array<double> before = logits(ids);
+  const std::size_t width = before.shape()[2];
+  for (std::size_t t = 0; t < ids.shape()[1]; ++t) {
+    IdArray changed = ids;
+    for (std::size_t r = 0; r < ids.shape()[0]; ++r)
+      changed(r, t) = (changed(r, t) + 1) % vocabulary;
+    const Array<double> after = logits(changed);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const double* a = before.data() + i * width;
+      const bool same = std::equal(a, a + width, after.data() + i * width);
+      if (same != (i % ids.shape()[1] < t)) return false;
+    }
+  }
+  return true;
+}
+
 /// Sources of different lengths, padded.
 struct Sources {
   IdArray ids;
