@@ -16,7 +16,7 @@ const IdArray kNext = array<std::int64_t>({2, 4}, {5, 4, 7, 3, 8, 6, 4, 1});
 TEMPLATE_TEST_CASE("a LanguageModel agrees with one of PyTorch's layers", "", double, float) {
   using T = TestType;
   const Json cases = golden("language_model");
-  Errors errors(with_type<T>("language model"), std::is_same_v<T, float> ? 5e-6 : 1e-12);
+  Errors errors(with_type<T>("language model"), golden_tolerance<T>);
   for (const Json& c : cases) {
     GoldenRun<T> run(c, errors);
     const LanguageModel<T> model(run.params().scope(),

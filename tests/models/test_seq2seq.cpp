@@ -24,7 +24,7 @@ std::size_t parameters(const Seq2SeqOptions& options) {
 TEMPLATE_TEST_CASE("a Seq2Seq agrees with one of PyTorch's layers", "", double, float) {
   using T = TestType;
   const Json cases = golden("seq2seq");
-  Errors errors(with_type<T>("seq2seq"), std::is_same_v<T, float> ? 5e-6 : 1e-12);
+  Errors errors(with_type<T>("seq2seq"), golden_tolerance<T>);
   for (const Json& c : cases) {
     GoldenRun<T> run(c, errors);
     const auto options = Seq2Seq<T>::from_config(c["options"].dump());
