@@ -28,6 +28,10 @@
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>
 #include <xtape/metrics.hpp>
+#include <xtape/models/decoding.hpp>
+#include <xtape/models/language_model.hpp>
+#include <xtape/models/parts.hpp>
+#include <xtape/models/seq2seq.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
