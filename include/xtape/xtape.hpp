@@ -5,6 +5,7 @@
 #include <xtape/array.hpp>
 #include <xtape/checkpoint.hpp>
 #include <xtape/constraints.hpp>
+#include <xtape/data/batches.hpp>
 #include <xtape/error.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
