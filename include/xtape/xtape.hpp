@@ -6,6 +6,8 @@
 #include <xtape/checkpoint.hpp>
 #include <xtape/constraints.hpp>
 #include <xtape/data/batches.hpp>
+#include <xtape/data/text.hpp>
+#include <xtape/data/vocabulary.hpp>
 #include <xtape/error.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
