@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <string_view>
+#include <tuple>
+#include <utility>
 
 namespace xtape {
 
@@ -51,6 +54,33 @@ std::string unescape(const data::Lines& lines) {
   }
   if (token.empty()) lines.fail(0, "empty token: the line has 0 bytes, expected a token");
   return token;
+}
+
+/// A number as to_string writes it, up to `last`; leaves `text` behind it.
+bool take_number(std::string_view& text, std::string_view last, std::size_t& value) {
+  const std::size_t length = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto read = std::from_chars(text.data(), text.data() + length, value);
+  if (read.ec != std::errc() || (length > 1 && text[0] == '0')) return false;
+  text.remove_prefix(length);
+  if (text.substr(0, last.size()) != last) return false;
+  text.remove_prefix(last.size());
+  return true;
+}
+
+/// How many tokens are special, and how many there are.
+std::pair<std::size_t, std::size_t> read_header(const data::Lines& lines) {
+  std::string_view rest = lines.line();
+  std::pair<std::size_t, std::size_t> counts;
+  if (rest.substr(0, kHeader.size()) == kHeader) {
+    rest.remove_prefix(kHeader.size());
+    if (take_number(rest, "\t", counts.first) && take_number(rest, "", counts.second) &&
+        rest.empty() && counts.first <= counts.second) {
+      return counts;
+    }
+  }
+  lines.fail(0, "no vocabulary: it is ", io::printable(lines.line()),
+             ", expected 'vocabulary', 1, the number of special tokens and that of all, with tabs "
+             "between");
 }
 
 void check_token(const std::string& token) {
@@ -166,7 +196,7 @@ std::vector<std::string> Vocabulary::decode_text(std::span<const std::int64_t> i
 
 std::string Vocabulary::to_text() const {
   std::string text(kHeader);
-  text += std::to_string(specials_) + '\n';
+  text += std::to_string(specials_) + '\t' + std::to_string(size()) + '\n';
   for (const std::string& token : tokens_) text += escape(token) + '\n';
   return text;
 }
@@ -181,16 +211,9 @@ void Vocabulary::save(const std::string& path) const {
 Vocabulary Vocabulary::parse(std::span<const std::byte> bytes, const std::string& name) {
   data::Lines lines(bytes, name, {});
   lines.next();
-  const std::string_view header = lines.line();
   Vocabulary vocabulary;
-  const bool known = header.substr(0, kHeader.size()) == kHeader;
-  const char* begin = header.data() + (known ? kHeader.size() : header.size());
-  const char* end = header.data() + header.size();
-  const auto [stopped, error] = std::from_chars(begin, end, vocabulary.specials_);
-  if (!known || error != std::errc() || stopped != end || (*begin == '0' && end - begin > 1)) {
-    lines.fail(0, "no vocabulary: it is ", io::printable(header),
-               ", expected 'vocabulary', 1 and the number of special tokens, with tabs between");
-  }
+  std::size_t size = 0;
+  std::tie(vocabulary.specials_, size) = read_header(lines);
   while (lines.next()) {
     std::string token = unescape(lines);
     const auto id = static_cast<std::int64_t>(vocabulary.size());
@@ -201,9 +224,10 @@ Vocabulary Vocabulary::parse(std::span<const std::byte> bytes, const std::string
     }
     vocabulary.tokens_.push_back(std::move(token));
   }
-  if (vocabulary.specials_ > vocabulary.size()) {
-    lines.fail(0, "too few tokens: the file has ", vocabulary.size(), ", expected at least the ",
-               vocabulary.specials_, " special ones; it may be truncated");
+  if (vocabulary.size() != size || !lines.complete()) {
+    lines.fail(0, "truncated or altered: the last line is token ", vocabulary.size(),
+               lines.complete() ? "" : " without a newline", ", expected ", size,
+               " tokens as the first line says, and a newline behind each");
   }
   return vocabulary;
 }

@@ -5,9 +5,10 @@
 ///     const auto words = Vocabulary::build(sentences, {.min_frequency = 2});
 ///     const auto ids = words.encode(tokenize("the house", TokenKind::spaces), {.end = true});
 ///
-/// The file is UTF-8 text: a first line "vocabulary 1 <number of special tokens>" with tabs between
-/// its three words, then one token a line in the order of their ids, the special ones first. In a
-/// token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage return and space.
+/// The file is UTF-8 text: a first line "vocabulary 1 <special tokens> <all tokens>", these being
+/// numbers, with tabs between; then one token a line in the order of their ids, the special ones
+/// first. In a token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage
+/// return and space.
 
 #include <cstddef>
 #include <cstdint>
