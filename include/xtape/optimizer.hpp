@@ -6,6 +6,7 @@
 #include <xtape/schedules.hpp>
 #include <xtape/tape.hpp>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <regex>
@@ -114,8 +115,11 @@ class Optimizer {
   [[nodiscard]] OptimizerState<T> state() const;
   /// The opposite of state(). The parameters that are built are checked here, those that come later at
   /// the next step: ParameterError listing all names that are missing, unexpected, of another
-  /// optimizer or of another shape. All or nothing.
-  void load_state(const OptimizerState<T>& state, const Params<T>& params);
+  /// optimizer or of another shape. All or nothing: also together with something else that is to be
+  /// loaded with it, which `also` does, after everything was checked and before anything changes. What
+  /// `also` throws, this throws.
+  void load_state(const OptimizerState<T>& state, const Params<T>& params,
+                  const std::function<void()>& also = {});
 
   /// Under which names its state is saved: "adam".
   [[nodiscard]] virtual const char* name() const noexcept = 0;

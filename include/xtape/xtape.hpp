@@ -4,11 +4,13 @@
 
 #include <xtape/array.hpp>
 #include <xtape/checkpoint.hpp>
+#include <xtape/checkpoints.hpp>
 #include <xtape/constraints.hpp>
 #include <xtape/data/batches.hpp>
 #include <xtape/data/text.hpp>
 #include <xtape/data/vocabulary.hpp>
 #include <xtape/error.hpp>
+#include <xtape/event_writer.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
 #include <xtape/io.hpp>
@@ -29,6 +31,10 @@
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>
 #include <xtape/metrics.hpp>
+#include <xtape/models/decoding.hpp>
+#include <xtape/models/language_model.hpp>
+#include <xtape/models/parts.hpp>
+#include <xtape/models/seq2seq.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
@@ -45,6 +51,7 @@
 #include <xtape/record.hpp>
 #include <xtape/regularizers.hpp>
 #include <xtape/schedules.hpp>
+#include <xtape/stop_signals.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/training_progress.hpp>
 #include <xtape/var.hpp>

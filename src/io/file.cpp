@@ -1,11 +1,15 @@
 #include "io/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -15,12 +19,6 @@ namespace {
 
 constexpr std::size_t kBuffer = std::size_t{1} << 16U;
 constexpr std::size_t kMostPerCall = std::size_t{1} << 30U;  // Linux moves below 2 GiB at a time
-
-[[noreturn]] void fail_io(const std::string& path, const std::string& what, int code,
-                          const std::string& then) {
-  const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
-  throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
-}
 
 class Descriptor {
  public:
@@ -37,6 +35,11 @@ class Descriptor {
 };
 
 }  // namespace
+
+void fail_io(const std::string& path, const std::string& what, int code, const std::string& then) {
+  const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
+  throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
+}
 
 FileBytes::FileBytes(const std::string& path) {
   // Not blocking: opening a pipe would wait for a writer.
@@ -91,6 +94,8 @@ AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
       fail("cannot be created", code);
     }
   }
+  // Tells others that it is being written, until this process closes it or dies.
+  static_cast<void>(::flock(descriptor_, LOCK_EX | LOCK_NB));
   if (exists && ::fchmod(descriptor_, previous.st_mode & 0777U) != 0) {
     const int code = errno;
     ::close(descriptor_);
@@ -143,6 +148,7 @@ void AtomicFile::commit() {
   const Descriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const bool unreadable = folder.get() < 0 && errno == EACCES;  // may write there, but not look
+  if (folder.get() < 0 && !unreadable) fail("its directory cannot be opened", errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
   temporary_.clear();
   // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
@@ -150,6 +156,64 @@ void AtomicFile::commit() {
     fail_io(asked_, "written, but its directory cannot be flushed to the disk", errno,
             "a local disk; the new file is in place and may be lost in a power failure");
   }
+}
+
+void make_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  const char* expected = "a folder that can be made; check the path and permissions";
+  const fs::path path(folder);
+  std::error_code error;
+  if (fs::is_directory(path, error)) return;
+  const std::string parent = path.parent_path().string();
+  if (!parent.empty() && parent != folder) make_folder(parent);
+  fs::create_directory(path, error);
+  if (!error && !fs::is_directory(path, error))
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error) fail_io(folder, "cannot be made", error.value(), expected);
+  // As for files: its name must survive a power loss.
+  const Descriptor above(
+      ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (above.get() >= 0 && ::fsync(above.get()) != 0 && errno != EINVAL) {
+    fail_io(folder, "made, but not flushed to the disk", errno, "a local disk");
+  }
+}
+
+// std::filesystem's iterator ends the program where memory runs out.
+std::vector<std::string> list_folder(const std::string& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  std::vector<std::string> names;
+  while (open != nullptr) {
+    errno = 0;
+    const dirent* at = ::readdir(open.get());
+    if (at == nullptr) break;
+    const std::string_view name = at->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) {
+    fail_io(folder, "cannot be listed", errno, "a readable folder; check the path and permissions");
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void remove_if_left_over(const std::string& folder, const std::string& name,
+                         const std::function<bool(std::string_view)>& ours) {
+  constexpr std::string_view mark = ".tmp.";
+  const std::size_t at = name.rfind(mark);
+  if (at == std::string::npos || !ours(std::string_view(name).substr(0, at))) return;
+  const std::string writer = name.substr(at + mark.size());
+  if (writer.empty() || writer.find_first_not_of("0123456789.") != std::string::npos) return;
+  const std::string path = folder + "/" + name;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  if (file.get() < 0) return;
+  const bool unlocked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
+  if (!unlocked && errno == EWOULDBLOCK) return;
+  // A living process of this number may be about to lock it, or its file system have no locks. Our own
+  // number was a dead process's before, as always in a container.
+  const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
+  const bool lives = process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH;
+  if (lives && !(unlocked && process == ::getpid())) return;
+  ::unlink(path.c_str());
 }
 
 }  // namespace xtape::io

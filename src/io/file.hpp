@@ -43,4 +43,19 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Makes a folder and those above it, if they are not there. IoError.
+void make_folder(const std::string& folder);
+
+/// Names of what is in a folder, sorted. IoError.
+std::vector<std::string> list_folder(const std::string& folder);
+
+/// When `name` in `folder` is what an AtomicFile was writing for a name that `ours` accepts, and its
+/// writer is gone: removes it.
+void remove_if_left_over(const std::string& folder, const std::string& name,
+                         const std::function<bool(std::string_view)>& ours);
+
+/// Throws IoError "path: what: cause, expected then"; `code` is errno, or 0.
+[[noreturn]] void fail_io(const std::string& path, const std::string& what, int code,
+                          const std::string& then);
+
 }  // namespace xtape::io

@@ -1,8 +1,8 @@
 // Parameters to and from files.
 
-#include "io/file.hpp"
+#include "io/weights.hpp"
 
-#include <type_traits>
+#include "io/file.hpp"
 
 namespace xtape {
 
@@ -36,19 +36,33 @@ std::map<std::string, Array<T>> read_values(const std::string& path) {
   return values;
 }
 
-/// Runs fn; what it says of parameters gets the file's name in front.
-template <class F>
-void naming(const std::string& path, F&& fn) {
-  try {
-    fn();
-  } catch (const ShapeError& e) {
-    throw ShapeError(path + ": " + e.what());
-  } catch (const ParameterError& e) {
-    throw ParameterError(path + ": " + e.what());
+}  // namespace
+
+namespace io {
+
+template <class T>
+Views views_of(const Params<T>& params, const std::string& path) {
+  Views views;
+  std::string unbuilt;
+  for (const Parameter<T>& parameter : params.all()) {
+    if (parameter.built()) {
+      views.emplace(parameter.path(), view_of(parameter.value()));
+    } else {
+      unbuilt += " '" + parameter.path() + "'";
+    }
   }
+  if (!unbuilt.empty()) {
+    fail<ParameterError>(path, "not built yet:", unbuilt,
+                         " have no value, expected one to save; call the layers once, or their "
+                         "build()");
+  }
+  return views;
 }
 
-}  // namespace
+template Views views_of<float>(const Params<float>&, const std::string&);
+template Views views_of<double>(const Params<double>&, const std::string&);
+
+}  // namespace io
 
 template <class T>
 void save(const Params<T>& params, const std::string& path, const Metadata& metadata) {
@@ -56,24 +70,7 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
   if (format == Format::npz && !metadata.empty()) {
     fail<ValueError>(path, "metadata in an .npz, expected none; save as .safetensors");
   }
-  io::Views views;
-  std::string unbuilt;
-  for (const Parameter<T>& parameter : params.all()) {
-    if (!parameter.built()) {
-      unbuilt += " '" + parameter.path() + "'";
-      continue;
-    }
-    const Array<T>& value = parameter.value();
-    const io::Bytes bytes(reinterpret_cast<const std::byte*>(value.data()),
-                          value.size() * sizeof(T));
-    const DType dtype = std::is_same_v<T, float> ? DType::f32 : DType::f64;
-    views.emplace(parameter.path(), io::View{dtype, value.shape(), bytes});
-  }
-  if (!unbuilt.empty()) {
-    fail<ParameterError>(path, "not built yet:", unbuilt,
-                         " have no value, expected one to save; call the layers once, or their "
-                         "build()");
-  }
+  const io::Views views = io::views_of(params, path);
   io::AtomicFile file(path);
   const io::Sink sink = [&](io::Bytes bytes) { file.write(bytes); };
   if (format == Format::npz) {
@@ -87,13 +84,13 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
 template <class T>
 void load(Params<T>& params, const std::string& path) {
   const auto values = read_values<T>(path);
-  naming(path, [&] { params.load(values); });
+  io::naming(path, [&] { params.load(values); });
 }
 
 template <class T>
 void load_strict(Params<T>& params, const std::string& path) {
   const auto values = read_values<T>(path);
-  naming(path, [&] { params.load_strict(values); });
+  io::naming(path, [&] { params.load_strict(values); });
 }
 
 template void save<float>(const Params<float>&, const std::string&, const Metadata&);

@@ -1,7 +1,8 @@
 #include "io/zip.hpp"
 
+#include "base/crc.hpp"
+
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 namespace xtape::io {
@@ -19,26 +20,6 @@ constexpr unsigned kEncrypted = 1U << 0U;
 constexpr unsigned kStreamed = 1U << 3U;  // sizes follow the data
 constexpr unsigned kUtf8 = 1U << 11U;
 constexpr std::uint16_t kFirstDate = (1U << 5U) | 1U;  // 1980-01-01: files do not depend on the day
-
-using Tables = std::array<std::array<std::uint32_t, 256>, 4>;
-
-constexpr Tables make_tables() {
-  Tables tables{};
-  for (std::uint32_t i = 0; i < 256; ++i) {
-    std::uint32_t c = i;
-    for (int k = 0; k < 8; ++k) c = (c & 1U) != 0 ? 0xEDB88320U ^ (c >> 1U) : c >> 1U;
-    tables[0][i] = c;
-  }
-  for (std::size_t t = 1; t < tables.size(); ++t) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const std::uint32_t c = tables[t - 1][i];
-      tables[t][i] = tables[0][c & 255U] ^ (c >> 8U);
-    }
-  }
-  return tables;
-}
-
-constexpr Tables kTables = make_tables();
 
 template <class Integer>
 Integer get(Bytes bytes, std::size_t at) {
@@ -178,7 +159,7 @@ ZipMember read_member(Bytes archive, const CentralEntry& entry, std::uint64_t at
                 " says other than the directory, expected the same; do not trust this archive");
   }
   const Bytes bytes = record.subspan(head, entry.size);
-  if (const std::uint32_t sum = crc32(bytes); sum != entry.crc) {
+  if (const std::uint32_t sum = detail::crc32(bytes); sum != entry.crc) {
     source.fail(at + head, "checksum differs: member ", shown, " has CRC-32 ", sum, ", expected ",
                 entry.crc, "; the file is damaged, fetch it again");
   }
@@ -186,20 +167,6 @@ ZipMember read_member(Bytes archive, const CentralEntry& entry, std::uint64_t at
 }
 
 }  // namespace
-
-std::uint32_t crc32(Bytes bytes, std::uint32_t before) noexcept {
-  std::uint32_t c = ~before;
-  std::size_t i = 0;
-  for (; bytes.size() - i >= 4; i += 4) {
-    c ^= get<std::uint32_t>(bytes, i);
-    c = kTables[3][c & 255U] ^ kTables[2][(c >> 8U) & 255U] ^ kTables[1][(c >> 16U) & 255U] ^
-        kTables[0][c >> 24U];
-  }
-  for (; i < bytes.size(); ++i) {
-    c = kTables[0][(c ^ static_cast<std::uint32_t>(bytes[i])) & 255U] ^ (c >> 8U);
-  }
-  return ~c;
-}
 
 std::vector<ZipMember> read_zip(Bytes archive, const Source& source) {
   if (archive.size() < kEndSize || get<std::uint32_t>(archive, archive.size() - kEndSize) != kEnd) {
@@ -266,7 +233,7 @@ void ZipWriter::add(const std::string& name, Bytes head, Bytes body) {
                              " members, expected below 4 GiB and 65535; save as .safetensors");
   }
   const auto small = static_cast<std::uint32_t>(size);
-  const std::uint32_t sum = crc32(body, crc32(head));
+  const std::uint32_t sum = detail::crc32(body, detail::crc32(head));
   const bool ascii = std::all_of(name.begin(), name.end(),
                                  [](char c) { return static_cast<unsigned char>(c) < 128; });
   const auto flags = static_cast<std::uint16_t>(ascii ? 0 : kUtf8);

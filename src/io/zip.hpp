@@ -5,8 +5,6 @@
 
 namespace xtape::io {
 
-std::uint32_t crc32(Bytes bytes, std::uint32_t before = 0) noexcept;
-
 struct ZipMember {
   std::string name;
   Bytes bytes;

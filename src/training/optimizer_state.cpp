@@ -123,7 +123,8 @@ void Optimizer<T>::settle_all(const char* op, const Params<T>& params) {
 }
 
 template <class T>
-void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& params) {
+void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& params,
+                              const std::function<void()>& also) {
   const char* op = "load_state";
   const std::string prefix = std::string(name()) + "/";
   std::string wrong;
@@ -177,7 +178,11 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
     loss_scale = positive("loss_scale", number("loss_scale"));
     good_steps = count("good_steps");
   }
-  if (rate_.constant()) rate_ = Schedule(positive("learning_rate", number("learning_rate")));
+  Schedule rate = rate_;
+  if (rate_.constant()) rate = positive("learning_rate", number("learning_rate"));
+  if (also) also();
+  // Nothing below throws.
+  std::swap(rate_, rate);
   steps_ = steps;
   loss_scale_ = loss_scale;
   good_steps_ = good_steps;
@@ -185,11 +190,12 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
   waiting_.swap(waiting);
 }
 
-#define XTAPE_INSTANTIATE(T)                                             \
-  template std::map<std::string, double> Optimizer<T>::scalars() const;  \
-  template OptimizerState<T> Optimizer<T>::state() const;                \
-  template void Optimizer<T>::settle_all(const char*, const Params<T>&); \
-  template void Optimizer<T>::load_state(const OptimizerState<T>&, const Params<T>&);
+#define XTAPE_INSTANTIATE(T)                                                         \
+  template std::map<std::string, double> Optimizer<T>::scalars() const;              \
+  template OptimizerState<T> Optimizer<T>::state() const;                            \
+  template void Optimizer<T>::settle_all(const char*, const Params<T>&);             \
+  template void Optimizer<T>::load_state(const OptimizerState<T>&, const Params<T>&, \
+                                         const std::function<void()>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

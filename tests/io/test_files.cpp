@@ -2,10 +2,10 @@
 
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/processes.hpp"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <csignal>
 #include <filesystem>
@@ -22,23 +22,6 @@ Params<float> model(std::size_t size, std::uint64_t seed) {
   const Parameter<float> p = (params.scope() / "layer").reserve("kernel");
   p.build({size}, Initializer("glorot_uniform"), {1, 1});
   return params;
-}
-
-/// Runs fn in a process of its own, so that limits and identities stay there; fn's own result.
-template <class F>
-int in_child(F&& fn) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int result = 99;
-    try {
-      result = fn();
-    } catch (...) {
-    }
-    std::_Exit(result);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
 }
 
 bool loads(const std::string& path, const Params<float>& expected) {

@@ -62,12 +62,6 @@ std::string with_descr(const std::string& descr) {
 
 }  // namespace
 
-TEST_CASE("CRC-32 has its check value") {
-  CHECK(io::crc32(as_bytes("123456789")) == 0xCBF43926);
-  CHECK(io::crc32(as_bytes("6789"), io::crc32(as_bytes("12345"))) == 0xCBF43926);
-  CHECK(io::crc32({}) == 0);
-}
-
 TEST_CASE("reads what numpy wrote: the same arrays as in the safetensors file") {
   Tensors tensors = read_npz(kArrays);
   REQUIRE(tensors.count("fortran") == 1);
