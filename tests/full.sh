@@ -35,7 +35,7 @@ fuzz_one() {
 
 # As many at once as there are processors.
 fuzz() {
-  local name names=(program safetensors npz checkpoint) notes='' failing=0
+  local name names=(program safetensors npz checkpoint text vocabulary) notes='' failing=0
   printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz_one {} || exit 1' || failing=1
   for name in "${names[@]}"; do
     notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz_$name") of $name, "

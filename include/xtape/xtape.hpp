@@ -6,6 +6,9 @@
 #include <xtape/checkpoint.hpp>
 #include <xtape/checkpoints.hpp>
 #include <xtape/constraints.hpp>
+#include <xtape/data/batches.hpp>
+#include <xtape/data/text.hpp>
+#include <xtape/data/vocabulary.hpp>
 #include <xtape/error.hpp>
 #include <xtape/event_writer.hpp>
 #include <xtape/gradcheck.hpp>
