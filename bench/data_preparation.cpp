@@ -31,7 +31,13 @@ std::vector<std::string> make_lines() {
 
 class Recipe {
  public:
-  Recipe() : lines_(make_lines()), vocabulary_(vocabulary_of(lines_)) {
+  Recipe()
+      : lines_(make_lines()),
+        vocabulary_(vocabulary_of(lines_)),
+        params_({.seed = 1}),
+        embedding_(params_.scope() / "embedding", {.input_dim = 4100, .output_dim = 64}),
+        hidden_(params_.scope() / "hidden", {.intermediate_dim = 128}),
+        head_(params_.scope() / "head", {.units = 8}) {
     step(prepare(lines_of(0)));  // builds the parameters
     // As many rounds of preparation per batch as make it cost what a step costs.
     const xp::Padded batch = prepare(lines_of(0));
@@ -96,11 +102,10 @@ class Recipe {
 
   std::vector<std::string> lines_;
   xp::Vocabulary vocabulary_;
-  xp::Params<float> params_{{.seed = 1}};
-  xp::Embedding<float> embedding_{params_.scope() / "embedding",
-                                  {.input_dim = 4100, .output_dim = 64}};
-  xp::FeedForward<float> hidden_{params_.scope() / "hidden", {.intermediate_dim = 128}};
-  xp::Dense<float> head_{params_.scope() / "head", {.units = 8}};
+  xp::Params<float> params_;
+  xp::Embedding<float> embedding_;
+  xp::FeedForward<float> hidden_;
+  xp::Dense<float> head_;
   xp::Adam<float> adam_;
   int rounds_ = 1;
   double ratio_ = 0;

@@ -106,9 +106,10 @@ int main() {
                                          "na\xC3\xAFve caf\xC3\xA9s\tnc\n"
                                          "the end\tte\n"
                                          "one two three four five\tottff\n";
-  std::vector<Pair> pairs =
+  const std::vector<Pair> few =
       read_pairs((folder / "pairs.tsv").string(), (folder / "vocabulary.txt").string());
-  for (int copies = 0; copies < 3; ++copies) pairs.insert(pairs.end(), pairs.begin(), pairs.end());
+  std::vector<Pair> pairs;
+  for (int copy = 0; copy < 8; ++copy) pairs.insert(pairs.end(), few.begin(), few.end());
   const std::size_t lines = xp::read_lines((folder / "vocabulary.txt").string()).size();
   std::printf("the vocabulary's file has %zu lines\n", lines);
   const bool good = walk(pairs) && by_index();

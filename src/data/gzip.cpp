@@ -1,6 +1,7 @@
 #include "data/gzip.hpp"
 
 #ifdef XTAPE_ZLIB
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <new>

@@ -1,6 +1,7 @@
 #include "support/catch.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <list>
 #include <numeric>
