@@ -44,7 +44,7 @@ std::map<std::string, xp::Array<float>> train(const std::string& folder, std::in
   }
   std::printf("from step %lld\n", static_cast<long long>(progress.step));
 
-  xp::EventWriter events(folder + "/logs", {.purge_step = progress.step});
+  xp::EventWriter events(folder + "/logs", {.purge_step = progress.step + 1});
   events.text("run", "A line through **four points**.", progress.step);
   xp::Tape<float> tape({.training = true, .seed = progress.tape_seed});
   tape.set_random_index(progress.random_index);

@@ -5,13 +5,9 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
-
-#include <zlib.h>
 
 namespace dates {
 
@@ -156,37 +152,18 @@ class Characters {
   }
 };
 
-/// Pairs "source<TAB>target" from a text file, which may be compressed with gzip. IoError when it
-/// cannot be read, ValueError for a malformed line.
+/// Pairs "source<TAB>target" from a text file, which may be compressed with gzip. Errors as
+/// read_tsv; ValueError for a character that is not known.
 inline std::vector<Example> read_pairs(const std::string& path) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) throw xtape::IoError(path + ": cannot be opened: expected a readable text file");
-  std::string text;
-  std::array<char, 65536> buffer;
-  int got = 0;
-  while ((got = gzread(file.get(), buffer.data(), buffer.size())) > 0) {
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-  if (got < 0) throw xtape::IoError(path + ": cannot be read: expected text, or text in gzip");
   std::vector<Example> pairs;
-  std::istringstream lines(text);
-  std::string line;
-  while (std::getline(lines, line)) {
-    const std::size_t tab = line.find('\t');
-    if (tab == 0 || tab == std::string::npos || tab + 1 == line.size()) {
-      throw xtape::ValueError(path + ": line " + std::to_string(pairs.size() + 1) +
-                              " is malformed: expected source, a tab, and target");
-    }
-    pairs.push_back({line.substr(0, tab), line.substr(tab + 1), ""});
+  for (const auto& row : xtape::read_tsv(path, {.columns = 2})) {
+    pairs.push_back({row[0], row[1], ""});
     try {
-      for (const char c : pairs.back().source + pairs.back().target) {
-        static_cast<void>(Characters::id(c));
-      }
+      for (const char c : row[0] + row[1]) static_cast<void>(Characters::id(c));
     } catch (const xtape::ValueError& e) {
       throw xtape::ValueError(path + ": line " + std::to_string(pairs.size()) + ": " + e.what());
     }
   }
-  if (pairs.empty()) throw xtape::ValueError(path + ": empty file: expected at least one pair");
   return pairs;
 }
 

@@ -79,7 +79,12 @@ finish() {
 }
 
 if ((full)); then bash tools/setup.sh full; else bash tools/setup.sh tests; fi
-if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+# Tests and kernels are the same in build/dev and build/coverage: compiled once, also with headers parsed
+# before.
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+fi
 
 suite "tests, g++" dev
 if ((full)); then

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes long, by hand: bash tests/soak.sh [fuzz|memcheck|seeds]... (all of them by default).
+# What takes long, by hand: bash tests/soak.sh [fuzz|kills|memcheck|seeds]... (all of them by default).
 #   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/corpus
+#   kills     XTAPE_KILLS training runs, by default 200, killed at random instants
 #   memcheck  the test suite under valgrind
 #   seeds     the suite again and again, its random programs from other seeds each time
 set -euo pipefail
@@ -19,6 +20,12 @@ fuzz() {
 build_tests() {
   cmake --preset dev
   cmake --build --preset dev
+}
+
+kills() {
+  build_tests
+  XTAPE_KILLS="${XTAPE_KILLS:-200}" XTAPE_KILLS_SEED="${XTAPE_KILLS_SEED:-$RANDOM}" \
+    build/dev/tests/test_io_checkpoint_kills
 }
 
 memcheck() {
@@ -49,12 +56,12 @@ seeds() {
 }
 
 parts=("$@")
-((${#parts[@]} > 0)) || parts=(memcheck seeds fuzz)
+((${#parts[@]} > 0)) || parts=(kills memcheck seeds fuzz)
 for part in "${parts[@]}"; do
   case $part in
-    fuzz | memcheck | seeds) "$part" ;;
+    fuzz | kills | memcheck | seeds) "$part" ;;
     *)
-      echo "usage: bash tests/soak.sh [fuzz|memcheck|seeds]..." >&2
+      echo "usage: bash tests/soak.sh [fuzz|kills|memcheck|seeds]..." >&2
       exit 2
       ;;
   esac

@@ -20,7 +20,7 @@ namespace xtape {
 
 struct EventWriterOptions {
   /// For a run that goes on: what earlier files of the folder say of this step and later ones is no
-  /// longer shown.
+  /// longer shown. One more than the last step that was done.
   std::optional<std::int64_t> purge_step = {};
 };
 

@@ -6,6 +6,9 @@
 #include <xtape/checkpoint.hpp>
 #include <xtape/checkpoints.hpp>
 #include <xtape/constraints.hpp>
+#include <xtape/data/batches.hpp>
+#include <xtape/data/text.hpp>
+#include <xtape/data/vocabulary.hpp>
 #include <xtape/error.hpp>
 #include <xtape/event_writer.hpp>
 #include <xtape/fit/callback.hpp>
@@ -35,6 +38,10 @@
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses.hpp>
 #include <xtape/metrics.hpp>
+#include <xtape/models/decoding.hpp>
+#include <xtape/models/language_model.hpp>
+#include <xtape/models/parts.hpp>
+#include <xtape/models/seq2seq.hpp>
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>

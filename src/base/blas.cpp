@@ -81,7 +81,7 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       for (Index i = 0; i < count; ++i) body(i);
     }
   };
-  const bool as_it_is = Kernels::reads_unpacked(s.n, s.b_row, s.b_column);
+  const bool as_it_is = Kernels::reads_unpacked(s.n, s.k, s.b_row, s.b_column);
   T* packed = nullptr;
   if (!as_it_is) {
     packed = detail::scratch<T>(

@@ -3,8 +3,7 @@
 #include "base/crc.hpp"
 #include "io/safetensors_header.hpp"
 
-#include <nlohmann/json.hpp>
-
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -12,8 +11,6 @@
 namespace xtape::io {
 
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::string_view kWeights = "params/";
 constexpr std::string_view kOptimizer = "optimizer/";
@@ -70,57 +67,132 @@ std::string notes(const CheckpointView& c) {
          ",\"optimizer\":" + json_numbers(c.numbers) + '}';
 }
 
-double number_of(const Json& value) {
-  if (!value.is_string()) return value.get<double>();
-  const auto& text = value.get_ref<const std::string&>();
-  if (text == "inf") return INFINITY;
-  if (text == "-inf") return -INFINITY;
-  std::uint64_t bits = 0;
-  if (text.size() == 20) std::from_chars(text.data() + 4, text.data() + 20, bits, 16);
-  return std::bit_cast<double>(bits);
-}
+/// Reads notes from left to right. It may be generous: in the end the text must be what writing makes
+/// of the result. (A tree of nlohmann's would end the program where memory runs out in its destructor.)
+class NotesReader {
+ public:
+  NotesReader(std::string_view text, const Source& source) : rest_(text), source_(source) {}
 
-void read_numbers(const Json& from, std::map<std::string, double>& to) {
-  for (const auto& [key, value] : from.items()) to.emplace(key, number_of(value));
-}
+  [[noreturn]] void fail() const {
+    source_.fail(8,
+                 "notes out of form, expected exactly what a checkpoint of what they say has; the "
+                 "file was not written by xtape");
+  }
 
-std::uint64_t whole(const Json& from, const char* key) {
-  const Json& value = from.at(key);
-  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
-}
+  void expect(std::string_view literal) {
+    if (!accept(literal)) fail();
+  }
+
+  std::uint64_t whole() { return parsed<std::uint64_t>(); }
+  std::int64_t count() {
+    const auto value = parsed<std::int64_t>();
+    if (value < 0) fail();
+    return value;
+  }
+
+  double number() {
+    if (!rest_.starts_with('"')) return parsed<double>();
+    const std::string text = string();
+    if (text == "inf") return INFINITY;
+    if (text == "-inf") return -INFINITY;
+    std::uint64_t bits = 0;
+    if (text.size() == 20) std::from_chars(text.data() + 4, text.data() + 20, bits, 16);
+    return std::bit_cast<double>(bits);
+  }
+
+  /// Without escapes that json_quoted does not write.
+  std::string string() {
+    std::string out;
+    for (expect("\""); !accept("\"");) {
+      if (rest_.empty()) fail();
+      if (accept("\\")) {
+        out += escape();
+      } else {
+        out += rest_.front();
+        rest_.remove_prefix(1);
+      }
+    }
+    return out;
+  }
+
+  template <class Value, class Read>
+  std::map<std::string, Value> object(Read&& read) {
+    std::map<std::string, Value> out;
+    expect("{");
+    while (!accept("}")) {
+      if (!out.empty()) expect(",");
+      std::string key = string();
+      expect(":");
+      out.emplace_hint(out.end(), std::move(key), read());
+    }
+    return out;
+  }
+
+  std::map<std::string, double> numbers() {
+    return object<double>([this] { return number(); });
+  }
+
+ private:
+  bool accept(std::string_view literal) {
+    if (!rest_.starts_with(literal)) return false;
+    rest_.remove_prefix(literal.size());
+    return true;
+  }
+
+  char escape() {
+    constexpr std::string_view written = "\"\\bfnrt";
+    constexpr std::string_view meant = "\"\\\b\f\n\r\t";
+    if (rest_.empty()) fail();
+    const std::size_t which = written.find(rest_.front());
+    if (which != std::string_view::npos) {
+      rest_.remove_prefix(1);
+      return meant[which];
+    }
+    expect("u00");
+    unsigned code = 0;
+    std::from_chars(rest_.data(), rest_.data() + std::min<std::size_t>(2, rest_.size()), code, 16);
+    rest_.remove_prefix(std::min<std::size_t>(2, rest_.size()));
+    return static_cast<char>(code);
+  }
+
+  template <class Number>
+  Number parsed() {
+    Number value{};
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
+    if (error != std::errc()) fail();
+    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+    return value;
+  }
+
+  std::string_view rest_;
+  const Source& source_;
+};
 
 void read_notes(const std::string& text, CheckpointView& c, const Source& source) {
-  // Reading is generous, because the text must be what writing makes of the result.
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > 2) source.fail(8, "notes nested too deep, expected those of a checkpoint");
-    return true;
-  };
-  try {
-    const Json json = Json::parse(text, shallow);
-    if (const std::uint64_t version = whole(json, "version"); version != kVersion) {
-      source.fail(8, "another version: the checkpoint's is ", version, ", expected ", kVersion,
-                  "; read it with the xtape that wrote it");
-    }
-    TrainingProgress& p = c.progress;
-    p.epoch = static_cast<std::int64_t>(whole(json, "epoch"));
-    p.batch = static_cast<std::int64_t>(whole(json, "batch"));
-    p.step = static_cast<std::int64_t>(whole(json, "step"));
-    p.tape_seed = whole(json, "tape_seed");
-    p.random_index = whole(json, "random_index");
-    read_numbers(json.at("numbers"), p.numbers);
-    for (const auto& [key, value] : json.at("texts").items()) {
-      p.texts.emplace(key, value.get<std::string>());
-    }
-    read_numbers(json.at("optimizer"), c.numbers);
-  } catch (const Json::exception& e) {
-    source.fail(8, "notes out of form: ", escaped(e.what(), 200),
-                ", expected those of a checkpoint; the file was not written by xtape");
+  NotesReader reader(text, source);
+  reader.expect("{\"version\":");
+  if (const std::uint64_t version = reader.whole(); version != kVersion) {
+    source.fail(8, "another version: the checkpoint's is ", version, ", expected ", kVersion,
+                "; read it with the xtape that wrote it");
   }
-  if (c.progress.epoch < 0 || c.progress.batch < 0 || c.progress.step < 0 || notes(c) != text) {
-    source.fail(8,
-                "notes out of form, expected exactly what a checkpoint of what they say has; the "
-                "file was not written by xtape");
-  }
+  TrainingProgress& p = c.progress;
+  reader.expect(",\"epoch\":");
+  p.epoch = reader.count();
+  reader.expect(",\"batch\":");
+  p.batch = reader.count();
+  reader.expect(",\"step\":");
+  p.step = reader.count();
+  reader.expect(",\"tape_seed\":");
+  p.tape_seed = reader.whole();
+  reader.expect(",\"random_index\":");
+  p.random_index = reader.whole();
+  reader.expect(",\"numbers\":");
+  p.numbers = reader.numbers();
+  reader.expect(",\"texts\":");
+  p.texts = reader.object<std::string>([&] { return reader.string(); });
+  reader.expect(",\"optimizer\":");
+  c.numbers = reader.numbers();
+  if (notes(c) != text) reader.fail();
 }
 
 void check_checksum(Bytes bytes, const Source& source) {

@@ -113,18 +113,17 @@ std::string histogram_fields(const Array<T>& values) {
   std::vector<double> limits{most};
   std::vector<double> buckets{count};
   if (least < most) {
-    const double half = most / 2 - least / 2;  // the whole may overflow
     limits.clear();
-    buckets.assign(kBuckets, 0.0);
-    for (std::size_t b = 1; b < kBuckets; ++b) {
-      limits.push_back(least + half * (static_cast<double>(2 * b) / kBuckets));
+    for (std::size_t b = 1; b <= kBuckets; ++b) {
+      limits.push_back(std::lerp(least, most, static_cast<double>(b) / kBuckets));
     }
-    limits.push_back(most);
+    buckets.assign(kBuckets, 0.0);
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double x = values.data()[i];
       if (!std::isfinite(x)) continue;
-      const double place = (x / 2 - least / 2) / half * kBuckets;
-      buckets[std::min(static_cast<std::size_t>(place), kBuckets - 1)] += 1;
+      // The largest belongs to the last bucket, not behind it.
+      const auto bucket = std::upper_bound(limits.begin(), limits.end() - 1, x) - limits.begin();
+      buckets[static_cast<std::size_t>(bucket)] += 1;
     }
   }
   return real(1, least) + real(2, most) + real(3, count) + real(4, sum) + real(5, squares) +

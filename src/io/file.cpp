@@ -1,5 +1,6 @@
 #include "io/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -147,6 +148,7 @@ void AtomicFile::commit() {
   const Descriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const bool unreadable = folder.get() < 0 && errno == EACCES;  // may write there, but not look
+  if (folder.get() < 0 && !unreadable) fail("its directory cannot be opened", errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be renamed", errno);
   temporary_.clear();
   // The name, too, must survive a power loss. Some file systems cannot do this, and say EINVAL.
@@ -176,17 +178,19 @@ void make_folder(const std::string& folder) {
   }
 }
 
+// std::filesystem's iterator ends the program where memory runs out.
 std::vector<std::string> list_folder(const std::string& folder) {
-  namespace fs = std::filesystem;
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
   std::vector<std::string> names;
-  std::error_code error;
-  fs::directory_iterator at(folder, error);
-  for (const fs::directory_iterator end; !error && at != end; at.increment(error)) {
-    names.push_back(at->path().filename().string());
+  while (open != nullptr) {
+    errno = 0;
+    const dirent* at = ::readdir(open.get());
+    if (at == nullptr) break;
+    const std::string_view name = at->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
   }
-  if (error) {
-    fail_io(folder, "cannot be listed", error.value(),
-            "a readable folder; check the path and permissions");
+  if (errno != 0) {
+    fail_io(folder, "cannot be listed", errno, "a readable folder; check the path and permissions");
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -202,12 +206,13 @@ void remove_if_left_over(const std::string& folder, const std::string& name,
   const std::string path = folder + "/" + name;
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (file.get() < 0) return;
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return;
-    // A file system without locks: the number tells, as long as nobody else has it now.
-    const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
-    if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) return;
-  }
+  const bool unlocked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
+  if (!unlocked && errno == EWOULDBLOCK) return;
+  // A living process of this number may be about to lock it, or its file system have no locks. Our own
+  // number was a dead process's before, as always in a container.
+  const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
+  const bool lives = process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH;
+  if (lives && !(unlocked && process == ::getpid())) return;
   ::unlink(path.c_str());
 }
 

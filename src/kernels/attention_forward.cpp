@@ -38,31 +38,6 @@ struct Workspace {
     }
   }
 
-  static T largest(const T* row, Index lo, Index end) {
-    V top = V::load_aligned(row + lo);
-    for (Index j = lo + kWidth; j < end; j += kWidth)
-      top = xsimd::max(top, V::load_aligned(row + j));
-#if defined(__AVX512F__)
-    if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(top);
-#endif
-    alignas(64) T lane[kWidth];
-    top.store_aligned(lane);
-    T largest = lane[0];
-    for (Index j = 1; j < kWidth; ++j) largest = lane[j] > largest ? lane[j] : largest;
-    return largest;
-  }
-
-  /// row = exp(row * factor - shift); the sum of it.
-  static T exponentials(T* row, Index lo, Index end, T factor, T shift) {
-    V sum(T(0));
-    for (Index j = lo; j < end; j += kWidth) {
-      const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(row + j), V(factor), V(shift)));
-      e.store_aligned(row + j);
-      sum += e;
-    }
-    return xsimd::hadd(sum);
-  }
-
   static void scale_row(T* o, Index n, T by) {
     Index j = 0;
     for (; j + kWidth <= n; j += kWidth) {
@@ -86,9 +61,9 @@ struct Workspace {
     for (Index r = 0; r < rows; ++r) {
       T* row = x + r * pitch;
       const T before = stats[2 * r];
-      const T top = largest(row, lo, end) * unit;
+      const T top = largest<T, A>(row, lo, end) * unit;
       const T shift = top > before ? top : before;
-      sums[r] = exponentials(row, lo, end, unit, shift == kMinusInfinity<T> ? T(0) : shift);
+      sums[r] = exponentials<T, A>(row, lo, end, unit, shift == kMinusInfinity<T> ? T(0) : shift);
       correction[r] = shift == before ? T(0) : before - shift;
       stats[2 * r] = shift;
       if (p.rate > 0) {
@@ -140,7 +115,7 @@ struct Workspace {
       T* scores = to.scores + (head * p.queries + i + r) * p.keys + j0;
       for (Index j = 0; j < n; ++j) scores[j] = T(0);
       if (lo >= hi) continue;
-      static_cast<void>(exponentials(row, lo, round_up(hi, kWidth), unit, stats[0]));
+      static_cast<void>(exponentials<T, A>(row, lo, round_up(hi, kWidth), unit, stats[0]));
       for (Index j = lo; j < hi; ++j) scores[j] = row[j] * stats[1];
     }
   }

@@ -161,6 +161,36 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
   for (j = greater(j, hi / kWidth * kWidth); j < end; j += kWidth) hide(j);
 }
 
+/// The largest of row[lo] ... row[end - 1], whole vectors.
+template <class T, class A>
+inline T largest(const T* row, Index lo, Index end) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  V top = V::load_aligned(row + lo);
+  for (Index j = lo + kWidth; j < end; j += kWidth) top = xsimd::max(top, V::load_aligned(row + j));
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(top);
+#endif
+  alignas(64) T lane[kWidth];
+  top.store_aligned(lane);
+  T most = lane[0];
+  for (Index j = 1; j < kWidth; ++j) most = lane[j] > most ? lane[j] : most;
+  return most;
+}
+
+/// row = exp(row * factor - shift), whole vectors; the sum of it.
+template <class T, class A>
+inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
+  using V = Vec<T, A>;
+  V sum(T(0));
+  for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
+    const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(row + j), V(factor), V(shift)));
+    e.store_aligned(row + j);
+    sum += e;
+  }
+  return xsimd::hadd(sum);
+}
+
 /// Which probabilities of one row dropout keeps: the same as kernels::dropout for the array of all.
 template <class A>
 struct RowDropout {

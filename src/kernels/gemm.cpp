@@ -9,27 +9,47 @@ namespace {
 constexpr Index kDepth = 256;      // of k, so that the columns of B in use stay in the first cache
 constexpr Index kLeftRows = 96;    // rows of A gathered at a time, a multiple of every Tile::kRows
 constexpr Index kCloseRows = 128;  // rows of B no further apart than this need no packing
-constexpr Index kFarApart = 512;   // rows of A further apart than this share lines of the cache
+constexpr Index kLine = 64;        // bytes of a line of the cache
+constexpr Index kFirstCache = 32768;
+constexpr Index kFarApart = 512;  // rows of A further apart than this share lines of the cache
 
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 
-/// Rows of A one tile high next to each other, so that k runs through consecutive memory.
+/// Rows of A one tile high next to each other, so that k runs through consecutive memory; whole vectors
+/// are written, so one step of k takes this many elements.
+template <class T, class A>
+inline constexpr Index kGatheredStep =
+    (Tile<T, A>::kRows + Tile<T, A>::kWidth - 1) / Tile<T, A>::kWidth* Tile<T, A>::kWidth;
+
 template <class T, class A>
 void gather_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, T* to) {
+  using U = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  using V = Vec<T, A>;
   constexpr Index kHigh = Tile<T, A>::kRows;
-  for (Index i = 0; i < rows; i += kHigh) {
-    const Index high = smaller(kHigh, rows - i);
-    const T* from = a + i * a_row;
-    if (a_row == 1) {
-      for (Index p = 0; p < k; ++p) {
-        for (Index r = 0; r < high; ++r) to[p * high + r] = from[p * a_column + r];
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  constexpr Index kStep = kGatheredStep<T, A>;
+  for (Index i = 0; i < rows; i += kHigh, to += k * kStep) {
+    for (Index v = 0; v < kStep; v += kWidth) {
+      const Index there = smaller(kWidth, rows - i - v);  // also of the next tile: it does no harm
+      if (there <= 0) break;
+      const T* from = a + (i + v) * a_row;
+      Index p = 0;
+      if (a_row == 1) {
+        for (; p < k; ++p) {
+          const T* at = from + p * a_column;
+          (there == kWidth ? V::load_unaligned(at) : load_first<T, A>(at, there))
+              .store_unaligned(to + p * kStep + v);
+        }
+      } else if (a_column == 1) {
+        for (; p + kWidth <= k; p += kWidth) {
+          Square<U, A>::turn(reinterpret_cast<const U*>(from + p), a_row,
+                             reinterpret_cast<U*>(to + p * kStep + v), kStep, there);
+        }
       }
-    } else {
-      for (Index r = 0; r < high; ++r) {
-        for (Index p = 0; p < k; ++p) to[p * high + r] = from[r * a_row + p * a_column];
+      for (Index r = 0; r < there; ++r) {
+        for (Index q = p; q < k; ++q) to[q * kStep + v + r] = from[r * a_row + q * a_column];
       }
     }
-    to += k * high;
   }
 }
 
@@ -86,9 +106,9 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
     const T* b = s.b + (s.b_row == 0 ? j * s.k : j) + from_k * step;
     for (Index i = 0; i < rows; i += Size::kRows) {
       const Index high = smaller(Size::kRows, rows - i);
-      const T* left = gathered ? a + i * depth : a + i * a_row;
+      const T* left = gathered ? a + i / Size::kRows * kGatheredStep<T, A> * depth : a + i * a_row;
       const Index row = gathered ? 1 : a_row;
-      const Index column = gathered ? high : a_column;
+      const Index column = gathered ? kGatheredStep<T, A> : a_column;
       T* c = s.c + (first + i) * s.c_row + j;
       const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
       if (narrow) {
@@ -110,8 +130,11 @@ Index GemmKernels<T, A>::columns() {
 }
 
 template <class T, class A>
-bool GemmKernels<T, A>::reads_unpacked(Index n, Index b_row, Index b_column) {
-  return b_column == 1 && n % Tile<T, A>::kWidth == 0 && b_row <= kCloseRows;
+bool GemmKernels<T, A>::reads_unpacked(Index n, Index k, Index b_row, Index b_column) {
+  if (b_column != 1 || n % Tile<T, A>::kWidth != 0 || b_row > kCloseRows) return false;
+  // A narrow sliver has one line of the cache in each row, and rows far apart share few places in it.
+  constexpr bool kNarrow = Tile<T, A>::kColumns * static_cast<Index>(sizeof(T)) <= kLine;
+  return !kNarrow || smaller(k, kDepth) * b_row * static_cast<Index>(sizeof(T)) <= kFirstCache;
 }
 
 template <class T, class A>
@@ -151,7 +174,7 @@ void GemmKernels<T, A>::pack(Index k, Index n, Index first, Index last, const T*
 
 template <class T, class A>
 void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
-  alignas(64) T gathered[kLeftRows * kDepth];
+  alignas(64) T gathered[kLeftRows / Tile<T, A>::kRows * kGatheredStep<T, A> * kDepth];
   const bool gather = s.n > 2 * Tile<T, A>::kColumns && (s.a_column != 1 || s.a_row >= kFarApart);
   const Index height = gather ? kLeftRows : s.m;
   Index from_k = 0;
@@ -170,7 +193,7 @@ void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
 template <class T, class A>
 void GemmKernels<T, A>::small(const GemmBlock<T>& s, const T* b, Index b_row, Index b_column) {
   using Size = Tile<T, A>;
-  if (reads_unpacked(s.n, b_row, b_column)) {
+  if (reads_unpacked(s.n, s.k, b_row, b_column)) {
     GemmBlock<T> whole = s;
     whole.b = b;
     whole.b_row = b_row;

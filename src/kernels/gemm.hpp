@@ -27,8 +27,8 @@ template <class T, class A>
 struct GemmKernels {
   /// Columns that are packed together: pack() may be cut at multiples of it.
   static Index columns();
-  /// Whether multiply() may take B as it is: whole vectors, and rows close together.
-  static bool reads_unpacked(Index n, Index b_row, Index b_column);
+  /// Whether multiply() may take B (k x n) as it is: whole vectors, and rows close together.
+  static bool reads_unpacked(Index n, Index k, Index b_row, Index b_column);
   /// Elements of the packed form of a k x n matrix.
   static Index packed_size(Index k, Index n);
   /// Columns first ... last of B (k x n, any strides) into their place in `packed`.

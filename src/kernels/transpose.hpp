@@ -13,12 +13,15 @@ struct Square {
   using Row =
       std::conditional_t<sizeof(U) == 4, typename Lanes<kBytes>::U32, typename Lanes<kBytes>::U64>;
 
-  /// to[i, j] = from[j, i]; the rows of each are this many elements apart.
-  [[gnu::always_inline]] static inline void turn(const U* from, Index from_row, U* to,
-                                                 Index to_row) {
+  /// to[i, j] = from[j, i]; the rows of each are this many elements apart. Where `from` has fewer rows
+  /// the last one stands for those that are missing.
+  [[gnu::always_inline]] static inline void turn(const U* from, Index from_row, U* to, Index to_row,
+                                                 Index rows = kSize) {
     Row r[kSize];
 #pragma GCC unroll 16
-    for (int i = 0; i < kSize; ++i) __builtin_memcpy(&r[i], from + i * from_row, sizeof(Row));
+    for (int i = 0; i < kSize; ++i) {
+      __builtin_memcpy(&r[i], from + (i < rows ? i : rows - 1) * from_row, sizeof(Row));
+    }
     exchange<kSize / 2>(r);
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) __builtin_memcpy(to + i * to_row, &r[i], sizeof(Row));

@@ -54,6 +54,12 @@ AttentionLayout attention_layout(const std::string& path, const std::vector<int>
   }
   if (value.size() != rank) refuse("ranks differ", "value", value, ", expected equal ranks");
   if (key.size() != rank) refuse("ranks differ", "key", key, ", expected equal ranks");
+  for (const auto& [name, shape] : {std::pair{"query", &query}, {"value", &value}, {"key", &key}}) {
+    if (std::any_of(shape->begin(), shape->end(), [](std::ptrdiff_t e) { return e < -1; })) {
+      fail<ShapeError>(path, "extent out of range: ", name, " is ", to_string(*shape),
+                       ", expected extents of 0 or more, or -1 for one not known yet");
+    }
+  }
   AttentionLayout l;
   l.axes = attended_axes(path, attention_axes, query);
   const auto attends = [&](std::size_t axis) {

@@ -4,6 +4,7 @@
 #include "layers/attention_silence.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace xtape::detail {
 
@@ -168,6 +169,12 @@ void check_biases(const std::string& path, const AttentionLayout& l, const Shape
       fail<ShapeError>(path, "alibi_slopes do not fit: alibi_slopes are ",
                        xtape::to_string(call.alibi_slopes->shape()), " for ", l.axes.size(),
                        " attention axes, expected ", xtape::to_string(expected), " and one axis");
+    }
+    const T* slopes = call.alibi_slopes->data();
+    for (std::size_t h = 0; h < expected[0]; ++h) {
+      if (std::isfinite(slopes[h])) continue;
+      fail<ValueError>(path, "alibi_slopes out of range: slope ", h, " is ", slopes[h],
+                       ", expected finite numbers");
     }
   }
 }

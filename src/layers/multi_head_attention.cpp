@@ -1,5 +1,6 @@
 #include <xtape/layers/multi_head_attention.hpp>
 
+#include "layers/attention_cached.hpp"
 #include "layers/attention_layout.hpp"
 #include "layers/attention_masks.hpp"
 #include "layers/attention_path.hpp"
@@ -55,6 +56,27 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
                      ", expected an even number for rotary positions");
   }
   return o;
+}
+
+/// Operands without a value, and options for something that is not given.
+template <class T>
+void check_given(const std::string& path, const Var<T>& query, const Var<T>& value,
+                 const typename MultiHeadAttention<T>::CallOptions& call) {
+  const auto check = [&](const char* name, const Var<T>& x) {
+    if (x.has_value()) return;
+    fail<ValueError>(path, name, " missing: ", name,
+                     " is a Var without a value, expected an array");
+  };
+  if (call.cache_read_only && call.cache == nullptr) {
+    fail<ValueError>(path,
+                     "cache_read_only without a cache: cache is null, expected a cache to read");
+  }
+  check("query", query);
+  if (!call.cache_read_only) {
+    check("value", value);
+    if (call.key) check("key", *call.key);
+  }
+  if (call.attention_bias) check("attention_bias", *call.attention_bias);
 }
 
 /// What all projections have in common.
@@ -220,24 +242,17 @@ auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
     p.offset = static_cast<std::ptrdiff_t>(call.cache->length());
   }
   p.query = turned(query_(query), p.offset);
-  if (call.cache != nullptr && call.cache_read_only) {
-    p.key = call.cache->keys();
-    p.value = call.cache->values();
-    return p;
-  }
+  if (call.cache != nullptr && call.cache_read_only) return p;
   p.key = turned(key_(call.key ? *call.key : value), p.offset);
   p.value = value_(value);
-  if (call.cache != nullptr) {
-    call.cache->append(p.key, p.value);
-    p.key = call.cache->keys();
-    p.value = call.cache->values();
-  }
+  if (call.cache != nullptr) call.cache->append(p.key, p.value);
   return p;
 }
 
 template <class T>
 typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
     const Var<T>& query, const Var<T>& value, const CallOptions& call, bool scores_wanted) const {
+  check_given(path_, query, value, call);
   // What the inputs' shapes say, with the keys that a cache holds.
   Layout l = [&] {
     if (call.cache == nullptr) {
@@ -291,14 +306,21 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
   }
 
   Projected p = project(q, v, clean, l);
+  if (const auto key = dropout_.draw(p.query, call.training)) {
+    attention.rate = options_.dropout;
+    attention.key = *key;
+  }
+  const bool in_place = call.cache != nullptr && !spoils && !call.attention_bias &&
+                        detail::attention_path() != detail::AttentionPath::composed &&
+                        detail::attends_cached(attention, p.query, *call.cache);
+  if (call.cache != nullptr && !in_place) {
+    p.key = call.cache->keys();
+    p.value = call.cache->values();
+  }
   std::optional<detail::Spoiled> spoiled;
   if (spoils) {
     spoiled = detail::silence(*detail::evaluate(attention.seen, shape), shape, l, p.query, p.key,
                               p.value);
-  }
-  if (const auto key = dropout_.draw(p.query, call.training)) {
-    attention.rate = options_.dropout;
-    attention.key = *key;
   }
   std::optional<Var<T>> bias;
   if (call.attention_bias) {
@@ -310,11 +332,14 @@ typename MultiHeadAttention<T>::WithScores MultiHeadAttention<T>::compute(
                                                                const Var<T>& pv, const Var<T>* pb) {
     return attend(attention, l, pq, pk, pv, pb);
   };
-  const bool fuses = detail::attention_path() != detail::AttentionPath::composed &&
-                     detail::attention_fuses(attention, p.query, p.key, p.value, b);
-  std::vector<Var<T>> attended = fuses ? detail::fused_attention(attention, p.query, p.key, p.value,
-                                                                 b, scores_wanted, composed)
-                                       : composed(p.query, p.key, p.value, b);
+  std::vector<Var<T>> attended = [&] {
+    if (in_place) return detail::attend_cached(attention, p.query, *call.cache, scores_wanted);
+    const bool fuses = detail::attention_path() != detail::AttentionPath::composed &&
+                       detail::attention_fuses(attention, p.query, p.key, p.value, b);
+    return fuses ? detail::fused_attention(attention, p.query, p.key, p.value, b, scores_wanted,
+                                           composed)
+                 : composed(p.query, p.key, p.value, b);
+  }();
   if (spoiled) {
     const T nan = std::numeric_limits<T>::quiet_NaN();
     attended[0] = where(spoiled->outputs, nan, attended[0]);

@@ -27,6 +27,7 @@ from layers import dense, embedding, layer_normalization, softmax
 from losses import ctc, losses
 from metrics import bleu, metrics
 from optimizers import loss_scales, optimizers, schedules
+from seq2seq import language_model, seq2seq
 from summary import summary
 from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
 
@@ -36,5 +37,5 @@ if __name__ == "__main__":
                  multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
                  loss_scales, schedules, metrics, bleu, regularizers, constraints, penalties,
                  initializers, activity, rms_normalization, positions, transformer_encoder,
-                 transformer_decoder, summary, fit):
+                 transformer_decoder, summary, seq2seq, language_model, fit):
         make()

@@ -4,14 +4,21 @@
 //     exchange write OUT                 writes tensors the script knows
 //     exchange run float|double WEIGHTS INPUT.npz OUTPUT.npz   the model of check_keras.py
 //     exchange init float|double WEIGHTS INPUT.npz             writes new weights of that model
+//     exchange checkpoint OUT            writes a checkpoint the script knows
+//     exchange again IN OUT              loads that checkpoint, saves it again
+//     exchange events FOLDER PNG         writes events the script knows, and that picture
+//     exchange resume FOLDER             a run that goes on there, from step 50
 //     exchange config        reads a config of attention from the input, and prints what it is here
 
 #include <xtape/xtape.hpp>
 
 #include <bit>
+#include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -89,6 +96,66 @@ void model(const std::vector<std::string>& args) {
   write_npz(args[4], {{"output", to_tensor(network(ids).value())}});
 }
 
+/// The parameters and the optimizer of a checkpoint.
+struct Trained {
+  Params<float> params;
+  Adam<float> adam;
+  Trained() {
+    const Shape shapes[] = {{2, 3}, {3}};
+    const char* names[] = {"kernel", "bias"};
+    for (std::size_t i = 0; i < 2; ++i) {
+      (params.scope() / "dense").reserve(names[i]).build(shapes[i], "ones", {});
+    }
+  }
+};
+
+void checkpoint(const std::string& path) {
+  Trained t;
+  const auto kernel = to_array<float>(ramp<float>({2, 3}));
+  const auto bias = to_array<float>(ramp<float>({3}));
+  t.params.load({{"dense/kernel", kernel}, {"dense/bias", bias}});
+  t.adam.load_state({{{"adam/m/dense/kernel", kernel},
+                      {"adam/m/dense/bias", bias},
+                      {"adam/v/dense/kernel", kernel},
+                      {"adam/v/dense/bias", bias}},
+                     {{"adam/steps", 12}, {"adam/learning_rate", 0.1}}},
+                    t.params);
+  save_checkpoint(path, t.params, t.adam,
+                  {.epoch = 1,
+                   .batch = 2,
+                   .step = 12,
+                   .tape_seed = 18446744073709551615U,
+                   .random_index = 5,
+                   .numbers = {{"third", 1.0 / 3},
+                               {"minus zero", -0.0},
+                               {"most", 1.7976931348623157e308},
+                               {"least", 5e-324},
+                               {"best", HUGE_VAL}},
+                   .texts = {{"note", "\u4f60\u597d \"quoted\"\n"}}});
+}
+
+void again(const std::string& from, const std::string& to) {
+  Trained t;
+  const TrainingProgress progress = load_checkpoint(from, t.params, t.adam);
+  save_checkpoint(to, t.params, t.adam, progress);
+}
+
+void events(const std::string& folder, const std::string& picture) {
+  std::ifstream file(picture, std::ios::binary);
+  const std::string png{std::istreambuf_iterator<char>(file), {}};
+  EventWriter writer(folder);
+  for (int step = 0; step < 100; ++step) writer.scalar("loss/train", 1.0 / (1 + step), step);
+  writer.text("note", "**bold** \u4f60\u597d", 3);
+  writer.histogram("weights", to_array<double>(ramp<double>({10, 10})), 4);
+  writer.image("map", std::as_bytes(std::span(png)), 5);
+  writer.scalar("loss/valid", 0.5, -1);
+}
+
+void resume(const std::string& folder) {
+  EventWriter writer(folder, {.purge_step = 50});
+  for (int step = 50; step < 60; ++step) writer.scalar("loss/train", 7, step);
+}
+
 void config() {
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   Params<float> params;
@@ -105,6 +172,14 @@ int run(const std::vector<std::string>& args) {
     write(args[1], known());
   } else if ((command == "run" && args.size() == 5) || (command == "init" && args.size() == 4)) {
     args[1] == "float" ? model<float>(args) : model<double>(args);
+  } else if (command == "checkpoint" && args.size() == 2) {
+    checkpoint(args[1]);
+  } else if (command == "again" && args.size() == 3) {
+    again(args[1], args[2]);
+  } else if (command == "events" && args.size() == 3) {
+    events(args[1], args[2]);
+  } else if (command == "resume" && args.size() == 2) {
+    resume(args[1]);
   } else if (command == "config" && args.size() == 1) {
     config();
   } else {

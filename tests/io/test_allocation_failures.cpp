@@ -1,7 +1,7 @@
 // Memory runs out at every allocation in turn: a clean exception, nothing half done, all usable.
 
 #include "support/catch.hpp"
-#include "support/files.hpp"
+#include "support/tiny_run.hpp"
 
 #include <cstdlib>
 #include <iostream>
@@ -27,20 +27,22 @@ void* take(std::size_t bytes, std::size_t alignment) {
 
 }  // namespace
 
-// The forms for arrays call these.
-void* operator new(std::size_t bytes) { return take(bytes == 0 ? 1 : bytes, 16); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
+// The forms for arrays call these. Not inlined: g++ would see free() meet operator new.
+[[gnu::noinline]] void* operator new(std::size_t bytes) { return take(bytes == 0 ? 1 : bytes, 16); }
+[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return take(bytes, static_cast<std::size_t>(alignment));
 }
 // std::stable_sort asks by this one, and does without.
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   return left >= 0 ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
 }
-void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  std::free(p);
+}
 
 using namespace xtape;
 using namespace xtape::test;
@@ -91,13 +93,6 @@ struct Model {
   Dense<double> dense;
 };
 
-bool same_values(const std::map<std::string, Array<double>>& a,
-                 const std::map<std::string, Array<double>>& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](auto& x, auto& y) {
-           return x.first == y.first && same_bits(x.second, y.second);
-         });
-}
-
 }  // namespace
 
 TEST_CASE("memory runs out while weights are saved: the file before stays") {
@@ -132,14 +127,69 @@ TEST_CASE("memory runs out while weights are loaded: the parameters stay") {
           sweep(((strict ? "load_strict " : "load ") + name).c_str(),
                 [&] { strict ? load_strict(model.params, path) : load(model.params, path); },
                 [&] {
-                  CHECK(same_values(model.params.values(), before));
+                  CHECK(same_bits(model.params.values(), before));
                   CHECK_NOTHROW(model.params.check_pending());
                 });
       CHECK(count > 20);
       CHECK(count < 10000);
-      CHECK(same_values(model.params.values(), saved.params.values()));
+      CHECK(same_bits(model.params.values(), saved.params.values()));
     }
     std::filesystem::remove(path);
+  }
+}
+
+TEST_CASE("memory runs out while a checkpoint is saved: the one before stays") {
+  const Directory folder;
+  const std::string path = folder / "a";
+  TinyRun<double> run;
+  run.steps(2);
+  run.progress.texts["note"] = "longer than what a string holds without an allocation";
+  save_checkpoint(path, run.params, run.adam, run.progress);
+  const std::string before = read_text(path);
+  run.step();
+  const Snapshot<double> state(run);
+  const std::int64_t count = sweep(
+      "save_checkpoint", [&] { save_checkpoint(path, run.params, run.adam, run.progress); },
+      [&] {
+        CHECK((read_text(path) == before));
+        CHECK(folder.files() == std::vector<std::string>{"a"});
+      });
+  CHECK(count > 50);
+  CHECK(count < 10000);
+  CHECK((read_text(path) != before));
+  CHECK(Snapshot(run) == state);
+}
+
+TEST_CASE("memory runs out while a checkpoint is loaded: weights and optimizer stay") {
+  const Directory folder;
+  Checkpoints checkpoints(folder.path());
+  TinyRun<double> saved;
+  saved.steps(3);
+  saved.progress.texts["note"] = "longer than what a string holds without an allocation";
+  checkpoints.save(saved.params, saved.adam, saved.progress);
+  const std::string path = checkpoints.files().at(0);
+  for (const bool built : {false, true}) {
+    for (const bool folder_too : {false, true}) {
+      TinyRun<double> run(9);
+      if (built) run.steps(1);
+      const Snapshot<double> before(run);
+      TrainingProgress progress;
+      const std::int64_t count = sweep(
+          folder_too ? "Checkpoints::restore" : "load_checkpoint",
+          [&] {
+            progress = folder_too ? *checkpoints.restore(run.params, run.adam)
+                                  : load_checkpoint(path, run.params, run.adam);
+          },
+          [&] {
+            CHECK(Snapshot(run) == before);
+            CHECK_NOTHROW(run.params.check_pending());
+          });
+      CHECK(count > 50);
+      CHECK(count < 10000);
+      run.build();
+      CHECK(Snapshot(run) == Snapshot(saved));
+      CHECK(same(progress, saved.progress));
+    }
   }
 }
 

@@ -357,6 +357,8 @@ TEST_CASE("what a dead process was writing is removed, what a living one writes 
   for (int tries = 0; tries < 1000; ++tries) {
     ::usleep(2000);
     ::kill(writer, SIGSTOP);
+    int status = 0;
+    ::waitpid(writer, &status, WUNTRACED);  // it goes on for a moment
     if (fs::exists(writing)) break;
     ::kill(writer, SIGCONT);
   }

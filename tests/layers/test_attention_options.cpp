@@ -1,11 +1,13 @@
 // What the layer has beyond the documented example: gates, windows, shared key heads, rotary
 // positions, biases, shapes; and identities that any attention must obey.
 
+#include "layers/attention_path.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
 using namespace xtape;
 using namespace xtape::test;
+using detail::AttentionPath;
 
 namespace {
 
@@ -178,6 +180,41 @@ TEST_CASE("a NaN in the future is not seen before it") {
         CHECK(a(0, t, i) == b(0, t, i));
       } else {
         CHECK(std::isnan(b(0, t, i)));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("a changed position changes no output before it, bit for bit", "", float,
+                   double) {
+  using T = TestType;
+  using Layer = MultiHeadAttention<T>;
+  const typename Layer::Options all[] = {
+      {.num_heads = 2, .key_dim = 3},
+      {.num_heads = 2, .key_dim = 4, .dropout = 0.3, .use_gate = true, .sliding_window = 5},
+      {.num_heads = 4, .key_dim = 4, .num_key_value_heads = 2, .rotary = RotaryOptions{}}};
+  const auto run = [](const Layer& layer, const Array<T>& x) {
+    Tape<T> tape({.training = true, .seed = 4});
+    const Var<T> v = tape.input(x);
+    return layer(v, v, {.use_causal_mask = true}).value();
+  };
+  for (const auto path : {AttentionPath::composed, AttentionPath::fused}) {
+    const detail::ForcedAttentionPath forced(path);
+    for (const auto& options : all) {
+      Params<T> params({.seed = 3});
+      const Layer layer(params.scope() / "mha", options);
+      for (const std::size_t length : {6U, 150U}) {
+        const Array<T> x = random_array<T>({2, length, 4}, 1);
+        const Array<T> before = run(layer, x);
+        for (const std::size_t t : {std::size_t{1}, length / 2, length - 1}) {
+          Array<T> changed = x;
+          for (std::size_t i = 0; i < 4; ++i) changed(1, t, i) += T(100);
+          const Array<T> after = run(layer, changed);
+          // The other sequence, and this one up to t.
+          const std::size_t same = (length + t) * 4;
+          CHECK(std::equal(after.data(), after.data() + same, before.data()));
+          CHECK(!std::equal(after.data() + same, after.data() + same + 4, before.data() + same));
+        }
       }
     }
   }

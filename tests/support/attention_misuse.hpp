@@ -122,4 +122,35 @@ inline Misuse mask(const char* what, const Shape& shape, std::vector<const char*
       std::move(parts), typeid(ShapeError), query, value, attention_axes);
 }
 
+/// Runs each, and looks at what it throws and at what it leaves. How many there were.
+inline int check(const std::vector<Misuse>& table) {
+  int count = 0;
+  for (const Misuse& m : table) {
+    INFO(m.what);
+    World w;
+    const std::size_t recorded = w.tape.size();
+    const Array<double> keys = w.held.keys().value();
+    std::string text = "nothing was thrown";
+    try {
+      m.call(w);
+    } catch (const Error& e) {
+      text = e.what();
+      INFO("thrown: " << typeid(e).name() << ", expected: " << m.type.name());
+      CHECK(typeid(e) == m.type);
+    }
+    INFO("it says: " << text);
+    CHECK(contains(text, "expected"));
+    for (const char* part : m.parts) {
+      INFO("expected part: " << part);
+      CHECK(contains(text, part));
+    }
+    CHECK(w.tape.size() == recorded);
+    CHECK(w.params.count() == 0);
+    CHECK(w.empty.length() == 0);
+    CHECK(difference(w.held.keys().value(), keys) == 0);
+    ++count;
+  }
+  return count;
+}
+
 }  // namespace xtape::test::misuse

@@ -216,6 +216,29 @@ TEST_CASE("a state that does not fit is refused as a whole, every name in one me
   CHECK((m.kernel.value() == weights));
 }
 
+TEST_CASE("what is loaded together with a state comes after all checks, and may fail") {
+  Model<double> model;
+  Adam<double> adam;
+  adam.step(model.params, model.gradients(1));
+  const OptimizerState<double> saved = adam.state();
+  adam.step(model.params, model.gradients(2));
+  const OptimizerState<double> now = adam.state();
+  int calls = 0;
+  OptimizerState<double> bad = saved;
+  bad.scalars["adam/steps"] = -1;
+  CHECK_THROWS_AS(adam.load_state(bad, model.params, [&] { ++calls; }), ValueError);
+  bad.arrays.erase("adam/m/layer/kernel");
+  CHECK_THROWS_AS(adam.load_state(bad, model.params, [&] { ++calls; }), ParameterError);
+  CHECK(calls == 0);
+  CHECK_THROWS_AS(adam.load_state(saved, model.params, [] { throw std::out_of_range("mine"); }),
+                  std::out_of_range);
+  CHECK(adam.state().arrays == now.arrays);
+  CHECK(adam.state().scalars == now.scalars);
+  adam.load_state(saved, model.params, [&] { ++calls; });
+  CHECK(calls == 1);
+  CHECK(adam.state().scalars == saved.scalars);
+}
+
 TEST_CASE("a step that fails leaves no trace in the state") {
   Model<double> m;
   Adam<double> adam({}, {.use_ema = true, .gradient_accumulation_steps = 1});

@@ -5,12 +5,14 @@
 #include <xtape/var.hpp>
 
 #include <cstdint>
+#include <vector>
 
 namespace xtape {
 
 /// Preallocated projected keys (batch, capacity, heads, key_dim) and values (batch, capacity, heads,
 /// value_dim) of one attention layer. Mutable, and for inference only: appending values of a tape
-/// that records is a TapeError.
+/// that records is a TapeError. Reordering moves no keys or values: each row notes where its positions
+/// are, so that beams share what they have in common.
 template <class T>
 class KeyValueCache {
  public:
@@ -40,17 +42,30 @@ class KeyValueCache {
   /// Forgets all positions; keeps the memory.
   void clear() noexcept { length_ = 0; }
 
-  /// The keys and values held, (batch, length, heads, dim), as constants.
+  /// The keys and values held, (batch, length, heads, dim), as constants; copies.
   [[nodiscard]] Var<T> keys() const;
   [[nodiscard]] Var<T> values() const;
 
+  // For MultiHeadAttention: position p of row b is in key_slots()[slots[b * capacity() + p], p], or in
+  // [b, p] where there are no slots.
+  [[nodiscard]] const Array<T>& key_slots() const noexcept { return keys_; }
+  [[nodiscard]] const Array<T>& value_slots() const noexcept { return values_; }
+  [[nodiscard]] const std::int32_t* slots() const noexcept {
+    return slots_.empty() ? nullptr : slots_.data();
+  }
+
  private:
   [[nodiscard]] bool fits(const Shape& key, const Shape& value) const;
+  [[nodiscard]] Array<T> gathered(const Array<T>& all, std::size_t room) const;
+  void give_slots();
 
   std::size_t capacity_;
   std::size_t length_ = 0;
-  Array<T> keys_;
+  std::size_t batch_ = 0;
+  Array<T>
+      keys_;  // (slots, capacity, heads, key_dim), at least as many slots as rows when appending
   Array<T> values_;
+  std::vector<std::int32_t> slots_;  // (batch, capacity), or empty: row b is in slot b
 };
 
 }  // namespace xtape

@@ -1,0 +1,312 @@
+#pragma once
+/// \file
+/// Examples become batches: in an order that is a function of seed and epoch, of similar lengths if
+/// wanted, within a budget of tokens, prepared on a background thread.
+///
+///     auto batches = batches_of(pairs, [](const Pair& p) { return p.source.size(); },
+///                               {.batch_size = 64, .seed = 1, .bucket_window = 6400}, make_batch);
+///     for (std::int64_t epoch = 0; epoch < 10; ++epoch) {
+///       for (const Batch& batch : batches.epoch(epoch)) ...
+///     }
+
+#include <xtape/array.hpp>
+#include <xtape/detail/pipeline.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace xtape {
+
+/// How examples are put together.
+struct BatchOptions {
+  std::size_t batch_size = 32;  ///< examples at most; 0 where max_tokens alone decides
+  /// The most that (examples x the longest of them) may be in a batch; 0 for no such limit.
+  std::size_t max_tokens = 0;
+  bool shuffle = true;     ///< a new order every epoch; otherwise that of the examples
+  std::uint64_t seed = 0;  ///< of the order
+  /// Leaves out the last batch if there was room for more in it: without max_tokens, as many random
+  /// examples as are over.
+  bool drop_last = false;
+  /// Sorts by length within windows of this many (shuffled) examples, and then shuffles the batches,
+  /// so that each has examples of similar lengths. 50 to 200 times batch_size serves; 0 for not.
+  std::size_t bucket_window = 0;
+  /// Batches prepared ahead, on a background thread; 0 prepares each when it is asked for. The
+  /// batches are the same.
+  std::size_t prefetch = 2;
+};
+
+/// Which examples form which batch: a function of seed and epoch, on every machine the same.
+class BatchOrder {
+ public:
+  /// Examples 0 to count - 1. ValueError for no examples, options out of range, drop_last where
+  /// nothing would remain, and options that need lengths.
+  BatchOrder(std::size_t count, const BatchOptions& options);
+  /// Examples of these lengths. ValueError also for one that is longer than max_tokens.
+  BatchOrder(std::vector<std::size_t> lengths, const BatchOptions& options);
+
+  /// Batches in this epoch, at least one; under max_tokens epochs may differ. Epochs count from 0;
+  /// ValueError for a negative one.
+  [[nodiscard]] std::size_t steps(std::int64_t epoch) const;
+  /// The examples of each batch of this epoch.
+  [[nodiscard]] std::vector<std::vector<std::size_t>> epoch(std::int64_t epoch) const;
+  [[nodiscard]] const BatchOptions& options() const noexcept { return options_; }
+  /// The number of examples.
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+ private:
+  void check() const;
+  void check_epoch(std::int64_t epoch) const;
+  [[nodiscard]] std::vector<std::vector<std::size_t>> cut(
+      const std::vector<std::size_t>& order) const;
+
+  std::size_t count_;
+  std::vector<std::size_t> lengths_;  // none where they are not known
+  BatchOptions options_;
+};
+
+namespace detail {
+/// ValueError unless first <= steps.
+void check_first_batch(std::size_t first, std::size_t steps);
+}  // namespace detail
+
+/// The batches of one epoch in order, made as they are walked over, once: an input range. It may
+/// outlive the Batches it came from. Leaving the loop early and destroying this stop the background
+/// thread, which takes as long as the batch it is making.
+///
+/// What `make` throws is thrown by begin() or ++ in place of the batch it was to make, and ends the
+/// range: the batches before it arrive first. Movable; an object is used from one thread.
+template <class Batch>
+class Epoch {
+  struct State;
+
+ public:
+  using Make = std::function<Batch(std::span<const std::size_t>)>;
+
+  class Iterator {
+   public:
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::input_iterator_tag;
+
+    Iterator() = default;
+    /// The batch, which lives until the next ++; it may be moved from.
+    Batch& operator*() const { return state_->current(); }
+    Batch* operator->() const { return &state_->current(); }
+    Iterator& operator++() {
+      state_->advance();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t /*end*/) {
+      return it.state_->over;
+    }
+
+   private:
+    friend class Epoch;
+    explicit Iterator(State* state) : state_(state) {}
+    State* state_ = nullptr;
+  };
+
+  Epoch(std::shared_ptr<const Make> make, std::vector<std::vector<std::size_t>> order,
+        std::size_t first, std::size_t prefetch)
+      : state_(std::make_unique<State>(std::move(make), std::move(order), first, prefetch)) {}
+
+  /// Starts the preparation, and waits for the first batch; called again, where the walk stands.
+  Iterator begin() {
+    if (!state_->pipeline) state_->start();
+    return Iterator(state_.get());
+  }
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+  /// How many batches the whole range has.
+  [[nodiscard]] std::size_t size() const noexcept { return state_->order.size() - state_->first; }
+
+ private:
+  struct State {
+    State(std::shared_ptr<const Make> make_batch, std::vector<std::vector<std::size_t>> indices,
+          std::size_t first_step, std::size_t prefetch)
+        : make(std::move(make_batch)),
+          order(std::move(indices)),
+          first(first_step),
+          ahead(std::min(prefetch, order.size() - first_step)),
+          slots(ahead + 1) {}
+
+    void start() {
+      pipeline.emplace(first, order.size(), ahead, [this](std::size_t step) {
+        slots[step % slots.size()].emplace((*make)(order[step]));
+      });
+      advance();
+    }
+    void advance() {
+      if (held) current_slot().reset();
+      held = false;
+      over = true;  // also when what follows throws
+      held = pipeline->next();
+      over = !held;
+    }
+    std::optional<Batch>& current_slot() { return slots[pipeline->step() % slots.size()]; }
+    Batch& current() { return *current_slot(); }
+
+    std::shared_ptr<const Make> make;
+    std::vector<std::vector<std::size_t>> order;
+    std::size_t first;
+    std::size_t ahead;
+    std::vector<std::optional<Batch>> slots;  // one in use, the others being filled
+    bool held = false;
+    bool over = false;
+    std::optional<detail::Pipeline> pipeline;  // last: its thread ends before the rest does
+  };
+  std::unique_ptr<State> state_;
+};
+
+/// Batches, epoch after epoch. `make` turns the indices of examples into a batch; it is called on
+/// the background thread, and on several at once where several epochs are walked at once, so it must
+/// only read what it shares with others. Cheap to copy; const and usable from many threads.
+template <class Batch>
+class Batches {
+ public:
+  using Make = typename Epoch<Batch>::Make;
+
+  /// Of examples 0 to count - 1. ValueError as BatchOrder.
+  Batches(std::size_t count, const BatchOptions& options, Make make)
+      : order_(std::make_shared<const BatchOrder>(count, options)),
+        make_(std::make_shared<const Make>(std::move(make))) {}
+  /// Of examples of these lengths. ValueError as BatchOrder.
+  Batches(std::vector<std::size_t> lengths, const BatchOptions& options, Make make)
+      : order_(std::make_shared<const BatchOrder>(std::move(lengths), options)),
+        make_(std::make_shared<const Make>(std::move(make))) {}
+
+  /// Batches in this epoch, as BatchOrder::steps.
+  [[nodiscard]] std::size_t steps(std::int64_t epoch) const { return order_->steps(epoch); }
+  /// The batches of this epoch from number `first` on: exactly those that come at that place of the
+  /// whole epoch. `first` may be steps(epoch), which gives none; ValueError beyond.
+  [[nodiscard]] Epoch<Batch> epoch(std::int64_t epoch, std::size_t first = 0) const {
+    std::vector<std::vector<std::size_t>> order = order_->epoch(epoch);
+    detail::check_first_batch(first, order.size());
+    return Epoch<Batch>(make_, std::move(order), first, order_->options().prefetch);
+  }
+  [[nodiscard]] const BatchOrder& order() const noexcept { return *order_; }
+
+ private:
+  std::shared_ptr<const BatchOrder> order_;
+  std::shared_ptr<const Make> make_;
+};
+
+template <class F>
+Batches(std::size_t, BatchOptions, F)
+    -> Batches<std::invoke_result_t<F&, std::span<const std::size_t>>>;
+template <class F>
+Batches(std::vector<std::size_t>, BatchOptions, F)
+    -> Batches<std::invoke_result_t<F&, std::span<const std::size_t>>>;
+
+/// Some of many examples, in the order of a batch; a view.
+template <class Example>
+class Selection {
+ public:
+  Selection(std::span<const Example> all, std::span<const std::size_t> indices)
+      : all_(all), indices_(indices) {}
+  [[nodiscard]] std::size_t size() const noexcept { return indices_.size(); }
+  [[nodiscard]] const Example& operator[](std::size_t i) const { return all_[indices_[i]]; }
+  /// Where it is among all examples.
+  [[nodiscard]] std::size_t index(std::size_t i) const { return indices_[i]; }
+
+  class Iterator {
+   public:
+    using value_type = Example;
+    using difference_type = std::ptrdiff_t;
+    Iterator() = default;
+    Iterator(const Selection* selection, std::size_t at) : selection_(selection), at_(at) {}
+    const Example& operator*() const { return (*selection_)[at_]; }
+    const Example* operator->() const { return &(*selection_)[at_]; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    Iterator operator++(int) { return {selection_, at_++}; }
+    bool operator==(const Iterator& other) const { return at_ == other.at_; }
+
+   private:
+    const Selection* selection_ = nullptr;
+    std::size_t at_ = 0;
+  };
+  [[nodiscard]] Iterator begin() const { return {this, 0}; }
+  [[nodiscard]] Iterator end() const { return {this, size()}; }
+
+ private:
+  std::span<const Example> all_;
+  std::span<const std::size_t> indices_;
+};
+
+namespace detail {
+template <class Example, class F>
+using BatchOf = std::invoke_result_t<F&, const Selection<Example>&>;
+
+/// The range's elements; a vector that is given away is taken over as it is.
+template <class Range>
+auto collect(Range&& examples) {
+  using Example = std::ranges::range_value_t<Range>;
+  if constexpr (std::is_same_v<Range, std::vector<Example>>) {
+    return std::make_shared<const std::vector<Example>>(std::forward<Range>(examples));
+  } else {
+    std::vector<Example> all;
+    if constexpr (std::ranges::sized_range<Range>) {
+      all.reserve(static_cast<std::size_t>(std::ranges::size(examples)));
+    }
+    for (auto&& example : examples) all.emplace_back(std::forward<decltype(example)>(example));
+    return std::make_shared<const std::vector<Example>>(std::move(all));
+  }
+}
+
+template <class Example, class F>
+auto over_examples(std::shared_ptr<const std::vector<Example>> all, F make) {
+  return [all = std::move(all), make = std::move(make)](std::span<const std::size_t> indices) {
+    return std::invoke(make, Selection<Example>(*all, indices));
+  };
+}
+}  // namespace detail
+
+/// Batches of any range of examples, which are copied (a vector that is given away is moved):
+/// `make` turns a Selection of them into a batch.
+template <std::ranges::input_range Range, class F>
+auto batches_of(Range&& examples, const BatchOptions& options, F make) {
+  using Example = std::ranges::range_value_t<Range>;
+  const auto all = detail::collect(std::forward<Range>(examples));
+  return Batches<detail::BatchOf<Example, F>>(all->size(), options,
+                                              detail::over_examples(all, std::move(make)));
+}
+
+/// The same with the length of each example, by a function or a member: for bucket_window and
+/// max_tokens.
+template <std::ranges::input_range Range, class Length, class F>
+auto batches_of(Range&& examples, Length length, const BatchOptions& options, F make) {
+  using Example = std::ranges::range_value_t<Range>;
+  const auto all = detail::collect(std::forward<Range>(examples));
+  std::vector<std::size_t> lengths;
+  lengths.reserve(all->size());
+  for (const Example& example : *all) {
+    lengths.push_back(static_cast<std::size_t>(std::invoke(length, example)));
+  }
+  return Batches<detail::BatchOf<Example, F>>(std::move(lengths), options,
+                                              detail::over_examples(all, std::move(make)));
+}
+
+/// Sequences as one array, the shorter ones filled up.
+struct Padded {
+  Array<std::int64_t> ids;      ///< (sequences, the longest length)
+  Array<bool> mask;             ///< of that shape: true where a sequence has an element
+  Array<std::int64_t> lengths;  ///< (sequences,)
+};
+
+/// Pads sequences with pad_id to the length of the longest of them. ValueError for no sequences.
+Padded pad(const std::vector<std::vector<std::int64_t>>& sequences, std::int64_t pad_id = 0);
+
+}  // namespace xtape

@@ -1,0 +1,94 @@
+#pragma once
+/// \file
+/// Vocabulary: tokens as numbers and back.
+///
+///     const auto words = Vocabulary::build(sentences, {.min_frequency = 2});
+///     const auto ids = words.encode(tokenize("the house", TokenKind::spaces), {.end = true});
+///
+/// The file is UTF-8 text: a first line "vocabulary 1 <special tokens> <all tokens>", these being
+/// numbers, with tabs between; then one token a line in the order of their ids, the special ones
+/// first. In a token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage
+/// return and space.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace xtape {
+
+/// What Vocabulary::build takes in.
+struct VocabularyOptions {
+  std::size_t min_frequency = 1;  ///< tokens that are seen less often are left out
+  std::size_t max_size = 0;  ///< tokens at most, the special ones included; 0 for no such limit
+  /// Padding, unknown, start and end, in this order, then others of your own. Fewer may be given.
+  std::vector<std::string> specials = {"<pad>", "<unk>", "<start>", "<end>"};
+};
+
+/// What encode puts around the tokens.
+struct EncodeOptions {
+  bool start = false;
+  bool end = false;
+};
+
+/// A fixed list of tokens; the place of a token is its id. A token is UTF-8, neither empty nor with
+/// a NUL. What looks like a special token is that token, also in the texts one builds from.
+class Vocabulary {
+ public:
+  /// Special tokens first, then by falling frequency, and by code points where it is equal.
+  /// ValueError for options out of range, tokens that cannot be, and special tokens given twice.
+  static Vocabulary build(const std::vector<std::vector<std::string>>& texts,
+                          const VocabularyOptions& options = {});
+  /// These tokens, the first `specials` of which are special. ValueError as build, and for a token
+  /// given twice.
+  explicit Vocabulary(std::vector<std::string> tokens, std::size_t specials = 4);
+
+  [[nodiscard]] std::size_t size() const noexcept { return tokens_.size(); }
+  [[nodiscard]] std::size_t specials() const noexcept { return specials_; }
+  [[nodiscard]] const std::vector<std::string>& tokens() const noexcept { return tokens_; }
+
+  /// The special tokens' ids. ValueError when there are too few special tokens.
+  [[nodiscard]] std::int64_t pad() const { return special(0, "pad"); }
+  [[nodiscard]] std::int64_t unknown() const { return special(1, "unknown"); }
+  [[nodiscard]] std::int64_t start() const { return special(2, "start"); }
+  [[nodiscard]] std::int64_t end() const { return special(3, "end"); }
+
+  [[nodiscard]] bool contains(const std::string& token) const { return ids_.count(token) != 0; }
+  /// The token's id, or unknown(); ValueError naming the token where there is none.
+  [[nodiscard]] std::int64_t id(const std::string& token) const;
+  /// The token of an id. ValueError for one out of range.
+  [[nodiscard]] const std::string& token(std::int64_t id) const;
+
+  /// The tokens' ids, as id() has them.
+  [[nodiscard]] std::vector<std::int64_t> encode(const std::vector<std::string>& tokens,
+                                                 const EncodeOptions& options = {}) const;
+  /// The ids' tokens, one for one.
+  [[nodiscard]] std::vector<std::string> decode(std::span<const std::int64_t> ids) const;
+  /// The tokens of a sequence a model wrote: up to the first end(), without padding and start.
+  [[nodiscard]] std::vector<std::string> decode_text(std::span<const std::int64_t> ids) const;
+
+  /// Writes the file, atomically. IoError.
+  void save(const std::string& path) const;
+  /// Reads a file. IoError; FormatError, with the line, for whatever save does not write.
+  static Vocabulary load(const std::string& path);
+  /// The same of bytes in memory; `name` is for messages.
+  static Vocabulary parse(std::span<const std::byte> bytes, const std::string& name = "vocabulary");
+  /// The file's contents.
+  [[nodiscard]] std::string to_text() const;
+
+  friend bool operator==(const Vocabulary& a, const Vocabulary& b) {
+    return a.specials_ == b.specials_ && a.tokens_ == b.tokens_;
+  }
+
+ private:
+  Vocabulary() = default;
+  [[nodiscard]] std::int64_t special(std::size_t place, const char* role) const;
+
+  std::vector<std::string> tokens_;
+  std::unordered_map<std::string, std::int64_t> ids_;
+  std::size_t specials_ = 0;
+};
+
+}  // namespace xtape

@@ -1,0 +1,43 @@
+#pragma once
+// A checked text, line by line: what the readers of lines, tables and vocabularies share.
+
+#include "io/tensors.hpp"
+
+#include <xtape/data/text.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace xtape::data {
+
+/// A text's lines in order.
+class Lines {
+ public:
+  /// Decompresses if need be. FormatError for an empty text.
+  Lines(io::Bytes bytes, const std::string& name, const TextOptions& options);
+  Lines(const Lines&) = delete;  // its views point into itself
+  Lines& operator=(const Lines&) = delete;
+
+  /// Goes to the next line; false at the end. FormatError.
+  bool next();
+  [[nodiscard]] std::string_view line() const { return line_; }
+  /// Whether the text ends with the end of a line.
+  [[nodiscard]] bool complete() const { return !text_.empty() && text_.back() == '\n'; }
+  /// FormatError "name: line 3: parts (at byte offset)", `column` bytes into this line.
+  template <class... Parts>
+  [[noreturn]] void fail(std::size_t column, const Parts&... parts) const {
+    source_.fail(begin_ + column, "line ", number_, ": ", parts...);
+  }
+
+ private:
+  io::Source source_;
+  std::size_t max_line_;
+  std::string decompressed_;
+  std::string_view text_;
+  std::string_view line_;
+  std::size_t begin_ = 0;  // of the line
+  std::size_t next_ = 0;   // of the one behind it
+  std::size_t number_ = 0;
+};
+
+}  // namespace xtape::data

@@ -1,0 +1,116 @@
+#include <xtape/detail/pipeline.hpp>
+
+#include "base/message.hpp"
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace xtape::detail {
+
+struct Pipeline::State {
+  std::function<void(std::size_t)> make;
+  std::size_t end;
+  std::size_t ahead;
+
+  // The consumer's.
+  std::size_t upcoming;
+  bool over = false;
+
+  // Under the mutex.
+  std::mutex mutex;
+  std::condition_variable change;
+  std::size_t made;   // steps before this one are ready
+  std::size_t taken;  // steps before this one the consumer has, or had
+  std::exception_ptr error;
+  bool stop = false;
+
+  std::thread thread;
+
+  void work() {
+    std::unique_lock lock(mutex);
+    while (made < end) {
+      change.wait(lock, [this] { return stop || made - taken < ahead; });
+      if (stop) return;
+      const std::size_t step = made;
+      lock.unlock();
+      std::exception_ptr thrown;
+      try {
+        make(step);
+      } catch (...) {
+        thrown = std::current_exception();
+      }
+      lock.lock();
+      if (thrown) {
+        error = thrown;
+        change.notify_all();
+        return;
+      }
+      ++made;
+      change.notify_all();
+    }
+  }
+};
+
+Pipeline::Pipeline(std::size_t begin, std::size_t end, std::size_t ahead,
+                   std::function<void(std::size_t)> make)
+    : state_(new State{.make = std::move(make),
+                       .end = end,
+                       .ahead = ahead,
+                       .upcoming = begin,
+                       .mutex = {},
+                       .change = {},
+                       .made = begin,
+                       .taken = begin,
+                       .error = {},
+                       .thread = {}}) {
+  if (ahead == 0 || begin == end) return;
+  try {
+    state_->thread = std::thread([state = state_.get()] { state->work(); });
+  } catch (const std::system_error& e) {
+    fail<Error>("Batches", "no thread for preparation: ", e.what(),
+                ", expected one more thread; set prefetch to 0");
+  }
+}
+
+Pipeline::~Pipeline() {
+  if (!state_->thread.joinable()) return;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stop = true;
+  }
+  state_->change.notify_all();
+  state_->thread.join();
+}
+
+bool Pipeline::next() {
+  State& s = *state_;
+  if (s.over || s.upcoming == s.end) {
+    s.over = true;
+    return false;
+  }
+  const std::size_t step = s.upcoming;
+  if (s.ahead == 0) {
+    s.over = true;  // unless make returns
+    s.make(step);
+    s.over = false;
+  } else {
+    std::unique_lock lock(s.mutex);
+    s.change.wait(lock, [&s, step] { return s.made > step || s.error; });
+    if (s.made <= step) {
+      s.over = true;
+      std::rethrow_exception(std::exchange(s.error, nullptr));
+    }
+    s.taken = step + 1;
+    s.change.notify_all();
+  }
+  s.upcoming = step + 1;
+  return true;
+}
+
+std::size_t Pipeline::step() const noexcept { return state_->upcoming - 1; }
+
+}  // namespace xtape::detail

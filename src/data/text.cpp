@@ -1,0 +1,160 @@
+#include "data/gzip.hpp"
+#include "data/lines.hpp"
+#include "io/file.hpp"
+
+#include <algorithm>
+
+namespace xtape {
+
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+constexpr std::string_view kSeparators = " \t\n\v\f\r";
+
+/// Bytes of the well-formed character that begins so.
+std::size_t character_length(char lead) noexcept {
+  const auto u = static_cast<unsigned char>(lead);
+  return u < 0x80 ? 1 : u < 0xE0 ? 2 : u < 0xF0 ? 3 : 4;
+}
+
+/// Where a text ceases to be UTF-8.
+std::size_t malformed_at(std::string_view text) noexcept {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t length = character_length(text[at]);
+    if (length > text.size() - at || !io::valid_utf8(text.substr(at, length))) break;
+    at += length;
+  }
+  return at;
+}
+
+std::size_t count_fields(std::string_view line) {
+  return static_cast<std::size_t>(std::count(line.begin(), line.end(), '\t')) + 1;
+}
+
+}  // namespace
+
+namespace data {
+
+Lines::Lines(io::Bytes bytes, const std::string& name, const TextOptions& options)
+    : source_(name), max_line_(options.max_line) {
+  if (is_gzip(bytes)) {
+    decompressed_ = gunzip(bytes, name, options.max_bytes);
+    text_ = decompressed_;
+  } else if (bytes.size() > options.max_bytes) {
+    source_.fail(options.max_bytes, "text too long: it has ", bytes.size(),
+                 " bytes, expected at most ", options.max_bytes,
+                 "; raise max_bytes or split the file");
+  } else {
+    text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) next_ = kByteOrderMark.size();
+  if (next_ == text_.size()) source_.fail(next_, "empty file: expected at least one line");
+}
+
+bool Lines::next() {
+  if (next_ == text_.size()) return false;
+  begin_ = next_;
+  ++number_;
+  const std::size_t end = std::min(text_.find('\n', begin_), text_.size());
+  next_ = std::min(end + 1, text_.size());
+  line_ = text_.substr(begin_, end - begin_);
+  if (end < text_.size() && !line_.empty() && line_.back() == '\r') line_.remove_suffix(1);
+  if (line_.size() > max_line_) {
+    fail(max_line_, "too long: it has ", line_.size(), " bytes, expected at most ", max_line_,
+         "; is this text?");
+  }
+  const std::size_t zero = line_.find('\0');
+  if (zero != std::string_view::npos) {
+    fail(zero, "NUL byte: byte ", zero + 1, " of the line is 0, expected text; is this UTF-8?");
+  }
+  if (!io::valid_utf8(line_)) {
+    const std::size_t at = malformed_at(line_);
+    fail(at, "malformed UTF-8: byte ", at + 1, " of the line is ",
+         static_cast<int>(static_cast<unsigned char>(line_[at])),
+         ", which begins no character, expected UTF-8; convert the file");
+  }
+  return true;
+}
+
+}  // namespace data
+
+std::vector<std::string> parse_lines(std::span<const std::byte> bytes, const std::string& name,
+                                     const TextOptions& options) {
+  data::Lines lines(bytes, name, options);
+  std::vector<std::string> all;
+  while (lines.next()) all.emplace_back(lines.line());
+  return all;
+}
+
+std::vector<std::string> read_lines(const std::string& path, const TextOptions& options) {
+  return parse_lines(io::FileBytes(path).bytes(), path, options);
+}
+
+std::vector<std::vector<std::string>> parse_tsv(std::span<const std::byte> bytes,
+                                                const std::string& name,
+                                                const TsvOptions& options) {
+  data::Lines lines(bytes, name, options.text);
+  std::vector<std::vector<std::string>> rows;
+  std::size_t columns = options.columns;
+  for (bool first = true; lines.next(); first = false) {
+    const std::string_view line = lines.line();
+    const std::size_t fields = count_fields(line);
+    if (columns == 0) columns = fields;
+    if (fields != columns) {
+      lines.fail(0, "ragged: it has ", fields, " columns, expected ", columns,
+                 options.columns == 0 ? " as in the first line" : "", ", separated by tabs");
+    }
+    if (first && options.header) continue;
+    std::vector<std::string>& row = rows.emplace_back();
+    row.reserve(columns);
+    for (std::size_t begin = 0; begin <= line.size();) {
+      const std::size_t end = std::min(line.find('\t', begin), line.size());
+      if (begin == end && !options.empty_fields) {
+        lines.fail(begin, "empty field: column ", row.size() + 1,
+                   " has 0 bytes, expected text; empty_fields allows it");
+      }
+      row.emplace_back(line.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  if (rows.empty()) lines.fail(0, "a header alone: there are 0 rows, expected 1 or more");
+  return rows;
+}
+
+std::vector<std::vector<std::string>> read_tsv(const std::string& path, const TsvOptions& options) {
+  return parse_tsv(io::FileBytes(path).bytes(), path, options);
+}
+
+std::vector<std::string> tokenize(std::string_view text, TokenKind kind) {
+  if (!io::valid_utf8(text)) {
+    detail::fail<ValueError>("tokenize", "malformed UTF-8: byte ", malformed_at(text),
+                             " of the text begins no character, expected UTF-8: text is ",
+                             io::printable(text));
+  }
+  std::vector<std::string> tokens;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t length = 0;
+    if (kind == TokenKind::characters) {
+      length = character_length(text[begin]);
+    } else {
+      begin = text.find_first_not_of(kSeparators, begin);
+      if (begin == std::string_view::npos) break;
+      length = std::min(text.find_first_of(kSeparators, begin), text.size()) - begin;
+    }
+    tokens.emplace_back(text.substr(begin, length));
+    begin += length;
+  }
+  return tokens;
+}
+
+std::string join_tokens(const std::vector<std::string>& tokens, TokenKind kind) {
+  std::string text;
+  for (const std::string& token : tokens) {
+    if (kind == TokenKind::spaces && &token != tokens.data()) text += ' ';
+    text += token;
+  }
+  return text;
+}
+
+}  // namespace xtape

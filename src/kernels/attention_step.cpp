@@ -1,0 +1,102 @@
+#include "kernels/attention_step.hpp"
+
+#include "kernels/attention_rows.hpp"
+
+namespace xtape::kernels {
+namespace {
+
+template <class T, class A>
+[[gnu::always_inline]] inline T product(const T* a, const T* b, Index n) {
+  using V = Vec<T, A>;
+  V sum(T(0));
+  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
+    sum = xsimd::fma(load_part<T, A>(a + i, count, part), load_part<T, A>(b + i, count, part), sum);
+  });
+  return xsimd::hadd(sum);
+}
+
+/// y += factor * x
+template <class T, class A>
+[[gnu::always_inline]] inline void add_scaled(T factor, const T* x, T* y, Index n) {
+  using V = Vec<T, A>;
+  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
+    const V sum = xsimd::fma(V(factor), load_part<T, A>(x + i, count, part),
+                             load_part<T, A>(y + i, count, part));
+    store_part<T, A>(sum, y + i, count, part);
+  });
+}
+
+/// Probabilities from products x[lo] ... x[end - 1], whole vectors; zeros where nothing is seen.
+template <class T, class A>
+void normalize(T* x, Index lo, Index end, T factor) {
+  using V = Vec<T, A>;
+  const T top = largest<T, A>(x, lo, end);
+  const T sum =
+      top == kMinusInfinity<T> ? T(0) : exponentials<T, A>(x, lo, end, factor, top * factor);
+  const V by(sum == T(0) ? T(0) : T(1) / sum);
+  for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
+    const V y = sum == T(0) ? V(T(0)) : V::load_aligned(x + j) * by;
+    y.store_aligned(x + j);
+  }
+}
+
+}  // namespace
+
+template <class T, class A>
+void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* work) {
+  const Index pitch = attention_step_pitch(p);
+  const Index group = p.heads / p.key_heads;
+  T* o = p.o + row * p.heads * p.value_depth;
+  T* scores = p.scores == nullptr ? nullptr : p.scores + row * p.heads * p.keys;
+  for (Index i = 0; i < p.heads * p.value_depth; ++i) o[i] = T(0);
+  for (Index i = 0; scores != nullptr && i < p.heads * p.keys; ++i) scores[i] = T(0);
+  if (p.first >= p.last || (p.query_keep != nullptr && !p.query_keep[row])) return;
+
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  const Index lo = p.first / kWidth * kWidth;
+  const Index end = round_up(p.last, kWidth);
+  const bool* keep = p.key_keep == nullptr ? nullptr : p.key_keep + row * p.keys;
+  const std::int32_t* slots = p.slots == nullptr ? nullptr : p.slots + row * p.capacity;
+  const auto slot = [&](Index j) { return (slots == nullptr ? row : slots[j]) * p.capacity + j; };
+  const auto seen = [&](Index j) {
+    return j >= p.first && j < p.last && (keep == nullptr || keep[j]);
+  };
+  const T* q = p.q + row * p.heads * p.depth;
+  for (Index j = lo; j < end; ++j) {
+    if (!seen(j)) {
+      for (Index h = 0; h < p.heads; ++h) work[h * pitch + j] = kMinusInfinity<T>;
+      continue;
+    }
+    const T* k = p.k + slot(j) * p.key_heads * p.depth;
+    for (Index g = 0; g < p.key_heads; ++g) {
+      for (Index h = g * group; h < (g + 1) * group; ++h) {
+        work[h * pitch + j] = product<T, A>(q + h * p.depth, k + g * p.depth, p.depth);
+      }
+    }
+  }
+  for (Index h = 0; h < p.heads; ++h) {
+    normalize<T, A>(work + h * pitch, lo, end, p.scale * Exponential<T, A>::kUnit);
+  }
+  for (Index j = p.first; j < p.last; ++j) {
+    if (!seen(j)) continue;
+    const T* v = p.v + slot(j) * p.key_heads * p.value_depth;
+    for (Index g = 0; g < p.key_heads; ++g) {
+      for (Index h = g * group; h < (g + 1) * group; ++h) {
+        add_scaled<T, A>(work[h * pitch + j], v + g * p.value_depth, o + h * p.value_depth,
+                         p.value_depth);
+      }
+    }
+  }
+  if (scores == nullptr) return;
+  for (Index h = 0; h < p.heads; ++h) {
+    for (Index j = p.first; j < p.last; ++j) scores[h * p.keys + j] = work[h * pitch + j];
+  }
+}
+
+#define XTAPE_INSTANTIATE(T) \
+  template void AttentionStepKernels<T, XTAPE_ARCH>::row(const AttentionStep<T>&, Index, T*);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::kernels

@@ -1,0 +1,108 @@
+#include "models/choice.hpp"
+
+#include <xtape/ops/reductions.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace xtape::detail {
+
+namespace {
+
+template <class T>
+constexpr T kNever = -std::numeric_limits<T>::infinity();
+
+}  // namespace
+
+template <class T>
+StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,
+                          const std::vector<std::int64_t>& never)
+    : vocabulary_(logits.shape()[1]), totals_(logsumexp(logits, {-1}).value()) {
+  logits_ = std::move(logits).value();
+  for (std::size_t r = 0; r < rows(); ++r) {
+    if (!std::isfinite(totals_.data()[r])) {
+      fail<NonFiniteError>(name, "logits are not finite: those of hypothesis ", r, " sum to exp(",
+                           totals_.data()[r],
+                           "), expected finite numbers; look at the model's weights");
+    }
+    for (const std::int64_t token : never) forbid(r, token);
+  }
+}
+
+template <class T>
+void StepLogits<T>::forbid(std::size_t row, std::int64_t token) {
+  logits_.data()[row * vocabulary_ + static_cast<std::size_t>(token)] = kNever<T>;
+}
+
+template <class T>
+Choice StepLogits<T>::choice(std::size_t row, std::size_t token) const {
+  return {static_cast<std::int64_t>(token),
+          static_cast<double>(logits_.data()[row * vocabulary_ + token]) -
+              static_cast<double>(totals_.data()[row])};
+}
+
+template <class T>
+Choice StepLogits<T>::best(std::size_t row) const {
+  const T* x = logits_.data() + row * vocabulary_;
+  return choice(row, static_cast<std::size_t>(std::max_element(x, x + vocabulary_) - x));
+}
+
+template <class T>
+void StepLogits<T>::best(std::size_t row, std::size_t count, std::vector<Choice>& to) const {
+  const T* x = logits_.data() + row * vocabulary_;
+  to.clear();
+  // A sorted list of few: most tokens are turned away by one comparison.
+  std::vector<std::size_t> list;
+  list.reserve(count + 1);
+  T least = kNever<T>;
+  for (std::size_t i = 0; i < vocabulary_; ++i) {
+    if (!(x[i] > least)) continue;
+    const auto at =
+        std::find_if(list.begin(), list.end(), [&](std::size_t j) { return x[i] > x[j]; });
+    list.insert(at, i);
+    if (list.size() > count) list.pop_back();
+    if (list.size() == count) least = x[list.back()];
+  }
+  for (const std::size_t i : list) to.push_back(choice(row, i));
+}
+
+template <class T>
+Choice StepLogits<T>::draw(std::size_t row, const SamplingOptions& o, RandomStream& stream) const {
+  const T* x = logits_.data() + row * vocabulary_;
+  std::vector<std::size_t> tokens;
+  for (std::size_t i = 0; i < vocabulary_; ++i) {
+    if (x[i] != kNever<T>) tokens.push_back(i);
+  }
+  const auto before = [x](std::size_t a, std::size_t b) {
+    return x[a] > x[b] || (x[a] == x[b] && a < b);
+  };
+  if (o.top_k > 0 && o.top_k < tokens.size()) {
+    const auto end = tokens.begin() + static_cast<std::ptrdiff_t>(o.top_k);
+    std::nth_element(tokens.begin(), end - 1, tokens.end(), before);
+    tokens.erase(end, tokens.end());
+  }
+  if (o.top_p < 1) std::sort(tokens.begin(), tokens.end(), before);
+  const double top =
+      static_cast<double>(x[*std::min_element(tokens.begin(), tokens.end(), before)]);
+  std::vector<double> sums;  // of the probabilities so far, up to a factor
+  double total = 0;
+  for (const std::size_t i : tokens) {
+    total += std::exp((static_cast<double>(x[i]) - top) / o.temperature);
+    sums.push_back(total);
+  }
+  if (o.top_p < 1) {
+    const auto last = std::lower_bound(sums.begin(), sums.end(), o.top_p * total);
+    total = last == sums.end() ? total : *last;
+  }
+  const auto drawn = std::upper_bound(sums.begin(), sums.end(), stream.uniform() * total);
+  const auto at =
+      std::min<std::ptrdiff_t>(drawn - sums.begin(), static_cast<std::ptrdiff_t>(sums.size()) - 1);
+  return choice(row, tokens[static_cast<std::size_t>(at)]);
+}
+
+template class StepLogits<float>;
+template class StepLogits<double>;
+
+}  // namespace xtape::detail

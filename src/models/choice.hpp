@@ -1,0 +1,42 @@
+#pragma once
+// Which token comes next: the logits of one step, row by row, and the ways to choose from them.
+
+#include "models/stepper.hpp"
+
+#include <xtape/random.hpp>
+
+namespace xtape::detail {
+
+struct Choice {
+  std::int64_t token = 0;
+  double log_probability = 0;
+};
+
+/// The logits of one step, without tokens that may not be written.
+template <class T>
+class StepLogits {
+ public:
+  /// `logits` (rows, vocabulary), not shared. NonFiniteError where a row has no probabilities.
+  StepLogits(const std::string& name, Var<T> logits, const std::vector<std::int64_t>& never);
+
+  [[nodiscard]] std::size_t rows() const { return logits_.shape()[0]; }
+  /// Takes a token out of a row, for the choices to come.
+  void forbid(std::size_t row, std::int64_t token);
+
+  /// The most probable token, the first of equal ones.
+  [[nodiscard]] Choice best(std::size_t row) const;
+  /// The `count` most probable, fewer where fewer may be written; the first of equal ones first.
+  void best(std::size_t row, std::size_t count, std::vector<Choice>& to) const;
+  /// One drawn at random.
+  [[nodiscard]] Choice draw(std::size_t row, const SamplingOptions& options,
+                            RandomStream& stream) const;
+
+ private:
+  [[nodiscard]] Choice choice(std::size_t row, std::size_t token) const;
+
+  std::size_t vocabulary_;
+  Array<T> logits_;
+  Array<T> totals_;  // log of the sum of the exponentials of each row, of all tokens
+};
+
+}  // namespace xtape::detail
