@@ -31,6 +31,11 @@ class Metric {
   virtual void reset() = 0;
   /// Whether more is better, for callbacks that keep the best.
   [[nodiscard]] virtual bool higher_is_better() const noexcept = 0;
+  /// What it has added up, to go into a checkpoint; whole numbers must be below 2^53. A metric that
+  /// gives none begins anew where a run goes on in the middle of an epoch.
+  [[nodiscard]] virtual std::vector<double> state() const { return {}; }
+  /// The opposite. ValueError for another count of numbers; the metric is then unchanged.
+  virtual void load_state(std::span<const double> state);
 
  protected:
   Metric() = default;
@@ -53,6 +58,8 @@ class Mean : public Metric {
   [[nodiscard]] double result() const override { return weight_ == 0 ? 0 : sum_ / weight_; }
   void reset() override { sum_ = weight_ = 0; }
   [[nodiscard]] bool higher_is_better() const noexcept override { return up_; }
+  [[nodiscard]] std::vector<double> state() const override { return {sum_, weight_}; }
+  void load_state(std::span<const double> state) override;
   /// The sum of the weights so far.
   [[nodiscard]] double weight() const noexcept { return weight_; }
 
@@ -131,6 +138,8 @@ class Perplexity final : public Metric {
   [[nodiscard]] double result() const override;
   void reset() override { mean_.reset(); }
   [[nodiscard]] bool higher_is_better() const noexcept override { return false; }
+  [[nodiscard]] std::vector<double> state() const override { return mean_.state(); }
+  void load_state(std::span<const double> state) override { mean_.load_state(state); }
   /// Prediction (..., classes) and labels (...).
   template <class T>
   void update(const Var<T>& prediction, const Array<std::int64_t>& labels,
@@ -162,6 +171,8 @@ class EditDistance final : public Metric {
   [[nodiscard]] std::int64_t samples() const noexcept { return samples_; }
   void reset() override { distance_ = length_ = wrong_ = samples_ = 0; }
   [[nodiscard]] bool higher_is_better() const noexcept override { return false; }
+  [[nodiscard]] std::vector<double> state() const override;
+  void load_state(std::span<const double> state) override;
 
   /// Adds a sample. ValueError without a reference.
   void update(std::span<const std::string> hypothesis,
@@ -193,6 +204,8 @@ class BLEU final : public Metric {
   [[nodiscard]] double result() const override;
   void reset() override;
   [[nodiscard]] bool higher_is_better() const noexcept override { return true; }
+  [[nodiscard]] std::vector<double> state() const override;
+  void load_state(std::span<const double> state) override;
 
   /// Adds a sample of tokens. ValueError without a reference.
   void update(std::span<const std::string> hypothesis,

@@ -106,6 +106,8 @@ class Optimizer {
   }
   /// The rate of the next step.
   [[nodiscard]] double learning_rate() const { return rate_(steps_); }
+  /// Whether the rate is a schedule, not a number.
+  [[nodiscard]] bool scheduled() const noexcept { return !rate_.constant(); }
   /// ValueError unless it is positive and finite (or a schedule with good options), and for a number
   /// in the place of a schedule.
   void set_learning_rate(Schedule rate);

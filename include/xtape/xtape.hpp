@@ -11,6 +11,13 @@
 #include <xtape/data/vocabulary.hpp>
 #include <xtape/error.hpp>
 #include <xtape/event_writer.hpp>
+#include <xtape/fit/callback.hpp>
+#include <xtape/fit/callbacks.hpp>
+#include <xtape/fit/fit.hpp>
+#include <xtape/fit/history.hpp>
+#include <xtape/fit/progress_bar.hpp>
+#include <xtape/fit/run.hpp>
+#include <xtape/fit/source.hpp>
 #include <xtape/gradcheck.hpp>
 #include <xtape/initializers.hpp>
 #include <xtape/io.hpp>

@@ -1,5 +1,6 @@
 #include <xtape/metrics.hpp>
 
+#include "training/metric_state.hpp"
 #include "training/reduction.hpp"
 
 #include <xtape/ops/reductions.hpp>
@@ -60,6 +61,16 @@ Array<double> where_right(const Shape& samples, F right) {
 }
 
 }  // namespace
+
+void Metric::load_state(std::span<const double> state) {
+  detail::check_state(name(), state, this->state().size());
+}
+
+void Mean::load_state(std::span<const double> state) {
+  detail::check_state(name_, state, 2);
+  sum_ = state[0];
+  weight_ = state[1];
+}
 
 void Mean::update(double value, double weight) {
   check_option(std::isfinite(weight), name_.c_str(), "weight", weight, "a finite number");

@@ -2,6 +2,7 @@
 
 #include <xtape/metrics.hpp>
 
+#include "training/metric_state.hpp"
 #include "training/options.hpp"
 
 #include <algorithm>
@@ -15,6 +16,19 @@ namespace xtape {
 using detail::fail;
 
 namespace {
+
+std::vector<double> numbers(const std::vector<std::int64_t>& counts) {
+  return {counts.begin(), counts.end()};
+}
+
+/// All or nothing.
+std::vector<std::int64_t> counts(const std::string& who, std::span<const double> state,
+                                 std::size_t n) {
+  detail::check_state(who, state, n);
+  std::vector<std::int64_t> out;
+  for (const double value : state) out.push_back(detail::state_count(who, value));
+  return out;
+}
 
 template <class Token>
 std::int64_t levenshtein(std::span<const Token> a, std::span<const Token> b) {
@@ -127,6 +141,18 @@ void EditDistance::update(std::span<const std::int64_t> hypothesis,
   add(hypothesis, references);
 }
 
+std::vector<double> EditDistance::state() const {
+  return numbers({distance_, length_, wrong_, samples_});
+}
+
+void EditDistance::load_state(std::span<const double> state) {
+  const std::vector<std::int64_t> c = counts(name_, state, 4);
+  distance_ = c[0];
+  length_ = c[1];
+  wrong_ = c[2];
+  samples_ = c[3];
+}
+
 BLEU::BLEU(Options options, std::string name) : options_(options), name_(std::move(name)) {
   detail::check_option(options.max_order >= 1 && options.max_order <= 16, "BLEU", "max_order",
                        options.max_order, "1 to 16");
@@ -137,6 +163,22 @@ void BLEU::reset() {
   matches_.assign(static_cast<std::size_t>(options_.max_order), 0);
   totals_ = matches_;
   hypothesis_length_ = reference_length_ = 0;
+}
+
+std::vector<double> BLEU::state() const {
+  std::vector<std::int64_t> all = matches_;
+  all.insert(all.end(), totals_.begin(), totals_.end());
+  all.insert(all.end(), {hypothesis_length_, reference_length_});
+  return numbers(all);
+}
+
+void BLEU::load_state(std::span<const double> state) {
+  const std::size_t n = matches_.size();
+  const std::vector<std::int64_t> c = counts(name_, state, 2 * n + 2);
+  std::copy_n(c.begin(), n, matches_.begin());
+  std::copy_n(c.begin() + static_cast<std::ptrdiff_t>(n), n, totals_.begin());
+  hypothesis_length_ = c[2 * n];
+  reference_length_ = c[2 * n + 1];
 }
 
 void BLEU::update(std::span<const std::string> hypothesis,

@@ -22,6 +22,7 @@ from activations import activations
 from attention import attention_configs, multi_head_attention
 from attention_torch import multi_head_attention_torch
 from catalogue import activity, constraints, initializers, penalties, regularizers
+from fit import fit
 from layers import dense, embedding, layer_normalization, softmax
 from losses import ctc, losses
 from metrics import bleu, metrics
@@ -36,5 +37,5 @@ if __name__ == "__main__":
                  multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
                  loss_scales, schedules, metrics, bleu, regularizers, constraints, penalties,
                  initializers, activity, rms_normalization, positions, transformer_encoder,
-                 transformer_decoder, summary, seq2seq, language_model):
+                 transformer_decoder, summary, seq2seq, language_model, fit):
         make()
