@@ -51,7 +51,7 @@ struct CurvesOptions {
 using Curves = std::vector<std::pair<std::string, std::vector<double>>>;
 
 /// Curves of a training run: one diagram for each name, with "val_<name>" in the diagram of <name>.
-/// A value that is NaN or infinite leaves a gap. Of more than 2000 values neighbours are drawn as
+/// A value that is NaN, infinite or beyond 1e300 leaves a gap. Of more than 2000 values neighbours are drawn as
 /// their least and their greatest. ValueError when there is no value at all, for a name given twice,
 /// for one in options.log that is not there, and for a value on a logarithmic axis that is not
 /// positive.

@@ -70,7 +70,8 @@ struct Layout {
   Layout(std::size_t heads, std::size_t rows, std::size_t columns, std::size_t widest_row,
          std::size_t widest_column, bool names, const AttentionPictureOptions& o) {
     const auto most = static_cast<double>(std::max<std::size_t>({rows, columns, 1}));
-    cell = std::clamp(std::floor((heads > 1 ? 420 : 640) / most), 13.0, 26.0);
+    cell = heads > 1 ? std::clamp(std::floor(300 / most), 13.0, 20.0)
+                     : std::clamp(std::floor(640 / most), 13.0, 26.0);
     font = std::min(14.0, std::floor(cell * 0.72));
     const double letter = 0.62 * font;
     upright = widest_column <= 1;

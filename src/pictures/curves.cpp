@@ -106,45 +106,51 @@ std::vector<Diagram> diagrams_of(const Curves& curves, const CurvesOptions& o) {
   return out;
 }
 
-// From a value to pixels, and back from ticks.
+// Where a value lies between the ends of an axis, from 0 to 1.
 struct Axis {
   double low, high;
   bool log = false;
   [[nodiscard]] double part(double value) const {
-    return log ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
+    return log ? (std::log(value) - std::log(low)) / (std::log(high) - std::log(low))
+               : (value - low) / (high - low);
   }
 };
+
+// Differences of what is larger overflow, and ratios of what is smaller.
+bool drawable(double value, bool log) {
+  return std::abs(value) <= 1e300 && (!log || value >= 1e-300);
+}
 
 Axis vertical(const Diagram& d) {
   double low = std::numeric_limits<double>::infinity();
   double high = -low;
   for (const Line& line : d.lines) {
     for (const double value : *line.values) {
-      if (!std::isfinite(value)) continue;
+      if (!drawable(value, d.log)) continue;
       low = std::min(low, value);
       high = std::max(high, value);
     }
   }
   if (low > high) return d.log ? Axis{0.1, 1, true} : Axis{0, 1};
   if (d.log) {
-    // Below the least positive numbers there is nothing to leave free.
-    const double space = std::max(std::pow(high / low, 0.06), 1.05);
-    return {std::max(low / space, std::numeric_limits<double>::min()), high * space, true};
+    const double space = std::max(std::exp(0.06 * (std::log(high) - std::log(low))), 1.05);
+    return {std::max(low / space, 1e-304), std::min(high, 1e304 / space) * space, true};
   }
-  // The largest magnitudes overflow when subtracted: they get no margin.
-  const double span = high / 2 - low / 2;
-  const double least = 1e-6 * std::max(std::abs(low), std::abs(high));
-  const double space = std::max({0.1 * span, least, low == high && low == 0 ? 1.0 : 0.0});
-  const double bottom = low >= 0 && low < 0.6 * span ? 0 : low - space;
-  return {bottom, high + space};
+  const double span = high - low;
+  const double most = std::max(std::abs(low), std::abs(high));
+  // Of equal values: as much as they are worth, so that the ticks are numbers one can read.
+  const double space = std::max({0.05 * span, span > 0 ? 1e-12 * most : 0.1 * most, 1e-300});
+  if (most == 0) return {0, 1};
+  return {low >= 0 && low < 0.3 * span ? 0 : low - space, high + space};
 }
 
 /// The values to be drawn, in runs without a gap.
-std::vector<std::vector<Point>> runs(const std::vector<double>& values, const CurvesOptions& o) {
+std::vector<std::vector<Point>> runs(const std::vector<double>& values, bool log,
+                                     const CurvesOptions& o) {
   std::vector<std::vector<Point>> out;
   bool gap = true;
   const auto add = [&](std::size_t i) {
-    if (i == values.size() || !std::isfinite(values[i])) {
+    if (i == values.size() || !drawable(values[i], log)) {
       gap = true;
       return;
     }
@@ -159,7 +165,7 @@ std::vector<std::vector<Point>> runs(const std::vector<double>& values, const Cu
     std::size_t least = values.size();
     std::size_t greatest = values.size();
     for (std::size_t i = begin; i < end; ++i) {
-      if (!std::isfinite(values[i])) continue;
+      if (!drawable(values[i], log)) continue;
       if (least == values.size() || values[i] < values[least]) least = i;
       if (greatest == values.size() || values[i] > values[greatest]) greatest = i;
     }
@@ -172,18 +178,21 @@ std::vector<std::vector<Point>> runs(const std::vector<double>& values, const Cu
 void put_axes(std::string& out, const Diagram& d, const Axis& x, const Axis& y,
               const CurvesOptions& o) {
   put(out, "<g font-size=\"11\" stroke=\"none\">\n");
-  for (const double tick :
-       y.log ? pictures::log_ticks(y.low, y.high, 6) : pictures::ticks(y.low, y.high, 5)) {
+  const std::vector<double> marks =
+      y.log ? pictures::log_ticks(y.low, y.high, 6) : pictures::ticks(y.low, y.high, 5);
+  const int digits = y.log ? 6 : pictures::digits_of(marks);
+  for (const double tick : marks) {
     const double at = kHeight * (1 - y.part(tick));
     put(out, "<path d=\"M0 ", at, "h", kWidth, "\" stroke=\"#e2e2e2\"/><text class=\"tick\" ",
-        "text-anchor=\"end\" x=\"-8\" y=\"", at + 4, "\">", tick, "</text>\n");
+        "text-anchor=\"end\" x=\"-8\" y=\"", at + 4, "\">", pictures::number(tick, digits),
+        "</text>\n");
   }
   const bool whole = o.first == std::floor(o.first) && o.step == std::floor(o.step);
   for (const double tick : pictures::ticks(x.low, x.high, 7, whole)) {
     const double at = kWidth * x.part(tick);
     put(out, "<path d=\"M", at, " ", kHeight, "v5\" stroke=\"#888\"/><text class=\"tick\" ",
         "text-anchor=\"middle\" x=\"", at, "\" y=\"", kHeight + 18, "\">",
-        pictures::number(tick, 9), "</text>\n");
+        pictures::number(tick, 12), "</text>\n");
   }
   put(out, "<text class=\"axis\" text-anchor=\"middle\" fill=\"#666\" x=\"", kWidth / 2, "\" y=\"",
       kHeight + 36, "\">", pictures::xml_text(o.x_title), "</text>\n</g>\n",
@@ -192,6 +201,7 @@ void put_axes(std::string& out, const Diagram& d, const Axis& x, const Axis& y,
 }
 
 void put_legend(std::string& out, const Diagram& d) {
+  if (d.lines.size() == 1 && d.lines[0].colour == 0) return;
   double at = kWidth;
   for (auto line = d.lines.rbegin(); line != d.lines.rend(); ++line) {
     at -= line->colour == 0 ? 60 : 68;
@@ -205,7 +215,7 @@ void put_legend(std::string& out, const Diagram& d) {
 void put_line(std::string& out, const Line& line, const Axis& x, const Axis& y,
               const CurvesOptions& o) {
   const char* colour = kColours[line.colour];
-  for (const std::vector<Point>& run : runs(*line.values, o)) {
+  for (const std::vector<Point>& run : runs(*line.values, y.log, o)) {
     if (run.size() > 1) {
       put(out, "<polyline class=\"", line.what, "\" fill=\"none\" stroke=\"", colour,
           "\" stroke-width=\"2\" stroke-linejoin=\"round\" points=\"");

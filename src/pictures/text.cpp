@@ -133,7 +133,7 @@ std::vector<double> ticks(double low, double high, int count, bool whole) {
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
   double step = 10 * power;
   for (const double m : {1.0, 2.0, 5.0}) {
-    if (m * power >= rough * 0.999) {
+    if (m * power >= rough * 0.7) {
       step = m * power;
       break;
     }
@@ -147,8 +147,15 @@ std::vector<double> ticks(double low, double high, int count, bool whole) {
   return out;
 }
 
+int digits_of(const std::vector<double>& ticks) {
+  if (ticks.size() < 2) return 6;
+  const double most = std::max(std::abs(ticks.front()), std::abs(ticks.back()));
+  const double ratio = most / (ticks[1] - ticks[0]);
+  return std::clamp(static_cast<int>(std::ceil(std::log10(ratio))) + 2, 6, 15);
+}
+
 std::vector<double> log_ticks(double low, double high, int count) {
-  const double decades = std::log10(high / low);
+  const double decades = std::log10(high) - std::log10(low);
   std::vector<double> out;
   const int every = std::max(1, static_cast<int>(std::ceil(decades / count)));
   for (int e = static_cast<int>(std::floor(std::log10(low))); std::pow(10.0, e) <= high; ++e) {

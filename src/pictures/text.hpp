@@ -44,7 +44,9 @@ std::string svg_begin(double width, double height);
 
 /// Round numbers in [low, high], about `count` of them; at least two.
 std::vector<double> ticks(double low, double high, int count, bool whole = false);
-/// The same for a logarithmic axis.
+/// As many significant digits as tell these ticks apart.
+int digits_of(const std::vector<double>& ticks);
+/// Round numbers on a logarithmic axis.
 std::vector<double> log_ticks(double low, double high, int count);
 
 }  // namespace xtape::pictures
