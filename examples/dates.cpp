@@ -2,7 +2,6 @@
 // characters, a decoder with causal self-attention and cross-attention writes the ISO form. The data
 // is made here; --test FILE reads other pairs.
 
-#include "attention_svg.hpp"
 #include "dates_model.hpp"
 
 #include <CLI/CLI.hpp>
@@ -61,6 +60,12 @@ double right_field(const std::vector<dates::Translation>& written,
     }
   }
   return 100.0 * static_cast<double>(right) / static_cast<double>(std::max<std::size_t>(digits, 1));
+}
+
+std::vector<std::string> characters(const std::string& text) {
+  std::vector<std::string> out;
+  for (const char c : text) out.emplace_back(1, c);
+  return out;
 }
 
 std::vector<dates::Example> draw(const std::vector<dates::Date>& from, std::size_t count,
@@ -184,8 +189,10 @@ int run(const Settings& s) {
   for (std::size_t i = 1; i < 10; ++i) {
     if (test[i].source.size() > test[shown].source.size()) shown = i;
   }
-  examples::write_attention_svg(s.picture, test[shown].source, written[shown].text,
-                                written[shown].attention);
+  xp::write_text(s.picture,
+                 xp::attention_svg(written[shown].attention, characters(written[shown].text),
+                                   characters(test[shown].source),
+                                   {.row_title = "written", .column_title = "read"}));
   std::printf("\nattention of \"%s\" written to %s\n", test[shown].source.c_str(),
               s.picture.c_str());
   std::printf("strongest source character in the right field: %.1f %% of the digits written\n",

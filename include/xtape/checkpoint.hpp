@@ -55,6 +55,7 @@ class CheckpointNode final : public Node<T> {
     sweep.run(state.entries.size(), floor.nodes);
     if (!sweep.create_graph()) state.rewind(floor);
   }
+  void describe(NodeDescription& out) const override { describe_inputs<T>(inputs_, out); }
 
  private:
   F fn_;

@@ -93,6 +93,13 @@ class OpNode final : public Node<T> {
     const Var<T>& g = sweep.gradient(id);
     std::apply([&](auto&... p) { (one(sweep, id, g, p), ...); }, pulls_);
   }
+  void describe(NodeDescription& out) const override {
+    if constexpr (kWantsOutput) out.outputs.push_back(value_->shape());
+    const auto add = [&out](const auto& p) {
+      if (p.pullback) out.inputs.push_back({p.input, p.shape});
+    };
+    std::apply([&](const auto&... p) { (add(p), ...); }, pulls_);
+  }
 
  private:
   template <class F>
@@ -145,6 +152,13 @@ struct Joint {
 
 namespace detail {
 
+template <class T>
+void describe_inputs(std::span<const Var<T>> inputs, NodeDescription& out) {
+  for (const Var<T>& x : inputs) {
+    if (x.tracked()) out.inputs.push_back({x.place().node, x.shape()});
+  }
+}
+
 template <class T, class Fast, class Composed, std::size_t N>
 class JointNode final : public Node<T> {
  public:
@@ -177,6 +191,10 @@ class JointNode final : public Node<T> {
                        Var<T>(ArrayPtr<T>(std::move(gradients[k])), sweep.state().context()),
                        inputs_[k].shape());
     }
+  }
+  void describe(NodeDescription& out) const override {
+    for (const ArrayPtr<T>& y : outputs_) out.outputs.push_back(y->shape());
+    describe_inputs<T>(inputs_, out);
   }
 
  private:
@@ -249,6 +267,11 @@ class ManyNode final : public Node<T> {
       if (!inputs_[i].tracked) continue;
       sweep.accumulate(this->name, inputs_[i].node, pullback_(sweep.gradient(id), i),
                        inputs_[i].shape);
+    }
+  }
+  void describe(NodeDescription& out) const override {
+    for (const Input& x : inputs_) {
+      if (x.tracked) out.inputs.push_back({x.node, x.shape});
     }
   }
 

@@ -54,6 +54,7 @@
 #include <xtape/optimizers.hpp>
 #include <xtape/parallel.hpp>
 #include <xtape/params.hpp>
+#include <xtape/pictures.hpp>
 #include <xtape/random.hpp>
 #include <xtape/record.hpp>
 #include <xtape/regularizers.hpp>

@@ -93,6 +93,13 @@ void Leaf<T>::pull(Sweep<T>& sweep, std::size_t id) {
 }
 
 template <class T>
+void Leaf<T>::describe(NodeDescription& out) const {
+  if (slot == nullptr) return;
+  out.parameter = &slot->path;
+  out.outputs.push_back(slot->value->shape());
+}
+
+template <class T>
 void TapeState<T>::rewind(const Position& to) noexcept {
   for (std::size_t i = entries.size(); i-- > to.nodes;) {
     if (entries[i].node != nullptr) entries[i].node->~Node<T>();

@@ -24,6 +24,7 @@ from attention_torch import multi_head_attention_torch
 from catalogue import activity, constraints, initializers, penalties, regularizers
 from fit import fit
 from layers import dense, embedding, layer_normalization, softmax
+from loss_curve import loss_curve
 from losses import ctc, losses
 from metrics import bleu, metrics
 from optimizers import loss_scales, optimizers, schedules
@@ -37,5 +38,5 @@ if __name__ == "__main__":
                  multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
                  loss_scales, schedules, metrics, bleu, regularizers, constraints, penalties,
                  initializers, activity, rms_normalization, positions, transformer_encoder,
-                 transformer_decoder, summary, seq2seq, language_model, fit):
+                 transformer_decoder, loss_curve, summary, fit, seq2seq, language_model):
         make()

@@ -88,11 +88,31 @@ def attention_to_torch(w, name, to, width, bias):
     return state
 
 
+def norms_of(decoder):
+    return ["self_attention_norm"] + ["cross_attention_norm"] * decoder + ["feed_forward_norm"]
+
+
+def block_to_torch(w, decoder, width, bias):
+    """The weights of a TransformerEncoderLayer or TransformerDecoderLayer."""
+    norms = norms_of(decoder)
+    out = attention_to_torch(w, "self_attention", "self_attn", width, bias)
+    if decoder:
+        out |= attention_to_torch(w, "cross_attention", "multihead_attn", width, bias)
+    out |= {"linear1.weight": w["feed_forward/intermediate/kernel"].T,
+            "linear2.weight": w["feed_forward/output/kernel"].T}
+    out |= {f"norm{i + 1}.weight": w[f"{n}/gamma"] for i, n in enumerate(norms)}
+    if bias:
+        out |= {"linear1.bias": w["feed_forward/intermediate/bias"],
+                "linear2.bias": w["feed_forward/output/bias"]}
+        out |= {f"norm{i + 1}.bias": w[f"{n}/beta"] for i, n in enumerate(norms)}
+    return out
+
+
 def blocks(name, seed, decoder):
     f = Family(name, seed)
     lengths = np.arange(5) < np.array([[5], [2], [4]])
     source_lengths = np.arange(4) < np.array([[1], [4], [3]])
-    norms = ["self_attention_norm"] + ["cross_attention_norm"] * decoder + ["feed_forward_norm"]
+    norms = norms_of(decoder)
     attentions = ["self_attention"] + ["cross_attention"] * decoder
 
     def add(first, activation, causal, padding, heads=2, width=4, hidden=6, bias=True):
@@ -113,16 +133,7 @@ def blocks(name, seed, decoder):
         weights |= {k: f.uniform(*shape) for k, shape in shapes.items()}
 
         def state(w):
-            out = attention_to_torch(w, "self_attention", "self_attn", width, bias)
-            if decoder:
-                out |= attention_to_torch(w, "cross_attention", "multihead_attn", width, bias)
-            out |= {"linear1.weight": w["feed_forward/intermediate/kernel"].T,
-                    "linear2.weight": w["feed_forward/output/kernel"].T}
-            out |= {f"norm{i + 1}.weight": w[f"{n}/gamma"] for i, n in enumerate(norms)}
-            if bias:
-                out |= {"linear1.bias": w["feed_forward/intermediate/bias"],
-                        "linear2.bias": w["feed_forward/output/bias"]}
-                out |= {f"norm{i + 1}.bias": w[f"{n}/beta"] for i, n in enumerate(norms)}
+            out = block_to_torch(w, decoder, width, bias)
             assert out.keys() == dict(layer.named_parameters()).keys()
             return out
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -22,6 +23,18 @@ struct ParameterSlot;
 template <class T>
 class Sweep;
 
+/// What a node tells about itself, for pictures of the graph. Shapes of outputs that no pullback needs
+/// are not kept: they follow from the operations that use them.
+struct NodeDescription {
+  struct Input {
+    std::size_t node = 0;
+    std::optional<Shape> shape;  // default: that of the output
+  };
+  std::vector<Input> inputs;               // the tracked ones
+  std::vector<Shape> outputs;              // where the node has them
+  const std::string* parameter = nullptr;  // its path, of a leaf that is one
+};
+
 /// One recorded operation, in execution order.
 template <class T>
 struct Node {
@@ -31,6 +44,7 @@ struct Node {
   virtual ~Node() = default;
   /// Passes the gradient of this node's outputs on to its tracked inputs.
   virtual void pull(Sweep<T>& sweep, std::size_t id) = 0;
+  virtual void describe(NodeDescription& out) const = 0;
 
   const char* name;
   /// Outputs take consecutive ids from the node's own; the extra ids hold stubs with outputs == 0.
@@ -42,6 +56,7 @@ template <class T>
 struct Stub final : Node<T> {
   explicit Stub(const char* op) noexcept : Node<T>(op) { this->outputs = 0; }
   void pull(Sweep<T>&, std::size_t) override {}
+  void describe(NodeDescription&) const override {}
 };
 
 /// A value whose gradient is wanted: a watched array (slot null) or a parameter.
@@ -49,6 +64,7 @@ template <class T>
 struct Leaf final : Node<T> {
   explicit Leaf(const ParameterSlot<T>* s) noexcept : Node<T>("leaf"), slot(s) {}
   void pull(Sweep<T>& sweep, std::size_t id) override;
+  void describe(NodeDescription& out) const override;
   const ParameterSlot<T>* slot;
 };
 

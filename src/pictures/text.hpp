@@ -1,0 +1,52 @@
+#pragma once
+// Text of SVG files: numbers, labels, axes.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace xtape::pictures {
+
+/// In at most `digits` significant digits, whatever the locale.
+std::string number(double value, int digits = 6);
+
+/// Strings and numbers, one behind the other.
+inline void put(std::string&) {}
+template <class... Rest>
+void put(std::string& out, std::string_view text, const Rest&... rest);
+template <class... Rest>
+void put(std::string& out, double value, const Rest&... rest) {
+  out += number(value);
+  put(out, rest...);
+}
+template <class... Rest>
+void put(std::string& out, std::string_view text, const Rest&... rest) {
+  out += text;
+  put(out, rest...);
+}
+
+/// Throws ValueError unless the text is UTF-8; `who` and `what` are for the message.
+void check_utf8(const std::string& who, const std::string& what, const std::string& text);
+
+/// UTF-8 as it stands in XML.
+std::string xml_text(const std::string& text);
+
+/// A token as a label: spaces and control characters as signs, at most so many columns wide.
+struct Label {
+  std::string text;       // as it stands in XML
+  std::size_t width = 0;  // in columns of a monospaced font
+};
+Label label(const std::string& token, std::size_t widest = 24);
+
+/// The opening of a file of this size in pixels.
+std::string svg_begin(double width, double height);
+
+/// Round numbers in [low, high], about `count` of them; at least two.
+std::vector<double> ticks(double low, double high, int count, bool whole = false);
+/// As many significant digits as tell these ticks apart.
+int digits_of(const std::vector<double>& ticks);
+/// Round numbers on a logarithmic axis.
+std::vector<double> log_ticks(double low, double high, int count);
+
+}  // namespace xtape::pictures
