@@ -101,8 +101,9 @@ std::vector<std::vector<std::string>> parse_tsv(std::span<const std::byte> bytes
     const std::string_view line = lines.line();
     const std::size_t fields = count_fields(line);
     if (columns == 0) columns = fields;
-    if (fields != columns) {
+    if (fields < columns || (fields > columns && !options.further)) {
       lines.fail(0, "ragged: it has ", fields, " columns, expected ", columns,
+                 options.further ? " or more" : "",
                  options.columns == 0 ? " as in the first line" : "", ", separated by tabs");
     }
     if (first && options.header) continue;

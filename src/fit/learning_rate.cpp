@@ -60,9 +60,9 @@ void ReduceLROnPlateau::on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) {
     wait_ = 0;
     return;
   }
-  if (cooldown_ > 0 || ++wait_ < options_.patience) return;
-  // In floats, as Keras compares: a rounding above the least is no reduction.
-  if (!(static_cast<float>(old) > static_cast<float>(options_.min_lr))) return;
+  // In float, as Keras compares: a rate that has arrived but for rounding is not cut again.
+  const bool arrived = static_cast<float>(old) <= static_cast<float>(options_.min_lr);
+  if (cooldown_ > 0 || ++wait_ < options_.patience || arrived) return;
   const double rate = std::max(old * options_.factor, options_.min_lr);
   run.set_learning_rate(rate);
   if (options_.verbose) {

@@ -144,8 +144,8 @@ std::string ProgressBar::bar(std::int64_t current) const {
       static_cast<std::int64_t>(static_cast<double>(options_.width) * share), 0, options_.width);
   // Without colours the letters must tell.
   const char* rest = *options_.color ? "━" : "─";
-  return styled("1", count_of(current, total_)) + ' ' +
-         (full > 0 ? styled("32", repeated("━", full)) : "") +
+  const std::string done = full == 0 ? "" : styled("32", repeated("━", full));
+  return styled("1", count_of(current, total_)) + ' ' + done +
          styled("37", repeated(rest, options_.width - full));
 }
 

@@ -112,12 +112,12 @@ TEST_CASE("a table has as many columns as asked for") {
 
 TEST_CASE("files are read, and the file system's refusals are told") {
   const Directory directory;
-  write_text(directory / "t.tsv", "a\tb\n");
+  write_file(directory / "t.tsv", "a\tb\n");
   CHECK(read_lines(directory / "t.tsv") == std::vector<std::string>{"a\tb"});
   CHECK(read_tsv(directory / "t.tsv").at(0).at(1) == "b");
   CHECK_THROWS_AS(read_lines(directory / "none"), IoError);
   CHECK_THROWS_AS(read_tsv(directory / ""), IoError);
-  write_text(directory / "bad", "a\n\xFF\n");
+  write_file(directory / "bad", "a\n\xFF\n");
   CHECK_THROWS_WITH(read_lines(directory / "bad"), Contains((directory / "bad") + ": line 2:"));
 }
 

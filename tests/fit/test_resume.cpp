@@ -245,7 +245,7 @@ TEST_CASE("a damaged checkpoint is passed over, and the user is told") {
   const std::string newest = Checkpoints(folder.path()).files().back();
   std::string bytes = read_text(newest);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
-  write_text(newest, bytes);
+  write_file(newest, bytes);
   Said said;
   CHECK(train(said.sink()) == whole);
   REQUIRE(said.texts.size() == 1);

@@ -273,7 +273,7 @@ TEST_CASE("an optimizer's numbers out of range are refused, and nothing is loade
   std::string text = read_text(path);
   const std::string from = "adam/steps\\\":1.0";
   REQUIRE(contains(text, from));
-  write_text(path, sealed(text.replace(text.find(from), from.size(), "adam/steps\\\":1.5")));
+  write_file(path, sealed(text.replace(text.find(from), from.size(), "adam/steps\\\":1.5")));
   TinyRun<float> other(8);
   other.build();
   const Snapshot<float> before(other);

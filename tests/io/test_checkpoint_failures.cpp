@@ -204,7 +204,7 @@ TEST_CASE("whoever has the file before mapped or open keeps seeing it whole") {
 
 TEST_CASE("folders that cannot be made, read or written to") {
   const Directory folder;
-  write_text(folder / "file", "");
+  write_file(folder / "file", "");
   const auto refused = [](const std::string& path, const std::string& named, const char* cause) {
     const std::string text = error_of<IoError>([&] { Checkpoints checkpoints(path); });
     INFO(text);

@@ -266,9 +266,9 @@ TEST_CASE("the last K and the best are kept, numbered as they were saved") {
 
   // Another object, fewer to keep; the order is that of numbers, also where they grow longer.
   fs::rename(checkpoints.files().back(), base + "/checkpoint-99999999.safetensors");
-  write_text(base + "/checkpoint-1.safetensors", "not ours: too few digits");
-  write_text(base + "/checkpoint-0000000x.safetensors", "nor this");
-  write_text(base + "/checkpoint-1234567890123456789.safetensors", "nor this: too many");
+  write_file(base + "/checkpoint-1.safetensors", "not ours: too few digits");
+  write_file(base + "/checkpoint-0000000x.safetensors", "nor this");
+  write_file(base + "/checkpoint-1234567890123456789.safetensors", "nor this: too many");
   Checkpoints later(base, {.keep = 1});
   later.save(run.params, run.adam, run.progress);
   CHECK(later.files() == Names{base + "/checkpoint-100000000.safetensors"});
@@ -288,10 +288,10 @@ TEST_CASE("the newest that is undamaged is restored, and those passed over are t
   const auto damage = [](const std::string& path) {
     std::string text = read_text(path);
     text.back() = static_cast<char>(text.back() ^ 1);
-    write_text(path, text);
+    write_file(path, text);
   };
   damage(files[2]);
-  write_text(files[1], read_text(files[1]).substr(0, 100));
+  write_file(files[1], read_text(files[1]).substr(0, 100));
   TinyRun<float> other(9);
   CHECK(checkpoints.restore(other.params, other.adam)->step == 2);
   REQUIRE(checkpoints.skipped().size() == 2);
@@ -333,7 +333,7 @@ TEST_CASE("the newest that is undamaged is restored, and those passed over are t
 TEST_CASE("what a dead process was writing is removed, what a living one writes stays") {
   const Directory folder;
   const auto left = [&](const std::string& name) {
-    write_text(folder / name, "torn");
+    write_file(folder / name, "torn");
     return name;
   };
   const pid_t dead = begin_child([] { return 0; });

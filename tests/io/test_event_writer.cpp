@@ -287,7 +287,7 @@ TEST_CASE("what an event file cannot hold is refused, and nothing is written") {
                    "not a picture: 'i' has " + std::to_string(bad.size()) + " bytes"));
   }
   CHECK(read_text(events.path()) == before);
-  write_text(folder / "file", "");
+  write_file(folder / "file", "");
   CHECK(contains(error_of<IoError>([&] { EventWriter(folder / "file"); }),
                  "file: cannot be made: File exists"));
 }

@@ -72,7 +72,7 @@ TEST_CASE("directories that are missing, read-only, or files") {
     CHECK(contains(text, cause));
   };
   refused(directory / "missing/w.npz", "cannot be created: No such file or directory");
-  write_text(directory / "file", "");
+  write_file(directory / "file", "");
   refused(directory / "file/w.npz", "Not a directory");
   refused(directory / std::string(300, 'n').append(".npz"), "File name too long");
   fs::create_directory(directory / "d.npz");
@@ -132,7 +132,7 @@ TEST_CASE("temporaries of a crashed process do not stand in the way") {
   const Directory directory;
   const Params<float> params = model(10, 1);
   const std::string left = "w.npz.tmp." + std::to_string(::getpid());
-  write_text(directory / left, "torn");
+  write_file(directory / left, "torn");
   save(params, directory / "w.npz");
   CHECK(loads(directory / "w.npz", params));
   CHECK(read_text(directory / left) == "torn");

@@ -297,7 +297,7 @@ TEST_CASE("parameters load from arrays in Fortran order") {
     std::memcpy(bytes, &value, 4);
     data.append(bytes, 4);
   }
-  write_text(path,
+  write_file(path,
              zip({{"dense/kernel.npy",
                    npy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}\n", data)}}));
   Params<double> params;

@@ -227,13 +227,13 @@ TEST_CASE("a load that fails changes nothing and says why") {
     save(params, directory / name);
     const std::string whole = read_text(directory / name);
     for (std::size_t length = 0; length < whole.size(); ++length) {
-      write_text(directory / name, whole.substr(0, length));
+      write_file(directory / name, whole.substr(0, length));
       const std::string text = error_of<FormatError>([&] { load(params, directory / name); });
       INFO(length << ": " << text);
       CHECK(contains(text, directory / name));
     }
     CHECK(equal(params, values));
-    write_text(directory / name, whole);
+    write_file(directory / name, whole);
     load_strict(params, directory / name);
   }
 }

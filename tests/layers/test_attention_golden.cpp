@@ -58,7 +58,7 @@ TEMPLATE_TEST_CASE("multi-head attention agrees with the reference frameworks", 
 
 namespace {
 
-struct Run {
+struct Ran {
   AttentionPath path = AttentionPath::composed;
   double dropout = 0;
   bool training = false;
@@ -66,7 +66,7 @@ struct Run {
 };
 
 /// Output, scores if asked for, and all gradients of one case.
-std::vector<Array<double>> results_of(const Json& c, const Run& run) {
+std::vector<Array<double>> results_of(const Json& c, const Ran& run) {
   const detail::ForcedAttentionPath forced(run.path);
   Tape<double> tape({.training = run.training, .seed = 5});
   Params<double> params;
@@ -120,8 +120,8 @@ TEST_CASE("every path gives the composed answer: dropout or not, training or not
   for (const std::string& file : attention_goldens) {
     for (const Json& c : golden(file)) {
       const auto plain = results_of(c, {});
-      for (Run run : {Run{.training = true}, Run{.dropout = 0.4, .training = true},
-                      Run{.dropout = 0.4, .training = false}}) {
+      for (Ran run : {Ran{.training = true}, Ran{.dropout = 0.4, .training = true},
+                      Ran{.dropout = 0.4, .training = false}}) {
         for (const bool scores : {true, false}) {
           run.scores = scores;
           run.path = AttentionPath::composed;

@@ -103,9 +103,11 @@ TEST_CASE("labels may contain anything") {
   CHECK(xml.texts("text", "column") == shown);
   CHECK(xml.texts("text", "title") == Names{"<&>"});
   SECTION("but long ones are cut") {
-    const Names longer{std::string(30, 'x')};
+    const Names longer(1, std::string(30, 'x'));
     const Xml cut(attention_svg(uneven({1, 1}), longer, longer));
-    CHECK(cut.texts("text", "row") == Names{std::string(23, 'x') + "…"});
+    std::string shown_part(23, 'x');
+    shown_part += "…";
+    CHECK(cut.texts("text", "row") == Names(1, shown_part));
   }
 }
 

@@ -102,12 +102,12 @@ std::unique_ptr<Optimizer<T>> optimizer_of(const Json& c) {
 
 /// The weights of the golden data, and steps with its gradients.
 template <class T>
-struct Run {
+struct Trained {
   const Json data = golden("optimizers")[0];
   Params<T> params;
   std::vector<Parameter<T>> weights;
 
-  Run() {
+  Trained() {
     for (const char* name : {"first", "second", "third"}) {
       const Array<T> start = golden_array<T>(data["weights"][weights.size()]);
       weights.push_back(params.scope().reserve(name));
@@ -211,7 +211,7 @@ TEMPLATE_TEST_CASE("optimizers agree with Keras for 100 steps", "", double, floa
   for (std::size_t k = 1; k < cases.size(); ++k) {
     const Json& c = cases[k];
     errors.begin(c["name"].get<std::string>());
-    Run<T> run;
+    Trained<T> run;
     const auto optimizer = optimizer_of<T>(c);
     if (c["common"].value("constraint", false)) {
       run.weights[0].set_constraint(constraints::MaxNorm{.max_value = 1.5});
@@ -237,7 +237,7 @@ TEMPLATE_TEST_CASE("a dynamic loss scale agrees with Keras", "", double, float) 
   const Json c = golden("loss_scales")[0];
   Errors errors(with_type<T>("loss_scales"), tolerance<T>);
   errors.begin("sgd");
-  Run<T> run;
+  Trained<T> run;
   SGD<T> sgd({.learning_rate = 0.1, .momentum = 0.9},
              {.dynamic_loss_scale = DynamicLossScale{.initial_scale = 4, .growth_steps = 3}});
   const auto infinite = c["infinite"].get<std::set<std::size_t>>();

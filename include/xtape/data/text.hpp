@@ -33,6 +33,7 @@ std::vector<std::string> parse_lines(std::span<const std::byte> bytes,
 /// What read_tsv expects.
 struct TsvOptions {
   std::size_t columns = 0;    ///< of every line; 0 for as many as the first line has
+  bool further = false;       ///< a line may have further columns (several right answers)
   bool header = false;        ///< the first line has names of columns, and is left out
   bool empty_fields = false;  ///< whether a field may be empty
   TextOptions text = {};
