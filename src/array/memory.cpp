@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
@@ -16,11 +17,17 @@
 // at the same time, and a thread that only frees cannot make the pool grow without bound (thread-local
 // lists alone did).
 //
-// Under AddressSanitizer every block is the system's own, so that it can watch it.
+// Under AddressSanitizer every block is the system's own, so that it can watch it. With XTAPE_POISON
+// every block begins as NaNs, so that what is read before it is written is seen.
 
 namespace xtape {
 namespace {
 
+#ifdef XTAPE_POISON
+constexpr bool kPoison = true;
+#else
+constexpr bool kPoison = false;
+#endif
 constexpr std::size_t kSmallest = 64;
 constexpr std::size_t kSmallLimit = 4096;
 constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
@@ -302,10 +309,10 @@ void deallocate_small(void* p, std::size_t cls) noexcept {
 
 }  // namespace
 
-namespace detail {
+namespace {
 
-void* allocate(std::size_t bytes) {
-  if constexpr (kAddressSanitizer) {
+void* take(std::size_t bytes) {
+  if constexpr (detail::kAddressSanitizer) {
     void* p = from_system(std::max(bytes, kSmallest));
     account(static_cast<std::int64_t>(bytes));
     return p;
@@ -316,6 +323,16 @@ void* allocate(std::size_t bytes) {
   if (p == nullptr) p = from_system(cls.bytes);
   if (ThreadCache* cache = thread_cache()) cache->report();
   account(static_cast<std::int64_t>(cls.bytes));
+  return p;
+}
+
+}  // namespace
+
+namespace detail {
+
+void* allocate(std::size_t bytes) {
+  void* p = take(bytes);
+  if constexpr (kPoison) std::memset(p, 0xFF, bytes);
   return p;
 }
 
