@@ -1,0 +1,251 @@
+// A language model of characters: learns to go on with a text (.gz too), tells how well, and writes.
+//
+//   language_model train --train text.txt --dev more.txt --model folder
+//   language_model evaluate folder more.txt
+//   language_model write folder --prompt "..."
+
+#include <CLI/CLI.hpp>
+#include <xtape/xtape.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+namespace xp = xtape;
+
+namespace {
+
+struct Settings {
+  std::string train, dev, folder, file, prompt = "\n";
+  int layers = 4, width = 128, heads = 4, block = 64;
+  double dropout = 0.0, learning_rate = 1e-3, final_rate = 0.1, beta_2 = 0.99, weight_decay = 0.1;
+  double temperature = 0.8;
+  std::int64_t steps = 2000, warmup = 100, report = 500;
+  std::size_t batch = 12, top_k = 0, length = 500;
+  std::uint64_t seed = 1;
+};
+
+using Ids = std::vector<std::int64_t>;
+
+std::string whole_text(const std::string& path) {
+  std::string text;
+  for (const std::string& line : xp::read_lines(path)) text += line + "\n";
+  return text;
+}
+
+Ids ids_of(const std::string& text, const xp::Vocabulary& vocabulary) {
+  return vocabulary.encode(xp::tokenize(text, xp::TokenKind::characters));
+}
+
+/// What a step works on: at each place the character there, and the one after it.
+struct Batch {
+  xp::Array<std::int64_t> read, next;
+};
+
+Batch batch_at(const Ids& text, std::span<const std::size_t> places, std::size_t block) {
+  const xp::Shape shape{places.size(), block};
+  Batch batch{xp::Array<std::int64_t>(shape), xp::Array<std::int64_t>(shape)};
+  for (std::size_t r = 0; r < places.size(); ++r) {
+    for (std::size_t t = 0; t < block; ++t) {
+      batch.read(r, t) = text[places[r] + t];
+      batch.next(r, t) = text[places[r] + t + 1];
+    }
+  }
+  return batch;
+}
+
+/// Blocks that begin anywhere, in an order that is a function of seed and epoch.
+xp::Batches<Batch> anywhere(Ids text, const Settings& s) {
+  const auto block = static_cast<std::size_t>(s.block);
+  const std::size_t places = text.size() - block;
+  return {places,
+          {.batch_size = s.batch, .seed = s.seed, .drop_last = true},
+          [text = std::make_shared<const Ids>(std::move(text)), block](auto rows) {
+            return batch_at(*text, rows, block);
+          }};
+}
+
+/// The whole text in blocks that do not overlap.
+xp::Batches<Batch> in_order(Ids text, std::size_t block) {
+  const std::size_t blocks = (text.size() - 1) / block;
+  return {blocks,
+          {.batch_size = 64, .shuffle = false},
+          [text = std::make_shared<const Ids>(std::move(text)), block](auto rows) {
+            std::vector<std::size_t> places;
+            for (const std::size_t row : rows) places.push_back(row * block);
+            return batch_at(*text, places, block);
+          }};
+}
+
+auto step_of(const xp::LanguageModel<float>& model) {
+  return [&model](xp::Tape<float>& tape, const Batch& b) {
+    const auto tokens = static_cast<double>(b.read.size());
+    return xp::StepResult<float>(model.loss(tape.input(b.read), b.next), tokens, tokens);
+  };
+}
+
+struct Saved {
+  xp::Vocabulary vocabulary = xp::Vocabulary::build({});
+  xp::Params<float> params;
+  std::unique_ptr<xp::LanguageModel<float>> model;
+};
+
+Saved load(const std::string& folder) {
+  Saved saved;
+  saved.vocabulary = xp::Vocabulary::load(folder + "/vocabulary.txt");
+  saved.model = std::make_unique<xp::LanguageModel<float>>(
+      saved.params.scope(),
+      xp::LanguageModel<float>::from_config(whole_text(folder + "/options.json")));
+  saved.model->build();
+  xp::load_strict(saved.params, folder + "/weights.safetensors");
+  return saved;
+}
+
+/// A text of at least one block.
+Ids long_enough(const std::string& path, const xp::Vocabulary& vocabulary, std::size_t block) {
+  Ids text = ids_of(whole_text(path), vocabulary);
+  if (text.size() <= block) {
+    throw xp::ValueError(path + ": too short: it has " + std::to_string(text.size()) +
+                         " characters, expected more than a block of " + std::to_string(block) +
+                         "; give a longer text or a smaller --block");
+  }
+  return text;
+}
+
+void train(const Settings& s) {
+  const auto tokens = xp::tokenize(whole_text(s.train), xp::TokenKind::characters);
+  const auto vocabulary = xp::Vocabulary::build(std::vector<std::vector<std::string>>(1, tokens));
+  const auto block = static_cast<std::size_t>(s.block);
+  xp::Params<float> params({.seed = s.seed});
+  const xp::LanguageModel<float> model(params.scope(),
+                                       {.vocabulary = static_cast<int>(vocabulary.size()),
+                                        .hidden_dim = s.width,
+                                        .num_heads = s.heads,
+                                        .intermediate_dim = 4 * s.width,
+                                        .layers = s.layers,
+                                        .max_length = s.block,
+                                        .dropout = s.dropout,
+                                        .use_bias = false});
+  model.build();
+  const auto batches = anywhere(long_enough(s.train, vocabulary, block), s);
+  const auto dev = in_order(long_enough(s.dev, vocabulary, block), block);
+  xp::AdamW<float> optimizer(
+      {.learning_rate =
+           xp::schedules::LinearWarmup{
+               .steps = s.warmup,
+               .then = xp::schedules::CosineDecay{.initial_learning_rate = s.learning_rate,
+                                                  .decay_steps =
+                                                      std::max<std::int64_t>(1, s.steps - s.warmup),
+                                                  .alpha = s.final_rate}},
+       .beta_2 = s.beta_2,
+       .weight_decay = s.weight_decay},
+      {.exclude_from_weight_decay = {"norm"}});
+  std::filesystem::create_directories(s.folder);
+  vocabulary.save(s.folder + "/vocabulary.txt");
+  xp::write_text(s.folder + "/options.json", model.get_config());
+  const std::int64_t report = std::min(s.report, s.steps);
+  const auto history = xp::fit(params, optimizer, batches, step_of(model),
+                               {.epochs = s.steps / report,
+                                .steps_per_epoch = report,
+                                .validation = {dev, step_of(model)},
+                                .clip_norm = 1.0,
+                                .seed = s.seed});
+  xp::save(params, s.folder + "/weights.safetensors");
+  std::printf("dev loss %.4f per character; the model is in %s\n", history["val_loss"].back(),
+              s.folder.c_str());
+}
+
+void evaluate(const Settings& s) {
+  const Saved saved = load(s.folder);
+  const auto block = static_cast<std::size_t>(saved.model->options().max_length);
+  const auto batches = in_order(long_enough(s.file, saved.vocabulary, block), block);
+  const double loss = xp::evaluate(saved.params, batches, step_of(*saved.model)).at("loss");
+  std::printf("loss %.4f per character, perplexity %.4f\n", loss, std::exp(loss));
+}
+
+void write(const Settings& s) {
+  const Saved saved = load(s.folder);
+  Ids text = ids_of(s.prompt, saved.vocabulary);
+  if (text.empty()) text = ids_of("\n", saved.vocabulary);
+  std::printf("%s", s.prompt.c_str());
+  // The model knows as many positions as a block has: half of them stay as what it goes on from.
+  const auto block = static_cast<std::size_t>(saved.model->options().max_length);
+  std::size_t written = 0;
+  for (std::uint64_t part = 0; written < s.length; ++part) {
+    const std::size_t kept = std::min(text.size(), block / 2);
+    text.erase(text.begin(), text.end() - static_cast<std::ptrdiff_t>(kept));
+    const auto more = xp::sample(
+        *saved.model, {text},
+        {.temperature = s.temperature, .top_k = s.top_k, .seed = s.seed, .first_stream = part},
+        {.max_length = std::min(block - kept, s.length - written),
+         .suppress = {saved.vocabulary.unknown()}});
+    text.insert(text.end(), more[0].tokens.begin(), more[0].tokens.end());
+    written += more[0].tokens.size();
+    std::printf("%s",
+                xp::join_tokens(saved.vocabulary.decode(more[0].tokens), xp::TokenKind::characters)
+                    .c_str());
+    std::fflush(stdout);
+    if (more[0].tokens.empty()) break;
+  }
+  std::printf("\n");
+}
+
+void add_train_options(CLI::App& app, Settings& s) {
+  const CLI::Range count(1, 100000000);
+  const auto add = [&](const char* name, auto& value, const char* text) {
+    return app.add_option(name, value, text)->capture_default_str();
+  };
+  app.add_option("--train", s.train, "text to learn from")->required();
+  app.add_option("--dev", s.dev, "text to measure by")->required();
+  app.add_option("--model", s.folder, "folder for the model")->required();
+  add("--layers", s.layers, "layers")->check(count);
+  add("--width", s.width, "width of the vectors, a multiple of --heads")->check(count);
+  add("--heads", s.heads, "attention heads")->check(count);
+  add("--block", s.block, "characters the model looks back on at most")->check(count);
+  add("--batch-size", s.batch, "blocks per step")->check(count);
+  add("--steps", s.steps, "steps in all")->check(count);
+  add("--report", s.report, "steps between measurements on the dev text")->check(count);
+  add("--dropout", s.dropout, "rate")->check(CLI::Range(0.0, 1.0));
+  add("--learning-rate", s.learning_rate, "highest rate")->check(CLI::PositiveNumber);
+  add("--final-rate", s.final_rate, "fraction of it in the end")->check(CLI::Range(0.0, 1.0));
+  add("--warmup", s.warmup, "steps in which the rate grows")->check(CLI::NonNegativeNumber);
+  add("--beta-2", s.beta_2, "of AdamW")->check(CLI::Range(0.0, 1.0));
+  add("--weight-decay", s.weight_decay, "of AdamW")->check(CLI::NonNegativeNumber);
+  add("--seed", s.seed, "of weights and blocks");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  CLI::App app("A language model of characters.", "language_model");
+  app.require_subcommand(1);
+  app.set_config("--config", "", "options from a file");
+  app.fallthrough();
+  CLI::App* const training = app.add_subcommand("train", "learns from a text");
+  add_train_options(*training, s);
+  CLI::App* const evaluating = app.add_subcommand("evaluate", "the loss on a text, in blocks");
+  evaluating->add_option("model", s.folder, "folder of the model")->required();
+  evaluating->add_option("file", s.file, "the text")->required();
+  CLI::App* const writing = app.add_subcommand("write", "goes on with a text");
+  writing->add_option("model", s.folder, "folder of the model")->required();
+  writing->add_option("--prompt", s.prompt, "what to go on with");
+  writing->add_option("--length", s.length, "characters to write")->capture_default_str();
+  writing->add_option("--temperature", s.temperature, "below 1 is more cautious")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  writing->add_option("--top-k", s.top_k, "draw among so many characters; 0: all")
+      ->capture_default_str();
+  writing->add_option("--seed", s.seed, "of the draws")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (training->parsed()) train(s);
+    if (evaluating->parsed()) evaluate(s);
+    if (writing->parsed()) write(s);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "language_model: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,49 @@
+#pragma once
+// A model in a folder: options.json, source.vocab, target.vocab, weights.safetensors, and, of its
+// training, checkpoints/. And how sentences become token ids and come back.
+
+#include <xtape/xtape.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace seq2seq {
+
+namespace xp = xtape;
+
+/// What a model must know of its language beside weights.
+struct Language {
+  xp::TokenKind source_kind = xp::TokenKind::characters;
+  xp::TokenKind target_kind = xp::TokenKind::characters;
+  bool lowercase = false;
+  xp::Vocabulary source = xp::Vocabulary::build({});
+  xp::Vocabulary target = xp::Vocabulary::build({});
+
+  [[nodiscard]] std::vector<std::string> source_tokens(const std::string& text) const;
+  [[nodiscard]] std::vector<std::string> target_tokens(const std::string& text) const;
+  [[nodiscard]] std::string target_text(const std::vector<std::int64_t>& ids) const;
+};
+
+/// A model with its language, ready to translate.
+struct Bundle {
+  Language language;
+  xp::Params<float> params;
+  std::unique_ptr<xp::Seq2Seq<float>> model;
+};
+
+/// Where things are in a model's folder.
+std::string options_file(const std::string& folder);
+std::string weights_file(const std::string& folder);
+std::string checkpoints_folder(const std::string& folder);
+
+/// Writes language and options. IoError.
+void save_language(const std::string& folder, const Language& language,
+                   const xp::Seq2SeqOptions& options);
+/// The opposite. IoError, FormatError.
+xp::Seq2SeqOptions load_language(const std::string& folder, Language& language);
+/// Everything, with weights. IoError, FormatError, ParameterError.
+Bundle load_bundle(const std::string& folder);
+
+}  // namespace seq2seq

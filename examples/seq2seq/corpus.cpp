@@ -1,0 +1,70 @@
+#include "corpus.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace seq2seq {
+
+std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
+  std::vector<Pair> pairs;
+  for (auto& row : xp::read_tsv(path, {.columns = 2, .further = true})) {
+    Pair pair{std::move(row[0]), {}};
+    pair.targets.assign(std::make_move_iterator(row.begin() + 1),
+                        std::make_move_iterator(row.end()));
+    pairs.push_back(std::move(pair));
+    if (limit != 0 && static_cast<std::int64_t>(pairs.size()) == limit) break;
+  }
+  return pairs;
+}
+
+std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& language,
+                            std::size_t max_length, std::size_t& left_out) {
+  std::vector<Example> examples;
+  left_out = 0;
+  for (const Pair& pair : pairs) {
+    Example e{language.source.encode(language.source_tokens(pair.source)),
+              language.target.encode(language.target_tokens(pair.targets.front()))};
+    const bool fits = !e.source.empty() && !e.target.empty() && e.source.size() <= max_length &&
+                      e.target.size() < max_length;
+    if (fits) {
+      examples.push_back(std::move(e));
+    } else {
+      ++left_out;
+    }
+  }
+  return examples;
+}
+
+xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Language& language,
+                              xp::BatchOptions options) {
+  std::vector<std::size_t> lengths;
+  for (const Example& e : examples)
+    lengths.push_back(std::max(e.source.size(), e.target.size() + 1));
+  const std::int64_t start = language.target.start();
+  const std::int64_t end = language.target.end();
+  const std::int64_t pad = language.target.pad();
+  // The batches are made on a thread of their own: they own what they are made of.
+  const auto all = std::make_shared<const std::vector<Example>>(examples);
+  return xp::Batches<Batch>(std::move(lengths), options,
+                            [all, start, end, pad](std::span<const std::size_t> indices) {
+                              std::vector<std::vector<std::int64_t>> source, in, out;
+                              Batch batch;
+                              for (const std::size_t i : indices) {
+                                const Example& e = (*all)[i];
+                                source.push_back(e.source);
+                                in.push_back(e.target);
+                                in.back().insert(in.back().begin(), start);
+                                out.push_back(e.target);
+                                out.back().push_back(end);
+                                batch.tokens += static_cast<double>(out.back().size());
+                              }
+                              xp::Padded padded = xp::pad(source, pad);
+                              batch.source = std::move(padded.ids);
+                              batch.source_mask = std::move(padded.mask);
+                              batch.target_in = xp::pad(in, pad).ids;
+                              batch.target_out = xp::pad(out, pad).ids;
+                              return batch;
+                            });
+}
+
+}  // namespace seq2seq

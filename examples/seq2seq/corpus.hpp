@@ -1,0 +1,36 @@
+#pragma once
+// Pairs of sentences from a file, as token ids and as batches.
+
+#include "bundle.hpp"
+
+namespace seq2seq {
+
+/// A pair as it stands in the file; the first target is learned, all of them are right.
+struct Pair {
+  std::string source;
+  std::vector<std::string> targets;
+};
+
+std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit = 0);
+
+/// A pair as ids, without start and end.
+struct Example {
+  std::vector<std::int64_t> source, target;
+};
+
+/// Pairs longer than max_length tokens, or with an empty side, are left out; `left_out` counts them.
+std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& language,
+                            std::size_t max_length, std::size_t& left_out);
+
+/// What one step works on: the decoder reads target_in and is to write target_out.
+struct Batch {
+  xp::Array<std::int64_t> source, target_in, target_out;
+  xp::Array<bool> source_mask;
+  double tokens = 0;  // to be written
+};
+
+/// Examples as batches of similar lengths. Without shuffling (for validation) they are in one order.
+xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Language& language,
+                              xp::BatchOptions options);
+
+}  // namespace seq2seq

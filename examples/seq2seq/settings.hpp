@@ -1,0 +1,93 @@
+#pragma once
+// What the program seq2seq can be told, and how: the options of its four commands.
+
+#include <CLI/CLI.hpp>
+#include <xtape/xtape.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace seq2seq {
+
+namespace xp = xtape;
+
+/// Of `train`.
+struct TrainSettings {
+  std::string train, dev, folder;
+  std::string source_tokens = "chars", target_tokens = "chars";
+  bool lowercase = false;
+  std::size_t min_frequency = 1;
+  std::int64_t limit = 0;  // only so many pairs; 0: all
+
+  int layers = 2, width = 128, heads = 4, hidden = 256;
+  double dropout = 0.1;
+  std::optional<double> embedding_dropout, attention_dropout, activation_dropout;
+  std::string norm = "pre", positions = "sine", activation = "relu", tying = "none";
+  int max_length = 256;  // tokens of a sentence
+  bool no_scaling = false, no_bias = false;
+  std::string kernels = "glorot_uniform", embeddings, biases = "zeros";
+
+  std::string optimizer = "adam";
+  double learning_rate = 1e-3, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7, weight_decay = 0;
+  std::string schedule = "cosine";
+  std::int64_t warmup = 100;
+  double final_rate = 0.02;
+  double clip_norm = 1.0;
+  double label_smoothing = 0.0;
+  double ema = 0;  // 0: no average of the weights
+  std::int64_t epochs = 20;
+  std::size_t batch_size = 64, max_tokens = 0;
+  std::uint64_t seed = 1;
+
+  std::string best = "val_loss";
+  std::int64_t patience = 0;
+  std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
+  std::int64_t save_steps = 0;
+  std::string tensorboard;
+  bool resume = false, overwrite = false;
+};
+
+/// How `translate` and `evaluate` decode.
+struct DecodeSettings {
+  std::size_t beam = 1, n_best = 1, max_length = 0;
+  double length_penalty = 0.6;
+  bool sample = false;
+  double temperature = 1.0, top_p = 1.0;
+  std::size_t top_k = 0;
+  std::uint64_t seed = 0;
+  std::size_t batch = 64;
+};
+
+struct TranslateSettings {
+  std::string folder, input = "-";
+  bool scores = false;
+  DecodeSettings decode;
+};
+
+struct EvaluateSettings {
+  std::string folder, file, json;
+  std::int64_t show = 0;
+  DecodeSettings decode;
+};
+
+struct InspectSettings {
+  std::string folder, sentence, picture = "attention.svg";
+};
+
+void add_options(CLI::App& app, TrainSettings& s);
+void add_options(CLI::App& app, TranslateSettings& s);
+void add_options(CLI::App& app, EvaluateSettings& s);
+void add_options(CLI::App& app, InspectSettings& s);
+
+/// The optimizer that the settings describe, for training of this many steps.
+std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps);
+
+/// The commands, in files of their own. They throw xtape::Error.
+void train(const TrainSettings& s);
+void translate(const TranslateSettings& s);
+void evaluate(const EvaluateSettings& s);
+void inspect(const InspectSettings& s);
+
+}  // namespace seq2seq

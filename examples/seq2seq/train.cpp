@@ -1,0 +1,292 @@
+// seq2seq train: a model from a file of pairs.
+
+#include "corpus.hpp"
+#include "decode.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+namespace seq2seq {
+
+namespace {
+
+/// After an epoch: the dev pairs translated and scored, and one of them shown.
+class DevScores final : public xp::Callback {
+ public:
+  DevScores(const xp::Seq2Seq<float>& model, const Language& language, std::vector<Pair> pairs,
+            std::int64_t every)
+      : model_(model), language_(language), pairs_(std::move(pairs)), every_(every) {}
+
+  void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
+    if (every_ != 0 && (epoch + 1) % every_ == 0) {
+      const Scores s = score(model_, language_, pairs_, {.batch = 128});
+      logs.set("val_exact", s.exact);
+      logs.set("val_wer", s.wer);
+      logs.set("val_per", s.per);
+      logs.set("val_bleu", s.bleu);
+      char line[160];
+      std::snprintf(line, sizeof line, "dev: %.2f %% exact, WER %.2f, PER %.2f, BLEU %.2f", s.exact,
+                    s.wer, s.per, s.bleu);
+      run.say(line);
+    }
+    const Pair& pair = pairs_[static_cast<std::size_t>(epoch) % pairs_.size()];
+    const auto written = decode(model_, language_, {pair.source}, {});
+    run.say("  " + pair.source + " -> " + language_.target_text(written[0][0].tokens) +
+            "   (right: " + pair.targets[0] + ")");
+  }
+  [[nodiscard]] std::string name() const override { return "DevScores"; }
+
+ private:
+  const xp::Seq2Seq<float>& model_;
+  const Language& language_;
+  std::vector<Pair> pairs_;
+  std::int64_t every_;
+};
+
+/// What the training did, for its last line. Products count three times (forward, and two backward),
+/// over what exists: padding is none.
+struct Work {
+  double tokens = 0, flops = 0;
+
+  void add(const xp::Seq2SeqOptions& o, const Batch& b) {
+    const double d = o.hidden_dim;
+    const double in = static_cast<double>(b.source_mask.shape()[0]);
+    double source = 0, pairs = 0;
+    for (std::size_t r = 0; r < b.source_mask.shape()[0]; ++r) {
+      double length = 0;
+      for (std::size_t i = 0; i < b.source_mask.shape()[1]; ++i)
+        length += b.source_mask(r, i) ? 1 : 0;
+      source += length;
+      pairs += length * length * o.encoder_layers + length * b.tokens / in * o.decoder_layers;
+    }
+    pairs += b.tokens / in * b.tokens / 2 * o.decoder_layers;  // causal: half of them
+    const double block = 4 * d * d + 2 * d * o.intermediate_dim;
+    const double weights =
+        source * (o.encoder_layers * block + o.decoder_layers * 2 * d * d) +
+        b.tokens * (o.decoder_layers * (block + 2 * d * d) + d * o.target_vocabulary);
+    tokens += b.tokens;
+    flops += 3 * (2 * weights + 4 * d * pairs);
+  }
+};
+
+xp::Vocabulary vocabulary(const std::vector<Pair>& pairs, const Language& language, bool source,
+                          std::size_t min_frequency) {
+  std::vector<std::vector<std::string>> texts;
+  for (const Pair& pair : pairs) {
+    texts.push_back(source ? language.source_tokens(pair.source)
+                           : language.target_tokens(pair.targets.front()));
+  }
+  return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
+}
+
+/// One vocabulary of both sides, for tables that are one.
+xp::Vocabulary joint_vocabulary(const std::vector<Pair>& pairs, const Language& language,
+                                std::size_t min_frequency) {
+  std::vector<std::vector<std::string>> texts;
+  for (const Pair& pair : pairs) {
+    texts.push_back(language.source_tokens(pair.source));
+    texts.push_back(language.target_tokens(pair.targets.front()));
+  }
+  return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
+}
+
+xp::TokenKind kind_of(const std::string& name) {
+  return name == "chars" ? xp::TokenKind::characters : xp::TokenKind::spaces;
+}
+
+xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& language) {
+  xp::Seq2SeqOptions o{.source_vocabulary = static_cast<int>(language.source.size()),
+                       .target_vocabulary = static_cast<int>(language.target.size()),
+                       .hidden_dim = s.width,
+                       .num_heads = s.heads,
+                       .intermediate_dim = s.hidden,
+                       .encoder_layers = s.layers,
+                       .decoder_layers = s.layers,
+                       .normalize_first = s.norm == "pre",
+                       .max_length = s.max_length,
+                       .activation = s.activation,
+                       .dropout = s.dropout,
+                       .embedding_dropout = s.embedding_dropout,
+                       .attention_dropout = s.attention_dropout,
+                       .activation_dropout = s.activation_dropout,
+                       .scale_embeddings = !s.no_scaling,
+                       .use_bias = !s.no_bias,
+                       .kernel_initializer = s.kernels,
+                       .pad_id = language.target.pad(),
+                       .start_id = language.target.start(),
+                       .end_id = language.target.end()};
+  if (s.positions == "learned") o.positions = xp::Positions::learned;
+  if (s.positions == "rotary") o.positions = xp::Positions::rotary;
+  if (s.positions == "none") o.positions = xp::Positions::none;
+  if (s.tying == "output") o.tying = xp::Tying::output;
+  if (s.tying == "all") o.tying = xp::Tying::all;
+  if (!s.embeddings.empty()) o.embedding_initializer = xp::Initializer(s.embeddings);
+  return o;
+}
+
+void check(const TrainSettings& s) {
+  const bool there = std::filesystem::exists(options_file(s.folder));
+  if (there && !s.resume && !s.overwrite) {
+    throw xp::ValueError(s.folder +
+                         ": a model is here already, expected a new folder; give "
+                         "--resume to go on, --overwrite to replace it, or another --model");
+  }
+  if (!there && s.resume) {
+    throw xp::ValueError(s.folder +
+                         ": nothing to resume: no model is here, expected one that was "
+                         "being trained; leave out --resume");
+  }
+  if (s.best != "val_loss" && s.best != "last" && s.score_every != 1) {
+    throw xp::ValueError("--best " + s.best + ": --score-every is " +
+                         std::to_string(s.score_every) +
+                         ", expected 1, because every epoch must be scored; leave it out");
+  }
+}
+
+Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs,
+                          xp::Seq2SeqOptions& options) {
+  Language language;
+  language.source_kind = kind_of(s.source_tokens);
+  language.target_kind = kind_of(s.target_tokens);
+  language.lowercase = s.lowercase;
+  if (s.tying == "all") {
+    language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
+  } else {
+    language.source = vocabulary(pairs, language, true, s.min_frequency);
+    language.target = vocabulary(pairs, language, false, s.min_frequency);
+  }
+  options = model_options(s, language);
+  if (!s.resume) return language;
+  // What was being trained must be what is asked for.
+  Language before;
+  const xp::Seq2SeqOptions old = load_language(s.folder, before);
+  const auto text = [](const xp::Seq2SeqOptions& o) {
+    xp::Params<float> params;
+    return xp::Seq2Seq<float>(params.scope(), o).get_config();
+  };
+  if (text(old) != text(options) || before.source_kind != language.source_kind ||
+      before.target_kind != language.target_kind || before.lowercase != language.lowercase) {
+    throw xp::ValueError(s.folder +
+                         ": cannot resume: the model there has other options or data, "
+                         "expected those given now; give the same as before");
+  }
+  return before;
+}
+
+std::vector<Example> examples_of(const std::string& path, const std::vector<Pair>& pairs,
+                                 const Language& language, std::size_t max_length) {
+  std::size_t left_out = 0;
+  auto examples = encode(pairs, language, max_length, left_out);
+  if (left_out != 0) {
+    std::printf("%s: %zu pairs are left out: empty, or longer than --max-length %zu\n",
+                path.c_str(), left_out, max_length);
+  }
+  if (examples.empty()) {
+    throw xp::ValueError(path + ": no pair is left, expected some of 1 to " +
+                         std::to_string(max_length) + " tokens; raise --max-length");
+  }
+  return examples;
+}
+
+}  // namespace
+
+void train(const TrainSettings& s) {
+  check(s);
+  const std::vector<Pair> pairs = read_pairs(s.train, s.limit);
+  std::vector<Pair> dev_pairs = read_pairs(s.dev);
+  xp::Seq2SeqOptions options;
+  const Language language = prepare_language(s, pairs, options);
+
+  xp::Params<float> params({.seed = s.seed});
+  const xp::Seq2Seq<float> model(params.scope(), options);
+  model.build();
+
+  const auto longest = static_cast<std::size_t>(s.max_length);
+  const auto examples = examples_of(s.train, pairs, language, longest);
+  const auto dev_examples = examples_of(s.dev, dev_pairs, language, longest);
+  const auto batches = batches_of(examples, language,
+                                  {.batch_size = s.batch_size,
+                                   .max_tokens = s.max_tokens,
+                                   .seed = s.seed,
+                                   .bucket_window = 50 * s.batch_size});
+  const auto dev_batches = batches_of(
+      dev_examples, language, {.batch_size = 128, .shuffle = false, .bucket_window = 128000});
+  const auto steps = s.epochs * static_cast<std::int64_t>(batches.steps(0));
+  const auto optimizer = make_optimizer(s, steps);
+
+  save_language(s.folder, language, options);
+  if (!s.resume) std::filesystem::remove_all(checkpoints_folder(s.folder));
+  std::int64_t weights = 0;
+  for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
+  std::printf("%zu pairs, %zu of dev; %zu and %zu tokens; %lld weights; %zu steps per epoch\n",
+              examples.size(), dev_examples.size(),
+              static_cast<std::size_t>(language.source.size()),
+              static_cast<std::size_t>(language.target.size()), static_cast<long long>(weights),
+              batches.steps(0));
+
+  const auto step_with = [&](double smoothing) {
+    return [&model, smoothing](xp::Tape<float>& tape, const Batch& b) {
+      auto loss = model.loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
+                             b.target_out, {.label_smoothing = smoothing});
+      return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
+    };
+  };
+  const bool last = s.best == "last";
+  const auto mode =
+      s.best == "val_exact" || s.best == "val_bleu" ? xp::MonitorMode::max : xp::MonitorMode::min;
+  xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
+  const xp::StopSignals signals;
+  xp::FitOptions<float> fit{.epochs = s.epochs,
+                            .validation = {dev_batches, step_with(0)},
+                            .seed = s.seed,
+                            .checkpoints = &checkpoints,
+                            .save_steps = s.save_steps,
+                            .best_monitor = last ? "" : s.best,
+                            .best_mode = mode,
+                            .resume = s.resume,
+                            .signals = &signals};
+  fit.message = [](const std::string& text) {
+    std::printf("%s\n", text.c_str());
+    std::fflush(stdout);
+  };
+  if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
+  DevScores scores(model, language, std::move(dev_pairs), s.score_every);
+  fit.callbacks.push_back(&scores);
+  std::optional<xp::EarlyStopping> stopping;
+  if (s.patience > 0 && !last) {
+    stopping.emplace(
+        xp::EarlyStopping::Options{.monitor = s.best, .patience = s.patience, .mode = mode});
+    fit.callbacks.push_back(&*stopping);
+  }
+  std::optional<xp::TensorBoard> board;
+  if (!s.tensorboard.empty()) {
+    board.emplace(xp::TensorBoard::Options{.log_dir = s.tensorboard});
+    fit.callbacks.push_back(&*board);
+  }
+
+  Work work;
+  const auto step = step_with(s.label_smoothing);
+  const auto begin = std::chrono::steady_clock::now();
+  const xp::History history = xp::fit(
+      params, *optimizer, batches,
+      [&](xp::Tape<float>& tape, const Batch& b) {
+        work.add(options, b);
+        return step(tape, b);
+      },
+      fit);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (history.interrupted) {
+    std::printf("interrupted; the same command with --resume goes on\n");
+    return;
+  }
+  if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
+  xp::save(params, weights_file(s.folder));
+  std::printf("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds, work.tokens / seconds,
+              work.flops / seconds * 1e-9);
+  std::printf("the model is in %s; try: seq2seq translate %s\n", s.folder.c_str(),
+              s.folder.c_str());
+}
+
+}  // namespace seq2seq
