@@ -127,78 +127,41 @@ inline std::vector<Date> shuffled_dates(std::uint64_t seed) {
   return all;
 }
 
-/// Characters as numbers. 0 is padding, 1 the start and 2 the end of a target.
-class Characters {
- public:
-  static constexpr std::int64_t kPad = 0, kStart = 1, kEnd = 2;
-  static constexpr int kCount = 3 + 41;
-
-  static std::int64_t id(char c) {
-    const std::size_t at = alphabet().find(c);
-    if (at == std::string::npos) {
-      throw xtape::ValueError(std::string("unknown character: '") + c + "', expected one of '" +
-                              alphabet() + "'");
-    }
-    return static_cast<std::int64_t>(at) + 3;
-  }
-  static char character(std::int64_t id) {
-    return id < 3 ? '?' : alphabet()[static_cast<std::size_t>(id - 3)];
-  }
-
- private:
-  static const std::string& alphabet() {
-    static const std::string letters = " ,-./abcdefghijklmnopqrstuvwxyz0123456789";
-    return letters;
-  }
+/// Examples apart by date: no format of a date to be tested is ever seen in training.
+struct Data {
+  std::vector<Example> train, validation, test;
 };
 
-/// Pairs "source<TAB>target" from a text file, which may be compressed with gzip. Errors as
-/// read_tsv; ValueError for a character that is not known.
-inline std::vector<Example> read_pairs(const std::string& path) {
-  std::vector<Example> pairs;
-  for (const auto& row : xtape::read_tsv(path, {.columns = 2})) {
-    pairs.push_back({row[0], row[1], ""});
-    try {
-      for (const char c : row[0] + row[1]) static_cast<void>(Characters::id(c));
-    } catch (const xtape::ValueError& e) {
-      throw xtape::ValueError(path + ": line " + std::to_string(pairs.size()) + ": " + e.what());
+/// `count` training examples, 200 and 1000 others; the dates in `held_out` (ISO) are not trained on.
+inline Data make_data(std::uint64_t seed, std::size_t count,
+                      const std::set<std::string>& held_out) {
+  Data data;
+  std::vector<Date> rest;
+  xtape::RandomStream formats(seed, xtape::stable_hash("test examples"));
+  for (const Date& date : shuffled_dates(seed)) {
+    const int format = static_cast<int>(formats.below(kFormats));
+    if (data.test.size() < 1000) {
+      data.test.push_back(write(date, format));
+    } else if (data.validation.size() < 200) {
+      data.validation.push_back(write(date, format));
+    } else if (held_out.count(iso(date)) == 0) {
+      rest.push_back(date);
     }
   }
-  return pairs;
+  xtape::RandomStream draws(seed, xtape::stable_hash("training examples"));
+  while (data.train.size() < count) {
+    const Date date = rest[draws.below(rest.size())];
+    data.train.push_back(write(date, static_cast<int>(draws.below(kFormats))));
+  }
+  return data;
 }
 
-/// A batch as arrays: padded sources, where they are characters, what the decoder is fed (the target
-/// behind a start symbol) and what it must say (the target before an end symbol).
-struct Batch {
-  xtape::Array<std::int64_t> source, input, output;
-  xtape::Array<bool> source_mask;
-};
-
-inline Batch make_batch(const std::vector<Example>& examples, std::size_t begin, std::size_t end) {
-  std::size_t longest = 0;
-  std::size_t target = 0;
-  for (std::size_t i = begin; i < end; ++i) {
-    longest = std::max(longest, examples[i].source.size());
-    target = std::max(target, examples[i].target.size());
-  }
-  const std::size_t n = end - begin;
-  Batch b{xtape::Array<std::int64_t>(xtape::Shape{n, longest}, Characters::kPad),
-          xtape::Array<std::int64_t>(xtape::Shape{n, target + 1}, Characters::kPad),
-          xtape::Array<std::int64_t>(xtape::Shape{n, target + 1}, Characters::kPad),
-          xtape::Array<bool>(xtape::Shape{n, longest}, false)};
-  for (std::size_t r = 0; r < n; ++r) {
-    const Example& e = examples[begin + r];
-    for (std::size_t i = 0; i < e.source.size(); ++i) {
-      b.source(r, i) = Characters::id(e.source[i]);
-      b.source_mask(r, i) = true;
-    }
-    b.input(r, 0) = Characters::kStart;
-    for (std::size_t i = 0; i < e.target.size(); ++i) {
-      b.input(r, i + 1) = b.output(r, i) = Characters::id(e.target[i]);
-    }
-    b.output(r, e.target.size()) = Characters::kEnd;
-  }
-  return b;
+/// Pairs source<TAB>target from a file (.gz too).
+inline std::vector<Example> read_pairs(const std::string& path) {
+  std::vector<Example> pairs;
+  for (const auto& row : xtape::read_tsv(path, {.columns = 2}))
+    pairs.push_back({row[0], row[1], ""});
+  return pairs;
 }
 
 }  // namespace dates

@@ -11,7 +11,7 @@ if ! log=$(cmake --preset release 2>&1); then
   printf '%s\n' "$log" >&2
   exit 1
 fi
-cmake --build --preset release --target example_dates
+cmake --build --preset release --target example_dates example_seq2seq
 cd "$cd_back"
 
 picture=$root/build/dates_attention.svg
@@ -23,6 +23,13 @@ for argument in "$@"; do
   esac
 done
 if ((chosen)); then
-  exec "$root/build/release/examples/dates" "$@"
+  "$root/build/release/examples/dates" "$@"
+else
+  "$root/build/release/examples/dates" --picture "$picture" "$@"
 fi
-"$root/build/release/examples/dates" --picture "$picture" "$@"
+cat <<NEXT
+
+Next, pairs of your own, one per line: source<TAB>target
+  $root/build/release/examples/seq2seq train --train pairs.tsv --dev dev.tsv --model my_model
+  $root/build/release/examples/seq2seq translate my_model
+NEXT
