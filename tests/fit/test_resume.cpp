@@ -67,7 +67,7 @@ Outcome run(const Directory& folder, bool schedule, bool resume, Interruption st
   const std::vector<Batch<double>> held_out{make_batch<double>(901), make_batch<double>(902, 1)};
   Outcome out;
   try {
-    out.history = fit(net.params, adam, BackgroundBatches<double>(kBatches), step,
+    out.history = fit(net.params, adam, background_batches<double>(kBatches), step,
                       {.epochs = epochs,
                        .validation = {held_out, step},
                        .metrics = {&error, &words},
@@ -201,7 +201,7 @@ TEST_CASE("what does not fit the checkpoint is refused or told") {
     Network<double> net;
     SGD<double> sgd;
     Checkpoints checkpoints(folder / "run");
-    fit(net.params, sgd, BackgroundBatches<double>(count),
+    fit(net.params, sgd, background_batches<double>(count),
         [&](auto& tape, const auto& b) { return net.step(tape, b); },
         {.epochs = 2,
          .callbacks = std::move(callbacks),
@@ -234,7 +234,7 @@ TEST_CASE("a damaged checkpoint is passed over, and the user is told") {
     SGD<double> sgd;
     Checkpoints checkpoints(folder.path());
     const auto step = [&](auto& tape, const auto& b) { return net.step(tape, b); };
-    return fit(net.params, sgd, BackgroundBatches<double>(kBatches), step,
+    return fit(net.params, sgd, background_batches<double>(kBatches), step,
                {.epochs = 2,
                 .progress = silent(),
                 .message = std::move(message),

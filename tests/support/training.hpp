@@ -3,11 +3,7 @@
 
 #include "support/arrays.hpp"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
-#include <optional>
-#include <thread>
+#include <span>
 #include <vector>
 
 namespace xtape::test {
@@ -44,82 +40,20 @@ Batch<T> make_batch(std::uint64_t seed, std::size_t size = 4) {
   return b;
 }
 
-/// Batches whose contents and order depend on the epoch, made on a background thread.
+/// Batches in an order of their own in each epoch, made on a background thread; the last is smaller.
 template <class T>
-class BackgroundBatches {
- public:
-  explicit BackgroundBatches(std::size_t count) : count_(count) {}
-  [[nodiscard]] std::size_t steps(std::int64_t) const { return count_; }
-
-  class Range {
-   public:
-    Range(std::size_t count, std::int64_t epoch, std::size_t first) {
-      for (std::size_t i = first; i < count; ++i) ++left_;
-      worker_ = std::thread([this, count, epoch, first] {
-        for (std::size_t i = first; i < count; ++i) {
-          // The last batch is smaller.
-          Batch<T> batch =
-              make_batch<T>(static_cast<std::uint64_t>(epoch) * 100 + i, i + 1 == count ? 3 : 4);
-          std::unique_lock lock(mutex_);
-          changed_.wait(lock, [&] { return ready_.size() < 2 || ended_; });
-          if (ended_) return;
-          ready_.push_back(std::move(batch));
-          changed_.notify_all();
-        }
-      });
-    }
-    ~Range() {
-      {
-        const std::lock_guard lock(mutex_);
-        ended_ = true;
-      }
-      changed_.notify_all();
-      worker_.join();
-    }
-    Range(const Range&) = delete;
-    Range& operator=(const Range&) = delete;
-
-    struct End {};
-    struct Iterator {
-      Range* range;
-      const Batch<T>& operator*() const { return range->front(); }
-      Iterator& operator++() {
-        range->pop();
-        return *this;
-      }
-      bool operator!=(End) const { return range->left_ > 0; }
-    };
-    Iterator begin() { return {this}; }
-    End end() { return {}; }
-
-   private:
-    const Batch<T>& front() {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return !ready_.empty(); });
-      return ready_.front();
-    }
-    void pop() {
-      front();
-      const std::lock_guard lock(mutex_);
-      ready_.pop_front();
-      --left_;
-      changed_.notify_all();
-    }
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::deque<Batch<T>> ready_;
-    std::size_t left_ = 0;
-    bool ended_ = false;
-    std::thread worker_;
-  };
-
-  [[nodiscard]] Range epoch(std::int64_t epoch, std::size_t first = 0) const {
-    return {count_, epoch, first};
-  }
-
- private:
-  std::size_t count_;
-};
+Batches<Batch<T>> background_batches(std::size_t count) {
+  return {4 * count - 1, BatchOptions{.batch_size = 4, .seed = 9},
+          [](std::span<const std::size_t> examples) {
+            Batch<T> b{Array<T>(Shape{examples.size(), 2}), Array<T>(Shape{examples.size(), 1})};
+            for (std::size_t i = 0; i < examples.size(); ++i) {
+              const Batch<T> one = make_batch<T>(examples[i], 1);
+              for (std::size_t k = 0; k < 2; ++k) b.x(i, k) = one.x(0, k);
+              b.y(i, 0) = one.y(0, 0);
+            }
+            return b;
+          }};
+}
 
 inline ProgressOptions silent() { return {.style = ProgressStyle::none}; }
 
