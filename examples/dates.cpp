@@ -95,6 +95,8 @@ void run(const Settings& s) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   show(translator, data.test, s.picture);
+  std::printf("strongest source character in the right field: %.1f %% of the digits written\n",
+              translator.right_field(data.test));
   if (!given.empty()) {
     std::printf("exact match %.1f %% of %zu pairs of %s\n", translator.exact_match(given),
                 given.size(), s.test.c_str());

@@ -46,6 +46,26 @@ struct Translator {
       right += text(written[i]) == examples[i].target;
     return 100 * right / static_cast<double>(written.size());
   }
+  /// Of the digits written, those for which the character looked at most shows the same field (year,
+  /// month or day), in percent.
+  double right_field(const std::vector<Example>& examples) const {
+    const std::string fields = "yyyy mm dd";
+    const auto written = translate(examples, true);
+    double digits = 0, right = 0;
+    for (std::size_t e = 0; e < examples.size(); ++e) {
+      const xp::Array<double>& looked = written[e].attention;
+      for (std::size_t i = 0; i < std::min(fields.size(), written[e].tokens.size()); ++i) {
+        if (fields[i] == ' ') continue;
+        std::size_t best = 0;
+        for (std::size_t j = 1; j < examples[e].source.size(); ++j) {
+          if (looked(i, j) > looked(i, best)) best = j;
+        }
+        ++digits;
+        right += examples[e].fields[best] == fields[i];
+      }
+    }
+    return digits == 0 ? 0 : 100 * right / digits;
+  }
 };
 
 }  // namespace dates
