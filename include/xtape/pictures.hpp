@@ -11,6 +11,7 @@
 
 #include <xtape/var.hpp>
 
+#include <concepts>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,8 +57,11 @@ using Curves = std::vector<std::pair<std::string, std::vector<double>>>;
 /// for one in options.log that is not there, and for a value on a logarithmic axis that is not
 /// positive.
 std::string curves_svg(const Curves& curves, const CurvesOptions& options = {});
-std::string curves_svg(const std::map<std::string, std::vector<double>>& curves,
-                       const CurvesOptions& options = {});
+/// The same of a map. A template, so that braces mean Curves.
+template <std::same_as<std::map<std::string, std::vector<double>>> Columns>
+std::string curves_svg(const Columns& curves, const CurvesOptions& options = {}) {
+  return curves_svg(Curves(curves.begin(), curves.end()), options);
+}
 
 /// The graph behind a value, in the language of Graphviz: what backward(result) would pass through.
 /// A node for each operation, with the shape of its output; parameters by their paths; arrows as

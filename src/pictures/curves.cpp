@@ -271,9 +271,4 @@ std::string curves_svg(const Curves& curves, const CurvesOptions& options) {
   return out + "</svg>\n";
 }
 
-std::string curves_svg(const std::map<std::string, std::vector<double>>& curves,
-                       const CurvesOptions& options) {
-  return curves_svg(Curves(curves.begin(), curves.end()), options);
-}
-
 }  // namespace xtape

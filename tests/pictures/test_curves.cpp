@@ -54,6 +54,12 @@ TEST_CASE("training and validation of a name share a diagram") {
 
   const std::map<std::string, std::vector<double>> by_name(curves.begin(), curves.end());
   CHECK(Xml(curves_svg(by_name)).find("polyline").size() == 4);
+  // Braces alone will do.
+  const std::vector<double> losses{3, 2, 1};
+  CHECK(Xml(curves_svg({{"loss", losses}, {"val_loss", losses}}, {.log = {"loss"}}))
+            .find("polyline")
+            .size() == 2);
+  CHECK(Xml(curves_svg({{"loss", losses}})).find("polyline").size() == 1);
 }
 
 TEST_CASE("points stand where the values are") {
