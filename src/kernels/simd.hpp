@@ -13,6 +13,31 @@
 #error "kernels are compiled once per instruction set, with XTAPE_ARCH defined as its tag"
 #endif
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Doubles are divided, and their roots taken, in two halves: that costs the same (no processor with AVX2
+// divides 256 bits faster than twice 128, Agner Fog's instruction tables), and processors are in use
+// whose 256-bit divider at times returns a wrong lane, off by up to 1e-9 (docs/design.md).
+namespace xsimd {
+
+template <>
+[[gnu::always_inline]] inline batch<double, fma3<avx2>>& batch<double, fma3<avx2>>::operator/=(
+    const batch<double, fma3<avx2>>& by) noexcept {
+  const __m128d low = _mm_div_pd(_mm256_castpd256_pd128(*this), _mm256_castpd256_pd128(by));
+  const __m128d high = _mm_div_pd(_mm256_extractf128_pd(*this, 1), _mm256_extractf128_pd(by, 1));
+  return *this = batch<double, fma3<avx2>>(_mm256_set_m128d(high, low));
+}
+
+template <>
+[[gnu::always_inline]] inline batch<double, fma3<avx2>> sqrt(
+    const batch<double, fma3<avx2>>& x) noexcept {
+  const __m128d low = _mm_sqrt_pd(_mm256_castpd256_pd128(x));
+  const __m128d high = _mm_sqrt_pd(_mm256_extractf128_pd(x, 1));
+  return batch<double, fma3<avx2>>(_mm256_set_m128d(high, low));
+}
+
+}  // namespace xsimd
+#endif
+
 namespace xtape::kernels {
 
 template <class A>
