@@ -6,6 +6,7 @@
     python3 bench/tasks.py --data FOLDER --tasks 'hun|fre' --seeds 1 2 3
     python3 bench/tasks.py --tasks georgian --train a.tsv --dev b.tsv --test c.tsv
     python3 bench/tasks.py --data FOLDER --quick                      # an epoch of a tenth of Multi30k
+    python3 bench/tasks.py --data FOLDER --quick --torch              # the same in PyTorch, and how far apart
 
 FOLDER holds the data as data/README of the issue names it: sigmorphon2020_g2p/hun/train.tsv and so on. The data
 is not part of the project. Where there is no test file the dev file is scored."""
@@ -64,12 +65,17 @@ def sequence_task(options, task, paths, seed, folder, log):
     program = options.programs / "seq2seq"
     train, dev, test = paths
     out, wall = run([program, "train", "--config", ROOT / f"examples/recipes/{task.recipe}.ini", "--train", train,
-                     "--dev", dev, "--model", folder / "model", "--seed", seed, *task.extra, *options.extra], log)
+                     "--dev", dev, "--model", folder / "model", "--seed", seed, *task.extra, *options.extra,
+                     *(["--record", folder / "record"] if options.torch else [])], log)
     speed = re.search(r"([\d.]+) s, (\d+) target tokens/s, ([\d.]+) GFLOP/s", out)
     record = {"task": task.name, "seed": seed, "published": task.published, "train_seconds": float(speed[1]),
               "wall_seconds": wall, "tokens_per_second": float(speed[2]), "gflops": float(speed[3]),
+              "loss": [float(v) for v in re.findall(r"(?<!_)loss: ([\d.e+-]+)", out)],
               "val_loss": [float(v) for v in re.findall(r"val_loss: ([\d.e+-]+)", out)],
               "scored": str(test)}
+    if options.torch:
+        out, wall = run([sys.executable, ROOT / "bench/torch_seq2seq.py", folder / "record", "--seed", seed], log)
+        record["torch"] = json.loads(out.splitlines()[-1]) | {"wall_seconds": wall}
     for beam in dict.fromkeys([1, *options.beams]):
         run([program, "evaluate", folder / "model", test, "--beam", beam, "--json", folder / "figures.json"], log)
         figures = json.loads((folder / "figures.json").read_text())
@@ -97,6 +103,12 @@ def print_row(r):
           f"{number('gflops', '.1f')} |", flush=True)
 
 
+def print_torch(r):
+    for name in ("loss", "val_loss"):
+        ours, theirs = r[name][-1], r["torch"][name]
+        print(f"{name}: {ours:.4f}, PyTorch {theirs:.4f}, {100 * (ours / theirs - 1):+.2f} %", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, help="folder of the data")
@@ -108,6 +120,7 @@ def main():
     parser.add_argument("--test")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/release/examples")
     parser.add_argument("--quick", action="store_true", help="Multi30k: an epoch of its first 2,900 pairs")
+    parser.add_argument("--torch", action="store_true", help="with --quick: the same epoch in PyTorch")
     parser.add_argument("--json", type=pathlib.Path, help="write one record per run to this file")
     parser.add_argument("--log", type=pathlib.Path, help="all that the programs say")
     parser.add_argument("--extra", nargs=argparse.REMAINDER, default=[], help="further options for training, last")
@@ -115,6 +128,8 @@ def main():
     chosen = [t for t in TASKS if re.search("^multi30k$" if options.quick else options.tasks, t.name)]
     if options.quick:
         options.extra = ["--epochs", "1", "--limit", "2900", *options.extra]
+    if options.torch and not options.quick:
+        sys.exit("--torch goes with --quick: PyTorch's side is written for that epoch alone")
     given = [options.train, options.dev, options.test]
     if any(given) and not all(given):
         sys.exit("--train, --dev and --test go together")
@@ -137,6 +152,8 @@ def main():
                 work = text_task if task.recipe == "shakespeare" else sequence_task
                 records.append(work(options, task, paths, seed, pathlib.Path(folder), log))
             print_row(records[-1])
+            if options.torch:
+                print_torch(records[-1])
             if options.json:
                 options.json.write_text(json.dumps(records, indent=1) + "\n")
         values = [r["value"] for r in records if r["task"] == task.name]

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include <nlohmann/json.hpp>
+
 namespace seq2seq {
 
 std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
@@ -65,6 +67,27 @@ xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Langua
                               batch.target_out = xp::pad(out, pad).ids;
                               return batch;
                             });
+}
+
+void write_batches(const xp::Batches<Batch>& batches, const std::string& path) {
+  const auto rows = [](const xp::Array<std::int64_t>& a) {
+    nlohmann::json all;
+    for (std::size_t r = 0; r < a.shape()[0]; ++r) {
+      std::vector<std::int64_t> row;
+      for (std::size_t i = 0; i < a.shape()[1]; ++i) row.push_back(a(r, i));
+      all.push_back(row);
+    }
+    return all;
+  };
+  std::string text;
+  for (const Batch& b : batches.epoch(0)) {
+    text += nlohmann::json{{"source", rows(b.source)},
+                           {"target_in", rows(b.target_in)},
+                           {"target_out", rows(b.target_out)}}
+                .dump() +
+            "\n";
+  }
+  xp::write_text(path, text);
 }
 
 }  // namespace seq2seq

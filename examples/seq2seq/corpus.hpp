@@ -33,4 +33,8 @@ struct Batch {
 xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Language& language,
                               xp::BatchOptions options);
 
+/// Batches as lines of JSON, in the order of the first epoch: {"source": [[...]], "target_in": ...,
+/// "target_out": ...}. IoError.
+void write_batches(const xp::Batches<Batch>& batches, const std::string& path);
+
 }  // namespace seq2seq

@@ -199,6 +199,9 @@ void add_run(CLI::App& app, TrainSettings& s) {
       ->group(group);
   app.add_option("--tensorboard", s.tensorboard, "folder for TensorBoard's event files")
       ->group(group);
+  app.add_option("--record", s.record,
+                 "folder for the initial weights and the first epoch's batches, for other programs")
+      ->group(group);
   app.add_flag("--resume", s.resume, "go on where a run into --model stopped")->group(group);
   app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->group(group);
 }

@@ -45,7 +45,7 @@ struct TrainSettings {
   std::int64_t patience = 0;
   std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
   std::int64_t save_steps = 0;
-  std::string tensorboard;
+  std::string tensorboard, record;
   bool resume = false, overwrite = false;
 };
 

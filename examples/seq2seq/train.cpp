@@ -225,6 +225,14 @@ void train(const TrainSettings& s) {
               static_cast<std::size_t>(language.target.size()), static_cast<long long>(weights),
               batches.steps(0));
 
+  if (!s.record.empty()) {
+    std::error_code failed;  // what is written next says it with the path
+    std::filesystem::create_directories(s.record, failed);
+    xp::save(params, s.record + "/initial.safetensors");
+    write_batches(batches, s.record + "/train.jsonl");
+    write_batches(dev_batches, s.record + "/dev.jsonl");
+  }
+
   const auto step_with = [&](double smoothing) {
     return [&model, smoothing](xp::Tape<float>& tape, const Batch& b) {
       auto loss = model.loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),

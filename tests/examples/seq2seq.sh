@@ -55,6 +55,13 @@ if [[ ! -f parts/weights.safetensors ]]; then
 fi
 cmp whole/weights.safetensors parts/weights.safetensors
 
+# What other programs are to train on is what this one trained on.
+"$program" "${train[@]}" --model recorded --epochs 1 --record record >log4 2>&1 || fail "$(cat log4)"
+[[ $(wc -l <record/train.jsonl) == 18 && $(wc -l <record/dev.jsonl) == 1 ]] || fail "batches recorded"
+[[ $(stat -c %s record/initial.safetensors) == $(stat -c %s whole/weights.safetensors) ]]
+cmp -s record/initial.safetensors recorded/weights.safetensors && fail "the weights recorded are not the first"
+refused "all.tsv/none" "${train[@]}" --model refused --record all.tsv/none
+
 "$program" evaluate whole dev.tsv --json figures.json --show 2 >figures
 exact=$(sed -n 's/.*"exact": \([0-9.]*\).*/\1/p' figures.json)
 awk -v e="$exact" 'BEGIN { exit !(e > 20) }' || fail "it learned nothing: exact match $exact"
