@@ -36,6 +36,15 @@ std::vector<std::string> Language::source_tokens(const std::string& text) const 
   return tokens_of(text, source_kind, lowercase);
 }
 
+std::vector<std::int64_t> Language::source_ids(const std::string& text) const {
+  std::vector<std::int64_t> ids = source.encode(source_tokens(text));
+  if (source_ends && !ids.empty()) {
+    ids.insert(ids.begin(), source.start());
+    ids.push_back(source.end());
+  }
+  return ids;
+}
+
 std::vector<std::string> Language::target_tokens(const std::string& text) const {
   return tokens_of(text, target_kind, lowercase);
 }
@@ -63,6 +72,7 @@ void save_language(const std::string& folder, const Language& language,
       {"source_tokens", name_of(language.source_kind)},
       {"target_tokens", name_of(language.target_kind)},
       {"lowercase", language.lowercase},
+      {"source_ends", language.source_ends},
       {"model", Json::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
   language.source.save(folder + "/source.vocab");
   language.target.save(folder + "/target.vocab");
@@ -85,6 +95,7 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
     language.source_kind = kind_of(json, "source_tokens");
     language.target_kind = kind_of(json, "target_tokens");
     language.lowercase = json.at("lowercase");
+    language.source_ends = json.value("source_ends", false);
     language.source = xp::Vocabulary::load(folder + "/source.vocab");
     language.target = xp::Vocabulary::load(folder + "/target.vocab");
     return xp::Seq2Seq<float>::from_config(json.at("model").dump());

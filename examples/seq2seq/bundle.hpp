@@ -18,10 +18,13 @@ struct Language {
   xp::TokenKind source_kind = xp::TokenKind::characters;
   xp::TokenKind target_kind = xp::TokenKind::characters;
   bool lowercase = false;
+  bool source_ends = false;  // the model reads start and end around a source
   xp::Vocabulary source = xp::Vocabulary::build({});
   xp::Vocabulary target = xp::Vocabulary::build({});
 
   [[nodiscard]] std::vector<std::string> source_tokens(const std::string& text) const;
+  /// The ids of what the model reads; none for an empty text.
+  [[nodiscard]] std::vector<std::int64_t> source_ids(const std::string& text) const;
   [[nodiscard]] std::vector<std::string> target_tokens(const std::string& text) const;
   [[nodiscard]] std::string target_text(const std::vector<std::int64_t>& ids) const;
 };

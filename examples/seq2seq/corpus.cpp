@@ -24,7 +24,7 @@ std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& lang
   std::vector<Example> examples;
   left_out = 0;
   for (const Pair& pair : pairs) {
-    Example e{language.source.encode(language.source_tokens(pair.source)),
+    Example e{language.source_ids(pair.source),
               language.target.encode(language.target_tokens(pair.targets.front()))};
     const bool fits = !e.source.empty() && !e.target.empty() && e.source.size() <= max_length &&
                       e.target.size() < max_length;

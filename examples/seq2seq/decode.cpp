@@ -54,7 +54,7 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
   }
   std::vector<std::vector<std::int64_t>> sources;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    sources.push_back(language.source.encode(language.source_tokens(texts[i])));
+    sources.push_back(language.source_ids(texts[i]));
     if (sources.back().size() > static_cast<std::size_t>(model.options().max_length)) {
       throw xp::ValueError("sentence " + std::to_string(i + 1) + ": too long: it has " +
                            std::to_string(sources.back().size()) + " tokens, expected at most " +

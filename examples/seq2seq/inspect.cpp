@@ -19,11 +19,15 @@ void inspect(const InspectSettings& s) {
     });
     return;
   }
-  const std::vector<std::string> tokens = language.source_tokens(s.sentence);
+  std::vector<std::string> tokens = language.source_tokens(s.sentence);
   if (tokens.empty()) {
     throw xp::ValueError("--sentence: it is empty, expected at least one token; write one");
   }
-  const xp::Padded source = xp::pad({language.source.encode(tokens)}, language.source.pad());
+  const xp::Padded source = xp::pad({language.source_ids(s.sentence)}, language.source.pad());
+  if (language.source_ends) {
+    tokens.insert(tokens.begin(), "<s>");
+    tokens.emplace_back("</s>");
+  }
   const auto found = xp::greedy(
       model, source.ids, source.mask,
       {.max_length = static_cast<std::size_t>(model.options().max_length), .attention = true});

@@ -32,6 +32,8 @@ void add_data(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_flag("--lowercase", s.lowercase, "turn everything into lower case")->group(group);
+  app.add_flag("--source-ends", s.source_ends, "read a start and an end around each source")
+      ->group(group);
   app.add_option("--min-frequency", s.min_frequency, "rarer tokens are unknown ones")
       ->check(kCount)
       ->capture_default_str()

@@ -17,7 +17,7 @@ namespace xp = xtape;
 struct TrainSettings {
   std::string train, dev, folder;
   std::string source_tokens = "chars", target_tokens = "chars";
-  bool lowercase = false;
+  bool lowercase = false, source_ends = false;
   std::size_t min_frequency = 1;
   std::int64_t limit = 0;  // only so many pairs; 0: all
 

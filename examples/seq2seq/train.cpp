@@ -150,6 +150,7 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
   language.source_kind = kind_of(s.source_tokens);
   language.target_kind = kind_of(s.target_tokens);
   language.lowercase = s.lowercase;
+  language.source_ends = s.source_ends;
   if (s.tying == "all") {
     language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
   } else {
@@ -166,7 +167,8 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
     return xp::Seq2Seq<float>(params.scope(), o).get_config();
   };
   if (text(old) != text(options) || before.source_kind != language.source_kind ||
-      before.target_kind != language.target_kind || before.lowercase != language.lowercase) {
+      before.target_kind != language.target_kind || before.lowercase != language.lowercase ||
+      before.source_ends != language.source_ends) {
     throw xp::ValueError(s.folder +
                          ": cannot resume: the model there has other options or data, "
                          "expected those given now; give the same as before");

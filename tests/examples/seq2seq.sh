@@ -62,6 +62,14 @@ cmp whole/weights.safetensors parts/weights.safetensors
 cmp -s record/initial.safetensors recorded/weights.safetensors && fail "the weights recorded are not the first"
 refused "all.tsv/none" "${train[@]}" --model refused --record all.tsv/none
 
+# With a start and an end around the source.
+"$program" "${train[@]}" --model ends --epochs 2 --source-ends --record ends_record >log5 2>&1 || fail "$(cat log5)"
+head -1 ends_record/train.jsonl | grep -q '"source":\[\[2,' || fail "no start in front of the source"
+"$program" inspect ends --sentence abcd --picture ends.svg >/dev/null
+grep -q '&lt;s&gt;' ends.svg || fail "no start in the picture"
+[[ $(printf 'abc\n\n' | "$program" translate ends | sed -n 2p) == "" ]]
+refused "cannot resume" "${train[@]}" --model ends --resume
+
 "$program" evaluate whole dev.tsv --json figures.json --show 2 >figures
 exact=$(sed -n 's/.*"exact": \([0-9.]*\).*/\1/p' figures.json)
 awk -v e="$exact" 'BEGIN { exit !(e > 20) }' || fail "it learned nothing: exact match $exact"
