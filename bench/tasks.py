@@ -71,6 +71,7 @@ def sequence_task(options, task, paths, seed, folder, log):
     record = {"task": task.name, "seed": seed, "published": task.published, "train_seconds": float(speed[1]),
               "wall_seconds": wall, "tokens_per_second": float(speed[2]), "gflops": float(speed[3]),
               "loss": [float(v) for v in re.findall(r"(?<!_)loss: ([\d.e+-]+)", out)],
+              "val_batch_loss": [float(v) for v in re.findall(r"val_batch_loss: ([\d.e+-]+)", out)],
               "val_loss": [float(v) for v in re.findall(r"val_loss: ([\d.e+-]+)", out)],
               "scored": str(test)}
     if options.torch:

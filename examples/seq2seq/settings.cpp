@@ -201,6 +201,9 @@ void add_run(CLI::App& app, TrainSettings& s) {
       ->group(group);
   app.add_option("--tensorboard", s.tensorboard, "folder for TensorBoard's event files")
       ->group(group);
+  app.add_flag("--batch-loss", s.batch_loss,
+               "report the loss also as a mean over batches, not tokens, as some publications do")
+      ->group(group);
   app.add_option("--record", s.record,
                  "folder for the initial weights and the first epoch's batches, for other programs")
       ->group(group);

@@ -46,6 +46,7 @@ struct TrainSettings {
   std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
   std::int64_t save_steps = 0;
   std::string tensorboard, record;
+  bool batch_loss = false;  // the mean over batches too
   bool resume = false, overwrite = false;
 };
 

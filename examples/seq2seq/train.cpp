@@ -235,10 +235,12 @@ void train(const TrainSettings& s) {
     write_batches(dev_batches, s.record + "/dev.jsonl");
   }
 
+  xp::Mean batch_loss("batch_loss");
   const auto step_with = [&](double smoothing) {
-    return [&model, smoothing](xp::Tape<float>& tape, const Batch& b) {
+    return [&model, &batch_loss, &s, smoothing](xp::Tape<float>& tape, const Batch& b) {
       auto loss = model.loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
                              b.target_out, {.label_smoothing = smoothing});
+      if (s.batch_loss) batch_loss.update(loss.item());
       return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
     };
   };
@@ -260,6 +262,7 @@ void train(const TrainSettings& s) {
     std::printf("%s\n", text.c_str());
     std::fflush(stdout);
   };
+  if (s.batch_loss) fit.metrics = {&batch_loss};
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
   DevScores scores(model, language, std::move(dev_pairs), s.score_every);
   fit.callbacks.push_back(&scores);

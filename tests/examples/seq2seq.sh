@@ -63,7 +63,8 @@ cmp -s record/initial.safetensors recorded/weights.safetensors && fail "the weig
 refused "all.tsv/none" "${train[@]}" --model refused --record all.tsv/none
 
 # With a start and an end around the source.
-"$program" "${train[@]}" --model ends --epochs 2 --source-ends --record ends_record >log5 2>&1 || fail "$(cat log5)"
+"$program" "${train[@]}" --model ends --epochs 2 --source-ends --batch-loss --record ends_record >log5 2>&1 || fail "$(cat log5)"
+grep -q 'val_batch_loss' log5 || fail "no mean over batches: $(cat log5)"
 head -1 ends_record/train.jsonl | grep -q '"source":\[\[2,' || fail "no start in front of the source"
 "$program" inspect ends --sentence abcd --picture ends.svg >/dev/null
 grep -q '&lt;s&gt;' ends.svg || fail "no start in the picture"
