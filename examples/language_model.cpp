@@ -221,6 +221,7 @@ int main(int argc, char** argv) {
   Settings s;
   CLI::App app("A language model of characters.", "language_model");
   app.require_subcommand(1);
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt option is one
   app.set_config("--config", "", "options from a file");
   app.fallthrough();
   CLI::App* const training = app.add_subcommand("train", "learns from a text");

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
       "translates with it.",
       "seq2seq");
   app.require_subcommand(1);
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt option is one
   app.set_config("--config", "", "options from a file, as 'learning-rate = 1e-3' under [train]");
   app.fallthrough();
   std::size_t threads = 0;

@@ -94,6 +94,8 @@ refused "missing.tsv" train --train missing.tsv --dev dev.tsv --model other
 refused "--n-best" translate whole lines --n-best 3
 refused "--beam" translate whole lines --sample --beam 2
 refused "multiple" "${train[@]}" --model other --heads 5
+sed 's/^layers/layrs/' small.ini >misspelt.ini
+refused "layrs" train --config misspelt.ini --train train.tsv --dev dev.tsv --model other
 printf 'abc\n' >ragged.tsv
 refused "ragged.tsv" train --train ragged.tsv --dev dev.tsv --model other
 printf 'a\xff\tb\n' >latin.tsv
