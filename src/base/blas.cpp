@@ -25,9 +25,16 @@ constexpr double kParallelWork = 1 << 20U;  // multiplications below which one t
 constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
 constexpr Index kPackedRows = 512;       // of B, packed at a time
 constexpr Index kPackedColumns = 1024;
-constexpr Index kTogether = 64;   // of them, by one thread
-constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product
+constexpr Index kTogether = 32;   // of them, by one thread
+constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product, at most
+constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
 constexpr Index kBlockColumns = 256;
+
+// Rows in one block of C: sixteen blocks where there are rows for that, so that threads end together.
+Index block_rows(Index rows, Index column_blocks) {
+  const Index wanted = rows * column_blocks / 16;
+  return std::clamp((wanted + kBlockStep - 1) / kBlockStep * kBlockStep, kBlockStep, kBlockRows);
+}
 
 // BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
 int narrow(Index i) { return static_cast<int>(i); }
@@ -101,13 +108,14 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
           Kernels::pack(k, n, first, std::min(n, first + kTogether), right, s.b_row, s.b_column,
                         packed);
         });
-      const Index row_blocks = (s.m + kBlockRows - 1) / kBlockRows;
       const Index column_blocks = (n + kBlockColumns - 1) / kBlockColumns;
+      const Index height = parallel ? block_rows(s.m, column_blocks) : kBlockRows;
+      const Index row_blocks = (s.m + height - 1) / height;
       each(row_blocks * column_blocks, [&](Index i) {
-        const Index row = i / column_blocks * kBlockRows;
+        const Index row = i / column_blocks * height;
         const Index column = i % column_blocks * kBlockColumns;
         kernels::GemmBlock<T> block;
-        block.m = std::min(kBlockRows, s.m - row);
+        block.m = std::min(height, s.m - row);
         block.n = std::min(kBlockColumns, n - column);
         block.k = k;
         block.a = a + row * s.a_row + k0 * s.a_column;

@@ -17,7 +17,7 @@ namespace {
 using detail::BlockFunction;
 
 // Waking a sleeper takes tens of microseconds, so a worker looks for the next job this often before
-// it sleeps (about 20 microseconds).
+// it sleeps (about 50 microseconds).
 constexpr int kSpins = 2000;
 
 void relax() {
@@ -26,6 +26,9 @@ void relax() {
 #endif
 }
 
+// A job is open while its ticket, (number of the job, blocks nobody has taken), says so. To take a
+// block is to exchange the ticket for the one with a block less, which fails when the job is over:
+// so no lock is held while a job begins or ends, and a worker that comes late does no harm.
 class Pool {
  public:
   explicit Pool(std::size_t threads) {
@@ -41,30 +44,30 @@ class Pool {
   ~Pool() { stop(); }
 
   void run(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
-    // Also true for a job within a job of this thread, which a mutex must not be asked about.
-    if (busy_.exchange(true, std::memory_order_acquire)) {
+    if (blocks <= 0) return;
+    // Busy, too, for a job within a job of this thread, which a mutex must not be asked about.
+    if (workers_.empty() || blocks > kMostBlocks ||
+        busy_.exchange(true, std::memory_order_acquire)) {
       for (std::ptrdiff_t i = 0; i < blocks; ++i) function(context, i);
       return;
     }
-    {
-      const std::lock_guard lock(mutex_);
-      function_ = function;
-      context_ = context;
-      blocks_ = blocks;
-      next_.store(0, std::memory_order_relaxed);
-      generation_.fetch_add(1, std::memory_order_release);
+    function_.store(function, std::memory_order_relaxed);
+    context_.store(context, std::memory_order_relaxed);
+    blocks_.store(blocks, std::memory_order_relaxed);
+    unfinished_.store(blocks, std::memory_order_relaxed);
+    // Before the look at the sleepers, as a worker counts itself among them before its last look here.
+    ticket_.store(++job_ << 32U | static_cast<std::uint64_t>(blocks), std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) != 0) {
+      { const std::lock_guard lock(mutex_); }
+      wake_.notify_all();
     }
-    wake_.notify_all();
-    claim(blocks, function, context);
-    // No worker may still hold this job when its context goes out of scope.
-    {
-      const std::lock_guard lock(mutex_);
-      blocks_ = 0;
-    }
+    take_blocks();
+    // Context goes out of scope when this returns.
     int spins = 0;
-    while (active_.load(std::memory_order_acquire) != 0) {
-      if (++spins < kSpins) {
+    while (unfinished_.load(std::memory_order_acquire) != 0) {
+      if (spins < kSpins) {
         relax();
+        ++spins;
       } else {
         std::this_thread::yield();
       }
@@ -73,35 +76,43 @@ class Pool {
   }
 
  private:
-  void claim(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
-    while (true) {
-      const std::ptrdiff_t block = next_.fetch_add(1, std::memory_order_relaxed);
-      if (block >= blocks) return;
+  static constexpr std::ptrdiff_t kMostBlocks = 0x7FFFFFFF;  // of the lower half of a ticket
+  static std::ptrdiff_t untaken(std::uint64_t ticket) {
+    return static_cast<std::ptrdiff_t>(ticket & 0xFFFFFFFFU);
+  }
+
+  void take_blocks() {
+    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while (untaken(ticket) != 0) {
+      // Of this job, if the exchange succeeds: they change only after its last block is finished.
+      const BlockFunction function = function_.load(std::memory_order_relaxed);
+      const void* context = context_.load(std::memory_order_relaxed);
+      const std::ptrdiff_t block = blocks_.load(std::memory_order_relaxed) - untaken(ticket);
+      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+                                         std::memory_order_acquire)) {
+        continue;
+      }
       function(context, block);
+      unfinished_.fetch_sub(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
     }
   }
 
   void work() {
-    std::uint64_t seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i)
+      take_blocks();
+      int spins = 0;
+      while (spins < kSpins && untaken(ticket_.load(std::memory_order_relaxed)) == 0) {
         relax();
-      std::ptrdiff_t blocks = 0;
-      BlockFunction function = nullptr;
-      const void* context = nullptr;
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stop_ || generation_.load() != seen; });
-        if (stop_) return;
-        seen = generation_.load();
-        if (blocks_ == 0) continue;  // finished before this worker came
-        blocks = blocks_;
-        function = function_;
-        context = context_;
-        active_.fetch_add(1, std::memory_order_acq_rel);
+        ++spins;
       }
-      claim(blocks, function, context);
-      active_.fetch_sub(1, std::memory_order_release);
+      if (spins < kSpins) continue;
+      std::unique_lock lock(mutex_);
+      sleepers_.fetch_add(1, std::memory_order_seq_cst);
+      wake_.wait(lock,
+                 [&] { return stop_ || untaken(ticket_.load(std::memory_order_seq_cst)) != 0; });
+      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+      if (stop_) return;
     }
   }
 
@@ -116,15 +127,16 @@ class Pool {
   }
 
   std::atomic<bool> busy_{false};  // a user thread's job is running
+  std::uint64_t job_ = 0;          // of whoever made the pool busy
+  std::atomic<BlockFunction> function_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::atomic<std::ptrdiff_t> blocks_{0};
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};
+  alignas(64) std::atomic<std::ptrdiff_t> unfinished_{0};
+  std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
-  std::ptrdiff_t blocks_ = 0;
-  BlockFunction function_ = nullptr;
-  const void* context_ = nullptr;
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::ptrdiff_t> next_{0};
-  std::atomic<int> active_{0};
   std::vector<std::thread> workers_;
 };
 

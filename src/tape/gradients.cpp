@@ -1,6 +1,7 @@
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/reduce.hpp"
+#include "kernels/training.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/tape.hpp>
@@ -77,13 +78,9 @@ template <class T>
 double Gradients<T>::global_norm() const {
   double sum = 0;
   for (const Entry& entry : entries_) {
-    const T* p = entry.gradient.data();
     // In double throughout: squares of floats would overflow.
-    double part = 0;
-    for (std::size_t i = 0; i < entry.gradient.size(); ++i) {
-      part += static_cast<double>(p[i]) * static_cast<double>(p[i]);
-    }
-    sum += part;
+    sum += kernels::sum_of_squares(static_cast<kernels::Index>(entry.gradient.size()),
+                                   entry.gradient.data());
   }
   return std::abs(scale_) * std::sqrt(sum);
 }

@@ -17,7 +17,7 @@ using kernels::Index;
 
 namespace {
 
-constexpr Index kGrain = 1 << 15;  // weights that one thread updates at a time
+constexpr Index kGrain = 1 << 13;  // weights that one thread updates at a time
 
 template <class T, class Options>
 void check_moments(const char* who, const Options& options) {

@@ -257,6 +257,13 @@ TEST_CASE("the small loops of training") {
   Array<double> y(Shape{4});
   CHECK(kernels::sum_of_squares(3, x.data()) == 14);
   CHECK(kernels::sum_of_squares(0, x.data()) == 0);
+  std::vector<float> many(53);  // whole vectors and a rest; each sum is exact
+  double sum = 0;
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    many[i] = static_cast<float>(i) - 20;
+    sum += static_cast<double>(many[i]) * static_cast<double>(many[i]);
+    CHECK(kernels::sum_of_squares(static_cast<kernels::Index>(i + 1), many.data()) == sum);
+  }
   const Array<float> large(Shape{2}, 3e38F);
   CHECK(std::isfinite(kernels::sum_of_squares(2, large.data())));
   kernels::scale_add<double>(4, 2.0, x.data(), nullptr, y.data());
