@@ -24,6 +24,7 @@ struct Settings {
   std::int64_t steps = 2000, warmup = 100, report = 500;
   std::size_t batch = 12, top_k = 0, length = 500;
   std::uint64_t seed = 1;
+  bool resume = false, overwrite = false;
 };
 
 using Ids = std::vector<std::int64_t>;
@@ -113,7 +114,43 @@ Ids long_enough(const std::string& path, const xp::Vocabulary& vocabulary, std::
   return text;
 }
 
+/// What is in the folder must be what was asked for.
+void check_folder(const Settings& s) {
+  const bool there = std::filesystem::exists(s.folder + "/options.json");
+  if (there && !s.resume && !s.overwrite) {
+    throw xp::ValueError(
+        s.folder +
+        ": a model is here already, expected a new folder; give --resume to go on, "
+        "--overwrite to replace it, or another --model");
+  }
+  if (!there && s.resume) {
+    throw xp::ValueError(s.folder +
+                         ": nothing to resume: no model is here, expected one that was being "
+                         "trained; leave out --resume");
+  }
+}
+
+/// Those of a model that is being trained must be as before.
+void save_options(const Settings& s, const std::string& options, const xp::Vocabulary& vocabulary) {
+  const std::string file = s.folder + "/options.json";
+  if (s.resume) {
+    if (whole_text(file) == options + "\n" &&
+        xp::Vocabulary::load(s.folder + "/vocabulary.txt").tokens() == vocabulary.tokens()) {
+      return;
+    }
+    throw xp::ValueError(
+        s.folder +
+        ": cannot resume: the model there has other options or characters, expected "
+        "those given now; give the same as before");
+  }
+  std::filesystem::remove_all(s.folder + "/checkpoints");
+  std::filesystem::create_directories(s.folder);
+  vocabulary.save(s.folder + "/vocabulary.txt");
+  xp::write_text(file, options);
+}
+
 void train(const Settings& s) {
+  check_folder(s);
   const auto tokens = xp::tokenize(whole_text(s.train), xp::TokenKind::characters);
   const auto vocabulary = xp::Vocabulary::build(std::vector<std::vector<std::string>>(1, tokens));
   const auto block = static_cast<std::size_t>(s.block);
@@ -141,16 +178,23 @@ void train(const Settings& s) {
        .beta_2 = s.beta_2,
        .weight_decay = s.weight_decay},
       {.exclude_from_weight_decay = {"norm"}});
-  std::filesystem::create_directories(s.folder);
-  vocabulary.save(s.folder + "/vocabulary.txt");
-  xp::write_text(s.folder + "/options.json", model.get_config());
+  save_options(s, model.get_config(), vocabulary);
+  xp::Checkpoints checkpoints(s.folder + "/checkpoints");
+  const xp::StopSignals signals;
   const std::int64_t report = std::min(s.report, s.steps);
   const auto history = xp::fit(params, optimizer, batches, step_of(model),
                                {.epochs = s.steps / report,
                                 .steps_per_epoch = report,
                                 .validation = {dev, step_of(model)},
                                 .clip_norm = 1.0,
-                                .seed = s.seed});
+                                .seed = s.seed,
+                                .checkpoints = &checkpoints,
+                                .resume = s.resume,
+                                .signals = &signals});
+  if (history.interrupted) {
+    std::printf("interrupted; the same command with --resume goes on\n");
+    return;
+  }
   xp::save(params, s.folder + "/weights.safetensors");
   std::printf("dev loss %.4f per character; the model is in %s\n", history["val_loss"].back(),
               s.folder.c_str());
@@ -213,6 +257,8 @@ void add_train_options(CLI::App& app, Settings& s) {
   add("--beta-2", s.beta_2, "of AdamW")->check(CLI::Range(0.0, 1.0));
   add("--weight-decay", s.weight_decay, "of AdamW")->check(CLI::NonNegativeNumber);
   add("--seed", s.seed, "of weights and blocks");
+  CLI::Option* const resume = app.add_flag("--resume", s.resume, "go on where a run stopped");
+  app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->excludes(resume);
 }
 
 }  // namespace

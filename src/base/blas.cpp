@@ -18,7 +18,7 @@ namespace xtape::blas {
 namespace {
 
 constexpr Index kRows = 64;                 // rows of C in one block of a parallel product
-constexpr double kParallelWork = 1 << 20U;  // multiplications below which one thread does it all
+constexpr double kParallelWork = 1 << 18U;  // multiplications below which one thread does it all
 
 // Of our own kernels. They beat OpenBLAS 0.3.21, whose choice of kernels knows no processor younger
 // than itself (bench/README.md); where there are no wide vectors, BLAS is faster.
