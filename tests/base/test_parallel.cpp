@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -51,4 +52,18 @@ TEST_CASE("the pool starts again with another number of threads", "[threads]") {
     CHECK(count == 50);
   }
   set_num_threads(before);
+}
+
+TEST_CASE("jobs one after the other never take each other's blocks", "[threads]") {
+  for (std::ptrdiff_t job = 0; job < 3000; ++job) {
+    const std::ptrdiff_t blocks = 2 + job % 7;
+    std::vector<std::ptrdiff_t> seen(static_cast<std::size_t>(blocks), -1);
+    // The worker sleeps before some of them.
+    if (job % 300 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    detail::parallel_for(blocks,
+                         [&](std::ptrdiff_t i) { seen[static_cast<std::size_t>(i)] = job + i; });
+    for (std::ptrdiff_t i = 0; i < blocks; ++i) {
+      REQUIRE(seen[static_cast<std::size_t>(i)] == job + i);
+    }
+  }
 }
