@@ -31,10 +31,14 @@ bool supported(Isa isa) noexcept {
 #if defined(__x86_64__)
   // These ask the operating system too, which must save the wide registers.
   switch (isa) {
+#if defined(XTAPE_NO_AVX512)
+    case Isa::avx512: return false;
+#else
     case Isa::avx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("fma");
+#endif
     case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Isa::baseline: return true;
   }

@@ -26,7 +26,11 @@ template <class F>
 decltype(auto) on_isa(F&& f) {
 #if defined(__x86_64__)
   switch (active_isa()) {
+#if defined(XTAPE_NO_AVX512)
+    case Isa::avx512: break;
+#else
     case Isa::avx512: return f(Avx512{});
+#endif
     case Isa::avx2: return f(Avx2{});
     case Isa::baseline: break;
   }
