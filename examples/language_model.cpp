@@ -144,6 +144,7 @@ void save_options(const Settings& s, const std::string& options, const xp::Vocab
         "those given now; give the same as before");
   }
   std::filesystem::remove_all(s.folder + "/checkpoints");
+  std::filesystem::remove(s.folder + "/weights.safetensors");  // of other options
   std::filesystem::create_directories(s.folder);
   vocabulary.save(s.folder + "/vocabulary.txt");
   xp::write_text(file, options);

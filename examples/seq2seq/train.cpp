@@ -218,7 +218,10 @@ void train(const TrainSettings& s) {
   const auto optimizer = make_optimizer(s, steps);
 
   save_language(s.folder, language, options);
-  if (!s.resume) std::filesystem::remove_all(checkpoints_folder(s.folder));
+  if (!s.resume) {
+    std::filesystem::remove_all(checkpoints_folder(s.folder));
+    std::filesystem::remove(weights_file(s.folder));  // of other options
+  }
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
   std::printf("%zu pairs, %zu of dev; %zu and %zu tokens; %lld weights; %zu steps per epoch\n",

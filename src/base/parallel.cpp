@@ -17,7 +17,7 @@ namespace {
 using detail::BlockFunction;
 
 // Waking a sleeper takes tens of microseconds, so a worker looks for the next job this often before
-// it sleeps (about 50 microseconds).
+// it sleeps (some tens of microseconds).
 constexpr int kSpins = 2000;
 
 void relax() {

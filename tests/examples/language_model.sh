@@ -27,6 +27,7 @@ if [[ ! -f parts/weights.safetensors ]]; then
   "$program" "${train[@]}" --model parts --resume >log3
 fi
 cmp model/weights.safetensors parts/weights.safetensors
+
 refused() {
   local text=$1 said
   shift
