@@ -92,12 +92,9 @@ inline void times_packed(Index rows, Index k, const T* a, Index a_row, Index a_c
     const bool narrow = columns <= Size::kWidth;
     const Index step = narrow ? Size::kWidth : Size::kColumns;
     const T* b = packed + j * packed_k + from_k * step;
-    for (Index i = 0; i < rows; i += Size::kRows) {
-      const Index high = lesser(Size::kRows, rows - i);
-      const auto function = narrow ? &gemm_rows<T, A, 1> : &gemm_rows<T, A, Size::kVectors>;
-      function(high, k, a + i * a_row, a_row, a_column, b, step, start, nullptr, c + i * c_row + j,
-               c_row, columns);
-    }
+    const auto panel = narrow ? &gemm_panel<T, A, 1> : &gemm_panel<T, A, Size::kVectors>;
+    panel(rows, k, a, a_row, a_column, Size::kRows * a_row, b, step, start, nullptr, c + j, c_row,
+          columns);
   }
 }
 

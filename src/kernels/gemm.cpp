@@ -104,21 +104,11 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
     const Index packed_step = narrow ? Size::kWidth : Size::kColumns;
     const Index step = s.b_row == 0 ? packed_step : s.b_row;
     const T* b = s.b + (s.b_row == 0 ? j * s.k : j) + from_k * step;
-    for (Index i = 0; i < rows; i += Size::kRows) {
-      const Index high = smaller(Size::kRows, rows - i);
-      const T* left = gathered ? a + i / Size::kRows * kGatheredStep<T, A> * depth : a + i * a_row;
-      const Index row = gathered ? 1 : a_row;
-      const Index column = gathered ? kGatheredStep<T, A> : a_column;
-      T* c = s.c + (first + i) * s.c_row + j;
-      const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
-      if (narrow) {
-        gemm_rows<T, A, 1>(high, depth, left, row, column, b, step, start, bias, c, s.c_row,
-                           columns);
-      } else {
-        gemm_rows<T, A, Size::kVectors>(high, depth, left, row, column, b, step, start, bias, c,
-                                        s.c_row, columns);
-      }
-    }
+    const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
+    const auto panel = narrow ? &gemm_panel<T, A, 1> : &gemm_panel<T, A, Size::kVectors>;
+    panel(rows, depth, a, gathered ? 1 : a_row, gathered ? kGatheredStep<T, A> : a_column,
+          gathered ? kGatheredStep<T, A> * depth : Size::kRows * a_row, b, step, start, bias,
+          s.c + first * s.c_row + j, s.c_row, columns);
   }
 }
 

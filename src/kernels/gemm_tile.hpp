@@ -5,8 +5,6 @@
 #include "kernels/gemm.hpp"
 #include "kernels/simd.hpp"
 
-#include <utility>
-
 namespace xtape::kernels {
 
 /// How large a tile the registers of the instruction set hold.
@@ -22,8 +20,9 @@ struct Tile {
 /// C (Rows x columns) += A B for `k` steps; `columns` fill all vectors but perhaps the last. B's rows
 /// are `b_step` apart and hold whole vectors.
 template <class T, class A, int Rows, int Vectors>
-inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column, const T* b, Index b_step,
-                      Start start, const T* bias, T* c, Index c_row, Index columns) {
+[[gnu::always_inline]] inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column,
+                                             const T* b, Index b_step, Start start, const T* bias,
+                                             T* c, Index c_row, Index columns) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   const bool whole = columns == Vectors * kWidth;
@@ -36,14 +35,15 @@ inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column, const T*
       for (int v = 0; v < Vectors; ++v) sum[i][v] = V(T(0));
     }
   } else {
-    const T* from = start == Start::bias ? bias : c;
+    const T* at = start == Start::bias ? bias : c;
     const Index row = start == Start::bias ? 0 : c_row;
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
+    for (int i = 0; i < Rows; ++i, at += row) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        const T* at = from + i * row + v * kWidth;
-        sum[i][v] = v + 1 < Vectors || whole ? V::load_unaligned(at) : load_first<T, A>(at, rest);
+        const T* from = at + v * kWidth;
+        sum[i][v] =
+            v + 1 < Vectors || whole ? V::load_unaligned(from) : load_first<T, A>(from, rest);
       }
     }
   }
@@ -61,33 +61,46 @@ inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column, const T*
     b += b_step;
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
+  for (int i = 0; i < Rows; ++i, c += c_row) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      T* at = c + i * c_row + v * kWidth;
       if (v + 1 < Vectors || whole) {
-        sum[i][v].store_unaligned(at);
+        sum[i][v].store_unaligned(c + v * kWidth);
       } else {
-        store_first<T, A>(sum[i][v], at, rest);
+        store_first<T, A>(sum[i][v], c + v * kWidth, rest);
       }
     }
   }
 }
 
-/// The same for a number of rows known at run time, at most Tile::kRows.
-template <class T, class A, int Vectors>
-inline void gemm_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
-                      Index b_step, Start start, const T* bias, T* c, Index c_row, Index columns) {
-  using Function =
-      void (*)(Index, const T*, Index, Index, const T*, Index, Start, const T*, T*, Index, Index);
-  static constexpr auto kTable = []<std::size_t... I>(std::index_sequence<I...>) {
-    struct Table {
-      Function f[sizeof...(I)];
-    };
-    return Table{{&gemm_tile<T, A, static_cast<int>(I) + 1, Vectors>...}};
+/// The same for a number of rows known at run time, fewer than Tile::kRows.
+template <class T, class A, int Vectors, int Rows = Tile<T, A>::kRows - 1>
+inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
+                           Index b_step, Start start, const T* bias, T* c, Index c_row,
+                           Index columns) {
+  if (rows == Rows) {
+    gemm_tile<T, A, Rows, Vectors>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+                                   columns);
+  } else if constexpr (Rows > 1) {
+    gemm_last_rows<T, A, Vectors, Rows - 1>(rows, k, a, a_row, a_column, b, b_step, start, bias, c,
+                                            c_row, columns);
   }
-  (std::make_index_sequence<static_cast<std::size_t>(Tile<T, A>::kRows)>{});
-  kTable.f[rows - 1](k, a, a_row, a_column, b, b_step, start, bias, c, c_row, columns);
+}
+
+/// The same for any number of rows: tiles below each other, whose rows of A begin `a_tile` apart.
+template <class T, class A, int Vectors>
+inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
+                       const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
+                       Index columns) {
+  constexpr Index kHigh = Tile<T, A>::kRows;
+  for (; rows >= kHigh; rows -= kHigh, a += a_tile, c += kHigh * c_row) {
+    gemm_tile<T, A, kHigh, Vectors>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+                                    columns);
+  }
+  if (rows > 0) {
+    gemm_last_rows<T, A, Vectors>(rows, k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+                                  columns);
+  }
 }
 
 }  // namespace xtape::kernels
