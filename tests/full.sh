@@ -93,8 +93,8 @@ file_length() {
   local file lines bad=0
   while read -r file; do
     lines=$(wc -l <"$file")
-    if ((lines > 450)); then
-      echo "$file has $lines lines; at most 450" >&2
+    if ((lines > 400)); then
+      echo "$file has $lines lines; at most 400" >&2
       bad=1
     fi
   done < <(sources)
@@ -117,5 +117,5 @@ suite "for coverage, and gradient faults" coverage
 stage "coverage" coverage
 stage "installed package" installed
 stage "compile time of the umbrella header" umbrella_time
-stage "no source over 450 lines" file_length
+stage "no source over 400 lines" file_length
 stage "formatting" formatted
