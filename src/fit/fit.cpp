@@ -22,7 +22,7 @@ class Fit {
       : params_(params),
         optimizer_(optimizer),
         feed_(feed),
-        options_(checked(std::move(options))),
+        options_(checked_fit_options(std::move(options))),
         callbacks_(options_.callbacks),
         run_(params, optimizer, {options_.epochs, options_.metrics, options_.message}),
         bar_(options_.progress),

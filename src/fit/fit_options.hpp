@@ -9,7 +9,7 @@ namespace xtape::detail {
 
 /// The options, unless one is out of range or lacks another it needs (ValueError).
 template <class T>
-FitOptions<T> checked(FitOptions<T> o) {
+FitOptions<T> checked_fit_options(FitOptions<T> o) {
   const char* who = "fit";
   const auto positive = [&](const char* name, const std::optional<std::int64_t>& value) {
     if (value) check_option(*value > 0, who, name, *value, "a positive number");

@@ -92,9 +92,8 @@ inline void times_packed(Index rows, Index k, const T* a, Index a_row, Index a_c
     const bool narrow = columns <= Size::kWidth;
     const Index step = narrow ? Size::kWidth : Size::kColumns;
     const T* b = packed + j * packed_k + from_k * step;
-    const auto panel = narrow ? &gemm_panel<T, A, 1> : &gemm_panel<T, A, Size::kVectors>;
-    panel(rows, k, a, a_row, a_column, Size::kRows * a_row, b, step, start, nullptr, c + j, c_row,
-          columns);
+    gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, b, step, start, nullptr,
+                     c + j, c_row, columns);
   }
 }
 

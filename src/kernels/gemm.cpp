@@ -105,10 +105,10 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
     const Index step = s.b_row == 0 ? packed_step : s.b_row;
     const T* b = s.b + (s.b_row == 0 ? j * s.k : j) + from_k * step;
     const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
-    const auto panel = narrow ? &gemm_panel<T, A, 1> : &gemm_panel<T, A, Size::kVectors>;
-    panel(rows, depth, a, gathered ? 1 : a_row, gathered ? kGatheredStep<T, A> : a_column,
-          gathered ? kGatheredStep<T, A> * depth : Size::kRows * a_row, b, step, start, bias,
-          s.c + first * s.c_row + j, s.c_row, columns);
+    gemm_panel<T, A>(rows, depth, a, gathered ? 1 : a_row,
+                     gathered ? kGatheredStep<T, A> : a_column,
+                     gathered ? kGatheredStep<T, A> * depth : Size::kRows * a_row, b, step, start,
+                     bias, s.c + first * s.c_row + j, s.c_row, columns);
   }
 }
 

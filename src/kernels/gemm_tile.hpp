@@ -89,7 +89,7 @@ inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a
 
 /// The same for any number of rows: tiles below each other, whose rows of A begin `a_tile` apart.
 template <class T, class A, int Vectors>
-inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
+inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
                        const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
                        Index columns) {
   constexpr Index kHigh = Tile<T, A>::kRows;
@@ -101,6 +101,17 @@ inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_col
     gemm_last_rows<T, A, Vectors>(rows, k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
                                   columns);
   }
+}
+
+/// C (rows x columns), at most a tile wide, += A B: with one vector where the columns fit into it.
+template <class T, class A>
+inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
+                       const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
+                       Index columns) {
+  using Size = Tile<T, A>;
+  const auto tiles =
+      columns <= Size::kWidth ? &gemm_tiles<T, A, 1> : &gemm_tiles<T, A, Size::kVectors>;
+  tiles(rows, k, a, a_row, a_column, a_tile, b, b_step, start, bias, c, c_row, columns);
 }
 
 }  // namespace xtape::kernels
