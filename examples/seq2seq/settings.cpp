@@ -50,6 +50,10 @@ void add_model(CLI::App& app, TrainSettings& s) {
       ->check(kCount)
       ->capture_default_str()
       ->group(group);
+  app.add_option("--decoder-layers", s.decoder_layers,
+                 "layers of the decoder, if not as many as --layers")
+      ->check(kCount)
+      ->group(group);
   app.add_option("--width", s.width, "width of the vectors, a multiple of --heads")
       ->check(kCount)
       ->capture_default_str()

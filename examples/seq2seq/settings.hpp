@@ -22,6 +22,7 @@ struct TrainSettings {
   std::int64_t limit = 0;  // only so many pairs; 0: all
 
   int layers = 2, width = 128, heads = 4, hidden = 256;
+  std::optional<int> decoder_layers;  // none: as many as the encoder has
   double dropout = 0.1;
   std::optional<double> embedding_dropout, attention_dropout, activation_dropout;
   std::string norm = "pre", positions = "sine", activation = "relu", tying = "none";

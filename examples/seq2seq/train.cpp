@@ -102,7 +102,7 @@ xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& languag
                        .num_heads = s.heads,
                        .intermediate_dim = s.hidden,
                        .encoder_layers = s.layers,
-                       .decoder_layers = s.layers,
+                       .decoder_layers = s.decoder_layers.value_or(s.layers),
                        .normalize_first = s.norm == "pre",
                        .max_length = s.max_length,
                        .activation = s.activation,

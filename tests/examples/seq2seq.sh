@@ -71,6 +71,15 @@ grep -q '&lt;s&gt;' ends.svg || fail "no start in the picture"
 [[ $(printf 'abc\n\n' | "$program" translate ends | sed -n 2p) == "" ]]
 refused "cannot resume" "${train[@]}" --model ends --resume
 
+# A decoder deeper than its encoder, and one as deep as it.
+"$program" "${train[@]}" --model deeper --epochs 1 --decoder-layers 2 >log6 2>&1 || fail "$(cat log6)"
+"$program" inspect deeper >layers
+grep -q 'decoder/1 ' layers || fail "no second layer in the decoder: $(cat layers)"
+grep -q 'encoder/1 ' layers && fail "a second layer in the encoder: $(cat layers)"
+"$program" inspect whole >layers
+grep -q 'decoder/1 ' layers && fail "a second layer nobody asked for"
+refused "--decoder-layers" "${train[@]}" --model refused --decoder-layers 0
+
 "$program" evaluate whole dev.tsv --json figures.json --show 2 >figures
 exact=$(sed -n 's/.*"exact": \([0-9.]*\).*/\1/p' figures.json)
 awk -v e="$exact" 'BEGIN { exit !(e > 20) }' || fail "it learned nothing: exact match $exact"
