@@ -89,8 +89,7 @@ inline void times_packed(Index rows, Index k, const T* a, Index a_row, Index a_c
   using Size = Tile<T, A>;
   for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
     const Index columns = lesser(Size::kColumns, n - j);
-    const bool narrow = columns <= Size::kWidth;
-    const Index step = narrow ? Size::kWidth : Size::kColumns;
+    const Index step = packed_step<T, A>(columns);
     const T* b = packed + j * packed_k + from_k * step;
     gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, b, step, start, nullptr,
                      c + j, c_row, columns);

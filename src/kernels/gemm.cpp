@@ -100,9 +100,7 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
   const Start start = from_k == 0 ? s.start : Start::c;
   for (Index j = 0; j < s.n; j += Size::kColumns) {
     const Index columns = smaller(Size::kColumns, s.n - j);
-    const bool narrow = columns <= Size::kWidth;
-    const Index packed_step = narrow ? Size::kWidth : Size::kColumns;
-    const Index step = s.b_row == 0 ? packed_step : s.b_row;
+    const Index step = s.b_row == 0 ? packed_step<T, A>(columns) : s.b_row;
     const T* b = s.b + (s.b_row == 0 ? j * s.k : j) + from_k * step;
     const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
     gemm_panel<T, A>(rows, depth, a, gathered ? 1 : a_row,
@@ -140,7 +138,7 @@ void GemmKernels<T, A>::pack(Index k, Index n, Index first, Index last, const T*
   using V = typename Size::V;
   for (Index j = first; j < last; j += Size::kColumns) {
     const Index columns = smaller(Size::kColumns, n - j);
-    const Index step = columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
+    const Index step = packed_step<T, A>(columns);
     T* to = packed + j * k;
     const T* from = b + j * b_column;
     if (b_column == 1 && columns == step) {

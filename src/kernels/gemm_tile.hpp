@@ -103,6 +103,13 @@ inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_col
   }
 }
 
+/// How far apart the rows of a packed panel with so many columns are: one vector where they fit.
+template <class T, class A>
+constexpr Index packed_step(Index columns) {
+  using Size = Tile<T, A>;
+  return columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
+}
+
 /// C (rows x columns), at most a tile wide, += A B: with one vector where the columns fit into it.
 template <class T, class A>
 inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
