@@ -2,6 +2,7 @@
 
 #include "base/message.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -26,9 +27,11 @@ void relax() {
 #endif
 }
 
-// A job is open while its ticket, (number of the job, blocks nobody has taken), says so. To take a
-// block is to exchange the ticket for the one with a block less, which fails when the job is over:
-// so no lock is held while a job begins or ends, and a worker that comes late does no harm.
+// A job is open while its ticket, (number of the job, first block nobody has taken, the end of these),
+// says so. To take a block is to exchange the ticket for the one with a block less, which fails when the
+// job is over: so no lock is held while a job begins or ends, and a worker that comes late does no harm.
+// Who brings a job takes its blocks from the front, workers from the back: so the rows that one
+// operation leaves in a core's cache are those which the next operation reads there.
 class Pool {
  public:
   explicit Pool(std::size_t threads) {
@@ -46,22 +49,41 @@ class Pool {
   void run(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
     if (blocks <= 0) return;
     // Busy, too, for a job within a job of this thread, which a mutex must not be asked about.
-    if (workers_.empty() || blocks > kMostBlocks ||
-        busy_.exchange(true, std::memory_order_acquire)) {
+    if (workers_.empty() || busy_.exchange(true, std::memory_order_acquire)) {
       for (std::ptrdiff_t i = 0; i < blocks; ++i) function(context, i);
       return;
     }
+    for (std::ptrdiff_t first = 0; first < blocks; first += kMostBlocks) {
+      share(first, std::min(blocks - first, kMostBlocks), function, context);
+    }
+    busy_.store(false, std::memory_order_release);
+  }
+
+ private:
+  static constexpr std::uint64_t kBits = 20;  // of a ticket, for each of its two numbers of blocks
+  static constexpr std::ptrdiff_t kMostBlocks = (std::ptrdiff_t{1} << kBits) - 1;
+  static std::ptrdiff_t front(std::uint64_t ticket) {
+    return static_cast<std::ptrdiff_t>(ticket >> kBits) & kMostBlocks;
+  }
+  static std::ptrdiff_t back(std::uint64_t ticket) {
+    return static_cast<std::ptrdiff_t>(ticket) & kMostBlocks;
+  }
+  static bool open(std::uint64_t ticket) { return front(ticket) != back(ticket); }
+
+  void share(std::ptrdiff_t first, std::ptrdiff_t blocks, BlockFunction function,
+             const void* context) {
     function_.store(function, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
-    blocks_.store(blocks, std::memory_order_relaxed);
+    first_.store(first, std::memory_order_relaxed);
     unfinished_.store(blocks, std::memory_order_relaxed);
     // Before the look at the sleepers, as a worker counts itself among them before its last look here.
-    ticket_.store(++job_ << 32U | static_cast<std::uint64_t>(blocks), std::memory_order_seq_cst);
+    ticket_.store(++job_ << (2 * kBits) | static_cast<std::uint64_t>(blocks),
+                  std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) != 0) {
       { const std::lock_guard lock(mutex_); }
       wake_.notify_all();
     }
-    take_blocks();
+    take_blocks(true);
     // Context goes out of scope when this returns.
     int spins = 0;
     while (unfinished_.load(std::memory_order_acquire) != 0) {
@@ -72,24 +94,19 @@ class Pool {
         std::this_thread::yield();
       }
     }
-    busy_.store(false, std::memory_order_release);
   }
 
- private:
-  static constexpr std::ptrdiff_t kMostBlocks = 0x7FFFFFFF;  // of the lower half of a ticket
-  static std::ptrdiff_t untaken(std::uint64_t ticket) {
-    return static_cast<std::ptrdiff_t>(ticket & 0xFFFFFFFFU);
-  }
-
-  void take_blocks() {
+  void take_blocks(bool from_front) {
+    constexpr std::uint64_t kNext = std::uint64_t{1} << kBits;
     std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    while (untaken(ticket) != 0) {
+    while (open(ticket)) {
       // Of this job, if the exchange succeeds: they change only after its last block is finished.
       const BlockFunction function = function_.load(std::memory_order_relaxed);
       const void* context = context_.load(std::memory_order_relaxed);
-      const std::ptrdiff_t block = blocks_.load(std::memory_order_relaxed) - untaken(ticket);
-      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
-                                         std::memory_order_acquire)) {
+      const std::ptrdiff_t block =
+          first_.load(std::memory_order_relaxed) + (from_front ? front(ticket) : back(ticket) - 1);
+      if (!ticket_.compare_exchange_weak(ticket, from_front ? ticket + kNext : ticket - 1,
+                                         std::memory_order_acq_rel, std::memory_order_acquire)) {
         continue;
       }
       function(context, block);
@@ -100,17 +117,16 @@ class Pool {
 
   void work() {
     while (true) {
-      take_blocks();
+      take_blocks(false);
       int spins = 0;
-      while (spins < kSpins && untaken(ticket_.load(std::memory_order_relaxed)) == 0) {
+      while (spins < kSpins && !open(ticket_.load(std::memory_order_relaxed))) {
         relax();
         ++spins;
       }
       if (spins < kSpins) continue;
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock,
-                 [&] { return stop_ || untaken(ticket_.load(std::memory_order_seq_cst)) != 0; });
+      wake_.wait(lock, [&] { return stop_ || open(ticket_.load(std::memory_order_seq_cst)); });
       sleepers_.fetch_sub(1, std::memory_order_relaxed);
       if (stop_) return;
     }
@@ -130,7 +146,7 @@ class Pool {
   std::uint64_t job_ = 0;          // of whoever made the pool busy
   std::atomic<BlockFunction> function_{nullptr};
   std::atomic<const void*> context_{nullptr};
-  std::atomic<std::ptrdiff_t> blocks_{0};
+  std::atomic<std::ptrdiff_t> first_{0};  // block of the job's first ticket
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
   alignas(64) std::atomic<std::ptrdiff_t> unfinished_{0};
   std::atomic<int> sleepers_{0};

@@ -3,6 +3,7 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -16,6 +17,13 @@ TEST_CASE("every block runs exactly once", "[threads]") {
     detail::parallel_for(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
     for (const auto& n : runs) CHECK(n == 1);
   }
+}
+
+TEST_CASE("more blocks than one ticket counts", "[threads]") {
+  const std::ptrdiff_t blocks = (std::ptrdiff_t{5} << 19) + 3;
+  std::vector<unsigned char> runs(static_cast<std::size_t>(blocks));
+  detail::parallel_for(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
+  CHECK(std::count(runs.begin(), runs.end(), 1) == blocks);
 }
 
 TEST_CASE("ranges cover everything, in pieces of the grain", "[threads]") {
