@@ -36,9 +36,9 @@ template <class T, class A, int Rows, int Vectors>
     }
   } else {
     const T* at = start == Start::bias ? bias : c;
-    const Index row = start == Start::bias ? 0 : c_row;
+    const Index step = start == Start::bias ? 0 : c_row;
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i, at += row) {
+    for (int i = 0; i < Rows; ++i, at += step) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         const T* from = at + v * kWidth;
@@ -47,17 +47,24 @@ template <class T, class A, int Rows, int Vectors>
       }
     }
   }
+  // A pointer to every third row: from each, an address reaches two rows on, so that the registers for
+  // addresses are enough and none is kept where a sum should be.
+  constexpr int kPointers = (Rows + 2) / 3;
+  const T* row[kPointers];
+#pragma GCC unroll 4
+  for (int i = 0; i < kPointers; ++i) row[i] = a + 3 * i * a_row;
   for (Index p = 0; p < k; ++p) {
     V right[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) right[v] = V::load_unaligned(b + v * kWidth);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const V left(a[i * a_row]);
+      const V left(row[i / 3][i % 3 * a_row]);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) sum[i][v] = xsimd::fma(left, right[v], sum[i][v]);
     }
-    a += a_column;
+#pragma GCC unroll 4
+    for (int i = 0; i < kPointers; ++i) row[i] += a_column;
     b += b_step;
   }
 #pragma GCC unroll 16
