@@ -163,8 +163,8 @@ void register_neural() {
                         a.g.data(), a.y.data());
   });
   add("layer_norm_parameters", 2, [](Arrays& a) {
-    layer_norm_parameters(kRows, kWidth, a.x.data(), a.mean.data(), a.rstd.data(), a.g.data(),
-                          a.sums.data(), a.more.data());
+    layer_norm_parameters(kRows, kWidth, kWidth, a.x.data(), a.mean.data(), a.rstd.data(),
+                          a.g.data(), a.sums.data(), a.more.data());
   });
   add("cross_entropy", 1, [](Arrays& a) {
     cross_entropy(kRows, kWidth, a.x.data(), a.classes.data(), a.y.data(), a.rows.data());

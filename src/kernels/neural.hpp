@@ -21,14 +21,14 @@ struct Normalization {
                     T* y, double* mean, double* rstd);
   static void layer_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,
                              const double* rstd, const T* g, T* dx);
-  static void layer_parameters(Index rows, Index n, const T* x, const double* mean,
+  static void layer_parameters(Index rows, Index n, Index step, const T* x, const double* mean,
                                const double* rstd, const T* g, double* dgamma, double* dbeta);
   static void rms(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y,
                   double* rrms);
   static void rms_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
                            const T* g, T* dx);
-  static void rms_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
-                             double* dscale);
+  static void rms_parameters(Index rows, Index n, Index step, const T* x, const double* rrms,
+                             const T* g, double* dscale);
 };
 template <class T, class A>
 struct CrossEntropy {
@@ -76,12 +76,14 @@ void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     Normalization<T, decltype(isa)>::layer_gradient(rows, n, x, gamma, mean, rstd, g, dx);
   });
 }
-// dgamma += sum over rows of g * normalised x, dbeta += sum of g; accumulated in double.
+// dgamma += sum over rows of g * normalised x, dbeta += sum of g, of n columns; accumulated in double.
+// Rows of x and g are `step` apart, so that columns can be shared out: each is summed in order.
 template <class T>
-void layer_norm_parameters(Index rows, Index n, const T* x, const double* mean, const double* rstd,
-                           const T* g, double* dgamma, double* dbeta) {
+void layer_norm_parameters(Index rows, Index n, Index step, const T* x, const double* mean,
+                           const double* rstd, const T* g, double* dgamma, double* dbeta) {
   on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::layer_parameters(rows, n, x, mean, rstd, g, dgamma, dbeta);
+    Normalization<T, decltype(isa)>::layer_parameters(rows, n, step, x, mean, rstd, g, dgamma,
+                                                      dbeta);
   });
 }
 
@@ -99,12 +101,12 @@ void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const do
     Normalization<T, decltype(isa)>::rms_gradient(rows, n, x, scale, rrms, g, dx);
   });
 }
-// dscale += sum over rows of g * normalised x; accumulated in double.
+// dscale += sum over rows of g * normalised x, of n columns of rows `step` apart; accumulated in double.
 template <class T>
-void rms_norm_parameters(Index rows, Index n, const T* x, const double* rrms, const T* g,
-                         double* dscale) {
+void rms_norm_parameters(Index rows, Index n, Index step, const T* x, const double* rrms,
+                         const T* g, double* dscale) {
   on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::rms_parameters(rows, n, x, rrms, g, dscale);
+    Normalization<T, decltype(isa)>::rms_parameters(rows, n, step, x, rrms, g, dscale);
   });
 }
 

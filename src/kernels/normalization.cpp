@@ -102,9 +102,9 @@ void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const 
 }
 
 template <class T, class A>
-void Normalization<T, A>::layer_parameters(Index rows, Index n, const T* x, const double* mean,
-                                           const double* rstd, const T* g, double* dgamma,
-                                           double* dbeta) {
+void Normalization<T, A>::layer_parameters(Index rows, Index n, Index step, const T* x,
+                                           const double* mean, const double* rstd, const T* g,
+                                           double* dgamma, double* dbeta) {
   using D = Vec<double, A>;
   constexpr Index kTogether = 4;
   for (Index r = 0; r < rows; r += kTogether) {
@@ -113,8 +113,8 @@ void Normalization<T, A>::layer_parameters(Index rows, Index n, const T* x, cons
       D gammas = load_double_part<double, A>(dgamma + i, count, part);
       D betas = load_double_part<double, A>(dbeta + i, count, part);
       for (Index k = r; k < last; ++k) {
-        const D d = load_double_part<T, A>(g + k * n + i, count, part);
-        const D v = load_double_part<T, A>(x + k * n + i, count, part);
+        const D d = load_double_part<T, A>(g + k * step + i, count, part);
+        const D v = load_double_part<T, A>(x + k * step + i, count, part);
         gammas += d * (v - D(mean[k])) * D(rstd[k]);
         betas += d;
       }
@@ -168,10 +168,10 @@ void Normalization<T, A>::rms_gradient(Index rows, Index n, const T* x, const T*
 }
 
 template <class T, class A>
-void Normalization<T, A>::rms_parameters(Index rows, Index n, const T* x, const double* rrms,
-                                         const T* g, double* dscale) {
+void Normalization<T, A>::rms_parameters(Index rows, Index n, Index step, const T* x,
+                                         const double* rrms, const T* g, double* dscale) {
   using D = Vec<double, A>;
-  for (Index r = 0; r < rows; ++r, x += n, g += n) {
+  for (Index r = 0; r < rows; ++r, x += step, g += step) {
     const D s(rrms[r]);
     for_doubles<A>(n, [&](Index i, Index count, auto part) {
       const D v =

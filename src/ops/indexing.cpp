@@ -1,10 +1,13 @@
 #include <xtape/ops/indexing.hpp>
 
 #include "array/shapes.hpp"
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 
 #include <xtape/record.hpp>
+
+#include <algorithm>
 
 namespace xtape {
 namespace {
@@ -35,6 +38,25 @@ struct Extents {
   }
 };
 
+/// kernels::gather, several ids at a time on each thread if there is nothing outside their axis.
+template <class T>
+void gather(const Extents& e, const Ids& ids, const T* x, T* y) {
+  const auto count = static_cast<Index>(ids.size());
+  const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, e.inner));
+  detail::parallel_ranges(count, e.outer == 1 ? grain : count, [&](Index begin, Index end) {
+    kernels::gather(e.outer, e.length, e.inner, ids.data() + begin, end - begin, x,
+                    y + begin * e.inner);
+  });
+}
+
+template <class T>
+void fill_with_zeros(Result<T>& y) {
+  T* to = y.data();
+  detail::parallel_ranges(
+      static_cast<Index>(y.size()), detail::kElementGrain,
+      [=](Index begin, Index end) { kernels::fill(end - begin, T(0), to + begin); });
+}
+
 template <class T>
 Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& whole,
                 std::size_t axis);
@@ -49,8 +71,7 @@ Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t ax
   detail::check_rank(op, shape.size());
   const Extents e(x.shape(), axis);
   Result<T> y(Shape(shape.begin(), shape.end()));
-  kernels::gather(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()), x.data(),
-                  y.data());
+  gather(e, ids, x.data(), y.data());
   const Var<T> ids_context({}, context);
   return record(op, std::move(y),
                 wrt(x, [op, ids, whole = x.shape(),
@@ -63,7 +84,7 @@ Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& wh
                 std::size_t axis) {
   const Extents e(whole, axis);
   Result<T> y(whole);
-  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  fill_with_zeros(y);
   kernels::scatter_add(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()),
                        g.data(), y.data());
   return record(op, std::move(y),
@@ -92,8 +113,7 @@ Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole);
 template <class T>
 Var<T> take_flat(const Var<T>& x, const Ids& flat) {
   Result<T> y(flat.shape());
-  kernels::gather(1, static_cast<Index>(x.size()), 1, flat.data(), static_cast<Index>(flat.size()),
-                  x.data(), y.data());
+  gather(Extents({x.size()}, 0), flat, x.data(), y.data());
   return record("take_along_axis", std::move(y), wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
                   return put_flat(g, flat, whole);
                 }));
@@ -102,7 +122,7 @@ Var<T> take_flat(const Var<T>& x, const Ids& flat) {
 template <class T>
 Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole) {
   Result<T> y(whole);
-  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  fill_with_zeros(y);
   kernels::scatter_add(1, static_cast<Index>(y.size()), 1, flat.data(),
                        static_cast<Index>(flat.size()), g.data(), y.data());
   return record("take_along_axis", std::move(y),
@@ -148,7 +168,7 @@ Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   shape.push_back(depth);
   detail::check_rank("one_hot", shape.size());
   Result<T> y(Shape(shape.begin(), shape.end()));
-  kernels::fill(static_cast<Index>(y.size()), T(0), y.data());
+  fill_with_zeros(y);
   for (std::size_t i = 0; i < positions.size(); ++i) {
     y.data()[i * depth + static_cast<std::size_t>(positions.data()[i])] = T(1);
   }

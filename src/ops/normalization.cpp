@@ -36,6 +36,12 @@ Array<T> narrowed(const Shape& shape, const std::vector<double>& values) {
   return a;
 }
 
+/// Columns one thread takes at a time when it sums over rows: two cache lines of floats, or all if the
+/// rows are few.
+Index columns_per_block(Index rows, Index n) {
+  return rows * n <= detail::kRowGrain ? n : Index{32};
+}
+
 template <class T>
 Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& beta,
                            const TrailingAxes& t, double epsilon) {
@@ -78,7 +84,12 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
       const auto width = static_cast<std::size_t>(n);
       std::vector<double> dgamma(width, 0.0);
       std::vector<double> dbeta(width, 0.0);
-      kernels::layer_norm_parameters(rows, n, px, pm, ps, pg, dgamma.data(), dbeta.data());
+      double* sum_gamma = dgamma.data();
+      double* sum_beta = dbeta.data();
+      detail::parallel_ranges(n, columns_per_block(rows, n), [=](Index begin, Index end) {
+        kernels::layer_norm_parameters(rows, end - begin, n, px + begin, pm, ps, pg + begin,
+                                       sum_gamma + begin, sum_beta + begin);
+      });
       for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
         gradients[k] = narrowed<T>(gamma.shape(), k == 1 ? dgamma : dbeta);
       }
@@ -129,7 +140,10 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
     }
     if (joint.need[1]) {
       std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
-      kernels::rms_norm_parameters(rows, n, px, pr, pg, sums.data());
+      double* sum = sums.data();
+      detail::parallel_ranges(n, columns_per_block(rows, n), [=](Index begin, Index end) {
+        kernels::rms_norm_parameters(rows, end - begin, n, px + begin, pr, pg + begin, sum + begin);
+      });
       gradients[1] = narrowed<T>(scale.shape(), sums);
     }
     return gradients;

@@ -1,9 +1,11 @@
 #include <xtape/ops/rotary.hpp>
 
 #include "array/shapes.hpp"
+#include "base/parallel_loop.hpp"
 
 #include <xtape/record.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape {
@@ -33,20 +35,24 @@ void turn(const Plan& p, const T* x, T* y) {
   }
   const Index first = p.options.interleaved ? 2 : 1;      // step between pairs
   const Index second = p.options.interleaved ? 1 : half;  // step inside a pair
-  for (Index o = 0; o < p.outer; ++o) {
-    for (Index t = 0; t < p.length; ++t) {
-      const double* c = cosine.data() + t * half;
-      const double* s = sine.data() + t * half;
-      for (Index i = 0; i < p.inner; ++i, x += p.width, y += p.width) {
+  const Index row = p.inner * p.width;                    // elements of one position
+  const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, row));
+  detail::parallel_ranges(p.outer * p.length, grain, [&](Index begin, Index end) {
+    const T* from = x + begin * row;
+    T* to = y + begin * row;
+    for (Index r = begin; r < end; ++r) {
+      const double* c = cosine.data() + r % p.length * half;
+      const double* s = sine.data() + r % p.length * half;
+      for (Index i = 0; i < p.inner; ++i, from += p.width, to += p.width) {
         for (Index k = 0; k < half; ++k) {
-          const auto u = static_cast<double>(x[k * first]);
-          const auto v = static_cast<double>(x[k * first + second]);
-          y[k * first] = static_cast<T>(u * c[k] - v * s[k]);
-          y[k * first + second] = static_cast<T>(v * c[k] + u * s[k]);
+          const auto u = static_cast<double>(from[k * first]);
+          const auto v = static_cast<double>(from[k * first + second]);
+          to[k * first] = static_cast<T>(u * c[k] - v * s[k]);
+          to[k * first + second] = static_cast<T>(v * c[k] + u * s[k]);
         }
       }
     }
-  }
+  });
 }
 
 template <class T>

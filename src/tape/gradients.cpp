@@ -1,4 +1,5 @@
 #include "base/message.hpp"
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/training.hpp"
@@ -76,12 +77,21 @@ Var<T> Gradients<T>::at(const std::string& path) const {
 
 template <class T>
 double Gradients<T>::global_norm() const {
+  // In double throughout: squares of floats would overflow. Each array is one thread's, and they are
+  // added in their order.
+  std::size_t elements = 0;
+  for (const Entry& entry : entries_) elements += entry.gradient.size();
+  std::vector<double> squares(entries_.size());
+  const auto count = static_cast<kernels::Index>(entries_.size());
+  const bool few = elements <= static_cast<std::size_t>(detail::kElementGrain);
+  detail::parallel_ranges(count, few ? count : 1, [&](kernels::Index begin, kernels::Index end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const Var<T>& g = entries_[i].gradient;
+      squares[i] = kernels::sum_of_squares(static_cast<kernels::Index>(g.size()), g.data());
+    }
+  });
   double sum = 0;
-  for (const Entry& entry : entries_) {
-    // In double throughout: squares of floats would overflow.
-    sum += kernels::sum_of_squares(static_cast<kernels::Index>(entry.gradient.size()),
-                                   entry.gradient.data());
-  }
+  for (const double part : squares) sum += part;
   return std::abs(scale_) * std::sqrt(sum);
 }
 

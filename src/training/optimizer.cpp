@@ -1,5 +1,6 @@
 #include <xtape/optimizer.hpp>
 
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/training.hpp"
 #include "training/options.hpp"
@@ -241,7 +242,10 @@ void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
   if (iterations() == 0) {
     std::copy(weights, weights + n, average);
   } else {
-    kernels::approach(n, static_cast<T>(1.0 - options_.ema_momentum), weights, average);
+    const auto gain = static_cast<T>(1.0 - options_.ema_momentum);
+    detail::parallel_ranges(n, detail::kElementGrain, [=](Index begin, Index end) {
+      kernels::approach(end - begin, gain, weights + begin, average + begin);
+    });
   }
 }
 

@@ -90,7 +90,7 @@ TEST_CASE("layer normalization and its gradients") {
                         mean.data(), rstd.data());
     kernels::layer_norm_gradient(rows, width, x.data(), gamma.data(), mean.data(), rstd.data(),
                                  g.data(), dx.data());
-    kernels::layer_norm_parameters(rows, width, x.data(), mean.data(), rstd.data(), g.data(),
+    kernels::layer_norm_parameters(rows, width, width, x.data(), mean.data(), rstd.data(), g.data(),
                                    dgamma.data(), dbeta.data());
     std::vector<double> sum_gamma(n, 0.5), sum_beta(n, 0.25);
     for (std::size_t r = 0; r < 3; ++r) {
@@ -134,7 +134,8 @@ TEST_CASE("RMS normalization and its gradients") {
     kernels::rms_norm(rows, width, 0.01, x.data(), scale.data(), y.data(), rrms.data());
     kernels::rms_norm_gradient(rows, width, x.data(), scale.data(), rrms.data(), g.data(),
                                dx.data());
-    kernels::rms_norm_parameters(rows, width, x.data(), rrms.data(), g.data(), dscale.data());
+    kernels::rms_norm_parameters(rows, width, width, x.data(), rrms.data(), g.data(),
+                                 dscale.data());
     for (std::size_t r = 0; r < 3; ++r) {
       const double* row = x.data() + r * n;
       double squares = 0;
