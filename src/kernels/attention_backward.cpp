@@ -3,7 +3,7 @@
 namespace xtape::kernels {
 namespace {
 
-constexpr Index kBlock = 64;    // keys at a time, at most
+constexpr Index kBlock = 128;   // keys at a time, at most
 constexpr Index kQueries = 48;  // queries at a time: a multiple of every Tile::kRows
 constexpr Index kBudget = 8192;
 
