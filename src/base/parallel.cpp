@@ -60,7 +60,7 @@ class Pool {
   }
 
  private:
-  static constexpr std::uint64_t kBits = 20;  // of a ticket, for each of its two numbers of blocks
+  static constexpr std::uint64_t kBits = 16;  // of a ticket, for each of its two numbers of blocks
   static constexpr std::ptrdiff_t kMostBlocks = (std::ptrdiff_t{1} << kBits) - 1;
   static std::ptrdiff_t front(std::uint64_t ticket) {
     return static_cast<std::ptrdiff_t>(ticket >> kBits) & kMostBlocks;
