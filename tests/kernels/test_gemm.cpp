@@ -112,7 +112,8 @@ TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[
                                                               {100, 300, 513},
                                                               {3, 1100, 20},
                                                               {200, 5, 600},
-                                                              {4, 6, 0}}));
+                                                              {4, 6, 0},
+                                                              {31, 70, 0}}));
   for (const kernels::Isa isa : all_supported()) {
     kernels::force_isa(isa);
     for (const bool at : {false, true}) {
