@@ -309,6 +309,8 @@ def main():
                 answer["error"] = f"no command: {command}"
         except Exception as e:  # the one who asked decides
             answer["error"] = f"{type(e).__name__}: {e}".splitlines()[0]
+            if "allocate memory" in answer["error"]:
+                answer["error"] = f"more than {sys.argv[1]} GiB needed"
         print(json.dumps(answer), flush=True)
 
 
