@@ -201,11 +201,11 @@ void use_one_thread() {
 }
 
 template <class T>
-void gemm(const Gemm& product, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
+void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
           const T* bias, T* c) {
-  Gemm s = product;
-  if (batch.size() == 0 || s.m == 0 || s.n == 0) return;
-  // Without terms there are no factors, and from the null that stands for them no step leads on.
+  if (batch.size() == 0 || shape.m == 0 || shape.n == 0) return;
+  Gemm s = shape;
+  // Without terms A and B are empty and may be null, from which nothing may step.
   if (s.k == 0) s.a_row = s.a_column = s.b_row = s.b_column = 0;
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) *
                       static_cast<double>(std::max<Index>(s.k, 1));
