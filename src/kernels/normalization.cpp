@@ -40,31 +40,63 @@ template <class A, class Part>
   }
 }
 
+/// Rows taken together, so that none waits for the sum, the root or the quotient of the one before.
+constexpr Index kTogether = 8;
+
+/// A number for each of them; all of them at once, in whole vectors, by f.
+template <class A>
+struct RowNumbers {
+  using D = Vec<double, A>;
+  alignas(64) double of[kTogether] = {};
+
+  double& operator[](Index k) { return of[k]; }
+  template <class F>
+  [[gnu::always_inline]] inline void each(const F& f) {
+    for (Index k = 0; k < kTogether; k += static_cast<Index>(D::size)) {
+      f(D::load_aligned(of + k)).store_aligned(of + k);
+    }
+  }
+};
+
 }  // namespace
 
 template <class T, class A>
 void Normalization<T, A>::layer(Index rows, Index n, double epsilon, const T* x, const T* gamma,
                                 const T* beta, T* y, double* mean, double* rstd) {
   using D = Vec<double, A>;
-  for (Index r = 0; r < rows; ++r, x += n, y += n) {
-    const double sum = sum_over<A>(n, [&](Index i, Index count, auto part) {
-      return load_double_part<T, A>(x + i, count, part);
+  for (Index r = 0; r < rows; r += kTogether) {
+    const Index last = r + kTogether < rows ? r + kTogether : rows;
+    RowNumbers<A> m;
+    RowNumbers<A> s;
+    for (Index k = r; k < last; ++k) {
+      m[k - r] = sum_over<A>(n, [&](Index i, Index count, auto part) {
+        return load_double_part<T, A>(x + k * n + i, count, part);
+      });
+    }
+    m.each([&](const D& sum) { return sum / D(static_cast<double>(n)); });
+    for (Index k = r; k < last; ++k) {
+      const D centre(m[k - r]);
+      s[k - r] = sum_over<A>(n, [&](Index i, Index count, auto part) {
+        const D d =
+            only_first<A>(load_double_part<T, A>(x + k * n + i, count, part) - centre, count, part);
+        return d * d;
+      });
+    }
+    s.each([&](const D& squares) {
+      return D(1.0) / xsimd::sqrt(squares / D(static_cast<double>(n)) + D(epsilon));
     });
-    const double m = sum / static_cast<double>(n);
-    const D centre(m);
-    const double squares = sum_over<A>(n, [&](Index i, Index count, auto part) {
-      const D d = only_first<A>(load_double_part<T, A>(x + i, count, part) - centre, count, part);
-      return d * d;
-    });
-    const double s = 1 / std::sqrt(squares / static_cast<double>(n) + epsilon);
-    mean[r] = m;
-    rstd[r] = s;
-    for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      D v = (load_double_part<T, A>(x + i, count, part) - centre) * D(s);
-      if (gamma != nullptr) v = v * load_double_part<T, A>(gamma + i, count, part);
-      if (beta != nullptr) v = v + load_double_part<T, A>(beta + i, count, part);
-      store_double_part<T, A>(v, y + i, count, part);
-    });
+    for (Index k = r; k < last; ++k) {
+      const D centre(m[k - r]);
+      const D scale(s[k - r]);
+      mean[k] = m[k - r];
+      rstd[k] = s[k - r];
+      for_doubles<A>(n, [&](Index i, Index count, auto part) {
+        D v = (load_double_part<T, A>(x + k * n + i, count, part) - centre) * scale;
+        if (gamma != nullptr) v = v * load_double_part<T, A>(gamma + i, count, part);
+        if (beta != nullptr) v = v + load_double_part<T, A>(beta + i, count, part);
+        store_double_part<T, A>(v, y + k * n + i, count, part);
+      });
+    }
   }
 }
 
@@ -73,31 +105,42 @@ void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const 
                                          const double* mean, const double* rstd, const T* g,
                                          T* dx) {
   using D = Vec<double, A>;
-  for (Index r = 0; r < rows; ++r, x += n, g += n, dx += n) {
-    const D m(mean[r]);
-    const D s(rstd[r]);
-    const auto normal = [&](Index i, Index count, auto part) {
-      return (load_double_part<T, A>(x + i, count, part) - m) * s;
-    };
-    const auto incoming = [&](Index i, Index count, auto part) {
-      const D d = load_double_part<T, A>(g + i, count, part);
-      return gamma == nullptr ? d : d * load_double_part<T, A>(gamma + i, count, part);
-    };
-    D sums[2] = {D(0.0), D(0.0)};
-    D sums_hat[2] = {D(0.0), D(0.0)};
-    Index which = 0;
-    for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      const D d = incoming(i, count, part);  // 0 behind the end
-      sums[which] += d;
-      sums_hat[which] += d * normal(i, count, part);
-      which = 1 - which;
-    });
-    const D sum(sum_lanes(sums[0] + sums[1]) / static_cast<double>(n));
-    const D sum_hat(sum_lanes(sums_hat[0] + sums_hat[1]) / static_cast<double>(n));
-    for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      const D v = s * (incoming(i, count, part) - sum - normal(i, count, part) * sum_hat);
-      store_double_part<T, A>(v, dx + i, count, part);
-    });
+  const auto normal = [&](Index k, Index i, Index count, auto part) {
+    return (load_double_part<T, A>(x + k * n + i, count, part) - D(mean[k])) * D(rstd[k]);
+  };
+  const auto incoming = [&](Index k, Index i, Index count, auto part) {
+    const D d = load_double_part<T, A>(g + k * n + i, count, part);
+    return gamma == nullptr ? d : d * load_double_part<T, A>(gamma + i, count, part);
+  };
+  for (Index r = 0; r < rows; r += kTogether) {
+    const Index last = r + kTogether < rows ? r + kTogether : rows;
+    RowNumbers<A> sum;
+    RowNumbers<A> sum_hat;
+    for (Index k = r; k < last; ++k) {
+      D sums[2] = {D(0.0), D(0.0)};
+      D sums_hat[2] = {D(0.0), D(0.0)};
+      Index which = 0;
+      for_doubles<A>(n, [&](Index i, Index count, auto part) {
+        const D d = incoming(k, i, count, part);  // 0 behind the end
+        sums[which] += d;
+        sums_hat[which] += d * normal(k, i, count, part);
+        which = 1 - which;
+      });
+      sum[k - r] = sum_lanes(sums[0] + sums[1]);
+      sum_hat[k - r] = sum_lanes(sums_hat[0] + sums_hat[1]);
+    }
+    sum.each([&](const D& all) { return all / D(static_cast<double>(n)); });
+    sum_hat.each([&](const D& all) { return all / D(static_cast<double>(n)); });
+    for (Index k = r; k < last; ++k) {
+      const D s(rstd[k]);
+      const D mean_g(sum[k - r]);
+      const D mean_hat(sum_hat[k - r]);
+      for_doubles<A>(n, [&](Index i, Index count, auto part) {
+        const D v =
+            s * (incoming(k, i, count, part) - mean_g - normal(k, i, count, part) * mean_hat);
+        store_double_part<T, A>(v, dx + k * n + i, count, part);
+      });
+    }
   }
 }
 
@@ -106,9 +149,9 @@ void Normalization<T, A>::layer_parameters(Index rows, Index n, Index step, cons
                                            const double* mean, const double* rstd, const T* g,
                                            double* dgamma, double* dbeta) {
   using D = Vec<double, A>;
-  constexpr Index kTogether = 4;
-  for (Index r = 0; r < rows; r += kTogether) {
-    const Index last = r + kTogether < rows ? r + kTogether : rows;
+  constexpr Index kSummed = 4;  // rows
+  for (Index r = 0; r < rows; r += kSummed) {
+    const Index last = r + kSummed < rows ? r + kSummed : rows;
     for_doubles<A>(n, [&](Index i, Index count, auto part) {
       D gammas = load_double_part<double, A>(dgamma + i, count, part);
       D betas = load_double_part<double, A>(dbeta + i, count, part);
