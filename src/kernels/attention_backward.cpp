@@ -7,6 +7,21 @@ constexpr Index kBlock = 128;   // keys at a time, at most
 constexpr Index kQueries = 48;  // queries at a time: a multiple of every Tile::kRows
 constexpr Index kBudget = 8192;
 
+template <class T>
+void clear_rows(Index rows, Index n, T* x, Index row) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < n; ++j) x[i * row + j] = T(0);
+  }
+}
+
+/// The gradients of keys and values first ... last - 1.
+template <class T>
+void clear_keys(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index first,
+                Index last) {
+  clear_rows(last - first, p.depth, to.dk + first * p.k_row, p.k_row);
+  clear_rows(last - first, p.value_depth, to.dv + first * p.v_row, p.v_row);
+}
+
 template <class T, class A>
 struct Workspace {
   using Size = Tile<T, A>;
@@ -25,6 +40,8 @@ struct Workspace {
   alignas(64) T probabilities[kQueries * kBlock];
   alignas(64) T slopes[kQueries * kBlock];
   RowDropout<A> drop;
+  Right<T> rows_of_keys;
+  Index written = 0;  // the gradients of so many keys hold sums already
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(round_up(p.depth, kWidth), p.value_depth);
@@ -35,7 +52,7 @@ struct Workspace {
     const T* k = p.k + j0 * p.k_row;
     Gemm::pack(p.depth, n, 0, n, k, 1, p.k_row, keys_across);
     Gemm::pack(p.value_depth, n, 0, n, p.v + j0 * p.v_row, 1, p.v_row, values_across);
-    Gemm::pack(n, p.depth, 0, p.depth, k, p.k_row, 1, keys);
+    rows_of_keys = rows_as_right<T, A>(n, p.depth, k, p.k_row, keys);
   }
 
   /// One row of products x and of gradients d of the probabilities, in place: x becomes the
@@ -83,31 +100,40 @@ struct Workspace {
     if (lo >= hi) return;
     const T* from_q = p.q + head * p.q_head + i * p.q_row;
     const T* from_g = to.g + head * to.o_head + i * to.o_row;
-    Gemm::pack(rows, p.depth, 0, p.depth, from_q, p.q_row, 1, q);
-    Gemm::pack(rows, p.value_depth, 0, p.value_depth, from_g, to.o_row, 1, g);
-    times_packed<T, A>(rows, p.depth, from_q, p.q_row, 1, keys_across, p.depth, 0, n, lo, hi,
-                       Start::zero, probabilities, kBlock);
-    times_packed<T, A>(rows, p.value_depth, from_g, to.o_row, 1, values_across, p.value_depth, 0, n,
-                       lo, hi, Start::zero, slopes, kBlock);
+    T* to_dq = to.dq + head * p.q_head + i * p.q_row;
+    const Right<T> rows_of_q = rows_as_right<T, A>(rows, p.depth, from_q, p.q_row, q);
+    const Right<T> rows_of_g = rows_as_right<T, A>(rows, p.value_depth, from_g, to.o_row, g);
+    times<T, A>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo, hi,
+                Start::zero, probabilities, kBlock);
+    times<T, A>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n}, 0, lo,
+                hi, Start::zero, slopes, kBlock);
+    const Index next = lesser(rows, p.queries - i - rows);  // queries, which are fetched meanwhile
     for (Index r = 0; r < rows; ++r) {
+      if (r < next) {
+        fetch_row(from_q + (rows + r) * p.q_row, p.depth);
+        fetch_row(from_g + (rows + r) * to.o_row, p.value_depth);
+        fetch_row(to_dq + (rows + r) * p.q_row, p.depth);
+      }
       row(p, to, head, i + r, j0, lo, hi, probabilities + r * kBlock, slopes + r * kBlock);
     }
-    const Index width = hi - lo;
-    times_packed<T, A>(rows, width, slopes + lo, kBlock, 1, keys, n, lo, p.depth, 0, p.depth,
-                       Start::c, to.dq + head * p.q_head + i * p.q_row, p.q_row);
-    times_packed<T, A>(width, rows, slopes + lo, 1, kBlock, q, rows, 0, p.depth, 0, p.depth,
-                       Start::c, to.dk + (j0 + lo) * p.k_row, p.k_row);
-    times_packed<T, A>(width, rows, probabilities + lo, 1, kBlock, g, rows, 0, p.value_depth, 0,
-                       p.value_depth, Start::c, to.dv + (j0 + lo) * p.v_row, p.v_row);
+    times<T, A>(rows, hi - lo, slopes + lo, kBlock, 1, rows_of_keys, lo, 0, p.depth,
+                sees_first(p, i, i + rows, j0) ? Start::zero : Start::c, to_dq, p.q_row);
+    // Nothing is cleared only to be added to: what no one wrote yet starts at zero.
+    clear_keys(p, to, written, j0 + lo);
+    written = greater(written, j0 + lo);
+    const auto add = [&](Index from, Index end, Start start) {
+      if (from >= end) return;
+      times<T, A>(end - from, rows, slopes + from, 1, kBlock, rows_of_q, 0, 0, p.depth, start,
+                  to.dk + (j0 + from) * p.k_row, p.k_row);
+      times<T, A>(end - from, rows, probabilities + from, 1, kBlock, rows_of_g, 0, 0, p.value_depth,
+                  start, to.dv + (j0 + from) * p.v_row, p.v_row);
+    };
+    const Index border = lesser(hi, written - j0);
+    add(lo, border, Start::c);
+    add(border, hi, Start::zero);
+    written = greater(written, j0 + hi);
   }
 };
-
-template <class T>
-void clear_rows(Index rows, Index n, T* x, Index row) {
-  for (Index i = 0; i < rows; ++i) {
-    for (Index j = 0; j < n; ++j) x[i * row + j] = T(0);
-  }
-}
 
 /// Per query: the sum over keys of probability times its gradient, which the softmax takes off.
 template <class T, class A>
@@ -146,22 +172,26 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
   Workspace<T, A> w;
   const Index block = w.block(p);
   find_delta<T, A>(p, to);
-  for (Index head = 0; head < p.group; ++head) {
-    clear_rows(p.queries, p.depth, to.dq + head * p.q_head, p.q_row);
-  }
-  clear_rows(p.keys, p.depth, to.dk, p.k_row);
-  clear_rows(p.keys, p.value_depth, to.dv, p.v_row);
-  for (Index j0 = 0; j0 < p.keys; j0 += block) {
-    const Index n = lesser(block, p.keys - j0);
-    const Seen all = seen_by(p, 0, p.queries);
-    if (all.last <= j0 || all.first >= j0 + n) continue;
-    w.pack_block(p, j0, n);
+  const auto each_rows = [&](const auto& body) {
     for (Index head = 0; head < p.group; ++head) {
       for (Index i = 0; i < p.queries; i += kQueries) {
-        w.queries(p, to, head, i, lesser(kQueries, p.queries - i), j0, n);
+        body(head, i, lesser(kQueries, p.queries - i));
       }
     }
+  };
+  const Seen all = seen_by(p, 0, p.queries);
+  for (Index j0 = 0; j0 < p.keys; j0 += block) {
+    const Index n = lesser(block, p.keys - j0);
+    if (all.last <= j0 || all.first >= j0 + n) continue;
+    w.pack_block(p, j0, n);
+    each_rows([&](Index head, Index i, Index rows) { w.queries(p, to, head, i, rows, j0, n); });
   }
+  each_rows([&](Index head, Index i, Index rows) {
+    const Seen seen = seen_by(p, i, i + rows);
+    if (seen.first < seen.last) return;
+    clear_rows(rows, p.depth, to.dq + head * p.q_head + i * p.q_row, p.q_row);
+  });
+  clear_keys(p, to, w.written, p.keys);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                        \

@@ -14,6 +14,7 @@ struct Workspace {
 
   alignas(64) T keys[kBudget];
   alignas(64) T values[kBudget];
+  Right<T> rows_of_values;
   alignas(64) T x[Size::kRows * kBlock];
   RowDropout<A> drop;
   alignas(64) T correction[round_up(Size::kRows, kWidth)];
@@ -31,8 +32,8 @@ struct Workspace {
   /// Products of `rows` queries from i on with the block's keys lo ... hi, ready for the exponential.
   void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index n,
                 Index lo, Index hi, Index pitch) {
-    times_packed<T, A>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1, keys,
-                       p.depth, 0, n, lo, hi, Start::zero, x, pitch);
+    times<T, A>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1, {keys, p.depth, n},
+                0, lo, hi, Start::zero, x, pitch);
     for (Index r = 0; r < rows; ++r) {
       prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
     }
@@ -54,7 +55,7 @@ struct Workspace {
     const Index pitch = kBlock;
     const Index end = round_up(hi, kWidth);
     products(p, head, i, rows, j0, n, lo, hi, pitch);
-    const bool first = seen_by(p, i, i + rows).first >= j0;
+    const bool first = sees_first(p, i, i + rows, j0);
     const T unit = exponent_factor<T, A>(p);
     T* stats = to.stats + 2 * (head * p.queries + i);
     T* o = to.o + head * to.o_head + i * to.o_row;
@@ -85,8 +86,8 @@ struct Workspace {
       }
     }
     for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
-    times_packed<T, A>(rows, hi - lo, x + lo, pitch, 1, values, n, lo, p.value_depth, 0,
-                       p.value_depth, first ? Start::zero : Start::c, o, to.o_row);
+    times<T, A>(rows, hi - lo, x + lo, pitch, 1, rows_of_values, lo, 0, p.value_depth,
+                first ? Start::zero : Start::c, o, to.o_row);
   }
 
   /// Divides by the sums, once they are complete.
@@ -144,9 +145,18 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
     const Index n = lesser(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
     w.pack_keys(p, j0, n);
-    GemmKernels<T, A>::pack(n, p.value_depth, 0, p.value_depth, p.v + j0 * p.v_row, p.v_row, 1,
-                            w.values);
-    each_tile([&](Index head, Index i, Index rows) { w.tile(p, to, head, i, rows, j0, n); });
+    w.rows_of_values = rows_as_right<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
+    // The next block is fetched meanwhile.
+    Index fetched = j0 + n;
+    const Index next = lesser(p.keys, fetched + block);
+    const Index share = block / greater(1, p.group * (to.end - to.begin) / high) + 1;
+    each_tile([&](Index head, Index i, Index rows) {
+      for (const Index end = lesser(next, fetched + share); fetched < end; ++fetched) {
+        fetch_row(p.k + fetched * p.k_row, p.depth);
+        fetch_row(p.v + fetched * p.v_row, p.value_depth);
+      }
+      w.tile(p, to, head, i, rows, j0, n);
+    });
   }
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = to.begin; i < to.end; ++i) w.finish(p, to, head, i);

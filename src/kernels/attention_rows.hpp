@@ -24,19 +24,29 @@ struct Exponential {
   using V = Vec<T, A>;
   static constexpr T kUnit = sizeof(T) == 4 ? static_cast<T>(1.4426950408889634) : T(1);
 
+  /// 2^f for f within 1/2: a polynomial with a relative error of 2e-9, fitted at Chebyshev nodes.
+  [[gnu::always_inline]] static inline V power_of_fraction(const V& f) {
+    V y = xsimd::fma(V(1.53458075e-4F), f, V(1.33999312e-3F));
+    y = xsimd::fma(y, f, V(9.61848897e-3F));
+    y = xsimd::fma(y, f, V(5.55032878e-2F));
+    y = xsimd::fma(y, f, V(2.40226469e-1F));
+    y = xsimd::fma(y, f, V(6.93147206e-1F));
+    return xsimd::fma(y, f, V(1.0F));
+  }
+
   static V of(const V& x) {
     if constexpr (sizeof(T) == 4) {
-      // 2^n 2^f with f within 1/2: a polynomial with a relative error of 2e-9, fitted at Chebyshev
-      // nodes. Below the normal numbers the result is 0.
+      // 2^n 2^f. Below the normal numbers the result is 0.
+#if defined(__AVX512F__)
+      if constexpr (std::is_same_v<A, Avx512>) {
+        const V n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __mmask16 normal = _mm512_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);  // or no number
+        return _mm512_maskz_scalef_ps(normal, power_of_fraction(x - n), n);
+      }
+#endif
       const V limited = xsimd::max(V(-126.0F), xsimd::min(V(127.0F), x));
       const V n = xsimd::nearbyint(limited);
-      const V f = limited - n;
-      V y = xsimd::fma(V(1.53458075e-4F), f, V(1.33999312e-3F));
-      y = xsimd::fma(y, f, V(9.61848897e-3F));
-      y = xsimd::fma(y, f, V(5.55032878e-2F));
-      y = xsimd::fma(y, f, V(2.40226469e-1F));
-      y = xsimd::fma(y, f, V(6.93147206e-1F));
-      y = xsimd::fma(y, f, V(1.0F));
+      V y = power_of_fraction(limited - n);
       const auto power = xsimd::to_int(n) + 127;
       y = y * xsimd::bitwise_cast<V>(power << 23);
       y = xsimd::select(x < V(-126.0F), V(0.0F), y);
@@ -64,6 +74,12 @@ template <class T>
   return {greater(p.first_key, begin - p.behind), lesser(p.last_key, end - 1 + p.ahead + 1)};
 }
 
+/// Whether the first key that any of them sees is not before key j0: nothing was added up yet.
+template <class T>
+inline bool sees_first(const AttentionHeads<T>& p, Index begin, Index end, Index j0) {
+  return seen_by(p, begin, end).first >= j0;
+}
+
 /// Of a block of n keys from j0 on, what any of the queries begin ... end - 1 sees: from a column where
 /// B is packed on. Nothing if first >= last.
 template <class T, class A>
@@ -80,20 +96,43 @@ constexpr Index keys_of_block(Index most, Index budget, Index widest) {
   return lesser(most, greater(kStep, budget / widest / kStep * kStep));
 }
 
-/// C (rows x n) from A (rows x k) and a packed B, for the columns of B that hold any of first ...
-/// last. The packed form has `packed_k` rows, of which those from `from_k` take part.
+/// The right side of a product, k x n: packed, or rows of contiguous elements as they are.
+template <class T>
+struct Right {
+  const T* data = nullptr;
+  Index k = 0, n = 0;
+  Index row = 0;  // 0: packed
+};
+
+/// Rows of memory as the right side; into `packed` where they cannot be read as they are.
 template <class T, class A>
-inline void times_packed(Index rows, Index k, const T* a, Index a_row, Index a_column,
-                         const T* packed, Index packed_k, Index from_k, Index n, Index first,
-                         Index last, Start start, T* c, Index c_row) {
+inline Right<T> rows_as_right(Index k, Index n, const T* from, Index row, T* packed) {
+  if (GemmKernels<T, A>::reads_unpacked(n, k, row, 1)) return {from, k, n, row};
+  GemmKernels<T, A>::pack(k, n, 0, n, from, row, 1, packed);
+  return {packed, k, n, 0};
+}
+
+/// C (rows x n) from A (rows x k) and the k rows of B from `from_k` on, for the columns of B that hold
+/// any of first ... last.
+template <class T, class A>
+inline void times(Index rows, Index k, const T* a, Index a_row, Index a_column, const Right<T>& b,
+                  Index from_k, Index first, Index last, Start start, T* c, Index c_row) {
   using Size = Tile<T, A>;
   for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
-    const Index columns = lesser(Size::kColumns, n - j);
-    const Index step = packed_step<T, A>(columns);
-    const T* b = packed + j * packed_k + from_k * step;
-    gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, b, step, start, nullptr,
+    const Index columns = lesser(Size::kColumns, b.n - j);
+    const Index step = b.row == 0 ? packed_step<T, A>(columns) : b.row;
+    const T* from = b.data + (b.row == 0 ? j * b.k : j) + from_k * step;
+    gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, from, step, start, nullptr,
                      c + j, c_row, columns);
   }
+}
+
+/// Has a row that is needed soon brought into the second cache: of rows far apart the processor would not
+/// guess which. Few at a time, between other work, or that waits for them.
+template <class T>
+[[gnu::always_inline]] inline void fetch_row(const T* x, Index n) {
+  constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+  for (Index j = 0; j < n; j += kLine) __builtin_prefetch(x + j, 0, 2);
 }
 
 /// What x * factor - shift is to be, in units of the exponential, for a row of products x.

@@ -107,6 +107,7 @@ TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[
                                                               {12, 32, 31},
                                                               {13, 31, 17},
                                                               {25, 100, 40},
+                                                              {26, 40, 30},
                                                               {49, 70, 300},
                                                               {97, 65, 257},
                                                               {100, 300, 513},

@@ -63,6 +63,13 @@ std::vector<Case<T>> cases() {
   add("window", {1, 260, 12}, {1, 260, 12}, windowed, causal);
   add("window ahead of the keys", {1, 20, 12}, {1, 300, 12}, heads(1, 8),
       [](Call& c, Tape<T>&) { c.mask = Mask::sliding_window(15, 250); });
+  add("window behind the keys", {1, 300, 12}, {1, 20, 12}, heads(2, 16),
+      [](Call& c, Tape<T>&) { c.mask = Mask::sliding_window(30, 0); });
+  add("whole vectors", {2, 140, 12}, {2, 270, 12}, heads(4, 32), nothing);
+  add("padding before", {2, 140, 12}, {2, 270, 12}, heads(2, 8), [](Call& c, Tape<T>&) {
+    c.key_mask = Array<bool>({2, 270}, true);
+    for (std::size_t i = 0; i < 150; ++i) c.key_mask->data()[i] = false;
+  });
   add("padding", {3, 140, 12}, {3, 170, 12}, heads(2, 8), [](Call& c, Tape<T>&) {
     c.mask = Mask::padding({170, 60, 0}, 170);
   });
