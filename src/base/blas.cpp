@@ -25,7 +25,7 @@ constexpr double kParallelWork = 1 << 18U;  // multiplications below which one t
 constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
 constexpr Index kPackedRows = 512;       // of B, packed at a time
 constexpr Index kPackedColumns = 1024;
-constexpr Index kTogether = 32;   // of them, by one thread
+constexpr Index kTogether = 32;   // of the rows or the columns, by one thread
 constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product, at most
 constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
 constexpr Index kBlockColumns = 256;
@@ -101,13 +101,17 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
     do {
       const Index k = as_it_is ? s.k : std::min(kPackedRows, s.k - k0);
       const T* right = b + k0 * s.b_row + j0 * s.b_column;
-      const Index packs = as_it_is ? 0 : (n + kTogether - 1) / kTogether;
-      if (packs != 0)
-        each(packs, [&](Index i) {
-          const Index first = i * kTogether;
-          Kernels::pack(k, n, first, std::min(n, first + kTogether), right, s.b_row, s.b_column,
-                        packed);
-        });
+      const bool by_rows = s.b_column == 1;  // as it lies in memory
+      const Index lines = as_it_is ? 0 : by_rows ? k : n;
+      each((lines + kTogether - 1) / kTogether, [&](Index i) {
+        const Index first = i * kTogether;
+        const Index last = std::min(lines, first + kTogether);
+        if (by_rows) {
+          Kernels::pack_rows(k, n, first, last, right, s.b_row, packed);
+        } else {
+          Kernels::pack(k, n, first, last, right, s.b_row, s.b_column, packed);
+        }
+      });
       const Index column_blocks = (n + kBlockColumns - 1) / kBlockColumns;
       const Index height = parallel ? block_rows(s.m, column_blocks) : kBlockRows;
       const Index row_blocks = (s.m + height - 1) / height;

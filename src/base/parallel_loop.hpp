@@ -12,6 +12,13 @@ namespace xtape::detail {
 /// Elements one thread takes at a time; smaller arrays are not worth waking another.
 inline constexpr kernels::Index kElementGrain = 16384;
 
+/// Calls body(begin, end) over 0 ... count elements. In parts so small that two threads have as many
+/// each, or nearly.
+template <class Body>
+void parallel_elements(kernels::Index count, const Body& body) {
+  parallel_ranges(count, count <= kElementGrain ? count : kElementGrain / 4, body);
+}
+
 /// Calls body(part of the loop, offset of every operand), cut along the outermost loop into parts of at
 /// least so many.
 template <int Operands, class Body>

@@ -74,6 +74,34 @@ Index pack_squares(Index p, Index k, Index columns, const T* from, Index b_row, 
   return p;
 }
 
+/// Rows from ... to - 1 of columns first ... last - 1 of B, whose columns are next to each other. A few
+/// rows at a time, through all slivers: so that memory is read in the order in which it lies.
+template <class T, class A>
+void pack_contiguous(Index k, Index n, Index first, Index last, Index from, Index to, const T* b,
+                     Index b_row, T* packed) {
+  using Size = Tile<T, A>;
+  using V = typename Size::V;
+  constexpr Index kRowsTogether = 8;
+  for (Index p0 = from; p0 < to; p0 += kRowsTogether) {
+    const Index end = smaller(to, p0 + kRowsTogether);
+    for (Index j = first; j < last; j += Size::kColumns) {
+      const Index columns = smaller(Size::kColumns, n - j);
+      const Index step = packed_step<T, A>(columns);
+      const Index whole = columns == step ? step : step - Size::kWidth;
+      for (Index p = p0; p < end; ++p) {
+        const T* row = b + p * b_row + j;
+        T* at = packed + j * k + p * step;
+        for (Index v = 0; v < whole; v += Size::kWidth) {
+          V::load_unaligned(row + v).store_unaligned(at + v);
+        }
+        if (whole < columns) {
+          load_first<T, A>(row + whole, columns - whole).store_unaligned(at + whole);
+        }
+      }
+    }
+  }
+}
+
 /// A sliver of B whose columns are apart.
 template <class T, class A>
 void pack_columns(Index k, Index columns, const T* from, Index b_row, Index b_column, T* to,
@@ -135,29 +163,21 @@ template <class T, class A>
 void GemmKernels<T, A>::pack(Index k, Index n, Index first, Index last, const T* b, Index b_row,
                              Index b_column, T* packed) {
   using Size = Tile<T, A>;
-  using V = typename Size::V;
+  if (b_column == 1) {
+    pack_contiguous<T, A>(k, n, first, last, 0, k, b, b_row, packed);
+    return;
+  }
   for (Index j = first; j < last; j += Size::kColumns) {
     const Index columns = smaller(Size::kColumns, n - j);
-    const Index step = packed_step<T, A>(columns);
-    T* to = packed + j * k;
-    const T* from = b + j * b_column;
-    if (b_column == 1 && columns == step) {
-      for (Index p = 0; p < k; ++p) {
-        for (Index v = 0; v < step; v += Size::kWidth) {
-          V::load_unaligned(from + p * b_row + v).store_unaligned(to + p * step + v);
-        }
-      }
-    } else if (b_column == 1) {
-      const Index whole = step - Size::kWidth;  // of the columns; the last vector is not full
-      for (Index p = 0; p < k; ++p) {
-        if (whole != 0) V::load_unaligned(from + p * b_row).store_unaligned(to + p * step);
-        load_first<T, A>(from + p * b_row + whole, columns - whole)
-            .store_unaligned(to + p * step + whole);
-      }
-    } else {
-      pack_columns<T, A>(k, columns, from, b_row, b_column, to, step);
-    }
+    pack_columns<T, A>(k, columns, b + j * b_column, b_row, b_column, packed + j * k,
+                       packed_step<T, A>(columns));
   }
+}
+
+template <class T, class A>
+void GemmKernels<T, A>::pack_rows(Index k, Index n, Index first, Index last, const T* b,
+                                  Index b_row, T* packed) {
+  pack_contiguous<T, A>(k, n, 0, n, first, last, b, b_row, packed);
 }
 
 template <class T, class A>

@@ -34,6 +34,9 @@ struct GemmKernels {
   /// Columns first ... last of B (k x n, any strides) into their place in `packed`.
   static void pack(Index k, Index n, Index first, Index last, const T* b, Index b_row,
                    Index b_column, T* packed);
+  /// The same for rows first ... last of a B whose columns are next to each other.
+  static void pack_rows(Index k, Index n, Index first, Index last, const T* b, Index b_row,
+                        T* packed);
   static void multiply(const GemmBlock<T>& block);
   /// All at once, for small products: B is packed on the stack, a part at a time.
   static void small(const GemmBlock<T>& block, const T* b, Index b_row, Index b_column);

@@ -22,10 +22,9 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
     const T* u = a.data();
     const T* v = b.data();
     T* w = y.data();
-    detail::parallel_ranges(static_cast<Index>(y.size()), detail::kElementGrain,
-                            [=](Index begin, Index end) {
-                              kernels::binary(kind, end - begin, u + begin, v + begin, w + begin);
-                            });
+    detail::parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+      kernels::binary(kind, end - begin, u + begin, v + begin, w + begin);
+    });
     return y;
   }
   const Shape shape = detail::broadcast_shapes(op, a.shape(), b.shape());

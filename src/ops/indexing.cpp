@@ -52,9 +52,9 @@ void gather(const Extents& e, const Ids& ids, const T* x, T* y) {
 template <class T>
 void fill_with_zeros(Result<T>& y) {
   T* to = y.data();
-  detail::parallel_ranges(
-      static_cast<Index>(y.size()), detail::kElementGrain,
-      [=](Index begin, Index end) { kernels::fill(end - begin, T(0), to + begin); });
+  detail::parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+    kernels::fill(end - begin, T(0), to + begin);
+  });
 }
 
 template <class T>

@@ -14,10 +14,10 @@ Result<T> map(kernels::Unary kind, const Var<T>& x, kernels::Parameters p = {}) 
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
-  parallel_ranges(static_cast<kernels::Index>(y.size()), kElementGrain,
-                  [=](kernels::Index begin, kernels::Index end) {
-                    kernels::unary(kind, end - begin, from + begin, to + begin, p);
-                  });
+  parallel_elements(static_cast<kernels::Index>(y.size()),
+                    [=](kernels::Index begin, kernels::Index end) {
+                      kernels::unary(kind, end - begin, from + begin, to + begin, p);
+                    });
   return y;
 }
 

@@ -1,4 +1,5 @@
 #include "array/shapes.hpp"
+#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "tape/fault.hpp"
 
@@ -19,7 +20,11 @@ void add_into(Var<T>& slot, Var<T> g, bool graph) {
   if (!slot.has_value()) {
     slot = std::move(g);
   } else if (!graph && slot.pointer().unique()) {
-    kernels::add_to(static_cast<Index>(g.size()), g.data(), slot.pointer().mutate().data());
+    const T* from = g.data();
+    T* to = slot.pointer().mutate().data();
+    parallel_elements(static_cast<Index>(g.size()), [=](Index begin, Index end) {
+      kernels::add_to(end - begin, from + begin, to + begin);
+    });
   } else {
     slot = add(slot, g);
   }
