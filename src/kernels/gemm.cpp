@@ -53,22 +53,19 @@ void gather_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, T
   }
 }
 
-/// Squares of rows p ... of a sliver of B whose columns are apart, as long as they are whole; the first
-/// row that is left.
+/// Rows p ... of a sliver of B whose columns are apart, in squares, as long as these have all their rows;
+/// the first row that is left. Where columns are missing the last one stands for them.
 template <class T, class A>
 Index pack_squares(Index p, Index k, Index columns, const T* from, Index b_row, Index b_column,
                    T* to, Index step) {
   using U = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   constexpr Index kSide = Tile<T, A>::kWidth;
-  const Index whole = columns / kSide * kSide;
-  if (b_row != 1 || whole == 0) return p;
+  if (b_row != 1) return p;
   for (; p + kSide <= k; p += kSide) {
-    for (Index c = 0; c < whole; c += kSide) {
+    for (Index c = 0; c < columns; c += kSide) {
       Square<U, A>::turn(reinterpret_cast<const U*>(from + p + c * b_column), b_column,
-                         reinterpret_cast<U*>(to + p * step + c), step);
-    }
-    for (Index c = whole; c < columns; ++c) {
-      for (Index r = p; r < p + kSide; ++r) to[r * step + c] = from[r * b_row + c * b_column];
+                         reinterpret_cast<U*>(to + p * step + c), step,
+                         smaller(kSide, columns - c));
     }
   }
   return p;
@@ -107,10 +104,10 @@ template <class T, class A>
 void pack_columns(Index k, Index columns, const T* from, Index b_row, Index b_column, T* to,
                   Index step) {
   using V = Vec<T, A>;
-  if (columns < step) {
-    for (Index p = 0; p < k; ++p) V(T(0)).store_unaligned(to + p * step + step - V::size);
-  }
   Index p = pack_squares<T, A>(0, k, columns, from, b_row, b_column, to, step);
+  if (columns < step) {
+    for (Index r = p; r < k; ++r) V(T(0)).store_unaligned(to + r * step + step - V::size);
+  }
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<A, Avx512>) {
     p = pack_squares<T, Avx2>(p, k, columns, from, b_row, b_column, to, step);

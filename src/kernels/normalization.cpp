@@ -86,17 +86,17 @@ void Normalization<T, A>::layer(Index rows, Index n, double epsilon, const T* x,
       return D(1.0) / xsimd::sqrt(squares / D(static_cast<double>(n)) + D(epsilon));
     });
     for (Index k = r; k < last; ++k) {
-      const D centre(m[k - r]);
-      const D scale(s[k - r]);
       mean[k] = m[k - r];
       rstd[k] = s[k - r];
-      for_doubles<A>(n, [&](Index i, Index count, auto part) {
-        D v = (load_double_part<T, A>(x + k * n + i, count, part) - centre) * scale;
-        if (gamma != nullptr) v = v * load_double_part<T, A>(gamma + i, count, part);
-        if (beta != nullptr) v = v + load_double_part<T, A>(beta + i, count, part);
-        store_double_part<T, A>(v, y + k * n + i, count, part);
-      });
     }
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D factor = gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
+      const D shift = beta == nullptr ? D(0.0) : load_double_part<T, A>(beta + i, count, part);
+      for (Index k = r; k < last; ++k) {
+        const D centred = load_double_part<T, A>(x + k * n + i, count, part) - D(m[k - r]);
+        store_double_part<T, A>(centred * D(s[k - r]) * factor + shift, y + k * n + i, count, part);
+      }
+    });
   }
 }
 
@@ -108,9 +108,11 @@ void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const 
   const auto normal = [&](Index k, Index i, Index count, auto part) {
     return (load_double_part<T, A>(x + k * n + i, count, part) - D(mean[k])) * D(rstd[k]);
   };
+  const auto factor = [&](Index i, Index count, auto part) {
+    return gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
+  };
   const auto incoming = [&](Index k, Index i, Index count, auto part) {
-    const D d = load_double_part<T, A>(g + k * n + i, count, part);
-    return gamma == nullptr ? d : d * load_double_part<T, A>(gamma + i, count, part);
+    return load_double_part<T, A>(g + k * n + i, count, part);
   };
   for (Index r = 0; r < rows; r += kTogether) {
     const Index last = r + kTogether < rows ? r + kTogether : rows;
@@ -121,7 +123,7 @@ void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const 
       D sums_hat[2] = {D(0.0), D(0.0)};
       Index which = 0;
       for_doubles<A>(n, [&](Index i, Index count, auto part) {
-        const D d = incoming(k, i, count, part);  // 0 behind the end
+        const D d = incoming(k, i, count, part) * factor(i, count, part);  // 0 behind the end
         sums[which] += d;
         sums_hat[which] += d * normal(k, i, count, part);
         which = 1 - which;
@@ -131,16 +133,14 @@ void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const 
     }
     sum.each([&](const D& all) { return all / D(static_cast<double>(n)); });
     sum_hat.each([&](const D& all) { return all / D(static_cast<double>(n)); });
-    for (Index k = r; k < last; ++k) {
-      const D s(rstd[k]);
-      const D mean_g(sum[k - r]);
-      const D mean_hat(sum_hat[k - r]);
-      for_doubles<A>(n, [&](Index i, Index count, auto part) {
-        const D v =
-            s * (incoming(k, i, count, part) - mean_g - normal(k, i, count, part) * mean_hat);
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D by = factor(i, count, part);
+      for (Index k = r; k < last; ++k) {
+        const D v = D(rstd[k]) * (incoming(k, i, count, part) * by - D(sum[k - r]) -
+                                  normal(k, i, count, part) * D(sum_hat[k - r]));
         store_double_part<T, A>(v, dx + k * n + i, count, part);
-      });
-    }
+      }
+    });
   }
 }
 
