@@ -67,11 +67,15 @@ installed() {
     $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs xtape)
   "$temporary/with_pc"
   echo "-- add_subdirectory"
-  cmake -G Ninja -S "$consumer" -B "$temporary/subdirectory" -DXTAPE_SOURCE_DIR="$PWD" >/dev/null
-  cmake --build "$temporary/subdirectory"
-  "$temporary/subdirectory/consumer"
+  # With the flags and as deep as build/dev, so that ccache has the library.
+  rm -rf build/subdirectory
+  cmake -G Ninja -S "$consumer" -B build/subdirectory -DXTAPE_SOURCE_DIR="$PWD" \
+    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1 -DNDEBUG" \
+    -DXTAPE_WERROR=ON >/dev/null
+  cmake --build build/subdirectory
+  build/subdirectory/consumer
   # As a part of another project it installs nothing and builds no tests.
-  cmake --build "$temporary/subdirectory" --target help >"$temporary/targets"
+  cmake --build build/subdirectory --target help >"$temporary/targets"
   ! grep -E '^(install|test_base_blas):' "$temporary/targets"
 }
 
