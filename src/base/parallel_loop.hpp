@@ -2,6 +2,7 @@
 // Loop nests cut into fixed blocks for the library's threads. No element depends on where the cuts are.
 
 #include "base/parallel.hpp"
+#include "kernels/elementwise.hpp"
 #include "kernels/loop.hpp"
 #include "kernels/reduce.hpp"
 
@@ -9,7 +10,8 @@
 
 namespace xtape::detail {
 
-/// Elements one thread takes at a time; smaller arrays are not worth waking another.
+/// Arrays of no more elements are not worth waking another thread; of a nest of loops, one thread takes
+/// about as many at a time.
 inline constexpr kernels::Index kElementGrain = 16384;
 
 /// Calls body(begin, end) over 0 ... count elements. In parts so small that two threads have as many
@@ -17,6 +19,14 @@ inline constexpr kernels::Index kElementGrain = 16384;
 template <class Body>
 void parallel_elements(kernels::Index count, const Body& body) {
   parallel_ranges(count, count <= kElementGrain ? count : kElementGrain / 4, body);
+}
+
+/// kernels::add_to: y += x.
+template <class T>
+void parallel_add_to(kernels::Index n, const T* x, T* y) {
+  parallel_elements(n, [=](kernels::Index begin, kernels::Index end) {
+    kernels::add_to(end - begin, x + begin, y + begin);
+  });
 }
 
 /// Calls body(part of the loop, offset of every operand), cut along the outermost loop into parts of at

@@ -157,8 +157,8 @@ void Gradients<T>::accumulate(const detail::ParameterSlot<T>* slot, const void* 
   }
   Var<T>& present = entries_[it->second].gradient;
   if (!present.tracked() && !g.tracked() && present.pointer().unique()) {
-    kernels::add_to(static_cast<kernels::Index>(g.size()), g.data(),
-                    present.pointer().mutate().data());
+    detail::parallel_add_to(static_cast<kernels::Index>(g.size()), g.data(),
+                            present.pointer().mutate().data());
   } else {
     present = detail::add(present, g);
   }

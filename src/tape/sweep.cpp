@@ -20,11 +20,7 @@ void add_into(Var<T>& slot, Var<T> g, bool graph) {
   if (!slot.has_value()) {
     slot = std::move(g);
   } else if (!graph && slot.pointer().unique()) {
-    const T* from = g.data();
-    T* to = slot.pointer().mutate().data();
-    parallel_elements(static_cast<Index>(g.size()), [=](Index begin, Index end) {
-      kernels::add_to(end - begin, from + begin, to + begin);
-    });
+    parallel_add_to(static_cast<Index>(g.size()), g.data(), slot.pointer().mutate().data());
   } else {
     slot = add(slot, g);
   }

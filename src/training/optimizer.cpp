@@ -243,7 +243,7 @@ void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
     std::copy(weights, weights + n, average);
   } else {
     const auto gain = static_cast<T>(1.0 - options_.ema_momentum);
-    detail::parallel_ranges(n, detail::kElementGrain, [=](Index begin, Index end) {
+    detail::parallel_elements(n, [=](Index begin, Index end) {
       kernels::approach(end - begin, gain, weights + begin, average + begin);
     });
   }
