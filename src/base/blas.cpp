@@ -26,15 +26,27 @@ constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is pac
 constexpr Index kPackedRows = 512;       // of B, packed at a time
 constexpr Index kPackedColumns = 1024;
 constexpr Index kTogether = 32;   // of the rows or the columns, by one thread
-constexpr Index kBlockRows = 48;  // of C, in one block of a parallel product, at most
-constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
+constexpr Index kBlockRows = 48;  // of C, computed together
 constexpr Index kBlockColumns = 256;
+constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
+constexpr Index kNarrowColumns = 32;
+constexpr Index kEnoughBlocks = 16;  // for threads to end together
 
-// Rows in one block of C: sixteen blocks where there are rows for that, so that threads end together.
-Index block_rows(Index rows, Index column_blocks) {
-  const Index wanted = rows * column_blocks / 16;
-  return std::clamp((wanted + kBlockStep - 1) / kBlockStep * kBlockStep, kBlockStep, kBlockRows);
-}
+// How C is cut into blocks that threads take: rows where there are many, else columns too.
+struct Blocks {
+  Index rows, across;  // how many
+  Index columns;       // of one
+
+  Blocks(Index m, Index n, bool parallel)
+      : rows((m + kBlockStep - 1) / kBlockStep), across(1), columns(n) {
+    if (!parallel || rows >= 2 * kEnoughBlocks) return;
+    columns = kBlockColumns;
+    while (columns > kNarrowColumns && rows * ((n + columns - 1) / columns) < kEnoughBlocks) {
+      columns /= 2;
+    }
+    across = (n + columns - 1) / columns;
+  }
+};
 
 // BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
 int narrow(Index i) { return static_cast<int>(i); }
@@ -81,11 +93,11 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
   const bool parallel =
       static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) >=
       kParallelWork;
-  const auto each = [parallel](Index count, const auto& body) {
+  const auto spans = [parallel](Index count, const auto& body) {
     if (parallel) {
-      detail::parallel_for(count, body);
+      detail::parallel_spans(count, body);
     } else {
-      for (Index i = 0; i < count; ++i) body(i);
+      body(Index{0}, count);
     }
   };
   const bool as_it_is = Kernels::reads_unpacked(s.n, s.k, s.b_row, s.b_column);
@@ -103,35 +115,46 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       const T* right = b + k0 * s.b_row + j0 * s.b_column;
       const bool by_rows = s.b_column == 1;  // as it lies in memory
       const Index lines = as_it_is ? 0 : by_rows ? k : n;
-      each((lines + kTogether - 1) / kTogether, [&](Index i) {
-        const Index first = i * kTogether;
-        const Index last = std::min(lines, first + kTogether);
-        if (by_rows) {
-          Kernels::pack_rows(k, n, first, last, right, s.b_row, packed);
-        } else {
-          Kernels::pack(k, n, first, last, right, s.b_row, s.b_column, packed);
+      if (lines > 0) {
+        spans((lines + kTogether - 1) / kTogether, [&](Index begin, Index end) {
+          const Index first = begin * kTogether;
+          const Index last = std::min(lines, end * kTogether);
+          if (by_rows) {
+            Kernels::pack_rows(k, n, first, last, right, s.b_row, packed);
+          } else {
+            Kernels::pack(k, n, first, last, right, s.b_row, s.b_column, packed);
+          }
+        });
+      }
+      const auto block = [&](Index row, Index rows, Index column, Index columns) {
+        kernels::GemmBlock<T> to;
+        to.m = rows;
+        to.n = columns;
+        to.k = k;
+        to.a = a + row * s.a_row + k0 * s.a_column;
+        to.a_row = s.a_row;
+        to.a_column = s.a_column;
+        to.b = as_it_is ? right + column : packed + column * k;
+        to.b_row = as_it_is ? s.b_row : 0;
+        to.start = k0 == 0 ? start : Start::c;
+        to.bias = bias == nullptr ? nullptr : bias + j0 + column;
+        to.c = c + row * s.c_row + j0 + column;
+        to.c_row = s.c_row;
+        Kernels::multiply(to);
+      };
+      const Blocks blocks(s.m, n, parallel);
+      spans(blocks.rows * blocks.across, [&](Index begin, Index end) {
+        // Blocks below each other are computed together.
+        const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
+        for (Index i = begin; i < end; i += step) {
+          const Index row = i / blocks.across * kBlockStep;
+          const Index rows = std::min(std::min(step, end - i) * kBlockStep, s.m - row);
+          const Index from = i % blocks.across * blocks.columns;
+          const Index to = std::min(n, from + blocks.columns);
+          for (Index j = from; j < to; j += kBlockColumns) {
+            block(row, rows, j, std::min(kBlockColumns, to - j));
+          }
         }
-      });
-      const Index column_blocks = (n + kBlockColumns - 1) / kBlockColumns;
-      const Index height = parallel ? block_rows(s.m, column_blocks) : kBlockRows;
-      const Index row_blocks = (s.m + height - 1) / height;
-      each(row_blocks * column_blocks, [&](Index i) {
-        const Index row = i / column_blocks * height;
-        const Index column = i % column_blocks * kBlockColumns;
-        kernels::GemmBlock<T> block;
-        block.m = std::min(height, s.m - row);
-        block.n = std::min(kBlockColumns, n - column);
-        block.k = k;
-        block.a = a + row * s.a_row + k0 * s.a_column;
-        block.a_row = s.a_row;
-        block.a_column = s.a_column;
-        block.b = as_it_is ? right + column : packed + column * k;
-        block.b_row = as_it_is ? s.b_row : 0;
-        block.start = k0 == 0 ? start : Start::c;
-        block.bias = bias == nullptr ? nullptr : bias + j0 + column;
-        block.c = c + row * s.c_row + j0 + column;
-        block.c_row = s.c_row;
-        Kernels::multiply(block);
       });
       k0 += k;
     } while (k0 < s.k);

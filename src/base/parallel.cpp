@@ -28,13 +28,15 @@ void relax() {
 }
 
 // A job is open while its ticket, (number of the job, first block nobody has taken, the end of these),
-// says so. To take a block is to exchange the ticket for the one with a block less, which fails when the
-// job is over: so no lock is held while a job begins or ends, and a worker that comes late does no harm.
+// says so. To take blocks is to exchange the ticket for the one without them, which fails when the job is
+// over: so no lock is held while a job begins or ends, and a worker that comes late does no harm.
+// Many are taken while there are many, one at the end ("guided self-scheduling", Polychronopoulos and
+// Kuck 1987): so small blocks, with which threads end together, cost no more exchanges than large ones.
 // Who brings a job takes its blocks from the front, workers from the back: so the rows that one
 // operation leaves in a core's cache are those which the next operation reads there.
 class Pool {
  public:
-  explicit Pool(std::size_t threads) {
+  explicit Pool(std::size_t threads) : takers_(static_cast<std::ptrdiff_t>(threads)) {
     try {
       for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
     } catch (...) {
@@ -50,7 +52,7 @@ class Pool {
     if (blocks <= 0) return;
     // Busy, too, for a job within a job of this thread, which a mutex must not be asked about.
     if (workers_.empty() || busy_.exchange(true, std::memory_order_acquire)) {
-      for (std::ptrdiff_t i = 0; i < blocks; ++i) function(context, i);
+      function(context, 0, blocks);
       return;
     }
     for (std::ptrdiff_t first = 0; first < blocks; first += kMostBlocks) {
@@ -97,20 +99,23 @@ class Pool {
   }
 
   void take_blocks(bool from_front) {
-    constexpr std::uint64_t kNext = std::uint64_t{1} << kBits;
     std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
     while (open(ticket)) {
       // Of this job, if the exchange succeeds: they change only after its last block is finished.
       const BlockFunction function = function_.load(std::memory_order_relaxed);
       const void* context = context_.load(std::memory_order_relaxed);
-      const std::ptrdiff_t block =
-          first_.load(std::memory_order_relaxed) + (from_front ? front(ticket) : back(ticket) - 1);
-      if (!ticket_.compare_exchange_weak(ticket, from_front ? ticket + kNext : ticket - 1,
+      const std::ptrdiff_t first = first_.load(std::memory_order_relaxed);
+      const std::ptrdiff_t left = back(ticket) - front(ticket);
+      const std::ptrdiff_t share = (left + 2 * takers_ - 1) / (2 * takers_);
+      const std::ptrdiff_t begin = from_front ? front(ticket) : back(ticket) - share;
+      const auto taken = static_cast<std::uint64_t>(share);
+      if (!ticket_.compare_exchange_weak(ticket,
+                                         from_front ? ticket + (taken << kBits) : ticket - taken,
                                          std::memory_order_acq_rel, std::memory_order_acquire)) {
         continue;
       }
-      function(context, block);
-      unfinished_.fetch_sub(1, std::memory_order_release);
+      function(context, first + begin, first + begin + share);
+      unfinished_.fetch_sub(share, std::memory_order_release);
       ticket = ticket_.load(std::memory_order_acquire);
     }
   }
@@ -142,6 +147,7 @@ class Pool {
     workers_.clear();
   }
 
+  const std::ptrdiff_t takers_;    // threads, with the one that brings a job
   std::atomic<bool> busy_{false};  // a user thread's job is running
   std::uint64_t job_ = 0;          // of whoever made the pool busy
   std::atomic<BlockFunction> function_{nullptr};

@@ -10,19 +10,33 @@
 
 namespace xtape::detail {
 
-using BlockFunction = void (*)(const void* context, std::ptrdiff_t block);
+/// Does blocks begin ... end - 1.
+using BlockFunction = void (*)(const void* context, std::ptrdiff_t begin, std::ptrdiff_t end);
 void run_blocks(std::ptrdiff_t blocks, BlockFunction function, const void* context);
+
+/// Calls body(begin, end) for blocks next to each other, 0 ... blocks - 1 in all, on several threads where
+/// there are any; for the sake of bits body must do the same however they are grouped. It must not throw.
+template <class Body>
+void parallel_spans(std::ptrdiff_t blocks, const Body& body) {
+  if (blocks == 1) {
+    body(std::ptrdiff_t{0}, std::ptrdiff_t{1});
+    return;
+  }
+  run_blocks(
+      blocks,
+      [](const void* b, std::ptrdiff_t begin, std::ptrdiff_t end) {
+        (*static_cast<const Body*>(b))(begin, end);
+      },
+      &body);
+}
 
 /// Calls body(block) for 0 <= block < blocks, on several threads where there are any. `body` must
 /// not throw.
 template <class Body>
 void parallel_for(std::ptrdiff_t blocks, const Body& body) {
-  if (blocks == 1) {
-    body(std::ptrdiff_t{0});
-    return;
-  }
-  run_blocks(
-      blocks, [](const void* b, std::ptrdiff_t i) { (*static_cast<const Body*>(b))(i); }, &body);
+  parallel_spans(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    for (std::ptrdiff_t i = begin; i < end; ++i) body(i);
+  });
 }
 
 /// Calls body(begin, end) over 0 ... count in ranges of `grain`, fixed whatever the threads.

@@ -66,8 +66,8 @@ void parallel_reduce(kernels::Reduce kind, const kernels::Loop<1>& kept,
   const int outer = kept.rank - 1;
   const Index each = size / kept.dim[outer];
   const Index results = kept.size() / kept.dim[outer];
-  // Columns side by side are read together.
-  const Index least = outer == 0 && kept.stride[0][0] == 1 ? 64 : 1;
+  // Columns side by side are read together: two lines of the cache, of floats.
+  const Index least = outer == 0 && kept.stride[0][0] == 1 ? 32 : 1;
   parallel_ranges(kept.dim[outer], std::max(least, kElementGrain / each),
                   [&](Index begin, Index end) {
                     kernels::Loop<1> part = kept;

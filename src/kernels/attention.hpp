@@ -5,6 +5,7 @@
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
+#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -48,6 +49,33 @@ struct AttentionHeads {
   Index first_element = 0;  // of the group's first head; heads follow each other
 };
 
+/// Rows of contiguous elements, `row` apart.
+template <class T>
+struct Rows {
+  const T* data;
+  Index rows, n, row;
+};
+
+/// What is needed after this: brought into the second cache part by part, as next() is called between
+/// other work. All at once would have that work wait, and of rows far apart the processor would not guess
+/// which come next.
+template <class T>
+struct Soon {
+  static constexpr int kMost = 8;
+  std::array<Rows<T>, kMost> parts;
+  int count = 0, done = 0;
+
+  void add(const Rows<T>& rows) { parts[static_cast<std::size_t>(count++)] = rows; }
+  void next() {
+    if (done == count) return;
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+    const Rows<T>& p = parts[static_cast<std::size_t>(done++)];
+    for (Index i = 0; i < p.rows; ++i) {
+      for (Index j = 0; j < p.n; j += kLine) __builtin_prefetch(p.data + i * p.row + j, 0, 2);
+    }
+  }
+};
+
 template <class T>
 struct AttentionForward {
   T* o = nullptr;
@@ -80,8 +108,9 @@ inline bool attention_fits(Index depth, Index value_depth) {
 
 template <class T, class A>
 struct AttentionKernels {
-  static void forward(const AttentionHeads<T>& heads, const AttentionForward<T>& to);
-  static void backward(const AttentionHeads<T>& heads, const AttentionBackward<T>& to);
+  static void forward(const AttentionHeads<T>& heads, const AttentionForward<T>& to, Soon<T>& soon);
+  static void backward(const AttentionHeads<T>& heads, const AttentionBackward<T>& to,
+                       Soon<T>& soon);
 };
 
 }  // namespace xtape::kernels

@@ -125,7 +125,8 @@ struct Workspace {
 }  // namespace
 
 template <class T, class A>
-void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to) {
+void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to,
+                                     Soon<T>& soon) {
   Workspace<T, A> w;
   const Index high = Tile<T, A>::kRows;
   const Index block = w.block(p);
@@ -144,7 +145,9 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
+    soon.next();
     w.pack_keys(p, j0, n);
+    soon.next();
     w.rows_of_values = rows_as_right<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
     // The next block is fetched meanwhile.
     Index fetched = j0 + n;
@@ -155,6 +158,7 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
         fetch_row(p.k + fetched * p.k_row, p.depth);
         fetch_row(p.v + fetched * p.v_row, p.value_depth);
       }
+      soon.next();
       w.tile(p, to, head, i, rows, j0, n);
     });
   }
@@ -172,7 +176,7 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
 
 #define XTAPE_INSTANTIATE(T)                                                       \
   template void AttentionKernels<T, XTAPE_ARCH>::forward(const AttentionHeads<T>&, \
-                                                         const AttentionForward<T>&);
+                                                         const AttentionForward<T>&, Soon<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

@@ -29,8 +29,12 @@ Var<T> relu(const Var<T>& x, ReluOptions options) {
                              options.negative_slope, " and max_value is ", options.max_value,
                              ", expected both >= 0");
   }
-  return piecewise("relu", Unary::relu, Unary::relu_slope, x,
-                   {{options.negative_slope, options.max_value, options.threshold}});
+  const kernels::Parameters p{{options.negative_slope, options.max_value, options.threshold}};
+  // Positive where the operand is.
+  if (options.threshold == 0 && std::isinf(options.max_value)) {
+    return detail::piecewise_by_result("relu", Unary::relu, Unary::relu_slope, x, p);
+  }
+  return piecewise("relu", Unary::relu, Unary::relu_slope, x, p);
 }
 
 template <class T>

@@ -14,6 +14,8 @@ namespace {
 
 constexpr double kParallelWork = 1 << 17U;  // multiplications below which one thread does it all
 constexpr Index kChunk = 384;               // queries of one task: a multiple of every tile
+constexpr Index kLittle = 8192;             // elements of a head that are fetched ahead, at most
+constexpr Index kNear = 1 << 20U;  // bytes of all heads that are not far from the processor
 
 /// Strides of what broadcasts to the scores, its attended axes merged.
 struct Pairs {
@@ -139,8 +141,9 @@ class Problem {
       to.begin = task % chunks * kChunk;
       to.end = std::min(g.queries, to.begin + kChunk);
       const auto heads = heads_of(pair);
+      kernels::Soon<T> soon = chunks == 1 ? after(pair, {o}) : kernels::Soon<T>();
       kernels::on_isa(
-          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to); });
+          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to, soon); });
     });
   }
 
@@ -174,8 +177,10 @@ class Problem {
       to.dv = d.dv + g.offset(f, g.v_free) + head * g.value_depth;
       if (d.dbias != nullptr) to.dbias = d.dbias + bias_offset(pair);
       const auto heads = heads_of(pair);
-      kernels::on_isa(
-          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to); });
+      kernels::Soon<T> soon = after(pair, {o, g_o, d.dq, d.dk, d.dv});
+      kernels::on_isa([&](auto isa) {
+        kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to, soon);
+      });
     };
     const Index count = g.batches * g.key_heads;
     if (d.dbias == nullptr) {
@@ -212,6 +217,41 @@ class Problem {
       r.gaps = !std::all_of(keep + r.first, keep + r.last, [](bool k) { return k; });
       ranges_.push_back(r);
     }
+  }
+
+  struct Touched {
+    const T *o, *g_o = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  };
+
+  // What the pair after this one reads and writes, most likely by the same thread, if it is little: of
+  // long rows the kernels fetch what comes next themselves.
+  [[nodiscard]] kernels::Soon<T> after(Index pair, const Touched& also) const {
+    const Geometry<T>& g = geometry_;
+    const Index next = pair + 1;
+    const Index of_q = g.group * g.depth;
+    const Index of_o = g.group * g.value_depth;
+    const Index pairs = g.batches * g.key_heads;
+    const Index elements = (g.queries + g.keys) * (of_q + of_o);
+    kernels::Soon<T> soon;
+    const bool near = pairs * elements * static_cast<Index>(sizeof(T)) <= kNear;
+    if (next == pairs || elements > kLittle || near) return soon;
+    const Index f = next / g.key_heads;
+    const Index head = next % g.key_heads;
+    const Index q = g.offset(f, g.q_free) + head * of_q;
+    const Index k = g.offset(f, g.k_free) + head * g.depth;
+    const Index v = g.offset(f, g.v_free) + head * g.value_depth;
+    const Index o = g.offset(f, g.o_free) + head * of_o;
+    soon.add({k_.data() + k, g.keys, g.depth, g.k_row});
+    soon.add({v_.data() + v, g.keys, g.value_depth, g.v_row});
+    soon.add({q_.data() + q, g.queries, of_q, g.q_row});
+    soon.add({also.o + o, g.queries, of_o, g.o_row});
+    if (also.g_o != nullptr) {
+      soon.add({also.g_o + o, g.queries, of_o, g.o_row});
+      soon.add({also.dq + q, g.queries, of_q, g.q_row});
+      soon.add({also.dk + k, g.keys, g.depth, g.k_row});
+      soon.add({also.dv + v, g.keys, g.value_depth, g.v_row});
+    }
+    return soon;
   }
 
   [[nodiscard]] Index bias_offset(Index pair) const {

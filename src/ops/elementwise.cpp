@@ -50,14 +50,6 @@ Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
   return first + tie * T(0.5);
 }
 
-// Whether a pullback would be kept. Most multiplications happen inside backward, where none is, and
-// capturing operands would be half of the cost of a small one.
-template <class T>
-bool recorded(const Var<T>& a, const Var<T>& b) {
-  const Var<T>& tracked = a.tracked() ? a : b;
-  return tracked.tracked() && tracked.place().state->recording();
-}
-
 template <class T>
 Var<T> unrecorded(const char* op, Result<T> y, const Var<T>& a, const Var<T>& b) {
   return record(op, std::move(y), wrt(a, NoGradient{op}), wrt(b, NoGradient{op}));
@@ -94,7 +86,7 @@ Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template <class T>
 Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   Result<T> y = zip("multiply", Binary::multiply, a, b);
-  if (!recorded(a, b)) return unrecorded("multiply", std::move(y), a, b);
+  if (!detail::recorded(a, b)) return unrecorded("multiply", std::move(y), a, b);
   return record("multiply", std::move(y), wrt(a, [b](const Var<T>& g) { return g * b; }),
                 wrt(b, [a](const Var<T>& g) { return g * a; }));
 }
@@ -102,7 +94,7 @@ Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template <class T>
 Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   Result<T> quotient = zip("divide", Binary::divide, a, b);
-  if (!recorded(a, b)) return unrecorded("divide", std::move(quotient), a, b);
+  if (!detail::recorded(a, b)) return unrecorded("divide", std::move(quotient), a, b);
   return record("divide", std::move(quotient), wrt(a, [b](const Var<T>& g) { return g / b; }),
                 wrt(b, [b](const Var<T>& g, const Var<T>& y) { return -(g * y / b); }));
 }

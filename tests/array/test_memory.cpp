@@ -114,6 +114,18 @@ TEST_CASE("a thousand training steps: no system allocation, no growth") {
               static_cast<long long>(resident_bytes() - resident));
 }
 
+TEST_CASE("of relu the result is kept, not the operand") {
+  Tape<float> tape;
+  const Var<float> x = tape.watch(Array<float>(Shape{1000}, -1.0F));
+  const std::int64_t before = memory_stats().in_use;
+  const Var<float> y = relu(x + 2.0F);
+  CHECK(memory_stats().in_use - before < 8000);
+  const std::int64_t with_relu = memory_stats().in_use;
+  const Var<float> z = relu6(y + 2.0F);
+  CHECK(memory_stats().in_use - with_relu >= 8000);
+  CHECK(tape.backward(sum(z))[x].value()(3) == 1.0F);
+}
+
 TEST_CASE("a loader thread allocates what the trainer frees", "[threads]") {
   std::mutex mutex;
   std::condition_variable changed;

@@ -36,6 +36,34 @@ TEST_CASE("ranges cover everything, in pieces of the grain", "[threads]") {
   }
 }
 
+TEST_CASE("spans are blocks next to each other, each in one of them", "[threads]") {
+  const std::size_t before = num_threads();
+  for (const std::size_t threads : {1U, 2U, 3U}) {
+    set_num_threads(threads);
+    for (const std::ptrdiff_t blocks : {1, 2, 3, 17, 1000}) {
+      std::vector<std::atomic<int>> runs(static_cast<std::size_t>(blocks));
+      std::atomic<int> spans{0};
+      std::atomic<int> longest{0};
+      detail::parallel_spans(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+        ++spans;
+        for (std::ptrdiff_t i = begin; i < end; ++i) ++runs[static_cast<std::size_t>(i)];
+        for (int most = longest; most < end - begin;) {
+          if (longest.compare_exchange_weak(most, static_cast<int>(end - begin))) break;
+        }
+      });
+      for (const auto& n : runs) CHECK(n == 1);
+      const auto alone = static_cast<std::ptrdiff_t>(2 * threads);
+      if (threads == 1) {
+        CHECK(spans == 1);
+      } else {  // no one takes more than the half of a thread's share
+        CHECK(longest <= (blocks + alone - 1) / alone);
+        CHECK(spans <= 2 * static_cast<int>(threads) * 16);
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
 TEST_CASE("several user threads at once, and jobs within jobs", "[threads]") {
   std::atomic<long> total{0};
   std::vector<std::thread> users;

@@ -136,13 +136,24 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
   for (const kernels::Isa isa : all_supported()) {
     kernels::force_isa(isa);
     const Problem<float> problem(130, 300, 700, {false, true, 0});
-    set_num_threads(1);
-    const Array<float> expected = problem.run(Start::zero);
-    for (const std::size_t threads : {2U, 3U, 4U}) {
-      set_num_threads(threads);
-      CHECK((problem.run(Start::zero) == expected));
-    }
-    set_num_threads(1);
+    // Many rows, which alone are cut; many of them and more columns than a block; and so few that
+    // columns are cut as finely as possible.
+    const Problem<float> others[] = {{500, 70, 80, {false, false, 0}},
+                                     {400, 300, 70, {false, true, 5}},
+                                     {30, 130, 900, {true, false, 0}}};
+    const auto same = [](const Problem<float>& p) {
+      set_num_threads(1);
+      const Array<float> expected = p.run(Start::zero);
+      CHECK(worst(expected, p.naive(Start::zero)) <= 2e-6);
+      for (const std::size_t threads : {2U, 3U, 4U}) {
+        set_num_threads(threads);
+        CHECK((p.run(Start::zero) == expected));
+      }
+      set_num_threads(1);
+      return expected;
+    };
+    for (const Problem<float>& other : others) same(other);
+    const Array<float> expected = same(problem);
     if (isa == kernels::Isa::baseline) continue;  // what BLAS does with a single row is its own
     // One row alone, computed by another tile.
     Problem<float> row = problem;

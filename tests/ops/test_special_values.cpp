@@ -148,17 +148,19 @@ TEST_CASE("norm has gradient 0 at 0, and logsumexp takes infinities") {
   CHECK(std::isnan(logsumexp(V(vec({kNaN, 1}))).item()));
 }
 
+constexpr const char* kActivations[] = {
+    "relu",           "leaky_relu",   "elu",       "selu",        "celu",
+    "gelu",           "silu",         "softplus",  "softsign",    "tanh",
+    "sigmoid",        "hard_sigmoid", "hard_silu", "hard_tanh",   "hard_shrink",
+    "soft_shrink",    "tanh_shrink",  "mish",      "log_sigmoid", "sparse_plus",
+    "sparse_sigmoid", "squareplus",   "relu6"};
+
 TEST_CASE("activations do not overflow and pass NaN") {
   const Array<double> far = vec({-1e4, -50, 50, 1e4});
   CHECK(equals(softplus(V(far)).value(), vec({0, std::exp(-50.0), 50, 1e4})));
   CHECK(equals(sigmoid(V(far)).value(), vec({0, std::exp(-50.0), 1, 1})));
   CHECK(equals(log_sigmoid(V(far)).value(), vec({-1e4, -50, -std::exp(-50.0), 0})));
-  for (const char* name :
-       {"relu",           "leaky_relu",   "elu",       "selu",        "celu",
-        "gelu",           "silu",         "softplus",  "softsign",    "tanh",
-        "sigmoid",        "hard_sigmoid", "hard_silu", "hard_tanh",   "hard_shrink",
-        "soft_shrink",    "tanh_shrink",  "mish",      "log_sigmoid", "sparse_plus",
-        "sparse_sigmoid", "squareplus",   "relu6"}) {
+  for (const char* name : kActivations) {
     INFO(name);
     const Both r = both(far, [name](const V& x) { return Activation<double>(name)(x); });
     CHECK(finite(r.y));
@@ -166,6 +168,22 @@ TEST_CASE("activations do not overflow and pass NaN") {
     CHECK(std::isnan(Activation<double>(name)(V(kNaN)).item()));
   }
   CHECK(finite(both(far, [](const V& x) { return gelu(x, true); }).g));
+}
+
+TEST_CASE("a gradient is the same to the bit whether or not it is recorded") {
+  // More elements than are computed together, and than one thread takes.
+  const Array<double> x = test::random_array<double>({3, 7001}, 1);
+  const Array<double> g = test::random_array<double>({3, 7001}, 2);
+  for (const char* name : kActivations) {
+    INFO(name);
+    const auto gradient = [&](bool recorded) {
+      Tape<double> tape;
+      const V leaf = tape.watch(x);
+      const V y = Activation<double>(name)(leaf);
+      return Array<double>(tape.backward(sum(y * V(g)), {.create_graph = recorded})[leaf].value());
+    };
+    CHECK((gradient(false) == gradient(true)));
+  }
 }
 
 TEST_CASE("softmax: masked elements may hold anything; empty rows are zeros") {
