@@ -137,6 +137,10 @@ class Optimizer {
   /// Writes the weights after a step.
   virtual void update(const OptimizerUpdate<T>& u) const noexcept = 0;
 
+  /// Whether update() may run for several parameters at once, on the library's threads: it changes
+  /// nothing but what `u` names.
+  [[nodiscard]] virtual bool concurrent() const noexcept { return false; }
+
  private:
   /// What is remembered for one parameter.
   struct Memory {

@@ -75,6 +75,7 @@ class Adam : public Optimizer<T> {
  private:
   [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
   void update(const OptimizerUpdate<T>& u) const noexcept override;
+  [[nodiscard]] bool concurrent() const noexcept override { return true; }
   Options options_;
 };
 

@@ -80,6 +80,25 @@ struct Geometry {
     o_row = os[last];
   }
 
+  /// Where a pair is: an entry of the free axes with a head of keys and its group of heads of queries.
+  struct Place {
+    Index q = 0, k = 0, v = 0, o = 0;
+  };
+  [[nodiscard]] Place place(Index pair) const {
+    const Index head = pair % key_heads;
+    Index f = pair / key_heads;
+    Place p{head * group * depth, head * depth, head * value_depth, head * group * value_depth};
+    for (std::size_t i = free_extent.size(); i-- > 0;) {
+      const Index digit = f % free_extent[i];
+      f /= free_extent[i];
+      p.q += digit * q_free[i];
+      p.k += digit * k_free[i];
+      p.v += digit * v_free[i];
+      p.o += digit * o_free[i];
+    }
+    return p;
+  }
+
   /// Offset of position f of the free axes in something with these strides.
   [[nodiscard]] Index offset(Index f, const std::vector<Index>& strides) const {
     Index at = 0;
@@ -132,15 +151,15 @@ class Problem {
       const Index pair = task / chunks;
       const Index first = pair * g.group;  // of the heads of all batches
       kernels::AttentionForward<T> to;
-      to.o =
-          o + g.offset(pair / g.key_heads, g.o_free) + pair % g.key_heads * g.group * g.value_depth;
+      const auto place = g.place(pair);
+      to.o = o + place.o;
       to.o_row = g.o_row;
       to.o_head = g.value_depth;
       to.stats = stats + first * 2 * g.queries;
       to.scores = scores == nullptr ? nullptr : scores + first * g.queries * g.keys;
       to.begin = task % chunks * kChunk;
       to.end = std::min(g.queries, to.begin + kChunk);
-      const auto heads = heads_of(pair);
+      const auto heads = heads_of(pair, place);
       kernels::Soon<T> soon = chunks == 1 ? after(pair, {o}) : kernels::Soon<T>();
       kernels::on_isa(
           [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to, soon); });
@@ -157,13 +176,11 @@ class Problem {
     Array<T> delta = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries)});
     T* deltas = delta.data();
     const auto one = [&](Index pair) {
-      const Index f = pair / g.key_heads;
-      const Index head = pair % g.key_heads;
       const Index first = pair * g.group;
-      const Index at_o = g.offset(f, g.o_free) + head * g.group * g.value_depth;
+      const auto place = g.place(pair);
       kernels::AttentionBackward<T> to;
-      to.o = o + at_o;
-      to.g = g_o + at_o;
+      to.o = o + place.o;
+      to.g = g_o + place.o;
       to.o_row = g.o_row;
       to.o_head = g.value_depth;
       to.stats = stats + first * 2 * g.queries;
@@ -172,11 +189,11 @@ class Problem {
         to.g_scores = g_scores + first * g.queries * g.keys;
       }
       to.delta = deltas + first * g.queries;
-      to.dq = d.dq + g.offset(f, g.q_free) + head * g.group * g.depth;
-      to.dk = d.dk + g.offset(f, g.k_free) + head * g.depth;
-      to.dv = d.dv + g.offset(f, g.v_free) + head * g.value_depth;
+      to.dq = d.dq + place.q;
+      to.dk = d.dk + place.k;
+      to.dv = d.dv + place.v;
       if (d.dbias != nullptr) to.dbias = d.dbias + bias_offset(pair);
-      const auto heads = heads_of(pair);
+      const auto heads = heads_of(pair, place);
       kernels::Soon<T> soon = after(pair, {o, g_o, d.dq, d.dk, d.dv});
       kernels::on_isa([&](auto isa) {
         kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to, soon);
@@ -235,12 +252,7 @@ class Problem {
     kernels::Soon<T> soon;
     const bool near = pairs * elements * static_cast<Index>(sizeof(T)) <= kNear;
     if (next == pairs || elements > kLittle || near) return soon;
-    const Index f = next / g.key_heads;
-    const Index head = next % g.key_heads;
-    const Index q = g.offset(f, g.q_free) + head * of_q;
-    const Index k = g.offset(f, g.k_free) + head * g.depth;
-    const Index v = g.offset(f, g.v_free) + head * g.value_depth;
-    const Index o = g.offset(f, g.o_free) + head * of_o;
+    const auto [q, k, v, o] = g.place(next);
     soon.add({k_.data() + k, g.keys, g.depth, g.k_row});
     soon.add({v_.data() + v, g.keys, g.value_depth, g.v_row});
     soon.add({q_.data() + q, g.queries, of_q, g.q_row});
@@ -260,7 +272,8 @@ class Problem {
            pair % g.key_heads * g.group * bias_strides_.head;
   }
 
-  [[nodiscard]] kernels::AttentionHeads<T> heads_of(Index pair) const {
+  [[nodiscard]] kernels::AttentionHeads<T> heads_of(Index pair,
+                                                  const typename Geometry<T>::Place& place) const {
     const Geometry<T>& g = geometry_;
     const Index f = pair / g.key_heads;
     const Index head = pair % g.key_heads;
@@ -271,12 +284,12 @@ class Problem {
     h.keys = g.keys;
     h.depth = g.depth;
     h.value_depth = g.value_depth;
-    h.q = q_.data() + g.offset(f, g.q_free) + head * g.group * g.depth;
+    h.q = q_.data() + place.q;
     h.q_row = g.q_row;
     h.q_head = g.depth;
-    h.k = k_.data() + g.offset(f, g.k_free) + head * g.depth;
+    h.k = k_.data() + place.k;
     h.k_row = g.k_row;
-    h.v = v_.data() + g.offset(f, g.v_free) + head * g.value_depth;
+    h.v = v_.data() + place.v;
     h.v_row = g.v_row;
     h.scale = static_cast<T>(a_.scale);
     h.last_key = g.keys;

@@ -280,7 +280,7 @@ bool Optimizer<T>::skips(const std::vector<Item>& items) {
 
 template <class T>
 void Optimizer<T>::commit(std::vector<Item>& items, bool updates, double rate) noexcept {
-  for (Item& item : items) {
+  const auto one = [&](Item& item) {
     if (item.changed) {
       item.memory->slots.swap(item.changed->slots);
       item.memory->average.swap(item.changed->average);
@@ -298,7 +298,27 @@ void Optimizer<T>::commit(std::vector<Item>& items, bool updates, double rate) n
     } else if (item.own) {
       item.memory->accumulated = std::move(item.own);
     }
+  };
+  // Large ones have all threads each, small ones share them.
+  const auto small = [this](const Item& item) {
+    return concurrent() && item.size() <= detail::kElementGrain;
+  };
+  Index together = 0;
+  for (Item& item : items) {
+    if (small(item)) {
+      together += item.size();
+    } else {
+      one(item);
+    }
   }
+  const auto count = static_cast<Index>(items.size());
+  detail::parallel_ranges(count, together <= detail::kElementGrain ? count : 1,
+                          [&](Index begin, Index end) {
+                            for (Index i = begin; i < end; ++i) {
+                              Item& item = items[static_cast<std::size_t>(i)];
+                              if (small(item)) one(item);
+                            }
+                          });
   ++steps_;
   if (options_.dynamic_loss_scale && ++good_steps_ >= options_.dynamic_loss_scale->growth_steps) {
     loss_scale_ *= 2.0;
