@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
@@ -20,6 +21,14 @@ using detail::BlockFunction;
 // Waking a sleeper takes tens of microseconds, so a worker looks for the next job this often before
 // it sleeps (some tens of microseconds).
 constexpr int kSpins = 2000;
+
+// Where another program wants a worker's core, the system takes it from the worker for milliseconds at a
+// time, and of small jobs each time nearly all is waiting. Then who brings jobs does them alone for a
+// while, for longer each time that it happens soon again. Long jobs gain in spite of it.
+using Clock = std::chrono::steady_clock;
+constexpr Clock::duration kStall = std::chrono::microseconds(500);
+constexpr Clock::duration kFirstPause = std::chrono::milliseconds(8);
+constexpr Clock::duration kLongestPause = std::chrono::milliseconds(256);
 
 void relax() {
 #if defined(__x86_64__)
@@ -55,8 +64,14 @@ class Pool {
       function(context, 0, blocks);
       return;
     }
+    const Clock::time_point start = Clock::now();
+    if (start < pause_end_) {
+      busy_.store(false, std::memory_order_release);
+      function(context, 0, blocks);
+      return;
+    }
     for (std::ptrdiff_t first = 0; first < blocks; first += kMostBlocks) {
-      share(first, std::min(blocks - first, kMostBlocks), function, context);
+      share(first, std::min(blocks - first, kMostBlocks), start, function, context);
     }
     busy_.store(false, std::memory_order_release);
   }
@@ -72,8 +87,8 @@ class Pool {
   }
   static bool open(std::uint64_t ticket) { return front(ticket) != back(ticket); }
 
-  void share(std::ptrdiff_t first, std::ptrdiff_t blocks, BlockFunction function,
-             const void* context) {
+  void share(std::ptrdiff_t first, std::ptrdiff_t blocks, Clock::time_point start,
+             BlockFunction function, const void* context) {
     function_.store(function, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     first_.store(first, std::memory_order_relaxed);
@@ -89,13 +104,22 @@ class Pool {
     // Context goes out of scope when this returns.
     int spins = 0;
     while (unfinished_.load(std::memory_order_acquire) != 0) {
-      if (spins < kSpins) {
-        relax();
-        ++spins;
-      } else {
-        std::this_thread::yield();
+      if (++spins > kSpins) {
+        wait_long(start);
+        return;
       }
+      relax();
     }
+  }
+
+  void wait_long(Clock::time_point start) {
+    const Clock::time_point done = Clock::now();  // all but what workers are at
+    while (unfinished_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    const Clock::time_point now = Clock::now();
+    if (now - done < std::max(kStall, done - start)) return;
+    const bool again = start - pause_end_ < 8 * pause_;
+    pause_ = again ? std::min(2 * pause_, kLongestPause) : kFirstPause;
+    pause_end_ = now + pause_;
   }
 
   void take_blocks(bool from_front) {
@@ -149,7 +173,10 @@ class Pool {
 
   const std::ptrdiff_t takers_;    // threads, with the one that brings a job
   std::atomic<bool> busy_{false};  // a user thread's job is running
-  std::uint64_t job_ = 0;          // of whoever made the pool busy
+  // Of whoever made the pool busy.
+  std::uint64_t job_ = 0;
+  Clock::time_point pause_end_{};
+  Clock::duration pause_{0};
   std::atomic<BlockFunction> function_{nullptr};
   std::atomic<const void*> context_{nullptr};
   std::atomic<std::ptrdiff_t> first_{0};  // block of the job's first ticket
