@@ -103,6 +103,44 @@ TEST_CASE("updates are copy-on-write") {
   CHECK(m.b.value().data() == alone);  // nobody else held it: updated in place
 }
 
+TEST_CASE("many parameters side by side get what each alone would", "[threads]") {
+  const std::size_t before = num_threads();
+  set_num_threads(3);
+  // Small ones, more than one thread does together, and a large one between them.
+  const auto size = [](std::size_t i) { return i == 7 ? std::size_t{20000} : 500 + 13 * i; };
+  const auto step = [&](Params<double>& params, Adam<double>& adam) {
+    Tape<double> tape;
+    Var<double> loss(0.0);
+    for (const Parameter<double>& p : params.all()) {
+      loss = loss + sum(square(p.on(tape.context()) - 0.3));
+    }
+    adam.step(params, tape.backward(loss));
+  };
+  const auto add = [&](Params<double>& params, std::size_t i) {
+    params.scope()
+        .reserve("p" + std::to_string(i))
+        .build(Shape{size(i)}, i % 2 == 0 ? "ones" : "zeros", {});
+  };
+  const OptimizerOptions averaged{.use_ema = true, .ema_momentum = 0.9};
+  Params<double> all;
+  Adam<double> adam({}, averaged);
+  constexpr std::size_t kCount = 60;
+  for (std::size_t i = 0; i < kCount; ++i) add(all, i);
+  for (int k = 0; k < 3; ++k) step(all, adam);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    Params<double> one;
+    Adam<double> own({}, averaged);
+    add(one, i);
+    for (int k = 0; k < 3; ++k) step(one, own);
+    const std::string path = "p" + std::to_string(i);
+    CHECK((one.at(path).value() == all.at(path).value()));
+    for (const char* slot : {"adam/m/", "adam/v/"}) {
+      CHECK((own.state().arrays.at(slot + path) == adam.state().arrays.at(slot + path)));
+    }
+  }
+  set_num_threads(before);
+}
+
 TEST_CASE("options out of range") {
   const auto refused = [](const char* part, auto make) {
     const std::string text = error_of<ValueError>(make);
