@@ -105,11 +105,11 @@ struct Workspace {
     T* to_dq = to.dq + head * p.q_head + i * p.q_row;
     const Right<T> rows_of_q = rows_as_right<T, A>(rows, p.depth, from_q, p.q_row, q);
     const Right<T> rows_of_g = rows_as_right<T, A>(rows, p.value_depth, from_g, to.o_row, g);
-    times<T, A>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo, hi,
-                Start::zero, probabilities, kBlock);
+    times<T, A, true>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo, hi,
+                      Start::zero, probabilities, kBlock);
     soon.next();
-    times<T, A>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n}, 0, lo,
-                hi, Start::zero, slopes, kBlock);
+    times<T, A, true>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n},
+                      0, lo, hi, Start::zero, slopes, kBlock);
     soon.next();
     const Index next = lesser(rows, p.queries - i - rows);  // queries, which are fetched meanwhile
     for (Index r = 0; r < rows; ++r) {

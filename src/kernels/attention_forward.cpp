@@ -32,8 +32,8 @@ struct Workspace {
   /// Products of `rows` queries from i on with the block's keys lo ... hi, ready for the exponential.
   void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index n,
                 Index lo, Index hi, Index pitch) {
-    times<T, A>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1, {keys, p.depth, n},
-                0, lo, hi, Start::zero, x, pitch);
+    times<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
+                      {keys, p.depth, n}, 0, lo, hi, Start::zero, x, pitch);
     for (Index r = 0; r < rows; ++r) {
       prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
     }
@@ -44,7 +44,12 @@ struct Workspace {
     for (; j + kWidth <= n; j += kWidth) {
       (V::load_unaligned(o + j) * V(by)).store_unaligned(o + j);
     }
-    if (j < n) store_first<T, A>(load_first<T, A>(o + j, n - j) * V(by), o + j, n - j);
+    using Narrow = typename Half<T, A>::V;
+    if (n - j == static_cast<Index>(Narrow::size)) {
+      (Narrow::load_unaligned(o + j) * Narrow(by)).store_unaligned(o + j);
+    } else if (j < n) {
+      store_first<T, A>(load_first<T, A>(o + j, n - j) * V(by), o + j, n - j);
+    }
   }
 
   /// One tile of queries against one block of keys.

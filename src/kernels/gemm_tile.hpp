@@ -36,36 +36,52 @@ constexpr bool whole_vectors(Index n) {
   return last % Tile<T, A>::kWidth == 0 || last == static_cast<Index>(Half<T, A>::V::size);
 }
 
-/// C (Rows x columns) += A B for `k` steps; `columns` fill all vectors but perhaps the last. B's rows
-/// are `b_step` apart and hold whole vectors.
-template <class T, class A, int Rows, int Vectors, class V>
+/// The number in the lower half of V's lanes, or in all.
+template <class L, class V>
+[[gnu::always_inline]] inline L lower(const V& v) {
+  if constexpr (std::is_same_v<L, V>) {
+    return v;
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(typename V::value_type) == 4) {
+      return _mm512_castps512_ps256(v);
+    } else {
+      return _mm512_castpd512_pd256(v);
+    }
+#endif
+  }
+}
+
+/// C (Rows x columns) += A B for `k` steps; `columns` fill all vectors but perhaps the last, which is of
+/// the type L and may be the only one. B's rows are `b_step` apart and hold whole vectors.
+template <class T, class A, int Rows, int Vectors, class L>
 [[gnu::always_inline]] inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column,
                                              const T* b, Index b_step, Start start, const T* bias,
                                              T* c, Index c_row, Index columns) {
-  constexpr Index kWidth = static_cast<Index>(V::size);
-  constexpr bool kParts = std::is_same_v<V, Vec<T, A>>;  // there are loads of a part of it
-  const bool whole = !kParts || columns == Vectors * kWidth;
-  const Index rest = columns - (Vectors - 1) * kWidth;
-  V sum[Rows][Vectors];
+  using V = Vec<T, A>;
+  constexpr Index kBefore =
+      (Vectors - 1) * static_cast<Index>(V::size);  // columns before the last vector
+  constexpr bool kParts = std::is_same_v<L, V>;     // there are loads of a part of it
+  const Index rest = columns - kBefore;
+  const bool whole = !kParts || rest == static_cast<Index>(L::size);
+  V sum[Rows];
+  L last[Rows];
   if (start == Start::zero) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sum[i][v] = V(T(0));
+      if constexpr (Vectors == 2) sum[i] = V(T(0));
+      last[i] = L(T(0));
     }
   } else {
     const T* at = start == Start::bias ? bias : c;
     const Index step = start == Start::bias ? 0 : c_row;
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i, at += step) {
-#pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) {
-        const T* from = at + v * kWidth;
-        if (v + 1 < Vectors || whole) {
-          sum[i][v] = V::load_unaligned(from);
-        } else if constexpr (kParts) {
-          sum[i][v] = load_first<T, A>(from, rest);
-        }
+      if constexpr (Vectors == 2) sum[i] = V::load_unaligned(at);
+      if (whole) {
+        last[i] = L::load_unaligned(at + kBefore);
+      } else if constexpr (kParts) {
+        last[i] = load_first<T, A>(at + kBefore, rest);
       }
     }
   }
@@ -76,14 +92,19 @@ template <class T, class A, int Rows, int Vectors, class V>
 #pragma GCC unroll 4
   for (int i = 0; i < kPointers; ++i) row[i] = a + 3 * i * a_row;
   for (Index p = 0; p < k; ++p) {
-    V right[Vectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) right[v] = V::load_unaligned(b + v * kWidth);
+    V right;
+    if constexpr (Vectors == 2) right = V::load_unaligned(b);
+    const L right_last = L::load_unaligned(b + kBefore);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const V left(row[i / 3][i % 3 * a_row]);
-#pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sum[i][v] = xsimd::fma(left, right[v], sum[i][v]);
+      const T* from = row[i / 3] + i % 3 * a_row;
+      if constexpr (Vectors == 2) {
+        const V left(*from);
+        sum[i] = xsimd::fma(left, right, sum[i]);
+        last[i] = xsimd::fma(lower<L>(left), right_last, last[i]);
+      } else {
+        last[i] = xsimd::fma(L(*from), right_last, last[i]);
+      }
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kPointers; ++i) row[i] += a_column;
@@ -91,43 +112,41 @@ template <class T, class A, int Rows, int Vectors, class V>
   }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i, c += c_row) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      if (v + 1 < Vectors || whole) {
-        sum[i][v].store_unaligned(c + v * kWidth);
-      } else if constexpr (kParts) {
-        store_first<T, A>(sum[i][v], c + v * kWidth, rest);
-      }
+    if constexpr (Vectors == 2) sum[i].store_unaligned(c);
+    if (whole) {
+      last[i].store_unaligned(c + kBefore);
+    } else if constexpr (kParts) {
+      store_first<T, A>(last[i], c + kBefore, rest);
     }
   }
 }
 
 /// The same for a number of rows known at run time, fewer than Tile::kRows.
-template <class T, class A, int Vectors, class V, int Rows = Tile<T, A>::kRows - 1>
+template <class T, class A, int Vectors, class L, int Rows = Tile<T, A>::kRows - 1>
 inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
                            Index b_step, Start start, const T* bias, T* c, Index c_row,
                            Index columns) {
   if (rows == Rows) {
-    gemm_tile<T, A, Rows, Vectors, V>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+    gemm_tile<T, A, Rows, Vectors, L>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
                                       columns);
   } else if constexpr (Rows > 1) {
-    gemm_last_rows<T, A, Vectors, V, Rows - 1>(rows, k, a, a_row, a_column, b, b_step, start, bias,
+    gemm_last_rows<T, A, Vectors, L, Rows - 1>(rows, k, a, a_row, a_column, b, b_step, start, bias,
                                                c, c_row, columns);
   }
 }
 
 /// The same for any number of rows: tiles below each other, whose rows of A begin `a_tile` apart.
-template <class T, class A, int Vectors, class V = Vec<T, A>>
+template <class T, class A, int Vectors, class L = Vec<T, A>>
 inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
                        const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
                        Index columns) {
   constexpr Index kHigh = Tile<T, A>::kRows;
   for (; rows >= kHigh; rows -= kHigh, a += a_tile, c += kHigh * c_row) {
-    gemm_tile<T, A, kHigh, Vectors, V>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+    gemm_tile<T, A, kHigh, Vectors, L>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
                                        columns);
   }
   if (rows > 0) {
-    gemm_last_rows<T, A, Vectors, V>(rows, k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+    gemm_last_rows<T, A, Vectors, L>(rows, k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
                                      columns);
   }
 }
@@ -139,17 +158,19 @@ constexpr Index packed_step(Index columns) {
   return columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
 }
 
-/// C (rows x columns), at most a tile wide, += A B: with one vector, or half of one, where the columns
-/// fit into it.
+/// C (rows x columns), at most a tile wide, += A B: with one vector, half of one, or one and a half where
+/// the columns fit into them.
 template <class T, class A>
 inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
                        const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
                        Index columns) {
   using Size = Tile<T, A>;
   using Narrow = typename Half<T, A>::V;
-  const auto tiles = columns == static_cast<Index>(Narrow::size) ? &gemm_tiles<T, A, 1, Narrow>
-                     : columns <= Size::kWidth                   ? &gemm_tiles<T, A, 1>
-                                               : &gemm_tiles<T, A, Size::kVectors>;
+  constexpr Index kHalf = static_cast<Index>(Narrow::size);
+  const auto tiles = columns == kHalf                  ? &gemm_tiles<T, A, 1, Narrow>
+                     : columns <= Size::kWidth         ? &gemm_tiles<T, A, 1>
+                     : columns == Size::kWidth + kHalf ? &gemm_tiles<T, A, 2, Narrow>
+                                                       : &gemm_tiles<T, A, 2>;
   tiles(rows, k, a, a_row, a_column, a_tile, b, b_step, start, bias, c, c_row, columns);
 }
 
