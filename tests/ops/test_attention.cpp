@@ -66,7 +66,7 @@ std::vector<Case<T>> cases() {
   add("window behind the keys", {1, 300, 12}, {1, 20, 12}, heads(2, 16),
       [](Call& c, Tape<T>&) { c.mask = Mask::sliding_window(30, 0); });
   add("one and a half vectors of keys", {3, 30, 12}, {3, 20, 12}, heads(2, 8), nothing);
-  add("so many heads that the next is fetched", {420, 20, 12}, {420, 20, 12}, heads(4, 8), causal);
+  add("so many heads that the next is fetched", {105, 20, 12}, {105, 20, 12}, heads(4, 8), causal);
   add("whole vectors", {2, 140, 12}, {2, 270, 12}, heads(4, 32), nothing);
   add("padding before", {2, 140, 12}, {2, 270, 12}, heads(2, 8), [](Call& c, Tape<T>&) {
     c.key_mask = Array<bool>({2, 270}, true);
