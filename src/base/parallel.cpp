@@ -27,7 +27,7 @@ constexpr int kSpins = 2000;
 // while, for longer each time that it happens soon again. Long jobs gain in spite of it.
 using Clock = std::chrono::steady_clock;
 constexpr Clock::duration kStall = std::chrono::microseconds(500);
-constexpr Clock::duration kFirstPause = std::chrono::milliseconds(8);
+constexpr Clock::duration kFirstPause = std::chrono::milliseconds(2);
 constexpr Clock::duration kLongestPause = std::chrono::milliseconds(256);
 
 void relax() {
@@ -65,12 +65,15 @@ class Pool {
       return;
     }
     const Clock::time_point start = Clock::now();
-    if (start < pause_end_) {
-      busy_.store(false, std::memory_order_release);
-      function(context, 0, blocks);
-      return;
+    std::ptrdiff_t first = 0;
+    // Alone, and asking in between: the job may outlast the pause.
+    const std::ptrdiff_t eighth = (blocks + 7) / 8;
+    for (Clock::time_point now = start; now < pause_end_ && first < blocks; now = Clock::now()) {
+      const std::ptrdiff_t end = std::min(blocks, first + eighth);
+      function(context, first, end);
+      first = end;
     }
-    for (std::ptrdiff_t first = 0; first < blocks; first += kMostBlocks) {
+    for (; first < blocks; first += kMostBlocks) {
       share(first, std::min(blocks - first, kMostBlocks), start, function, context);
     }
     busy_.store(false, std::memory_order_release);
