@@ -27,7 +27,7 @@ constexpr int kSpins = 2000;
 // while, for longer each time that it happens soon again. Long jobs gain in spite of it.
 using Clock = std::chrono::steady_clock;
 constexpr Clock::duration kStall = std::chrono::microseconds(500);
-constexpr Clock::duration kFirstPause = std::chrono::milliseconds(2);
+constexpr Clock::duration kFirstPause = std::chrono::milliseconds(4);
 constexpr Clock::duration kLongestPause = std::chrono::milliseconds(256);
 
 void relax() {
@@ -121,7 +121,7 @@ class Pool {
     const Clock::time_point now = Clock::now();
     if (now - done < std::max(kStall, done - start)) return;
     const bool again = start - pause_end_ < 8 * pause_;
-    pause_ = again ? std::min(2 * pause_, kLongestPause) : kFirstPause;
+    pause_ = again ? std::min(4 * pause_, kLongestPause) : kFirstPause;
     pause_end_ = now + pause_;
   }
 
