@@ -30,6 +30,11 @@ constexpr Clock::duration kStall = std::chrono::microseconds(500);
 constexpr Clock::duration kFirstPause = std::chrono::milliseconds(4);
 constexpr Clock::duration kLongestPause = std::chrono::milliseconds(256);
 
+struct Pause {
+  Clock::time_point end{};
+  Clock::duration length{0};
+};
+
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -45,7 +50,8 @@ void relax() {
 // operation leaves in a core's cache are those which the next operation reads there.
 class Pool {
  public:
-  explicit Pool(std::size_t threads) : takers_(static_cast<std::ptrdiff_t>(threads)) {
+  Pool(std::size_t threads, const Pause& pause)
+      : takers_(static_cast<std::ptrdiff_t>(threads)), pause_(pause) {
     try {
       for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
     } catch (...) {
@@ -56,6 +62,9 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool() { stop(); }
+
+  /// When no job is running.
+  [[nodiscard]] const Pause& pause() const { return pause_; }
 
   void run(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
     if (blocks <= 0) return;
@@ -68,7 +77,7 @@ class Pool {
     std::ptrdiff_t first = 0;
     // Alone, and asking in between: the job may outlast the pause.
     const std::ptrdiff_t eighth = (blocks + 7) / 8;
-    for (Clock::time_point now = start; now < pause_end_ && first < blocks; now = Clock::now()) {
+    for (Clock::time_point now = start; now < pause_.end && first < blocks; now = Clock::now()) {
       const std::ptrdiff_t end = std::min(blocks, first + eighth);
       function(context, first, end);
       first = end;
@@ -120,9 +129,9 @@ class Pool {
     while (unfinished_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
     const Clock::time_point now = Clock::now();
     if (now - done < std::max(kStall, done - start)) return;
-    const bool again = start - pause_end_ < 8 * pause_;
-    pause_ = again ? std::min(4 * pause_, kLongestPause) : kFirstPause;
-    pause_end_ = now + pause_;
+    const bool again = start - pause_.end < 8 * pause_.length;
+    pause_.length = again ? std::min(4 * pause_.length, kLongestPause) : kFirstPause;
+    pause_.end = now + pause_.length;
   }
 
   void take_blocks(bool from_front) {
@@ -178,8 +187,7 @@ class Pool {
   std::atomic<bool> busy_{false};  // a user thread's job is running
   // Of whoever made the pool busy.
   std::uint64_t job_ = 0;
-  Clock::time_point pause_end_{};
-  Clock::duration pause_{0};
+  Pause pause_;
   std::atomic<BlockFunction> function_{nullptr};
   std::atomic<const void*> context_{nullptr};
   std::atomic<std::ptrdiff_t> first_{0};  // block of the job's first ticket
@@ -205,6 +213,7 @@ struct Service {
   std::mutex mutex;
   std::size_t threads = default_threads();
   std::unique_ptr<Pool> pool;
+  Pause pause;  // as the last pool left it: the processors are the same
 };
 Service& service() {
   static Service instance;
@@ -218,7 +227,7 @@ Pool* pool() {
   Service& s = service();
   const std::lock_guard lock(s.mutex);
   if (s.pool == nullptr) {
-    s.pool = std::make_unique<Pool>(s.threads);
+    s.pool = std::make_unique<Pool>(s.threads, s.pause);
     g_pool.store(s.pool.get(), std::memory_order_release);
   }
   return s.pool.get();
@@ -235,6 +244,7 @@ void set_num_threads(std::size_t count) {
   Service& s = service();
   const std::lock_guard lock(s.mutex);
   g_pool.store(nullptr);
+  if (s.pool != nullptr) s.pause = s.pool->pause();
   s.pool.reset();
   s.threads = count;
 }
