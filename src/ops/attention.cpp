@@ -44,10 +44,10 @@ class Problem {
     if (a.seen.keys) find_ranges();
   }
 
-  [[nodiscard]] const Geometry<T>& geometry() const { return geometry_; }
+  [[nodiscard]] const AttentionGeometry<T>& geometry() const { return geometry_; }
 
   void forward(T* o, T* stats, T* scores) const {
-    const Geometry<T>& g = geometry_;
+    const AttentionGeometry<T>& g = geometry_;
     const Index chunks = (g.queries + kChunk - 1) / kChunk;
     run(g.batches * g.key_heads * chunks, g.work(), [&](Index task) {
       const Index pair = task / chunks;
@@ -74,7 +74,7 @@ class Problem {
 
   void backward(const T* o, const T* g_o, const T* stats, const T* scores, const T* g_scores,
                 const Gradients& d) const {
-    const Geometry<T>& g = geometry_;
+    const AttentionGeometry<T>& g = geometry_;
     Array<T> delta = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries)});
     T* deltas = delta.data();
     const auto one = [&](Index pair) {
@@ -145,7 +145,7 @@ class Problem {
   // What the pair after this one reads and writes, most likely by the same thread, if it is little: of
   // long rows the kernels fetch what comes next themselves.
   [[nodiscard]] kernels::Soon<T> after(Index pair, const Touched& also) const {
-    const Geometry<T>& g = geometry_;
+    const AttentionGeometry<T>& g = geometry_;
     const Index next = pair + 1;
     const Index of_q = g.group * g.depth;
     const Index of_o = g.group * g.value_depth;
@@ -169,14 +169,14 @@ class Problem {
   }
 
   [[nodiscard]] Index bias_offset(Index pair) const {
-    const Geometry<T>& g = geometry_;
+    const AttentionGeometry<T>& g = geometry_;
     return g.offset(pair / g.key_heads, bias_strides_.free) +
            pair % g.key_heads * g.group * bias_strides_.head;
   }
 
   [[nodiscard]] kernels::AttentionHeads<T> heads_of(
-      Index pair, const typename Geometry<T>::Place& place) const {
-    const Geometry<T>& g = geometry_;
+      Index pair, const typename AttentionGeometry<T>::Place& place) const {
+    const AttentionGeometry<T>& g = geometry_;
     const Index f = pair / g.key_heads;
     const Index head = pair % g.key_heads;
     const Index batch = f / (g.batches / g.free_extent[0]);
@@ -231,10 +231,10 @@ class Problem {
   };
 
   Attention<T> a_;
-  Geometry<T> geometry_;
+  AttentionGeometry<T> geometry_;
   Var<T> q_, k_, v_;
   Var<T> bias_;
-  Pairs mask_, bias_strides_;
+  PairStrides mask_, bias_strides_;
   std::vector<Range> ranges_;
 };
 
@@ -260,7 +260,7 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
                                     const Var<T>& v, const Var<T>* bias, bool with_scores,
                                     ComposedAttention<T> composed) {
   Problem<T> problem(a, q, k, v, bias);
-  const Geometry<T>& g = problem.geometry();
+  const AttentionGeometry<T>& g = problem.geometry();
   Shape shape = q.shape();
   shape.back() = v.shape().back();
   std::vector<Result<T>> outputs;

@@ -10,16 +10,16 @@
 namespace xtape::detail {
 
 /// Strides of what broadcasts to the scores, its attended axes merged.
-struct Pairs {
+struct PairStrides {
   std::vector<Index> free;
   Index head = 0, row = 0, column = 0;
   bool merges = true;
 };
 
-inline Pairs pairs_of(const Shape& shape, const Shape& scores, std::size_t attended) {
+inline PairStrides pairs_of(const Shape& shape, const Shape& scores, std::size_t attended) {
   const std::vector<Index> strides = broadcast_strides(shape, scores);
   const std::size_t first = scores.size() - 2 * attended;
-  Pairs p;
+  PairStrides p;
   p.free.assign(strides.begin(), strides.begin() + static_cast<std::ptrdiff_t>(first) - 1);
   p.head = strides[first - 1];
   p.row = strides[first + attended - 1];
@@ -34,7 +34,7 @@ inline Pairs pairs_of(const Shape& shape, const Shape& scores, std::size_t atten
 
 /// Where everything is.
 template <class T>
-struct Geometry {
+struct AttentionGeometry {
   Index heads, key_heads, group, depth, value_depth;
   Index queries = 1, keys = 1;
   Index batches = 1;               // positions of the free axes together
@@ -42,7 +42,7 @@ struct Geometry {
   std::vector<Index> q_free, k_free, v_free, o_free;
   Index q_row, k_row, v_row, o_row;
 
-  Geometry(const Attention<T>& a, const Shape& q, const Shape& k, const Shape& v) {
+  AttentionGeometry(const Attention<T>& a, const Shape& q, const Shape& k, const Shape& v) {
     const std::size_t rank = q.size();
     heads = extent(q, rank - 2);
     key_heads = extent(k, rank - 2);
