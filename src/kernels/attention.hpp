@@ -49,6 +49,14 @@ struct AttentionHeads {
   Index first_element = 0;  // of the group's first head; heads follow each other
 };
 
+/// Has a row that is needed soon brought into the second cache: of rows far apart the processor would not
+/// guess which. Few at a time, between other work, or that waits for them.
+template <class T>
+[[gnu::always_inline]] inline void fetch_row(const T* x, Index n) {
+  constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+  for (Index j = 0; j < n; j += kLine) __builtin_prefetch(x + j, 0, 2);
+}
+
 /// Rows of contiguous elements, `row` apart.
 template <class T>
 struct Rows {
@@ -60,7 +68,7 @@ struct Rows {
 /// other work. All at once would have that work wait, and of rows far apart the processor would not guess
 /// which come next.
 template <class T>
-struct Soon {
+struct Prefetch {
   static constexpr int kMost = 8;
   std::array<Rows<T>, kMost> parts;
   int count = 0, done = 0;
@@ -68,11 +76,8 @@ struct Soon {
   void add(const Rows<T>& rows) { parts[static_cast<std::size_t>(count++)] = rows; }
   void next() {
     if (done == count) return;
-    constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
     const Rows<T>& p = parts[static_cast<std::size_t>(done++)];
-    for (Index i = 0; i < p.rows; ++i) {
-      for (Index j = 0; j < p.n; j += kLine) __builtin_prefetch(p.data + i * p.row + j, 0, 2);
-    }
+    for (Index i = 0; i < p.rows; ++i) fetch_row(p.data + i * p.row, p.n);
   }
 };
 
@@ -108,9 +113,10 @@ inline bool attention_fits(Index depth, Index value_depth) {
 
 template <class T, class A>
 struct AttentionKernels {
-  static void forward(const AttentionHeads<T>& heads, const AttentionForward<T>& to, Soon<T>& soon);
+  static void forward(const AttentionHeads<T>& heads, const AttentionForward<T>& to,
+                      Prefetch<T>& prefetch);
   static void backward(const AttentionHeads<T>& heads, const AttentionBackward<T>& to,
-                       Soon<T>& soon);
+                       Prefetch<T>& prefetch);
 };
 
 }  // namespace xtape::kernels

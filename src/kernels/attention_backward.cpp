@@ -48,13 +48,13 @@ struct Workspace {
     return keys_of_block<T, A>(kBlock, kBudget, widest);
   }
 
-  void pack_block(const AttentionHeads<T>& p, Index j0, Index n, Soon<T>& soon) {
+  void pack_block(const AttentionHeads<T>& p, Index j0, Index n, Prefetch<T>& prefetch) {
     const T* k = p.k + j0 * p.k_row;
     Gemm::pack(p.depth, n, 0, n, k, 1, p.k_row, keys_across);
-    soon.next();
+    prefetch.next();
     Gemm::pack(p.value_depth, n, 0, n, p.v + j0 * p.v_row, 1, p.v_row, values_across);
     rows_of_keys = rows_as_right<T, A>(n, p.depth, k, p.k_row, keys);
-    soon.next();
+    prefetch.next();
   }
 
   /// One row of products x and of gradients d of the probabilities, in place: x becomes the
@@ -97,7 +97,7 @@ struct Workspace {
 
   /// The queries i ... i + rows - 1 of one head against the block.
   void queries(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
-               Index rows, Index j0, Index n, Soon<T>& soon) {
+               Index rows, Index j0, Index n, Prefetch<T>& prefetch) {
     const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
     if (lo >= hi) return;
     const T* from_q = p.q + head * p.q_head + i * p.q_row;
@@ -107,10 +107,10 @@ struct Workspace {
     const Right<T> rows_of_g = rows_as_right<T, A>(rows, p.value_depth, from_g, to.o_row, g);
     times<T, A, true>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo, hi,
                       Start::zero, probabilities, kBlock);
-    soon.next();
+    prefetch.next();
     times<T, A, true>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n},
                       0, lo, hi, Start::zero, slopes, kBlock);
-    soon.next();
+    prefetch.next();
     const Index next = lesser(rows, p.queries - i - rows);  // queries, which are fetched meanwhile
     for (Index r = 0; r < rows; ++r) {
       if (r < next) {
@@ -120,10 +120,10 @@ struct Workspace {
       }
       row(p, to, head, i + r, j0, lo, hi, probabilities + r * kBlock, slopes + r * kBlock);
     }
-    soon.next();
+    prefetch.next();
     times<T, A>(rows, hi - lo, slopes + lo, kBlock, 1, rows_of_keys, lo, 0, p.depth,
                 sees_first(p, i, i + rows, j0) ? Start::zero : Start::c, to_dq, p.q_row);
-    soon.next();
+    prefetch.next();
     // Nothing is cleared only to be added to: what no one wrote yet starts at zero.
     clear_keys(p, to, written, j0 + lo);
     written = greater(written, j0 + lo);
@@ -131,7 +131,7 @@ struct Workspace {
       if (from >= end) return;
       times<T, A>(end - from, rows, slopes + from, 1, kBlock, rows_of_q, 0, 0, p.depth, start,
                   to.dk + (j0 + from) * p.k_row, p.k_row);
-      soon.next();
+      prefetch.next();
       times<T, A>(end - from, rows, probabilities + from, 1, kBlock, rows_of_g, 0, 0, p.value_depth,
                   start, to.dv + (j0 + from) * p.v_row, p.v_row);
     };
@@ -176,10 +176,10 @@ void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
 
 template <class T, class A>
 void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to,
-                                      Soon<T>& soon) {
+                                      Prefetch<T>& prefetch) {
   Workspace<T, A> w;
   const Index block = w.block(p);
-  soon.next();
+  prefetch.next();
   find_delta<T, A>(p, to);
   const auto each_rows = [&](const auto& body) {
     for (Index head = 0; head < p.group; ++head) {
@@ -192,9 +192,9 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
-    w.pack_block(p, j0, n, soon);
+    w.pack_block(p, j0, n, prefetch);
     each_rows(
-        [&](Index head, Index i, Index rows) { w.queries(p, to, head, i, rows, j0, n, soon); });
+        [&](Index head, Index i, Index rows) { w.queries(p, to, head, i, rows, j0, n, prefetch); });
   }
   each_rows([&](Index head, Index i, Index rows) {
     const Seen seen = seen_by(p, i, i + rows);
@@ -204,9 +204,9 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
   clear_keys(p, to, w.written, p.keys);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                        \
-  template void AttentionKernels<T, XTAPE_ARCH>::backward(const AttentionHeads<T>&, \
-                                                          const AttentionBackward<T>&, Soon<T>&);
+#define XTAPE_INSTANTIATE(T)                               \
+  template void AttentionKernels<T, XTAPE_ARCH>::backward( \
+      const AttentionHeads<T>&, const AttentionBackward<T>&, Prefetch<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

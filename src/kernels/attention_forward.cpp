@@ -131,7 +131,7 @@ struct Workspace {
 
 template <class T, class A>
 void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to,
-                                     Soon<T>& soon) {
+                                     Prefetch<T>& prefetch) {
   Workspace<T, A> w;
   const Index high = Tile<T, A>::kRows;
   const Index block = w.block(p);
@@ -150,9 +150,9 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
     const Index n = lesser(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
-    soon.next();
+    prefetch.next();
     w.pack_keys(p, j0, n);
-    soon.next();
+    prefetch.next();
     w.rows_of_values = rows_as_right<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
     // The next block is fetched meanwhile.
     Index fetched = j0 + n;
@@ -163,7 +163,7 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
         fetch_row(p.k + fetched * p.k_row, p.depth);
         fetch_row(p.v + fetched * p.v_row, p.value_depth);
       }
-      soon.next();
+      prefetch.next();
       w.tile(p, to, head, i, rows, j0, n);
     });
   }
@@ -179,9 +179,9 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                                                       \
-  template void AttentionKernels<T, XTAPE_ARCH>::forward(const AttentionHeads<T>&, \
-                                                         const AttentionForward<T>&, Soon<T>&);
+#define XTAPE_INSTANTIATE(T)                              \
+  template void AttentionKernels<T, XTAPE_ARCH>::forward( \
+      const AttentionHeads<T>&, const AttentionForward<T>&, Prefetch<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

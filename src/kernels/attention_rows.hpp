@@ -130,14 +130,6 @@ inline void times(Index rows, Index k, const T* a, Index a_row, Index a_column, 
   }
 }
 
-/// Has a row that is needed soon brought into the second cache: of rows far apart the processor would not
-/// guess which. Few at a time, between other work, or that waits for them.
-template <class T>
-[[gnu::always_inline]] inline void fetch_row(const T* x, Index n) {
-  constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
-  for (Index j = 0; j < n; j += kLine) __builtin_prefetch(x + j, 0, 2);
-}
-
 /// What x * factor - shift is to be, in units of the exponential, for a row of products x.
 template <class T, class A>
 inline T exponent_factor(const AttentionHeads<T>& p) {

@@ -62,9 +62,11 @@ class Problem {
       to.begin = task % chunks * kChunk;
       to.end = std::min(g.queries, to.begin + kChunk);
       const auto heads = heads_of(pair, place);
-      kernels::Soon<T> soon = chunks == 1 ? after(pair, {o}) : kernels::Soon<T>();
-      kernels::on_isa(
-          [&](auto isa) { kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to, soon); });
+      kernels::Prefetch<T> prefetch =
+          chunks == 1 ? prefetch_after(pair, {o}) : kernels::Prefetch<T>();
+      kernels::on_isa([&](auto isa) {
+        kernels::AttentionKernels<T, decltype(isa)>::forward(heads, to, prefetch);
+      });
     });
   }
 
@@ -96,9 +98,9 @@ class Problem {
       to.dv = d.dv + place.v;
       if (d.dbias != nullptr) to.dbias = d.dbias + bias_offset(pair);
       const auto heads = heads_of(pair, place);
-      kernels::Soon<T> soon = after(pair, {o, g_o, d.dq, d.dk, d.dv});
+      kernels::Prefetch<T> prefetch = prefetch_after(pair, {o, g_o, d.dq, d.dk, d.dv});
       kernels::on_isa([&](auto isa) {
-        kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to, soon);
+        kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to, prefetch);
       });
     };
     const Index count = g.batches * g.key_heads;
@@ -144,28 +146,28 @@ class Problem {
 
   // What the pair after this one reads and writes, most likely by the same thread, if it is little: of
   // long rows the kernels fetch what comes next themselves.
-  [[nodiscard]] kernels::Soon<T> after(Index pair, const Touched& also) const {
+  [[nodiscard]] kernels::Prefetch<T> prefetch_after(Index pair, const Touched& also) const {
     const AttentionGeometry<T>& g = geometry_;
     const Index next = pair + 1;
     const Index of_q = g.group * g.depth;
     const Index of_o = g.group * g.value_depth;
     const Index pairs = g.batches * g.key_heads;
     const Index elements = (g.queries + g.keys) * (of_q + of_o);
-    kernels::Soon<T> soon;
+    kernels::Prefetch<T> prefetch;
     const bool near = pairs * elements * static_cast<Index>(sizeof(T)) <= kNear;
-    if (next == pairs || elements > kLittle || near) return soon;
+    if (next == pairs || elements > kLittle || near) return prefetch;
     const auto [q, k, v, o] = g.place(next);
-    soon.add({k_.data() + k, g.keys, g.depth, g.k_row});
-    soon.add({v_.data() + v, g.keys, g.value_depth, g.v_row});
-    soon.add({q_.data() + q, g.queries, of_q, g.q_row});
-    soon.add({also.o + o, g.queries, of_o, g.o_row});
+    prefetch.add({k_.data() + k, g.keys, g.depth, g.k_row});
+    prefetch.add({v_.data() + v, g.keys, g.value_depth, g.v_row});
+    prefetch.add({q_.data() + q, g.queries, of_q, g.q_row});
+    prefetch.add({also.o + o, g.queries, of_o, g.o_row});
     if (also.g_o != nullptr) {
-      soon.add({also.g_o + o, g.queries, of_o, g.o_row});
-      soon.add({also.dq + q, g.queries, of_q, g.q_row});
-      soon.add({also.dk + k, g.keys, g.depth, g.k_row});
-      soon.add({also.dv + v, g.keys, g.value_depth, g.v_row});
+      prefetch.add({also.g_o + o, g.queries, of_o, g.o_row});
+      prefetch.add({also.dq + q, g.queries, of_q, g.q_row});
+      prefetch.add({also.dk + k, g.keys, g.depth, g.k_row});
+      prefetch.add({also.dv + v, g.keys, g.value_depth, g.v_row});
     }
-    return soon;
+    return prefetch;
   }
 
   [[nodiscard]] Index bias_offset(Index pair) const {
