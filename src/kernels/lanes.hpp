@@ -222,6 +222,39 @@ template <class V>
   return fold(x, [](const V& a, const V& b) { return a + b; });
 }
 
+/// From a and b, a vector whose lanes l with l & By are from b, the others from a; of each the lane l, or
+/// l ^ By if `Crossed`.
+template <int By, bool Crossed, class V, std::size_t... I>
+[[gnu::always_inline]] inline V halves_of(const V& a, const V& b, std::index_sequence<I...>) {
+  constexpr int kSize = static_cast<int>(sizeof...(I));
+  using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
+  using W = typename Lanes<static_cast<int>(sizeof(V))>::U64;
+  using Bits = std::conditional_t<sizeof(V) / sizeof...(I) == 4, U, W>;
+  const Bits from_a = bits_as<Bits>(a.data);
+  const Bits from_b = bits_as<Bits>(b.data);
+  return V(bits_as<typename V::register_type>(
+      Bits(__builtin_shufflevector(from_a, from_b,
+                                   ((static_cast<int>(I) & By) != 0 ? kSize : 0) +
+                                       (static_cast<int>(I) ^ (Crossed ? By : 0))...))));
+}
+
+/// The sum of the lanes of x[l] in lane l, for as many vectors as a vector has lanes: each sum as
+/// sum_lanes has it, to the bit. x is overwritten.
+template <class V, int By = static_cast<int>(V::size) / 2>
+[[gnu::always_inline]] inline V sums_of_lanes(V* x) {
+  constexpr std::make_index_sequence<V::size> lanes;
+#pragma GCC unroll 8
+  for (int k = 0; k < By; ++k) {
+    x[k] =
+        halves_of<By, false>(x[k], x[k + By], lanes) + halves_of<By, true>(x[k], x[k + By], lanes);
+  }
+  if constexpr (By == 1) {
+    return x[0];
+  } else {
+    return sums_of_lanes<V, By / 2>(x);
+  }
+}
+
 /// Lanes that are not NaN. (xsimd 8's != is false for NaN, with AVX and AVX-512.)
 template <class V>
 [[gnu::always_inline]] inline auto a_number(const V& x) {

@@ -1,6 +1,7 @@
 #include "kernels/lanes.hpp"
 #include "kernels/neural.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape::kernels {
@@ -12,9 +13,30 @@ template <class A, class F>
   for_vectors(n, static_cast<Index>(Vec<double, A>::size), f);
 }
 
+/// f(which, i, n, part) for the same, `which` being 0 and 1 in turn.
+template <class A, class F>
+[[gnu::always_inline]] inline void for_pairs(Index n, const F& f) {
+  constexpr Index kWidth = static_cast<Index>(Vec<double, A>::size);
+  constexpr std::integral_constant<int, 0> first;
+  constexpr std::integral_constant<int, 1> second;
+  constexpr std::true_type whole;
+  constexpr std::false_type part;
+  Index i = 0;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    f(first, i, kWidth, whole);
+    f(second, i + kWidth, kWidth, whole);
+  }
+  if (i + kWidth <= n) {
+    f(first, i, kWidth, whole);
+    if (i + kWidth < n) f(second, i + kWidth, n - i - kWidth, part);
+  } else if (i < n) {
+    f(first, i, n - i, part);
+  }
+}
+
 /// The same with one of four accumulators in turn, which are added in the end; f gives what is added.
 template <class A, class F>
-[[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
+[[gnu::always_inline]] inline Vec<double, A> lanes_summed(Index n, const F& f) {
   using D = Vec<double, A>;
   constexpr Index kWidth = static_cast<Index>(D::size);
   D sum[4] = {D(0.0), D(0.0), D(0.0), D(0.0)};
@@ -26,7 +48,11 @@ template <class A, class F>
   }
   for_vectors(n - i, kWidth,
               [&](Index j, Index count, auto part) { sum[0] += f(i + j, count, part); });
-  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+template <class A, class F>
+[[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
+  return sum_lanes(lanes_summed<A>(n, f));
 }
 
 /// `value` in the lanes that hold elements, 0 in those behind the end.
@@ -47,101 +73,169 @@ constexpr Index kTogether = 8;
 template <class A>
 struct RowNumbers {
   using D = Vec<double, A>;
-  alignas(64) double of[kTogether] = {};
+  static constexpr Index kWidth = static_cast<Index>(D::size);
+  alignas(64) double of[kTogether];
 
-  double& operator[](Index k) { return of[k]; }
+  double operator[](Index k) const { return of[k]; }
+  /// f of the sums of the lanes of `parts`.
   template <class F>
-  [[gnu::always_inline]] inline void each(const F& f) {
-    for (Index k = 0; k < kTogether; k += static_cast<Index>(D::size)) {
-      f(D::load_aligned(of + k)).store_aligned(of + k);
-    }
+  [[gnu::always_inline]] inline void each_sum(D (&parts)[kTogether], const F& f) {
+    for (Index k = 0; k < kTogether; k += kWidth) f(sums_of_lanes(parts + k)).store_aligned(of + k);
   }
 };
+
+/// What a pass over the rows taken together computes and the next one wants again: as doubles, in whole
+/// vectors, in room that stays in the first cache. Rows that do not fit are computed anew.
+constexpr Index kRoom = 2048;
+template <class A, bool Keeps>
+struct Kept {
+  using D = Vec<double, A>;
+  alignas(64) double of[kRoom];
+  Index row;
+
+  explicit Kept(Index n) : row(whole_vectors(n)) {}
+  static Index whole_vectors(Index n) {
+    constexpr Index kWidth = static_cast<Index>(D::size);
+    return (n + kWidth - 1) / kWidth * kWidth;
+  }
+  static bool fits(Index n) { return whole_vectors(n) <= kRoom; }
+  Index rows() const { return std::min(kTogether, kRoom / row); }
+
+  [[gnu::always_inline]] inline D keep(Index k, Index i, const D& x) {
+    x.store_aligned(of + k * row + i);
+    return x;
+  }
+  template <class F>
+  [[gnu::always_inline]] inline D get(Index k, Index i, const F&) const {
+    return D::load_aligned(of + k * row + i);
+  }
+};
+template <class A>
+struct Kept<A, false> {
+  using D = Vec<double, A>;
+
+  explicit Kept(Index) {}
+  static Index rows() { return 1; }
+  [[gnu::always_inline]] inline D keep(Index, Index, const D& x) { return x; }
+  template <class F>
+  [[gnu::always_inline]] inline D get(Index, Index, const F& again) const {
+    return again();
+  }
+};
+
+template <class A, bool Keeps, class T>
+void layer_rows(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
+                T* y, double* mean, double* rstd) {
+  using D = Vec<double, A>;
+  const D count_of_all(static_cast<double>(n));
+  Kept<A, Keeps> centred(n);
+  const Index together = centred.rows();
+  for (Index r = 0; r < rows; r += together, x += together * n, y += together * n) {
+    const Index taken = std::min(together, rows - r);
+    const auto element = [&](Index k, Index i, Index count, auto part) {
+      return load_double_part<T, A>(x + k * n + i, count, part);
+    };
+    RowNumbers<A> m;
+    RowNumbers<A> s;
+    D parts[kTogether];
+    for (Index k = taken; k < kTogether; ++k) parts[k] = D(0.0);
+    for (Index k = 0; k < taken; ++k) {
+      parts[k] = lanes_summed<A>(
+          n, [&](Index i, Index count, auto part) { return element(k, i, count, part); });
+    }
+    m.each_sum(parts, [&](const D& sum) { return sum / count_of_all; });
+    for (Index k = 0; k < taken; ++k) {
+      const D middle(m[k]);
+      parts[k] = lanes_summed<A>(n, [&](Index i, Index count, auto part) {
+        const D d =
+            centred.keep(k, i, only_first<A>(element(k, i, count, part) - middle, count, part));
+        return d * d;
+      });
+    }
+    s.each_sum(parts, [&](const D& squares) {
+      return D(1.0) / xsimd::sqrt(squares / count_of_all + D(epsilon));
+    });
+    for (Index k = 0; k < taken; ++k) {
+      mean[r + k] = m[k];
+      rstd[r + k] = s[k];
+    }
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D factor = gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
+      const D shift = beta == nullptr ? D(0.0) : load_double_part<T, A>(beta + i, count, part);
+      for (Index k = 0; k < taken; ++k) {
+        const D d = centred.get(k, i, [&] { return element(k, i, count, part) - D(m[k]); });
+        store_double_part<T, A>(d * D(s[k]) * factor + shift, y + k * n + i, count, part);
+      }
+    });
+  }
+}
+
+template <class A, bool Keeps, class T>
+void layer_rows_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,
+                         const double* rstd, const T* g, T* dx) {
+  using D = Vec<double, A>;
+  const D count_of_all(static_cast<double>(n));
+  Kept<A, Keeps> normal(n);
+  Kept<A, Keeps> scaled(n);
+  const Index together = normal.rows();
+  const auto factor = [&](Index i, Index count, auto part) {
+    return gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
+  };
+  for (Index r = 0; r < rows; r += together) {
+    const Index taken = std::min(together, rows - r);
+    const Index at = r * n;
+    const auto normalized = [&](Index k, Index i, Index count, auto part) {
+      return (load_double_part<T, A>(x + at + k * n + i, count, part) - D(mean[r + k])) *
+             D(rstd[r + k]);
+    };
+    const auto incoming = [&](Index k, Index i, Index count, auto part) {
+      return load_double_part<T, A>(g + at + k * n + i, count, part);
+    };
+    D sums[kTogether];
+    D sums_hat[kTogether];
+    for (Index k = taken; k < kTogether; ++k) sums[k] = sums_hat[k] = D(0.0);
+    for (Index k = 0; k < taken; ++k) {
+      D sum[2] = {D(0.0), D(0.0)};
+      D sum_hat[2] = {D(0.0), D(0.0)};
+      for_pairs<A>(n, [&](auto which, Index i, Index count, auto part) {
+        const D d = scaled.keep(k, i, incoming(k, i, count, part) * factor(i, count, part));
+        sum[which] += d;  // 0 behind the end
+        sum_hat[which] += d * normal.keep(k, i, normalized(k, i, count, part));
+      });
+      sums[k] = sum[0] + sum[1];
+      sums_hat[k] = sum_hat[0] + sum_hat[1];
+    }
+    RowNumbers<A> m;
+    RowNumbers<A> m_hat;
+    m.each_sum(sums, [&](const D& all) { return all / count_of_all; });
+    m_hat.each_sum(sums_hat, [&](const D& all) { return all / count_of_all; });
+    for_doubles<A>(n, [&](Index i, Index count, auto part) {
+      const D by = factor(i, count, part);
+      for (Index k = 0; k < taken; ++k) {
+        const D hat = normal.get(k, i, [&] { return normalized(k, i, count, part); });
+        const D d = scaled.get(k, i, [&] { return incoming(k, i, count, part) * by; });
+        store_double_part<T, A>(D(rstd[r + k]) * (d - D(m[k]) - hat * D(m_hat[k])),
+                                dx + at + k * n + i, count, part);
+      }
+    });
+  }
+}
 
 }  // namespace
 
 template <class T, class A>
 void Normalization<T, A>::layer(Index rows, Index n, double epsilon, const T* x, const T* gamma,
                                 const T* beta, T* y, double* mean, double* rstd) {
-  using D = Vec<double, A>;
-  for (Index r = 0; r < rows; r += kTogether) {
-    const Index last = r + kTogether < rows ? r + kTogether : rows;
-    RowNumbers<A> m;
-    RowNumbers<A> s;
-    for (Index k = r; k < last; ++k) {
-      m[k - r] = sum_over<A>(n, [&](Index i, Index count, auto part) {
-        return load_double_part<T, A>(x + k * n + i, count, part);
-      });
-    }
-    m.each([&](const D& sum) { return sum / D(static_cast<double>(n)); });
-    for (Index k = r; k < last; ++k) {
-      const D centre(m[k - r]);
-      s[k - r] = sum_over<A>(n, [&](Index i, Index count, auto part) {
-        const D d =
-            only_first<A>(load_double_part<T, A>(x + k * n + i, count, part) - centre, count, part);
-        return d * d;
-      });
-    }
-    s.each([&](const D& squares) {
-      return D(1.0) / xsimd::sqrt(squares / D(static_cast<double>(n)) + D(epsilon));
-    });
-    for (Index k = r; k < last; ++k) {
-      mean[k] = m[k - r];
-      rstd[k] = s[k - r];
-    }
-    for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      const D factor = gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
-      const D shift = beta == nullptr ? D(0.0) : load_double_part<T, A>(beta + i, count, part);
-      for (Index k = r; k < last; ++k) {
-        const D centred = load_double_part<T, A>(x + k * n + i, count, part) - D(m[k - r]);
-        store_double_part<T, A>(centred * D(s[k - r]) * factor + shift, y + k * n + i, count, part);
-      }
-    });
-  }
+  Kept<A, true>::fits(n) ? layer_rows<A, true>(rows, n, epsilon, x, gamma, beta, y, mean, rstd)
+                         : layer_rows<A, false>(rows, n, epsilon, x, gamma, beta, y, mean, rstd);
 }
 
 template <class T, class A>
 void Normalization<T, A>::layer_gradient(Index rows, Index n, const T* x, const T* gamma,
                                          const double* mean, const double* rstd, const T* g,
                                          T* dx) {
-  using D = Vec<double, A>;
-  const auto normal = [&](Index k, Index i, Index count, auto part) {
-    return (load_double_part<T, A>(x + k * n + i, count, part) - D(mean[k])) * D(rstd[k]);
-  };
-  const auto factor = [&](Index i, Index count, auto part) {
-    return gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
-  };
-  const auto incoming = [&](Index k, Index i, Index count, auto part) {
-    return load_double_part<T, A>(g + k * n + i, count, part);
-  };
-  for (Index r = 0; r < rows; r += kTogether) {
-    const Index last = r + kTogether < rows ? r + kTogether : rows;
-    RowNumbers<A> sum;
-    RowNumbers<A> sum_hat;
-    for (Index k = r; k < last; ++k) {
-      D sums[2] = {D(0.0), D(0.0)};
-      D sums_hat[2] = {D(0.0), D(0.0)};
-      Index which = 0;
-      for_doubles<A>(n, [&](Index i, Index count, auto part) {
-        const D d = incoming(k, i, count, part) * factor(i, count, part);  // 0 behind the end
-        sums[which] += d;
-        sums_hat[which] += d * normal(k, i, count, part);
-        which = 1 - which;
-      });
-      sum[k - r] = sum_lanes(sums[0] + sums[1]);
-      sum_hat[k - r] = sum_lanes(sums_hat[0] + sums_hat[1]);
-    }
-    sum.each([&](const D& all) { return all / D(static_cast<double>(n)); });
-    sum_hat.each([&](const D& all) { return all / D(static_cast<double>(n)); });
-    for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      const D by = factor(i, count, part);
-      for (Index k = r; k < last; ++k) {
-        const D v = D(rstd[k]) * (incoming(k, i, count, part) * by - D(sum[k - r]) -
-                                  normal(k, i, count, part) * D(sum_hat[k - r]));
-        store_double_part<T, A>(v, dx + k * n + i, count, part);
-      }
-    });
-  }
+  Kept<A, true>::fits(n) ? layer_rows_gradient<A, true>(rows, n, x, gamma, mean, rstd, g, dx)
+                         : layer_rows_gradient<A, false>(rows, n, x, gamma, mean, rstd, g, dx);
 }
 
 template <class T, class A>

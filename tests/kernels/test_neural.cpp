@@ -76,14 +76,20 @@ TEST_CASE("the gradient of softmax, and of a probability of 0") {
 TEST_CASE("layer normalization and its gradients") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());
-  const Index rows = 3;
-  for (const std::size_t n : {1U, 2U, 9U, 64U}) {
+  // Eight rows are taken together, fewer if they are long; the longest are not kept between passes.
+  struct Case {
+    std::size_t count, n;
+  };
+  for (const auto& [count, n] : {Case{3, 1}, Case{3, 2}, Case{19, 9}, Case{8, 16}, Case{11, 33},
+                                 Case{5, 64}, Case{10, 300}, Case{7, 700}, Case{2, 2051}}) {
     const auto width = static_cast<Index>(n);
-    const std::vector<double> x = numbers<double>(3 * n), gamma = numbers<double>(n, 0.3),
+    const auto rows = static_cast<Index>(count);
+    INFO(count << " rows of " << n);
+    const std::vector<double> x = numbers<double>(count * n), gamma = numbers<double>(n, 0.3),
                               beta = numbers<double>(n, 0.6);
-    const std::vector<double> g = numbers<double>(3 * n, 0.9);
-    std::vector<double> y(3 * n), bare(3 * n), mean(3), rstd(3), dx(3 * n), dgamma(n, 0.5),
-        dbeta(n, 0.25);
+    const std::vector<double> g = numbers<double>(count * n, 0.9);
+    std::vector<double> y(count * n), bare(count * n), mean(count), rstd(count), dx(count * n),
+        dgamma(n, 0.5), dbeta(n, 0.25);
     kernels::layer_norm<double>(rows, width, 0.01, x.data(), nullptr, nullptr, bare.data(),
                                 mean.data(), rstd.data());
     kernels::layer_norm(rows, width, 0.01, x.data(), gamma.data(), beta.data(), y.data(),
@@ -93,7 +99,7 @@ TEST_CASE("layer normalization and its gradients") {
     kernels::layer_norm_parameters(rows, width, width, x.data(), mean.data(), rstd.data(), g.data(),
                                    dgamma.data(), dbeta.data());
     std::vector<double> sum_gamma(n, 0.5), sum_beta(n, 0.25);
-    for (std::size_t r = 0; r < 3; ++r) {
+    for (std::size_t r = 0; r < count; ++r) {
       const double* row = x.data() + r * n;
       double m = 0, v = 0;
       for (std::size_t i = 0; i < n; ++i) m += row[i] / static_cast<double>(n);
@@ -107,6 +113,7 @@ TEST_CASE("layer normalization and its gradients") {
         CHECK(close(y[r * n + i], hat * gamma[i] + beta[i]));
         sum_gamma[i] += g[r * n + i] * hat;
         sum_beta[i] += g[r * n + i];
+        if (n > 100 && i % 41 != 0) continue;
         // The Jacobian by its definition: d hat_j / d x_i.
         double expected = 0;
         for (std::size_t j = 0; j < n; ++j) {
