@@ -1,4 +1,4 @@
-#include "kernels/attention_rows.hpp"
+#include "kernels/attention_few.hpp"
 
 namespace xtape::kernels {
 namespace {
@@ -42,6 +42,9 @@ struct Workspace {
   RowDropout<A> drop;
   Right<T> rows_of_keys;
   Index written = 0;  // the gradients of so many keys hold sums already
+  const FewKeys<T, A> few;
+
+  explicit Workspace(const AttentionHeads<T>& p) : few(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(round_up(p.depth, kWidth), p.value_depth);
@@ -111,6 +114,7 @@ struct Workspace {
     times<T, A, true>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n},
                       0, lo, hi, Start::zero, slopes, kBlock);
     prefetch.next();
+    const bool together = few && to.g_scores == nullptr;
     const Index next = lesser(rows, p.queries - i - rows);  // queries, which are fetched meanwhile
     for (Index r = 0; r < rows; ++r) {
       if (r < next) {
@@ -118,8 +122,10 @@ struct Workspace {
         fetch_row(from_g + (rows + r) * to.o_row, p.value_depth);
         fetch_row(to_dq + (rows + r) * p.q_row, p.depth);
       }
+      if (together) continue;
       row(p, to, head, i + r, j0, lo, hi, probabilities + r * kBlock, slopes + r * kBlock);
     }
+    if (together) few.gradients(p, to, head, i, rows, hi, probabilities, slopes, kBlock, drop);
     prefetch.next();
     times<T, A>(rows, hi - lo, slopes + lo, kBlock, 1, rows_of_keys, lo, 0, p.depth,
                 sees_first(p, i, i + rows, j0) ? Start::zero : Start::c, to_dq, p.q_row);
@@ -177,7 +183,7 @@ void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
 template <class T, class A>
 void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to,
                                       Prefetch<T>& prefetch) {
-  Workspace<T, A> w;
+  Workspace<T, A> w(p);
   const Index block = w.block(p);
   prefetch.next();
   find_delta<T, A>(p, to);

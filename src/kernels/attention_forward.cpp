@@ -1,4 +1,4 @@
-#include "kernels/attention_rows.hpp"
+#include "kernels/attention_few.hpp"
 
 namespace xtape::kernels {
 namespace {
@@ -19,6 +19,9 @@ struct Workspace {
   RowDropout<A> drop;
   alignas(64) T correction[round_up(Size::kRows, kWidth)];
   T sums[Size::kRows];
+  const FewKeys<T, A> few;
+
+  explicit Workspace(const AttentionHeads<T>& p) : few(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
     const Index widest = greater(p.depth, round_up(p.value_depth, kWidth));
@@ -29,13 +32,18 @@ struct Workspace {
     GemmKernels<T, A>::pack(p.depth, n, 0, n, p.k + j0 * p.k_row, 1, p.k_row, keys);
   }
 
-  /// Products of `rows` queries from i on with the block's keys lo ... hi, ready for the exponential.
-  void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index n,
-                Index lo, Index hi, Index pitch) {
+  /// Products of `rows` queries from i on with the keys lo ... hi of a block of n.
+  void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index n, Index lo,
+                Index hi) {
     times<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
-                      {keys, p.depth, n}, 0, lo, hi, Start::zero, x, pitch);
+                      {keys, p.depth, n}, 0, lo, hi, Start::zero, x, kBlock);
+  }
+
+  /// Makes them ready for the exponential.
+  void prepare(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index lo,
+               Index hi) {
     for (Index r = 0; r < rows; ++r) {
-      prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * pitch);
+      prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * kBlock);
     }
   }
 
@@ -52,20 +60,13 @@ struct Workspace {
     }
   }
 
-  /// One tile of queries against one block of keys.
-  void tile(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
-            Index rows, Index j0, Index n) {
-    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
-    if (lo >= hi) return;
-    const Index pitch = kBlock;
-    const Index end = round_up(hi, kWidth);
-    products(p, head, i, rows, j0, n, lo, hi, pitch);
-    const bool first = sees_first(p, i, i + rows, j0);
+  /// The rows become exponentials, after dropout if there is any; stats get where the exponential is 1 by
+  /// now, `correction` the exponent of what sums so far are to be multiplied by.
+  void exponentials_of_rows(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0,
+                            Index lo, Index end, T* stats) {
     const T unit = exponent_factor<T, A>(p);
-    T* stats = to.stats + 2 * (head * p.queries + i);
-    T* o = to.o + head * to.o_head + i * to.o_row;
     for (Index r = 0; r < rows; ++r) {
-      T* row = x + r * pitch;
+      T* row = x + r * kBlock;
       const T before = stats[2 * r];
       const T top = largest<T, A>(row, lo, end) * unit;
       const T shift = top > before ? top : before;
@@ -81,17 +82,36 @@ struct Workspace {
         }
       }
     }
-    if (!first) {
-      for (Index r = 0; r < rows; r += kWidth) {
-        Exponential<T, A>::of(V::load_aligned(correction + r)).store_aligned(correction + r);
-      }
-      for (Index r = 0; r < rows; ++r) {
-        if (correction[r] != T(1)) scale_row(o + r * to.o_row, p.value_depth, correction[r]);
-        stats[2 * r + 1] *= correction[r];
-      }
+  }
+
+  void correct_rows(const AttentionHeads<T>& p, Index rows, T* stats, T* o, Index o_row) {
+    for (Index r = 0; r < rows; r += kWidth) {
+      Exponential<T, A>::of(V::load_aligned(correction + r)).store_aligned(correction + r);
     }
-    for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
-    times<T, A>(rows, hi - lo, x + lo, pitch, 1, rows_of_values, lo, 0, p.value_depth,
+    for (Index r = 0; r < rows; ++r) {
+      if (correction[r] != T(1)) scale_row(o + r * o_row, p.value_depth, correction[r]);
+      stats[2 * r + 1] *= correction[r];
+    }
+  }
+
+  /// One tile of queries against one block of keys.
+  void tile(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
+            Index rows, Index j0, Index n) {
+    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
+    if (lo >= hi) return;
+    const bool first = sees_first(p, i, i + rows, j0);
+    T* stats = to.stats + 2 * (head * p.queries + i);
+    T* o = to.o + head * to.o_head + i * to.o_row;
+    products(p, head, i, rows, n, lo, hi);
+    if (few) {
+      few.exponentials(p, head, i, rows, hi, x, kBlock, stats, drop);
+    } else {
+      prepare(p, head, i, rows, j0, lo, hi);
+      exponentials_of_rows(p, head, i, rows, j0, lo, round_up(hi, kWidth), stats);
+      if (!first) correct_rows(p, rows, stats, o, to.o_row);
+      for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
+    }
+    times<T, A>(rows, hi - lo, x + lo, kBlock, 1, rows_of_values, lo, 0, p.value_depth,
                 first ? Start::zero : Start::c, o, to.o_row);
   }
 
@@ -113,7 +133,10 @@ struct Workspace {
   void write_scores(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
                     Index rows, Index j0, Index n) {
     const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
-    if (lo < hi) products(p, head, i, rows, j0, n, lo, hi, kBlock);
+    if (lo < hi) {
+      products(p, head, i, rows, n, lo, hi);
+      prepare(p, head, i, rows, j0, lo, hi);
+    }
     const T unit = exponent_factor<T, A>(p);
     for (Index r = 0; r < rows; ++r) {
       const T* stats = to.stats + 2 * (head * p.queries + i + r);
@@ -132,7 +155,7 @@ struct Workspace {
 template <class T, class A>
 void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to,
                                      Prefetch<T>& prefetch) {
-  Workspace<T, A> w;
+  Workspace<T, A> w(p);
   const Index high = Tile<T, A>::kRows;
   const Index block = w.block(p);
   for (Index head = 0; head < p.group; ++head) {

@@ -42,6 +42,10 @@ struct Exponential {
         const V n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         const __mmask16 normal = _mm512_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);  // or no number
         return _mm512_maskz_scalef_ps(normal, power_of_fraction(x - n), n);
+      } else if constexpr (std::is_same_v<A, Avx2>) {
+        const V n = _mm256_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __mmask8 normal = _mm256_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);
+        return _mm256_maskz_scalef_ps(normal, power_of_fraction(x - n), n);
       }
 #endif
       const V limited = xsimd::max(V(-126.0F), xsimd::min(V(127.0F), x));
@@ -190,6 +194,19 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
   for (j = greater(j, hi / kWidth * kWidth); j < end; j += kWidth) hide(j);
 }
 
+template <class T, class A>
+[[gnu::always_inline]] inline T largest_lane(const Vec<T, A>& x) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(x);
+#endif
+  constexpr Index kWidth = Tile<T, A>::kWidth;
+  alignas(64) T lane[kWidth];
+  x.store_aligned(lane);
+  T most = lane[0];
+  for (Index j = 1; j < kWidth; ++j) most = lane[j] > most ? lane[j] : most;
+  return most;
+}
+
 /// The largest of row[lo] ... row[end - 1], whole vectors.
 template <class T, class A>
 inline T largest(const T* row, Index lo, Index end) {
@@ -197,14 +214,7 @@ inline T largest(const T* row, Index lo, Index end) {
   constexpr Index kWidth = Tile<T, A>::kWidth;
   V top = V::load_aligned(row + lo);
   for (Index j = lo + kWidth; j < end; j += kWidth) top = xsimd::max(top, V::load_aligned(row + j));
-#if defined(__AVX512F__)
-  if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(top);
-#endif
-  alignas(64) T lane[kWidth];
-  top.store_aligned(lane);
-  T most = lane[0];
-  for (Index j = 1; j < kWidth; ++j) most = lane[j] > most ? lane[j] : most;
-  return most;
+  return largest_lane<T, A>(top);
 }
 
 /// row = exp(row * factor - shift), whole vectors; the sum of it.

@@ -20,12 +20,14 @@ struct Tile {
 /// Half a vector of AVX-512, for panels that narrow: heads of eight floats. Elsewhere a whole one.
 template <class T, class A>
 struct Half {
-  using V = Vec<T, A>;
+  using Arch = A;
+  using V = Vec<T, Arch>;
 };
 #if defined(__AVX512F__)
 template <class T>
 struct Half<T, Avx512> {
-  using V = Vec<T, Avx2>;
+  using Arch = Avx2;
+  using V = Vec<T, Arch>;
 };
 #endif
 
@@ -47,6 +49,22 @@ template <class L, class V>
       return _mm512_castps512_ps256(v);
     } else {
       return _mm512_castpd512_pd256(v);
+    }
+#endif
+  }
+}
+
+/// And back: `fill` in the upper half of V's lanes.
+template <class V, class L>
+[[gnu::always_inline]] inline V widened(const L& v, [[maybe_unused]] typename V::value_type fill) {
+  if constexpr (std::is_same_v<L, V>) {
+    return v;
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(typename V::value_type) == 4) {
+      return _mm512_insertf32x8(V(fill), v, 0);
+    } else {
+      return _mm512_insertf64x4(V(fill), v, 0);
     }
 #endif
   }

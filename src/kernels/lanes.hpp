@@ -58,6 +58,25 @@ template <class T, class A>
   return out;
 }
 
+/// x where the bit of the lane is set, elsewhere y.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<T, A> where_bits_or(std::uint64_t bits, const Vec<T, A>& x,
+                                                      const Vec<T, A>& y) {
+#if defined(__AVX512F__)
+  using V = Vec<T, A>;
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4) {
+    return V(_mm512_mask_mov_ps(y, static_cast<__mmask16>(bits), x));
+  } else if constexpr (sizeof(V) == 64) {
+    return V(_mm512_mask_mov_pd(y, static_cast<__mmask8>(bits), x));
+  } else if constexpr (sizeof(V) == 32 && sizeof(T) == 4) {
+    return V(_mm256_mask_mov_ps(y, static_cast<__mmask8>(bits), x));
+  } else if constexpr (sizeof(V) == 32) {
+    return V(_mm256_mask_mov_pd(y, static_cast<__mmask8>(bits), x));
+  }
+#endif
+  return where_bits<T, A>(bits, x) + where_bits<T, A>(~bits, y);
+}
+
 /// Lanes whose bool is true, of the first n (all, if n is the size of a vector).
 template <class T, class A>
 [[gnu::always_inline]] inline Mask<T, A> load_mask(const bool* from, Index n) {
@@ -190,15 +209,29 @@ template <class T, class A>
   }
 }
 
-template <int By, class V, std::size_t... I>
-[[gnu::always_inline]] inline V rotated(const V& x, std::index_sequence<I...>) {
-  constexpr int kSize = static_cast<int>(sizeof...(I));
+/// The lanes `Of` of a and b, those of b counted on from those of a.
+template <int... Of, class V>
+[[gnu::always_inline]] inline V lanes_of(const V& a, const V& b) {
   using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
   using W = typename Lanes<static_cast<int>(sizeof(V))>::U64;
-  using Bits = std::conditional_t<sizeof(V) / sizeof...(I) == 4, U, W>;
-  const Bits b = bits_as<Bits>(x.data);
+  using Bits = std::conditional_t<sizeof(typename V::value_type) == 4, U, W>;
   return V(bits_as<typename V::register_type>(
-      Bits(__builtin_shufflevector(b, b, (static_cast<int>(I) + By) % kSize...))));
+      Bits(__builtin_shufflevector(bits_as<Bits>(a.data), bits_as<Bits>(b.data), Of...))));
+}
+template <int By, class V, std::size_t... I>
+[[gnu::always_inline]] inline V rotated(const V& x, std::index_sequence<I...>) {
+  return lanes_of<(static_cast<int>(I) + By) % static_cast<int>(V::size)...>(x, x);
+}
+/// Lane l ^ By in lane l.
+template <int By, class V, std::size_t... I>
+[[gnu::always_inline]] inline V crossed(const V& x, std::index_sequence<I...>) {
+  return lanes_of<(static_cast<int>(I) ^ By)...>(x, x);
+}
+/// The lanes l of a, but where l & By of b; or of each the lanes l ^ By, if `Crossed`.
+template <int By, bool Crossed, class V, std::size_t... I>
+[[gnu::always_inline]] inline V halves_of(const V& a, const V& b, std::index_sequence<I...>) {
+  return lanes_of<((static_cast<int>(I) & By) != 0 ? static_cast<int>(V::size) : 0) +
+                  (static_cast<int>(I) ^ (Crossed ? By : 0))...>(a, b);
 }
 
 /// op over all lanes, in a fixed order, for an op that does not mind which comes first.
@@ -222,22 +255,6 @@ template <class V>
   return fold(x, [](const V& a, const V& b) { return a + b; });
 }
 
-/// From a and b, a vector whose lanes l with l & By are from b, the others from a; of each the lane l, or
-/// l ^ By if `Crossed`.
-template <int By, bool Crossed, class V, std::size_t... I>
-[[gnu::always_inline]] inline V halves_of(const V& a, const V& b, std::index_sequence<I...>) {
-  constexpr int kSize = static_cast<int>(sizeof...(I));
-  using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
-  using W = typename Lanes<static_cast<int>(sizeof(V))>::U64;
-  using Bits = std::conditional_t<sizeof(V) / sizeof...(I) == 4, U, W>;
-  const Bits from_a = bits_as<Bits>(a.data);
-  const Bits from_b = bits_as<Bits>(b.data);
-  return V(bits_as<typename V::register_type>(
-      Bits(__builtin_shufflevector(from_a, from_b,
-                                   ((static_cast<int>(I) & By) != 0 ? kSize : 0) +
-                                       (static_cast<int>(I) ^ (Crossed ? By : 0))...))));
-}
-
 /// The sum of the lanes of x[l] in lane l, for as many vectors as a vector has lanes: each sum as
 /// sum_lanes has it, to the bit. x is overwritten.
 template <class V, int By = static_cast<int>(V::size) / 2>
@@ -254,6 +271,47 @@ template <class V, int By = static_cast<int>(V::size) / 2>
     return sums_of_lanes<V, By / 2>(x);
   }
 }
+
+/// A number for each of four rows, in one vector.
+template <class V>
+struct FourRows {
+  using T = typename V::value_type;
+  static constexpr int kSize = static_cast<int>(V::size);
+  // In which order lanes so far apart meet: xsimd::hadd's, which sums pairs of floats side by side first.
+  static constexpr bool kPairs = sizeof(T) == 4 && kSize >= 8;
+  static constexpr int kFirst = kSize / 2;
+  static constexpr int kSecond = kSize == 8 && kPairs ? 1 : kSize / 4;
+  static constexpr int kThird = kPairs ? 2 : 1;
+
+  /// The lane of each row.
+  static constexpr int lane(int row) { return row / 2 * kFirst + row % 2 * kSecond; }
+
+  /// op over all lanes of each row.
+  template <class Op>
+  [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
+    const V even = meet<kFirst>(x[0], x[2], op);
+    const V odd = meet<kFirst>(x[1], x[3], op);
+    const V all = meet<kSecond>(even, odd, op);
+    if constexpr (kSize == 4) {
+      return all;
+    } else if constexpr (kSize == 8) {
+      return meet<kThird>(all, op);
+    } else {
+      return meet<2>(meet<1>(all, op), op);
+    }
+  }
+
+ private:
+  static constexpr std::make_index_sequence<V::size> kLanes{};
+  template <int By, class Op>
+  [[gnu::always_inline]] static inline V meet(const V& a, const V& b, Op op) {
+    return op(halves_of<By, false>(a, b, kLanes), halves_of<By, true>(a, b, kLanes));
+  }
+  template <int By, class Op>
+  [[gnu::always_inline]] static inline V meet(const V& a, Op op) {
+    return op(a, crossed<By>(a, kLanes));
+  }
+};
 
 /// Lanes that are not NaN. (xsimd 8's != is false for NaN, with AVX and AVX-512.)
 template <class V>

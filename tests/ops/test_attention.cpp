@@ -66,6 +66,16 @@ std::vector<Case<T>> cases() {
   add("window behind the keys", {1, 300, 12}, {1, 20, 12}, heads(2, 16),
       [](Call& c, Tape<T>&) { c.mask = Mask::sliding_window(30, 0); });
   add("one and a half vectors of keys", {3, 30, 12}, {3, 20, 12}, heads(2, 8), nothing);
+  add("few keys, in a window", {2, 19, 12}, {2, 19, 12}, heads(2, 8),
+      [](Call& c, Tape<T>&) { c.mask = Mask::sliding_window(5, 2); });
+  add("few keys, some hidden", {3, 22, 12}, {3, 13, 12}, heads(2, 5), [](Call& c, Tape<T>&) {
+    c.key_mask = random_mask({3, 13}, 5);
+    c.query_mask = random_mask({3, 22}, 6);
+  });
+  add("few keys, all hidden in one entry", {3, 9, 12}, {3, 27, 12}, grouped, [](Call& c, Tape<T>&) {
+    c.mask = Mask::padding({27, 3, 0}, 27);
+  });
+  add("half a vector of keys", {2, 9, 12}, {2, 7, 12}, heads(2, 8), causal);
   add("so many heads that the next is fetched", {105, 20, 12}, {105, 20, 12}, heads(4, 8), causal);
   add("whole vectors", {2, 140, 12}, {2, 270, 12}, heads(4, 32), nothing);
   add("padding before", {2, 140, 12}, {2, 270, 12}, heads(2, 8), [](Call& c, Tape<T>&) {
@@ -190,6 +200,33 @@ TEST_CASE("neither threads nor asking for scores change a bit of attention",
     }
   }
   set_num_threads(2);
+}
+
+TEMPLATE_TEST_CASE("rows of few keys, four at once, are rows one by one to the bit", "[attention]",
+                   double, float) {
+  using T = TestType;
+  for (const std::size_t keys : {3U, 8U, 12U, 16U, 21U, 24U, 32U}) {
+    for (const double dropout : {0.0, 0.3}) {
+      test::on_each_isa([&] {
+        INFO(keys << " keys, dropout " << dropout);
+        typename MultiHeadAttention<T>::Options options;
+        options.num_heads = 2;
+        options.key_dim = 8;
+        Case<T> c{"", {2, 14, 12}, {2, keys, 12}, options, [](auto& call, Tape<T>&) {
+                    call.use_causal_mask = true;
+                  }};
+        const auto together = run(c, AttentionPath::fused, dropout, false);
+        // A mask of pairs is beyond what rows together can do, though it hides nothing.
+        c.call = [keys](auto& call, Tape<T>&) {
+          call.use_causal_mask = true;
+          call.attention_mask = Array<bool>({2, 14, keys}, true);
+        };
+        const auto alone = run(c, AttentionPath::fused, dropout, false);
+        REQUIRE(together.size() == alone.size());
+        for (std::size_t i = 0; i < alone.size(); ++i) CHECK((together[i] == alone[i]));
+      });
+    }
+  }
 }
 
 TEST_CASE("no matrix of scores is made", "[attention]") {
