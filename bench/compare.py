@@ -25,6 +25,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+FAR_APART_NS = 200  # for a word to the other core and back: within one cache it takes about 120
 
 
 class Worker:
@@ -175,6 +176,7 @@ class Comparison:
             ms = self.typical([a["ms"] for a in good]) if good else None
             sgemm = max((a["sgemm"] for a in ours[1] + ours[2] if "sgemm" in a), default=0) * threads
             torch_ms = best[threads]
+            apart = []
             record = {
                 "name": name_of(row), "threads": threads, "xtape_ms": ms, "torch_ms": torch_ms,
                 "ratio": torch_ms / ms if ms and torch_ms else None,
@@ -184,10 +186,14 @@ class Comparison:
                 "system_allocations": max((a["system_allocations"] for a in good[1:]), default=None),
                 "peak_bytes": max((a["peak_bytes"] for a in good), default=None),
             }
+            if trips := [a["round_trip_ns"] for a in good if "round_trip_ns" in a]:
+                record["round_trip_ns"] = statistics.median(trips)
+                if record["round_trip_ns"] > FAR_APART_NS:
+                    apart.append(f"cores far apart: {record['round_trip_ns']:.0f} ns")
             if compiled[threads]:
                 record["torch_compile_ms"] = compiled[threads]
-            if remarks:
-                record["remarks"] = sorted(set(remarks))
+            if remarks or apart:
+                record["remarks"] = sorted(set(remarks)) + apart
             records.append(record)
             self.misses(row, record, sgemm, made.get("flops"), records)
         return records

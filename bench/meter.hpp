@@ -8,9 +8,11 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include <cblas.h>
@@ -106,6 +108,32 @@ inline double own_rate() {
   return detail::product_rate(20, [](const float* a, const float* b, float* c) {
     xp::blas::gemm<float>({n, n, n, n, 1, n, 1, n}, {}, a, b, xp::blas::Start::zero, nullptr, c);
   });
+}
+
+/// Nanoseconds in which a word of memory goes from one core to another and back: processors whose cores
+/// share a cache in groups need three times as long between groups, and a virtual machine may be moved
+/// from one case to the other while it runs.
+inline double round_trip_ns() {
+  constexpr int kTrips = 10000;
+  std::atomic<int> ball{0};
+  std::thread other([&] {
+    for (int i = 0; i < kTrips; ++i) {
+      while (ball.load(std::memory_order_acquire) != 2 * i + 1) {
+      }
+      ball.store(2 * i + 2, std::memory_order_release);
+    }
+  });
+  // The other thread is at work when the first trips are over.
+  double start = 0;
+  for (int i = 0; i < kTrips; ++i) {
+    if (i == kTrips / 10) start = seconds();
+    ball.store(2 * i + 1, std::memory_order_release);
+    while (ball.load(std::memory_order_acquire) != 2 * i + 2) {
+    }
+  }
+  const double time = seconds() - start;
+  other.join();
+  return time / (kTrips - kTrips / 10) * 1e9;
 }
 
 /// Bytes read and written per second by the best of 20 memcpys of 128 MiB, on one thread.

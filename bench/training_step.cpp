@@ -64,6 +64,7 @@ class Server {
       out << "\"ms\": " << m.median_ms << ", \"steps\": " << m.steps
           << ", \"system_allocations\": " << m.system_allocations
           << ", \"peak_bytes\": " << m.peak_bytes << ", \"sgemm\": " << sgemm;
+      if (threads > 1) out << ", \"round_trip_ns\": " << round_trip_ns();
     } else if (command == "rates") {
       out << "\"sgemm\": " << sgemm_rate() << ", \"own\": " << own_rate();
     } else {

@@ -101,32 +101,32 @@ class Pool {
 
   void share(std::ptrdiff_t first, std::ptrdiff_t blocks, Clock::time_point start,
              BlockFunction function, const void* context) {
-    function_.store(function, std::memory_order_relaxed);
-    context_.store(context, std::memory_order_relaxed);
-    first_.store(first, std::memory_order_relaxed);
-    unfinished_.store(blocks, std::memory_order_relaxed);
+    job_.function.store(function, std::memory_order_relaxed);
+    job_.context.store(context, std::memory_order_relaxed);
+    job_.first.store(first, std::memory_order_relaxed);
+    job_.unfinished.store(blocks, std::memory_order_relaxed);
     // Before the look at the sleepers, as a worker counts itself among them before its last look here.
-    ticket_.store(++job_ << (2 * kBits) | static_cast<std::uint64_t>(blocks),
-                  std::memory_order_seq_cst);
+    job_.ticket.store(++jobs_ << (2 * kBits) | static_cast<std::uint64_t>(blocks),
+                      std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) != 0) {
       { const std::lock_guard lock(mutex_); }
       wake_.notify_all();
     }
-    take_blocks(true);
-    // Context goes out of scope when this returns.
+    // Context goes out of scope when this returns: not before the workers' blocks are finished.
+    const std::ptrdiff_t own = take_blocks(true);
     int spins = 0;
-    while (unfinished_.load(std::memory_order_acquire) != 0) {
+    while (job_.unfinished.load(std::memory_order_acquire) != own) {
       if (++spins > kSpins) {
-        wait_long(start);
+        wait_long(own, start);
         return;
       }
       relax();
     }
   }
 
-  void wait_long(Clock::time_point start) {
+  void wait_long(std::ptrdiff_t own, Clock::time_point start) {
     const Clock::time_point done = Clock::now();  // all but what workers are at
-    while (unfinished_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    while (job_.unfinished.load(std::memory_order_acquire) != own) std::this_thread::yield();
     const Clock::time_point now = Clock::now();
     if (now - done < std::max(kStall, done - start)) return;
     const bool again = start - pause_.end < 8 * pause_.length;
@@ -134,40 +134,46 @@ class Pool {
     pause_.end = now + pause_.length;
   }
 
-  void take_blocks(bool from_front) {
-    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  /// How many of them. A worker tells when it has done its last one, whoever brings a job keeps count: each
+  /// number told has a line of the cache go from one core to another.
+  std::ptrdiff_t take_blocks(bool brings) {
+    std::ptrdiff_t done = 0;
+    std::uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
     while (open(ticket)) {
       // Of this job, if the exchange succeeds: they change only after its last block is finished.
-      const BlockFunction function = function_.load(std::memory_order_relaxed);
-      const void* context = context_.load(std::memory_order_relaxed);
-      const std::ptrdiff_t first = first_.load(std::memory_order_relaxed);
+      const BlockFunction function = job_.function.load(std::memory_order_relaxed);
+      const void* context = job_.context.load(std::memory_order_relaxed);
+      const std::ptrdiff_t first = job_.first.load(std::memory_order_relaxed);
       const std::ptrdiff_t left = back(ticket) - front(ticket);
       const std::ptrdiff_t share = (left + 2 * takers_ - 1) / (2 * takers_);
-      const std::ptrdiff_t begin = from_front ? front(ticket) : back(ticket) - share;
+      const std::ptrdiff_t begin = brings ? front(ticket) : back(ticket) - share;
       const auto taken = static_cast<std::uint64_t>(share);
-      if (!ticket_.compare_exchange_weak(ticket,
-                                         from_front ? ticket + (taken << kBits) : ticket - taken,
-                                         std::memory_order_acq_rel, std::memory_order_acquire)) {
+      if (!job_.ticket.compare_exchange_weak(
+              ticket, brings ? ticket + (taken << kBits) : ticket - taken,
+              std::memory_order_acq_rel, std::memory_order_acquire)) {
         continue;
       }
       function(context, first + begin, first + begin + share);
-      unfinished_.fetch_sub(share, std::memory_order_release);
-      ticket = ticket_.load(std::memory_order_acquire);
+      done += share;
+      if (share == left) break;
+      ticket = job_.ticket.load(std::memory_order_acquire);
     }
+    if (!brings && done != 0) job_.unfinished.fetch_sub(done, std::memory_order_release);
+    return done;
   }
 
   void work() {
     while (true) {
       take_blocks(false);
       int spins = 0;
-      while (spins < kSpins && !open(ticket_.load(std::memory_order_relaxed))) {
+      while (spins < kSpins && !open(job_.ticket.load(std::memory_order_relaxed))) {
         relax();
         ++spins;
       }
       if (spins < kSpins) continue;
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return stop_ || open(ticket_.load(std::memory_order_seq_cst)); });
+      wake_.wait(lock, [&] { return stop_ || open(job_.ticket.load(std::memory_order_seq_cst)); });
       sleepers_.fetch_sub(1, std::memory_order_relaxed);
       if (stop_) return;
     }
@@ -186,13 +192,16 @@ class Pool {
   const std::ptrdiff_t takers_;    // threads, with the one that brings a job
   std::atomic<bool> busy_{false};  // a user thread's job is running
   // Of whoever made the pool busy.
-  std::uint64_t job_ = 0;
+  std::uint64_t jobs_ = 0;
   Pause pause_;
-  std::atomic<BlockFunction> function_{nullptr};
-  std::atomic<const void*> context_{nullptr};
-  std::atomic<std::ptrdiff_t> first_{0};  // block of the job's first ticket
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};
-  alignas(64) std::atomic<std::ptrdiff_t> unfinished_{0};
+  // In one line of the cache, which a worker has to fetch from the other core.
+  struct alignas(64) Job {
+    std::atomic<std::uint64_t> ticket{0};
+    std::atomic<BlockFunction> function{nullptr};
+    std::atomic<const void*> context{nullptr};
+    std::atomic<std::ptrdiff_t> first{0};  // block of the job's first ticket
+    std::atomic<std::ptrdiff_t> unfinished{0};
+  } job_;
   std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
