@@ -1,6 +1,6 @@
 #include "base/blas.hpp"
 
-#include "base/parallel.hpp"
+#include "base/parallel_halves.hpp"
 #include "base/scratch.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/isa.hpp"
@@ -31,6 +31,7 @@ constexpr Index kBlockColumns = 256;
 constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
 constexpr Index kNarrowColumns = 32;
 constexpr Index kEnoughBlocks = 16;  // for threads to end together
+constexpr Index kManyRows = 256;     // of a sum over rows
 
 // How C is cut into blocks that threads take: rows where there are many, else columns too.
 struct Blocks {
@@ -126,35 +127,46 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
           }
         });
       }
-      const auto block = [&](Index row, Index rows, Index column, Index columns) {
+      // With the terms from ... to - 1 of these k.
+      const auto block = [&](Index row, Index rows, Index column, Index columns, Index from,
+                             Index to_k) {
         kernels::GemmBlock<T> to;
         to.m = rows;
         to.n = columns;
-        to.k = k;
-        to.a = a + row * s.a_row + k0 * s.a_column;
+        to.k = to_k - from;
+        to.a = a + row * s.a_row + (k0 + from) * s.a_column;
         to.a_row = s.a_row;
         to.a_column = s.a_column;
-        to.b = as_it_is ? right + column : packed + column * k;
+        to.b = as_it_is ? right + column + from * s.b_row : packed + column * k;
         to.b_row = as_it_is ? s.b_row : 0;
-        to.start = k0 == 0 ? start : Start::c;
+        to.start = k0 + from == 0 ? start : Start::c;
         to.bias = bias == nullptr ? nullptr : bias + j0 + column;
         to.c = c + row * s.c_row + j0 + column;
         to.c_row = s.c_row;
         Kernels::multiply(to);
       };
       const Blocks blocks(s.m, n, parallel);
-      spans(blocks.rows * blocks.across, [&](Index begin, Index end) {
+      const Index count = blocks.rows * blocks.across;
+      // Blocks from ... to - 1, which are side by side or below each other.
+      const auto compute = [&](Index begin, Index end, Index from_k, Index to_k) {
+        const Index row = begin / blocks.across * kBlockStep;
+        const Index rows = std::min((end - begin) * kBlockStep, s.m - row);
+        const Index from = begin % blocks.across * blocks.columns;
+        const Index to = std::min(n, from + blocks.columns);
+        for (Index j = from; j < to; j += kBlockColumns) {
+          block(row, rows, j, std::min(kBlockColumns, to - j), from_k, to_k);
+        }
+      };
+      // Of a sum over many rows, the gradient of weights, each thread adds those that it made.
+      if (parallel && as_it_is && s.a_column != 1 && k >= kManyRows && detail::in_halves()) {
+        detail::parallel_halves(
+            count, k, 1, [&](Index i, Index from, Index to) { compute(i, i + 1, from, to); });
+        return true;
+      }
+      spans(count, [&](Index begin, Index end) {
         // Blocks below each other are computed together.
         const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
-        for (Index i = begin; i < end; i += step) {
-          const Index row = i / blocks.across * kBlockStep;
-          const Index rows = std::min(std::min(step, end - i) * kBlockStep, s.m - row);
-          const Index from = i % blocks.across * blocks.columns;
-          const Index to = std::min(n, from + blocks.columns);
-          for (Index j = from; j < to; j += kBlockColumns) {
-            block(row, rows, j, std::min(kBlockColumns, to - j));
-          }
-        }
+        for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step), 0, k);
       });
       k0 += k;
     } while (k0 < s.k);

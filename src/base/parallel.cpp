@@ -63,6 +63,8 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool() { stop(); }
 
+  [[nodiscard]] std::size_t threads() const { return static_cast<std::size_t>(takers_); }
+
   /// When no job is running.
   [[nodiscard]] const Pause& pause() const { return pause_; }
 
@@ -265,6 +267,8 @@ std::size_t num_threads() {
 }
 
 namespace detail {
+
+std::size_t pool_threads() { return pool()->threads(); }
 
 void run_blocks(std::ptrdiff_t blocks, BlockFunction function, const void* context) {
   pool()->run(blocks, function, context);

@@ -10,6 +10,9 @@
 
 namespace xtape::detail {
 
+/// Threads of the pool, with the one that brings a job.
+std::size_t pool_threads();
+
 /// Does blocks begin ... end - 1.
 using BlockFunction = void (*)(const void* context, std::ptrdiff_t begin, std::ptrdiff_t end);
 void run_blocks(std::ptrdiff_t blocks, BlockFunction function, const void* context);

@@ -103,6 +103,27 @@ template <class T, class A, class Acc>
   }
 }
 
+/// Rows of x, `step` apart, merged into as many accumulators as they have elements, in whole vectors.
+template <class Op, class T>
+inline void merge_rows(Index rows, Index width, Index step, const T* p, typename Op::Acc* acc) {
+  using V = typename Op::V;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  Index i = 0;
+  for (; i + 4 <= rows; i += 4, p += 4 * step) {
+    for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
+      const V a = Op::merge(Op::load(p + j, count, part), Op::load(p + step + j, count, part));
+      const V b = Op::merge(Op::load(p + 2 * step + j, count, part),
+                            Op::load(p + 3 * step + j, count, part));
+      Op::merge(V::load_aligned(acc + j), Op::merge(a, b)).store_aligned(acc + j);
+    });
+  }
+  for (; i < rows; ++i, p += step) {
+    for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
+      Op::merge(V::load_aligned(acc + j), Op::load(p + j, count, part)).store_aligned(acc + j);
+    });
+  }
+}
+
 /// Columns side by side, with accumulators that stay in the first cache; memory is read along rows.
 template <class Op, class T, class A>
 void columns(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
@@ -119,23 +140,7 @@ void columns(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
       alignas(64) Acc acc[kColumns];
       for (Index j = 0; j < width; j += kWidth) V(Op::start).store_aligned(acc + j);
       for_each_outer(reduced, 1, [&](const Index(&r)[1]) {
-        const T* p = x + at[0] + j0 + r[0];
-        Index i = 0;
-        for (; i + 4 <= rows; i += 4, p += 4 * step) {
-          for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
-            const V a =
-                Op::merge(Op::load(p + j, count, part), Op::load(p + step + j, count, part));
-            const V b = Op::merge(Op::load(p + 2 * step + j, count, part),
-                                  Op::load(p + 3 * step + j, count, part));
-            Op::merge(V::load_aligned(acc + j), Op::merge(a, b)).store_aligned(acc + j);
-          });
-        }
-        for (; i < rows; ++i, p += step) {
-          for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
-            Op::merge(V::load_aligned(acc + j), Op::load(p + j, count, part))
-                .store_aligned(acc + j);
-          });
-        }
+        merge_rows<Op>(rows, width, step, x + at[0] + j0 + r[0], acc);
       });
       for (Index j = 0; j < width; j += kWidth) {
         store_result<T, A, Acc>(V::load_aligned(acc + j), y + j, smaller_of(kWidth, width - j));
@@ -190,6 +195,11 @@ void Reductions<T, A>::reduce(Reduce op, const Loop<1>& kept, const Loop<1>& red
     case Reduce::max: return run<Extreme<T, A, true>, T, A>(kept, reduced, x, y);
     case Reduce::min: return run<Extreme<T, A, false>, T, A>(kept, reduced, x, y);
   }
+}
+
+template <class T, class A>
+void Reductions<T, A>::add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
+  merge_rows<Sum<T, A>>(rows, n, step, x, sums);
 }
 
 template <class T, class A>

@@ -14,6 +14,7 @@ enum class Reduce { sum, max, min, sum_of_squares };
 template <class T, class A>
 struct Reductions {
   static void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y);
+  static void add_rows(Index rows, Index n, Index step, const T* x, double* sums);
   static void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
                           std::int64_t* y);
 };
@@ -23,6 +24,13 @@ struct Reductions {
 template <class T>
 void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   on_isa([&](auto isa) { Reductions<T, decltype(isa)>::reduce(op, kept, reduced, x, y); });
+}
+
+// sums += rows of n elements, `step` apart; `sums` is aligned to 64 bytes and whole vectors long. The sum
+// over all rows, in parts that begin at a multiple of four, is reduce()'s to the bit.
+template <class T>
+void add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
+  on_isa([&](auto isa) { Reductions<T, decltype(isa)>::add_rows(rows, n, step, x, sums); });
 }
 
 // Index along the axis of the first largest (or smallest) element, for extents outer, length, inner.

@@ -1,7 +1,7 @@
 // Layer normalization and RMS normalization.
 
 #include "array/shapes.hpp"
-#include "base/parallel.hpp"
+#include "base/parallel_halves.hpp"
 #include "kernels/neural.hpp"
 #include "ops/trailing_axes.hpp"
 
@@ -36,10 +36,21 @@ Array<T> narrowed(const Shape& shape, const std::vector<double>& values) {
   return a;
 }
 
-/// Columns one thread takes at a time when it sums over rows: two cache lines of floats, or all if the
-/// rows are few.
-Index columns_per_block(Index rows, Index n) {
-  return rows * n <= detail::kRowGrain ? n : Index{32};
+/// body(first column, columns, first row, rows) for sums over rows, each column's in order: two threads
+/// add up their own rows, more share the columns, two cache lines of floats at a time.
+template <class Body>
+void sum_over_rows(Index rows, Index n, const Body& body) {
+  const bool few = rows * n <= detail::kRowGrain;
+  if (!few && detail::in_halves()) {
+    constexpr Index kLine = 16;
+    detail::parallel_halves((n + kLine - 1) / kLine, rows, 4, [&](Index i, Index from, Index to) {
+      body(i * kLine, std::min(kLine, n - i * kLine), from, to - from);
+    });
+    return;
+  }
+  detail::parallel_ranges(n, few ? n : Index{32}, [&](Index begin, Index end) {
+    body(begin, end - begin, Index{0}, rows);
+  });
 }
 
 template <class T>
@@ -86,9 +97,10 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
       std::vector<double> dbeta(width, 0.0);
       double* sum_gamma = dgamma.data();
       double* sum_beta = dbeta.data();
-      detail::parallel_ranges(n, columns_per_block(rows, n), [=](Index begin, Index end) {
-        kernels::layer_norm_parameters(rows, end - begin, n, px + begin, pm, ps, pg + begin,
-                                       sum_gamma + begin, sum_beta + begin);
+      sum_over_rows(rows, n, [=](Index column, Index columns, Index row, Index count) {
+        const Index at = row * n + column;
+        kernels::layer_norm_parameters(count, columns, n, px + at, pm + row, ps + row, pg + at,
+                                       sum_gamma + column, sum_beta + column);
       });
       for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
         gradients[k] = narrowed<T>(gamma.shape(), k == 1 ? dgamma : dbeta);
@@ -141,8 +153,9 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
     if (joint.need[1]) {
       std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
       double* sum = sums.data();
-      detail::parallel_ranges(n, columns_per_block(rows, n), [=](Index begin, Index end) {
-        kernels::rms_norm_parameters(rows, end - begin, n, px + begin, pr, pg + begin, sum + begin);
+      sum_over_rows(rows, n, [=](Index column, Index columns, Index row, Index count) {
+        const Index at = row * n + column;
+        kernels::rms_norm_parameters(count, columns, n, px + at, pr + row, pg + at, sum + column);
       });
       gradients[1] = narrowed<T>(scale.shape(), sums);
     }

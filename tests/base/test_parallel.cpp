@@ -1,5 +1,7 @@
 #include "base/parallel.hpp"
 
+#include "base/parallel_halves.hpp"
+
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
@@ -7,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace xtape;
@@ -58,6 +61,49 @@ TEST_CASE("spans are blocks next to each other, each in one of them", "[threads]
       if (spans > 1) CHECK(longest <= (blocks + halves - 1) / halves);
     }
   }
+  set_num_threads(before);
+}
+
+TEST_CASE("halves of rows are added up one after the other, each once", "[threads]") {
+  using Range = std::pair<std::ptrdiff_t, std::ptrdiff_t>;
+  const std::size_t before = num_threads();
+  for (const std::size_t threads : {1U, 2U, 3U}) {
+    set_num_threads(threads);
+    CHECK(detail::in_halves() == (threads == 2));
+    for (const std::ptrdiff_t tiles : {0, 1, 2, 3, 12, 60}) {
+      for (const std::ptrdiff_t rows : {1, 7, 8, 100}) {
+        std::vector<std::vector<Range>> added(static_cast<std::size_t>(tiles));
+        detail::parallel_halves(tiles, rows, 4,
+                                [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t to) {
+                                  added[static_cast<std::size_t>(tile)].emplace_back(from, to);
+                                });
+        const std::ptrdiff_t half = rows / 8 * 4;
+        for (const auto& a : added) CHECK(a == std::vector<Range>{{0, half}, {half, rows}});
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("who has done the first halves helps a late thread with the second", "[threads]") {
+  const std::size_t before = num_threads();
+  set_num_threads(2);
+  const auto caller = std::this_thread::get_id();
+  int helped = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::atomic<int>> halves(40);
+    std::atomic<int> by_caller{0};
+    detail::parallel_halves(40, 8, 1,
+                            [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t) {
+                              const bool mine = std::this_thread::get_id() == caller;
+                              if (!mine) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                              if (from != 0) by_caller += mine ? 1 : 0;
+                              ++halves[static_cast<std::size_t>(tile)];
+                            });
+    for (const auto& n : halves) CHECK(n == 2);
+    helped += by_caller > 0 ? 1 : 0;
+  }
+  CHECK(helped > 0);
   set_num_threads(before);
 }
 

@@ -93,6 +93,28 @@ TEST_CASE("sums of floats are accumulated in double") {
   CHECK(y == 16777216.F + 1000.F);
 }
 
+TEST_CASE("rows added in parts are the reduction to the bit") {
+  test::on_each_isa([] {
+    for (const std::size_t n : {1U, 13U, 16U, 40U}) {
+      constexpr std::size_t kRows = 30;
+      std::vector<float> x(kRows * n);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        x[i] = static_cast<float>(std::sin(static_cast<double>(i)) * 1e3);
+      }
+      kernels::Loop<1> kept, rows;
+      kept.push(static_cast<Index>(n), {1});
+      rows.push(kRows, {static_cast<Index>(n)});
+      std::vector<float> expected(n);
+      kernels::reduce(kernels::Reduce::sum, kept, rows, x.data(), expected.data());
+      alignas(64) double sums[48] = {};
+      const auto width = static_cast<Index>(n);
+      kernels::add_rows(12, width, width, x.data(), sums);
+      kernels::add_rows(18, width, width, x.data() + 12 * n, sums);
+      for (std::size_t i = 0; i < n; ++i) CHECK(static_cast<float>(sums[i]) == expected[i]);
+    }
+  });
+}
+
 TEST_CASE("NaN wins a maximum wherever it stands") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());
