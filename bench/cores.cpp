@@ -1,0 +1,95 @@
+// What it costs that two cores touch the same memory: the way of a word between them, and the writing of
+// lines of the cache that a core wrote before, that the other one wrote, and that both have read since.
+//     cores --benchmark_repetitions=5
+
+#include "meter.hpp"
+
+#include <array>
+#include <atomic>
+
+namespace {
+
+constexpr std::size_t kLines = 5120;  // of 64 bytes: a third of a second cache of 1 MiB
+constexpr std::size_t kFloats = 16;   // of a line
+
+struct alignas(64) Line {
+  std::array<float, kFloats> x;
+};
+
+// Two threads meet, as often as they like.
+class Meeting {
+ public:
+  void arrive() {
+    const int round = round_.load(std::memory_order_acquire);
+    if (waiting_.fetch_add(1, std::memory_order_acq_rel) == 1) {
+      waiting_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+    } else {
+      while (round_.load(std::memory_order_acquire) == round) {
+      }
+    }
+  }
+
+ private:
+  alignas(64) std::atomic<int> waiting_{0};
+  alignas(64) std::atomic<int> round_{0};
+};
+
+enum class Before { own, other, both_read };
+
+void write_half(std::vector<Line>& lines, bool second) {
+  const std::size_t begin = second ? kLines / 2 : 0;
+  for (std::size_t i = begin; i < begin + kLines / 2; ++i) lines[i].x.fill(1.0F);
+  benchmark::ClobberMemory();
+}
+
+void read_all(const std::vector<Line>& lines) {
+  float sum = 0;
+  for (const Line& line : lines) sum += line.x[0];
+  benchmark::DoNotOptimize(sum);
+}
+
+/// Each of two threads writes its half of the lines, after what was done to them `before`.
+void write(benchmark::State& state, Before before) {
+  std::vector<Line> lines(kLines);
+  Meeting meeting;
+  std::atomic<bool> stop{false};
+  const auto round = [&](bool second) {
+    write_half(lines, before == Before::other ? !second : second);
+    meeting.arrive();
+    if (before == Before::both_read) read_all(lines);
+    meeting.arrive();
+    const double start = bench::seconds();
+    write_half(lines, second);
+    const double time = bench::seconds() - start;
+    meeting.arrive();
+    return time;
+  };
+  std::thread other([&] {
+    while (true) {
+      meeting.arrive();
+      if (stop.load(std::memory_order_relaxed)) return;
+      round(true);
+    }
+  });
+  for (auto _ : state) {
+    meeting.arrive();
+    state.SetIterationTime(round(false));
+  }
+  stop.store(true, std::memory_order_relaxed);
+  meeting.arrive();
+  other.join();
+  state.counters["ns_per_line"] =
+      benchmark::Counter(kLines / 2 * 1e-9, benchmark::Counter::kIsIterationInvariantRate |
+                                                benchmark::Counter::kInvert);
+}
+BENCHMARK_CAPTURE(write, own_before, Before::own)->UseManualTime();
+BENCHMARK_CAPTURE(write, other_before, Before::other)->UseManualTime();
+BENCHMARK_CAPTURE(write, both_read, Before::both_read)->UseManualTime();
+
+void round_trip(benchmark::State& state) {
+  for (auto _ : state) state.SetIterationTime(bench::round_trip_ns() * 1e-9);
+}
+BENCHMARK(round_trip)->UseManualTime()->Iterations(20);
+
+}  // namespace
