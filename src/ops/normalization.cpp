@@ -58,7 +58,7 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
                            const TrailingAxes& t, double epsilon) {
   const Index n = t.n;
   const Index rows = t.rows;
-  const Index grain = rows_per_block(n);
+  const Index grain = rows_per_block(rows, n);
   Array<double> mean = detail::empty<double>({static_cast<std::size_t>(rows)});
   Array<double> rstd = detail::empty<double>({static_cast<std::size_t>(rows)});
   std::vector<Result<T>> outputs;
@@ -123,7 +123,7 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
                          double epsilon) {
   const Index n = t.n;
   const Index rows = t.rows;
-  const Index grain = rows_per_block(n);
+  const Index grain = rows_per_block(rows, n);
   Array<double> rrms = detail::empty<double>({static_cast<std::size_t>(rows)});
   std::vector<Result<T>> outputs;
   outputs.emplace_back(x.shape());

@@ -8,10 +8,14 @@
 
 namespace xtape::detail {
 
-inline constexpr Index kRowGrain = 8192;  // elements of rows one thread takes at a time
+inline constexpr Index kRowGrain = 8192;  // elements of rows that one thread does alone
 
-inline Index rows_per_block(Index n) {
-  return std::max<Index>(1, kRowGrain / std::max<Index>(1, n));
+/// Rows of n elements for one thread at a time: all if they are few, else so few that threads end together,
+/// and a multiple of the eight that a kernel may take at once.
+inline Index rows_per_block(Index rows, Index n) {
+  if (rows * n <= kRowGrain) return std::max<Index>(1, rows);
+  const Index block = kRowGrain / 4 / std::max<Index>(1, n);
+  return block < 8 ? std::max<Index>(1, block) : block / 8 * 8;
 }
 
 /// The axes moved to the end, if they are not there already.
