@@ -161,13 +161,13 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       if (parallel && as_it_is && s.a_column != 1 && k >= kManyRows && detail::in_halves()) {
         detail::parallel_halves(
             count, k, 1, [&](Index i, Index from, Index to) { compute(i, i + 1, from, to); });
-        return true;
+      } else {
+        spans(count, [&](Index begin, Index end) {
+          // Blocks below each other are computed together.
+          const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
+          for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step), 0, k);
+        });
       }
-      spans(count, [&](Index begin, Index end) {
-        // Blocks below each other are computed together.
-        const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
-        for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step), 0, k);
-      });
       k0 += k;
     } while (k0 < s.k);
   }

@@ -144,7 +144,8 @@ Index GemmKernels<T, A>::columns() {
 
 template <class T, class A>
 bool GemmKernels<T, A>::reads_unpacked(Index n, Index k, Index b_row, Index b_column) {
-  if (b_column != 1 || !whole_vectors<T, A>(n) || b_row > kCloseRows) return false;
+  // One row for all k looks like a packed panel (GemmBlock::b_row).
+  if (b_column != 1 || !whole_vectors<T, A>(n) || b_row > kCloseRows || b_row == 0) return false;
   // A narrow sliver has one line of the cache in each row, and rows far apart share few places in it.
   constexpr bool kNarrow = Tile<T, A>::kColumns * static_cast<Index>(sizeof(T)) <= kLine;
   return !kNarrow || smaller(k, kDepth) * b_row * static_cast<Index>(sizeof(T)) <= kFirstCache;

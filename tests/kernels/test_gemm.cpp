@@ -157,3 +157,26 @@ TEST_CASE("the environment cannot choose what the processor lacks", "[kernels]")
   CHECK(kernels::supported(kernels::Isa::baseline));
   CHECK(kernels::supported(kernels::active_isa()));
 }
+
+TEST_CASE("a sum over rows whose right side overlaps itself, for two threads", "[threads]") {
+  // Its columns are more than are taken at a time; rows one after the other are read where they lie.
+  constexpr std::size_t m = 24, n = 1600, k = 300;
+  std::vector<float> a(k * m), b(n + k);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3.0F;
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 5) - 1.0F;
+  const std::size_t before = num_threads();
+  set_num_threads(2);
+  for (const std::size_t step : {0U, 1U}) {  // from one row of B to the next
+    std::vector<float> c(m * n, -1.0F);
+    blas::gemm<float>({m, n, k, 1, m, static_cast<kernels::Index>(step), 1, n}, {}, a.data(),
+                      b.data(), blas::Start::zero, nullptr, c.data());
+    for (std::size_t i = 0; i < m; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        float sum = 0;  // of small integers: exact
+        for (std::size_t p = 0; p < k; ++p) sum += a[p * m + i] * b[p * step + j];
+        if (c[i * n + j] != sum) FAIL(step << ": " << i << ", " << j << ": " << c[i * n + j]);
+      }
+    }
+  }
+  set_num_threads(before);
+}
