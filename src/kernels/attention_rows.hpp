@@ -42,7 +42,7 @@ struct Exponential {
         const V n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         const __mmask16 normal = _mm512_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);  // or no number
         return _mm512_maskz_scalef_ps(normal, power_of_fraction(x - n), n);
-      } else if constexpr (std::is_same_v<A, Avx2>) {
+      } else if constexpr (std::is_same_v<A, HalfOfAvx512>) {
         const V n = _mm256_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         const __mmask8 normal = _mm256_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);
         return _mm256_maskz_scalef_ps(normal, power_of_fraction(x - n), n);

@@ -26,7 +26,7 @@ struct Half {
 #if defined(__AVX512F__)
 template <class T>
 struct Half<T, Avx512> {
-  using Arch = Avx2;
+  using Arch = HalfOfAvx512;
   using V = Vec<T, Arch>;
 };
 #endif

@@ -69,6 +69,31 @@ template <>
 }  // namespace xsimd
 #endif
 
+#if defined(__AVX512F__)
+// xsimd 8 has no fused operations for AVX-512. g++ makes them of its products and sums, clang does not:
+// with it products took twice the instructions, and half vectors were rounded otherwise than whole ones.
+namespace xsimd {
+
+#define XTAPE_FUSED(op, T, intrinsic)                                                         \
+  template <>                                                                                 \
+  [[gnu::always_inline]] inline batch<T, avx512bw> op(const batch<T, avx512bw>& x,            \
+                                                      const batch<T, avx512bw>& y,            \
+                                                      const batch<T, avx512bw>& z) noexcept { \
+    return batch<T, avx512bw>(intrinsic(x, y, z));                                            \
+  }
+XTAPE_FUSED(fma, float, _mm512_fmadd_ps)
+XTAPE_FUSED(fma, double, _mm512_fmadd_pd)
+XTAPE_FUSED(fms, float, _mm512_fmsub_ps)
+XTAPE_FUSED(fms, double, _mm512_fmsub_pd)
+XTAPE_FUSED(fnma, float, _mm512_fnmadd_ps)
+XTAPE_FUSED(fnma, double, _mm512_fnmadd_pd)
+XTAPE_FUSED(fnms, float, _mm512_fnmsub_ps)
+XTAPE_FUSED(fnms, double, _mm512_fnmsub_pd)
+#undef XTAPE_FUSED
+
+}  // namespace xsimd
+#endif
+
 namespace xtape::kernels {
 
 template <class A>
@@ -89,6 +114,13 @@ struct SimdArch<Avx2> {
 template <>
 struct SimdArch<Avx512> {
   using type = xsimd::avx512bw;
+};
+/// Half a vector of AVX-512. Not Avx2, whose templates are compiled elsewhere, with other instructions:
+/// of two functions of one name the linker keeps one.
+struct HalfOfAvx512 {};
+template <>
+struct SimdArch<HalfOfAvx512> {
+  using type = xsimd::fma3<xsimd::avx2>;
 };
 #endif
 

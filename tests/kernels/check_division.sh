@@ -8,11 +8,11 @@ halves=0
 found=0
 for object in "$@"; do
   code=$("$objdump" -d "$object")
-  if echo "$code" | grep -E 'v(div|sqrt)p[sd] .*%ymm'; then
+  if echo "$code" | grep -E 'v(div|sqrt)p[sd][[:space:]].*%ymm'; then
     echo "$object"
     found=1
   fi
-  halves=$((halves + $(echo "$code" | grep -cE 'v(div|sqrt)p[sd] .*%xmm' || true)))
+  halves=$((halves + $(echo "$code" | grep -cE 'v(div|sqrt)p[sd][[:space:]].*%xmm' || true)))
 done
 if [ "$halves" -eq 0 ]; then
   echo "no division at all, so that nothing was checked"

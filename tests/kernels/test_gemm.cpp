@@ -92,6 +92,33 @@ struct DefaultIsa {
 
 }  // namespace
 
+TEMPLATE_TEST_CASE("products are added without being rounded, whatever the compiler",
+                   "[kernels][gemm]", float, double) {
+  using T = TestType;
+  const DefaultIsa restore;
+  // Of columns that need whole vectors, halves and parts.
+  for (const Index n : {64, 8, 24, 12, 5}) {
+    const Problem<T> problem(13, n, 3, {false, false, 0});
+    for (const kernels::Isa isa : all_supported()) {
+      if (isa == kernels::Isa::baseline) continue;  // has no such instruction
+      kernels::force_isa(isa);
+      INFO(kernels::name(isa) << ", " << n << " columns");
+      const Array<T> y = problem.run(Start::zero);
+      bool same = true;
+      for (Index i = 0; i < 13; ++i) {
+        for (Index j = 0; j < n; ++j) {
+          T sum = 0;
+          for (Index p = 0; p < 3; ++p) {
+            sum = std::fma(problem.a.data()[i * 3 + p], problem.b.data()[p * n + j], sum);
+          }
+          same = same && y.data()[i * n + j] == sum;
+        }
+      }
+      CHECK(same);
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[kernels][gemm]",
                    float, double) {
   using T = TestType;
