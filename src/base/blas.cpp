@@ -1,6 +1,7 @@
 #include "base/blas.hpp"
 
-#include "base/parallel_halves.hpp"
+#include "base/blas_blocks.hpp"
+#include "base/parallel.hpp"
 #include "base/scratch.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/isa.hpp"
@@ -17,37 +18,14 @@ extern "C" __attribute__((weak)) void openblas_set_num_threads(int);
 namespace xtape::blas {
 namespace {
 
-constexpr Index kRows = 64;                 // rows of C in one block of a parallel product
-constexpr double kParallelWork = 1 << 18U;  // multiplications below which one thread does it all
+constexpr Index kRows = 64;  // rows of C in one block of a parallel product
 
 // Of our own kernels. They beat OpenBLAS 0.3.21, whose choice of kernels knows no processor younger
 // than itself (bench/README.md); where there are no wide vectors, BLAS is faster.
 constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
 constexpr Index kPackedRows = 512;       // of B, packed at a time
 constexpr Index kPackedColumns = 1024;
-constexpr Index kTogether = 32;   // of the rows or the columns, by one thread
-constexpr Index kBlockRows = 48;  // of C, computed together
-constexpr Index kBlockColumns = 256;
-constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set
-constexpr Index kNarrowColumns = 32;
-constexpr Index kEnoughBlocks = 16;  // for threads to end together
-constexpr Index kManyRows = 256;     // of a sum over rows
-
-// How C is cut into blocks that threads take: rows where there are many, else columns too.
-struct Blocks {
-  Index rows, across;  // how many
-  Index columns;       // of one
-
-  Blocks(Index m, Index n, bool parallel)
-      : rows((m + kBlockStep - 1) / kBlockStep), across(1), columns(n) {
-    if (!parallel || rows >= 2 * kEnoughBlocks) return;
-    columns = kBlockColumns;
-    while (columns > kNarrowColumns && rows * ((n + columns - 1) / columns) < kEnoughBlocks) {
-      columns /= 2;
-    }
-    across = (n + columns - 1) / columns;
-  }
-};
+constexpr Index kTogether = 32;  // of the rows or the columns, packed by one thread
 
 // BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
 int narrow(Index i) { return static_cast<int>(i); }
@@ -101,6 +79,9 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       body(Index{0}, count);
     }
   };
+  // Of a sum over many rows, the gradient of weights, each thread adds those that it made.
+  const Product<T> product{s, a, b, start, bias, c};
+  if (sums_together<T>(std::span(&product, 1), {})) return true;
   const bool as_it_is = Kernels::reads_unpacked(s.n, s.k, s.b_row, s.b_column);
   T* packed = nullptr;
   if (!as_it_is) {
@@ -127,19 +108,17 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
           }
         });
       }
-      // With the terms from ... to - 1 of these k.
-      const auto block = [&](Index row, Index rows, Index column, Index columns, Index from,
-                             Index to_k) {
+      const auto block = [&](Index row, Index rows, Index column, Index columns) {
         kernels::GemmBlock<T> to;
         to.m = rows;
         to.n = columns;
-        to.k = to_k - from;
-        to.a = a + row * s.a_row + (k0 + from) * s.a_column;
+        to.k = k;
+        to.a = a + row * s.a_row + k0 * s.a_column;
         to.a_row = s.a_row;
         to.a_column = s.a_column;
-        to.b = as_it_is ? right + column + from * s.b_row : packed + column * k;
+        to.b = as_it_is ? right + column : packed + column * k;
         to.b_row = as_it_is ? s.b_row : 0;
-        to.start = k0 + from == 0 ? start : Start::c;
+        to.start = k0 == 0 ? start : Start::c;
         to.bias = bias == nullptr ? nullptr : bias + j0 + column;
         to.c = c + row * s.c_row + j0 + column;
         to.c_row = s.c_row;
@@ -148,26 +127,20 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
       const Blocks blocks(s.m, n, parallel);
       const Index count = blocks.rows * blocks.across;
       // Blocks from ... to - 1, which are side by side or below each other.
-      const auto compute = [&](Index begin, Index end, Index from_k, Index to_k) {
+      const auto compute = [&](Index begin, Index end) {
         const Index row = begin / blocks.across * kBlockStep;
         const Index rows = std::min((end - begin) * kBlockStep, s.m - row);
         const Index from = begin % blocks.across * blocks.columns;
         const Index to = std::min(n, from + blocks.columns);
         for (Index j = from; j < to; j += kBlockColumns) {
-          block(row, rows, j, std::min(kBlockColumns, to - j), from_k, to_k);
+          block(row, rows, j, std::min(kBlockColumns, to - j));
         }
       };
-      // Of a sum over many rows, the gradient of weights, each thread adds those that it made.
-      if (parallel && as_it_is && s.a_column != 1 && k >= kManyRows && detail::in_halves()) {
-        detail::parallel_halves(
-            count, k, 1, [&](Index i, Index from, Index to) { compute(i, i + 1, from, to); });
-      } else {
-        spans(count, [&](Index begin, Index end) {
-          // Blocks below each other are computed together.
-          const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
-          for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step), 0, k);
-        });
-      }
+      spans(count, [&](Index begin, Index end) {
+        // Blocks below each other are computed together.
+        const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
+        for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step));
+      });
       k0 += k;
     } while (k0 < s.k);
   }

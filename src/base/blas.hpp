@@ -2,8 +2,11 @@
 // The one door to products of matrices, in BLAS or in our own kernels. (The one
 // factorization, of params/orthogonal.cpp, comes through xtensor-blas.)
 
+#include "base/column_sums.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/loop.hpp"
+
+#include <span>
 
 namespace xtape::blas {
 
@@ -30,5 +33,30 @@ struct Gemm {
 template <class T>
 void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
           const T* bias, T* c);
+
+/// One of several products that are computed together.
+template <class T>
+struct Product {
+  Gemm s;
+  const T* a = nullptr;
+  const T* b = nullptr;
+  Start start = Start::zero;
+  const T* bias = nullptr;  // n elements, for Start::bias
+  T* c = nullptr;
+  bool add = false;  // the finished product, rounded, is added to what is in C; start is zero then
+};
+
+/// Two to four products with the same number of rows: each thread computes its own rows in all of them, one
+/// after the other, to the bit what gemm() makes of each; C may be that of the one before. Returns false,
+/// having done nothing, where it is no gain: right sides are large, all of it is little work, or the
+/// kernels are not our own.
+template <class T>
+bool rows_together(std::span<const Product<T>> products);
+
+/// Up to four products that are sums over the same many rows, the gradients of weights, and sums of columns
+/// over as many, those of biases: likewise, for two threads, each of which adds the rows that it made.
+template <class T>
+bool sums_together(std::span<const Product<T>> products,
+                   std::span<const detail::ColumnSums<T>> columns);
 
 }  // namespace xtape::blas

@@ -1,6 +1,7 @@
 #pragma once
 // Loop nests cut into fixed blocks for the library's threads. No element depends on where the cuts are.
 
+#include "base/column_sums.hpp"
 #include "base/parallel_halves.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/loop.hpp"
@@ -53,25 +54,6 @@ void parallel_loop(const kernels::Loop<Operands>& loop, const Body& body,
                   });
 }
 
-/// The sum over the rows of a matrix, each half by the thread that made it (parallel_halves.hpp).
-template <class T>
-void sum_halves(kernels::Index rows, kernels::Index n, kernels::Index step, const T* x, T* y) {
-  using kernels::Index;
-  constexpr Index kColumns = 1024;
-  constexpr Index kLine = 16;  // columns of a tile: a line of floats
-  for (Index j0 = 0; j0 < n; j0 += kColumns) {
-    const Index width = std::min(kColumns, n - j0);
-    alignas(64) double sums[kColumns];
-    std::fill_n(sums, (width + kLine - 1) / kLine * kLine, 0.0);
-    parallel_halves((width + kLine - 1) / kLine, rows, 4, [&](Index tile, Index from, Index to) {
-      const Index j = tile * kLine;
-      kernels::add_rows(to - from, std::min(kLine, width - j), step, x + from * step + j0 + j,
-                        sums + j);
-    });
-    for (Index j = 0; j < width; ++j) y[j0 + j] = static_cast<T>(sums[j]);
-  }
-}
-
 /// kernels::reduce, cut along the outermost loop that is kept.
 template <class T>
 void parallel_reduce(kernels::Reduce kind, const kernels::Loop<1>& kept,
@@ -84,7 +66,15 @@ void parallel_reduce(kernels::Reduce kind, const kernels::Loop<1>& kept,
   }
   if (kind == kernels::Reduce::sum && kept.rank == 1 && kept.stride[0][0] == 1 &&
       reduced.rank == 1 && reduced.stride[0][0] != 1 && in_halves()) {
-    sum_halves(reduced.dim[0], kept.dim[0], reduced.stride[0][0], x, y);
+    using Tiles = SumTiles<T>;
+    for (Index j = 0; j < kept.dim[0]; j += Tiles::kColumns) {
+      const ColumnSums<T> columns{std::min(Tiles::kColumns, kept.dim[0] - j), reduced.stride[0][0],
+                                  x + j, y + j};
+      Tiles sums(std::span(&columns, 1));
+      parallel_halves(sums.tiles(), reduced.dim[0], Tiles::kStep,
+                      [&](Index tile, Index from, Index to) { sums.add(tile, from, to); });
+      sums.store();
+    }
     return;
   }
   const int outer = kept.rank - 1;

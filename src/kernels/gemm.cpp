@@ -110,7 +110,7 @@ void pack_columns(Index k, Index columns, const T* from, Index b_row, Index b_co
   }
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<A, Avx512>) {
-    p = pack_squares<T, Avx2>(p, k, columns, from, b_row, b_column, to, step);
+    p = pack_squares<T, HalfOfAvx512>(p, k, columns, from, b_row, b_column, to, step);
   }
 #endif
   for (Index c = 0; c < columns; ++c) {

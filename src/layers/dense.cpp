@@ -2,7 +2,7 @@
 
 #include "array/shapes.hpp"
 #include "layers/common.hpp"
-#include "ops/contract.hpp"
+#include "ops/projections.hpp"
 
 namespace xtape {
 
@@ -82,24 +82,55 @@ Shape Dense<T>::compute_output_shape(const Shape& input, const Shape& units) con
   return {shape.begin(), shape.end()};
 }
 
+// Checks x and makes the parameters: what x is multiplied by.
 template <class T>
-Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
-  const Shape out = compute_output_shape(x.shape(), units);
+detail::Projection<T> Dense<T>::projection(const Var<T>& x, const Shape& units) const {
+  static_cast<void>(compute_output_shape(x.shape(), units));
   build(x.shape(), units);
-  // Letters: a, b, ... for the axes kept, A, B, ... contracted; the new ones follow these.
-  std::string kept, contracted, fresh;
-  const std::size_t axes = static_cast<std::size_t>(options_.axes);
-  for (std::size_t i = 0; i + axes < x.rank(); ++i) kept += static_cast<char>('a' + i);
-  for (std::size_t i = 0; i < axes; ++i) contracted += static_cast<char>('A' + i);
-  for (std::size_t i = 0; i < units.size(); ++i) fresh += static_cast<char>('A' + axes + i);
-  const detail::Labels labels{kept + contracted, contracted + fresh, kept + fresh};
   Var<T> bias;
   if (options_.use_bias) bias = bias_.on(x);
-  const Var<T> y = options_.activation(detail::contract("dense", x, kernel_.on(x), labels, out,
-                                                        options_.use_bias ? &bias : nullptr));
+  return {kernel_.on(x), std::move(bias)};
+}
+
+// What comes after the product.
+template <class T>
+Var<T> Dense<T>::finish(const Var<T>& x, const Var<T>& projected) const {
+  const Var<T> y = options_.activation(projected);
   detail::penalize_output(path_, options_.activity_regularizer, y,
-                          x.rank() > axes ? x.shape()[0] : 1);
+                          x.rank() > static_cast<std::size_t>(options_.axes) ? x.shape()[0] : 1);
   return detail::announce(path_, "Dense", y);
+}
+
+template <class T>
+Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
+  return finish(x, detail::project<T>("dense", x, static_cast<std::size_t>(options_.axes),
+                                      {projection(x, units)})[0]);
+}
+
+template <class T>
+std::vector<Var<T>> Dense<T>::together(const Var<T>& x,
+                                       std::initializer_list<const Dense*> layers) {
+  if (layers.size() == 0) return {};
+  const int axes = (*layers.begin())->options_.axes;
+  for (const Dense* layer : layers) {
+    if (layer->options_.axes != axes || layer->options_.units_at_call) {
+      fail<ValueError>(layer->path_, "not to be computed together: axes is ", layer->options_.axes,
+                       layer->options_.units_at_call ? " and units are given at the call" : "",
+                       ", expected ", axes, " like the first and units given; call it alone");
+    }
+  }
+  for (const Dense* layer : layers) layer->check_input(x.shape());
+  std::vector<detail::Projection<T>> projections;
+  projections.reserve(layers.size());
+  for (const Dense* layer : layers) projections.push_back(layer->projection(x, layer->units_));
+  std::vector<Var<T>> values =
+      detail::project("dense", x, static_cast<std::size_t>(axes), std::move(projections));
+  std::size_t i = 0;
+  for (const Dense* layer : layers) {
+    values[i] = layer->finish(x, values[i]);
+    ++i;
+  }
+  return values;
 }
 
 template class Dense<float>;

@@ -148,6 +148,12 @@ std::vector<Var<T>> attend(const detail::Attention<T>& a, const detail::Attentio
           scores};
 }
 
+template <class T>
+bool same(const Var<T>& a, const Var<T>& b) {
+  return a.data() == b.data() && a.shape() == b.shape() && a.place().state == b.place().state &&
+         a.place().stamp == b.place().stamp && a.place().node == b.place().node;
+}
+
 }  // namespace
 
 template <class T>
@@ -241,10 +247,30 @@ auto MultiHeadAttention<T>::project(const Var<T>& query, const Var<T>& value,
   if (call.cache != nullptr && !call.cache_read_only) {
     p.offset = static_cast<std::ptrdiff_t>(call.cache->length());
   }
-  p.query = turned(query_(query), p.offset);
-  if (call.cache != nullptr && call.cache_read_only) return p;
-  p.key = turned(key_(call.key ? *call.key : value), p.offset);
-  p.value = value_(value);
+  if (call.cache != nullptr && call.cache_read_only) {
+    p.query = turned(query_(query), p.offset);
+    return p;
+  }
+  // Layers with the same input are computed together.
+  const Var<T>& key = call.key ? *call.key : value;
+  if (same(query, value) && same(key, value)) {
+    std::vector<Var<T>> all = Dense<T>::together(value, {&query_, &key_, &value_});
+    p.query = all[0];
+    p.key = all[1];
+    p.value = all[2];
+  } else {
+    p.query = query_(query);
+    if (same(key, value)) {
+      std::vector<Var<T>> both = Dense<T>::together(value, {&key_, &value_});
+      p.key = both[0];
+      p.value = both[1];
+    } else {
+      p.key = key_(key);
+      p.value = value_(value);
+    }
+  }
+  p.query = turned(p.query, p.offset);
+  p.key = turned(p.key, p.offset);
   if (call.cache != nullptr) call.cache->append(p.key, p.value);
   return p;
 }

@@ -41,6 +41,23 @@ const Var<T>& Sweep<T>::gradient(std::size_t id) const {
 }
 
 template <class T>
+T* Sweep<T>::to_add_to(std::size_t id) {
+  if (id >= slots_.size() || !slots_[id].has_value() || !slots_[id].pointer().unique()) {
+    return nullptr;
+  }
+  return slots_[id].pointer().mutate().data();
+}
+
+template <class T>
+bool Sweep<T>::plain() const noexcept {
+#ifdef XTAPE_FAULTS
+  return false;
+#else
+  return !graph_ && !state_.check_finite;
+#endif
+}
+
+template <class T>
 void Sweep<T>::accumulate(const char* op, std::size_t input, Var<T> g, const Shape& expected) {
   if (!g.has_value()) {
     fail<TapeError>(op, "pullback returned no value, expected a gradient of shape ",

@@ -77,3 +77,39 @@ TEST_CASE("a frozen layer passes gradients on without having any") {
   CHECK(g.size() == 1);
   CHECK(g.contains(x));
 }
+
+TEST_CASE("layers together give what each gives alone") {
+  Params<double> params({.seed = 1});
+  const Dense<double> a(params.scope() / "a", {.units = {4, 8}, .activation = "relu"});
+  const Dense<double> b(params.scope() / "b", {.units = 24, .use_bias = false});
+  for (const std::size_t positions : {2U, 300U}) {  // little work, and enough for one job
+    const Var<double> x(random_array<double>({2, positions, 16}, 1));
+    const std::vector<Var<double>> y = Dense<double>::together(x, {&a, &b});
+    REQUIRE(y.size() == 2);
+    CHECK((y[0].value() == a(x).value()));
+    CHECK((y[1].value() == b(x).value()));
+  }
+  CHECK(Dense<double>::together(Var<double>(1.0), {}).empty());
+}
+
+TEST_CASE("layers that cannot be together say so, and make nothing") {
+  Params<double> params({.seed = 1});
+  const Dense<double> a(params.scope() / "a", {.units = 3});
+  const Dense<double> two(params.scope() / "two", {.units = 3, .axes = 2});
+  const Dense<double> later(params.scope() / "later", {.units_at_call = true});
+  const Var<double> x(random_array<double>({2, 5, 4}, 1));
+  const auto error = [&](const Dense<double>& other) {
+    return error_of<ValueError>([&] {
+      static_cast<void>(Dense<double>::together(x, {&a, &other}));
+    });
+  };
+  CHECK(contains(error(two), "two: not to be computed together: axes is 2"));
+  CHECK(contains(error(later), "later: not to be computed together"));
+  const Dense<double> other(params.scope() / "other", {.units = 3});
+  static_cast<void>(other(Var<double>(random_array<double>({2, 7}, 1))));
+  CHECK(contains(error_of<ShapeError>([&] {
+                   static_cast<void>(Dense<double>::together(x, {&a, &other}));
+                 }),
+                 "other: input does not fit"));
+  CHECK_FALSE(a.kernel().built());
+}

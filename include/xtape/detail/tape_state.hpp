@@ -220,7 +220,12 @@ class Sweep {
   Var<T> output(std::size_t id, const ArrayPtr<T>& value) {
     return {value, graph_ ? state_.place_of(id) : state_.context()};
   }
+  /// The gradient that arrived at node `id`, for adding in place; null where others have it too.
+  [[nodiscard]] T* to_add_to(std::size_t id);
   [[nodiscard]] bool create_graph() const noexcept { return graph_; }
+  /// Whether gradients are wanted only, and nobody looks at what each operation adds: then a node may use
+  /// seed() and to_add_to() instead of accumulate().
+  [[nodiscard]] bool plain() const noexcept;
   [[nodiscard]] TapeState<T>& state() noexcept { return state_; }
 
  private:

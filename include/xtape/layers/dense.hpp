@@ -10,6 +10,11 @@
 
 namespace xtape {
 
+namespace detail {
+template <class T>
+struct Projection;
+}  // namespace detail
+
 /// One extent or several, for options: {.units = 10}, {.units = {8, 64}}.
 class Extents {
  public:
@@ -72,6 +77,11 @@ class Dense {
   }
   [[nodiscard]] Shape compute_output_shape(const Shape& input, const Shape& units) const;
 
+  /// What each of several layers gives for x, to the bit, with one job for the threads instead of one for
+  /// each where that is faster: the projections of attention. All must have the same `axes`, and none
+  /// units_at_call (ValueError).
+  static std::vector<Var<T>> together(const Var<T>& x, std::initializer_list<const Dense*> layers);
+
   [[nodiscard]] const Parameter<T>& kernel() const { return kernel_; }
   /// Only with use_bias.
   [[nodiscard]] const Parameter<T>& bias() const { return bias_; }
@@ -79,6 +89,8 @@ class Dense {
 
  private:
   void check_input(const Shape& input) const;
+  [[nodiscard]] detail::Projection<T> projection(const Var<T>& x, const Shape& units) const;
+  [[nodiscard]] Var<T> finish(const Var<T>& x, const Var<T>& projected) const;
 
   std::string path_;
   Options options_;
