@@ -7,8 +7,8 @@ namespace xtape::blas {
 
 using kernels::Index;
 
-inline constexpr double kParallelWork =
-    1 << 18U;                            // multiplications below which one thread does it all
+// Multiplications below which one thread does it all.
+inline constexpr double kParallelWork = 1 << 18U;
 inline constexpr Index kBlockRows = 48;  // of C, computed together
 inline constexpr Index kBlockColumns = 256;
 inline constexpr Index kBlockStep = 12;  // rows that make whole tiles whatever the instruction set

@@ -35,14 +35,14 @@ Shape shape_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   return shape;
 }
 
-/// One projection in the operations that a gradient of its gradient needs.
+/// One projection as the operation for any labels, which is its own gradient.
 template <class T>
-Var<T> plain(const char* op, const Var<T>& x, std::size_t axes, const Projection<T>& p) {
+Var<T> by_labels(const char* op, const Var<T>& x, std::size_t axes, const Projection<T>& p) {
   return contract(op, x, p.kernel, labels_of(x, axes, p.kernel), shape_of(x, axes, p.kernel),
                   p.bias.has_value() ? &p.bias : nullptr);
 }
 
-/// x, kernels and results as matrices.
+/// Projections, one or together: gradients are products of x, kernels and results as matrices.
 template <class T>
 class ProjectionNode final : public Node<T> {
  public:
@@ -258,7 +258,7 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
   const bool records = tracked && place.state->recording();
   const bool checks = place.state != nullptr && place.state->check_finite;
   if (empty || checks || (tracked && !records)) {
-    for (const Projection<T>& p : projections) values.push_back(plain(op, x, axes, p));
+    for (const Projection<T>& p : projections) values.push_back(by_labels(op, x, axes, p));
     return values;
   }
   Index inputs = 1;
