@@ -113,27 +113,34 @@ inline double own_rate() {
 /// Nanoseconds in which a word of memory goes from one core to another and back: processors whose cores
 /// share a cache in groups need three times as long between groups, and a virtual machine may be moved
 /// from one case to the other while it runs.
+/// Where other programs use the cores too, a trip may take milliseconds: no more begin after a twentieth of a second.
 inline double round_trip_ns() {
-  constexpr int kTrips = 10000;
+  constexpr int kFirst = 1000;  // until the other thread is at work
+  constexpr int kMost = 10000;
+  constexpr int kOver = -1;
   std::atomic<int> ball{0};
   std::thread other([&] {
-    for (int i = 0; i < kTrips; ++i) {
-      while (ball.load(std::memory_order_acquire) != 2 * i + 1) {
-      }
-      ball.store(2 * i + 2, std::memory_order_release);
+    for (int seen = 0; seen != kOver; seen = ball.load(std::memory_order_acquire)) {
+      if (seen % 2 == 1) ball.store(seen + 1, std::memory_order_release);
     }
   });
-  // The other thread is at work when the first trips are over.
-  double start = 0;
-  for (int i = 0; i < kTrips; ++i) {
-    if (i == kTrips / 10) start = seconds();
+  const double begin = seconds();
+  double start = begin;
+  int trips = 0;
+  for (int i = 0; i < kMost && (i % 16 != 0 || seconds() < begin + 0.05); ++i) {
+    if (i == kFirst) {
+      start = seconds();
+      trips = 0;
+    }
     ball.store(2 * i + 1, std::memory_order_release);
     while (ball.load(std::memory_order_acquire) != 2 * i + 2) {
     }
+    ++trips;
   }
   const double time = seconds() - start;
+  ball.store(kOver, std::memory_order_release);
   other.join();
-  return time / (kTrips - kTrips / 10) * 1e9;
+  return time / trips * 1e9;
 }
 
 /// Bytes read and written per second by the best of 20 memcpys of 128 MiB, on one thread.

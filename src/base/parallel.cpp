@@ -13,6 +13,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace xtape {
 namespace {
 
@@ -24,7 +28,9 @@ constexpr int kSpins = 2000;
 
 // Where another program wants a worker's core, the system takes it from the worker for milliseconds at a
 // time, and of small jobs each time nearly all is waiting. Then who brings jobs does them alone for a
-// while, for longer each time that it happens soon again. Long jobs gain in spite of it.
+// while, for longer each time that it happens soon again. Long jobs gain in spite of it. Or the system wakes
+// a worker on the very core of who brings the job, be another idle or not (of few processors in use Linux
+// looks for no idle one), and leaves it there. The worker could only get what the other one loses: it moves.
 using Clock = std::chrono::steady_clock;
 constexpr Clock::duration kStall = std::chrono::microseconds(500);
 constexpr Clock::duration kFirstPause = std::chrono::milliseconds(4);
@@ -34,6 +40,31 @@ struct Pause {
   Clock::time_point end{};
   Clock::duration length{0};
 };
+
+/// Which processor this thread runs on; negative where nobody can tell.
+int processor() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/// Moves this thread to any other processor it may use. False where it may use no other.
+bool leave(int processor) {
+#if defined(__linux__)
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return true;  // nobody can tell
+  cpu_set_t others = usable;
+  CPU_CLR(static_cast<std::size_t>(processor), &others);
+  if (CPU_COUNT(&others) == 0) return false;
+  sched_setaffinity(0, sizeof others, &others);
+  sched_setaffinity(0, sizeof usable, &usable);
+#else
+  static_cast<void>(processor);
+#endif
+  return true;
+}
 
 void relax() {
 #if defined(__x86_64__)
@@ -100,6 +131,7 @@ class Pool {
     return static_cast<std::ptrdiff_t>(ticket) & kMostBlocks;
   }
   static bool open(std::uint64_t ticket) { return front(ticket) != back(ticket); }
+  static std::uint64_t number(std::uint64_t ticket) { return ticket >> (2 * kBits); }
 
   void share(std::ptrdiff_t first, std::ptrdiff_t blocks, Clock::time_point start,
              BlockFunction function, const void* context) {
@@ -107,15 +139,20 @@ class Pool {
     job_.context.store(context, std::memory_order_relaxed);
     job_.first.store(first, std::memory_order_relaxed);
     job_.unfinished.store(blocks, std::memory_order_relaxed);
+    job_.processor.store(processor(), std::memory_order_relaxed);
     // Before the look at the sleepers, as a worker counts itself among them before its last look here.
-    job_.ticket.store(++jobs_ << (2 * kBits) | static_cast<std::uint64_t>(blocks),
-                      std::memory_order_seq_cst);
+    const std::uint64_t ticket = ++jobs_ << (2 * kBits) | static_cast<std::uint64_t>(blocks);
+    job_.ticket.store(ticket, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) != 0) {
       { const std::lock_guard lock(mutex_); }
       wake_.notify_all();
     }
     // Context goes out of scope when this returns: not before the workers' blocks are finished.
     const std::ptrdiff_t own = take_blocks(true);
+    if (own == blocks) {
+      if (crowded_.exchange(false, std::memory_order_relaxed)) begin_pause(start, Clock::now());
+      return;
+    }
     int spins = 0;
     while (job_.unfinished.load(std::memory_order_acquire) != own) {
       if (++spins > kSpins) {
@@ -130,7 +167,10 @@ class Pool {
     const Clock::time_point done = Clock::now();  // all but what workers are at
     while (job_.unfinished.load(std::memory_order_acquire) != own) std::this_thread::yield();
     const Clock::time_point now = Clock::now();
-    if (now - done < std::max(kStall, done - start)) return;
+    if (now - done >= std::max(kStall, done - start)) begin_pause(start, now);
+  }
+
+  void begin_pause(Clock::time_point start, Clock::time_point now) {
     const bool again = start - pause_.end < 8 * pause_.length;
     pause_.length = again ? std::min(4 * pause_.length, kLongestPause) : kFirstPause;
     pause_.end = now + pause_.length;
@@ -165,17 +205,29 @@ class Pool {
   }
 
   void work() {
+    std::uint64_t left_alone = 0;  // number of a job to sleep through
     while (true) {
-      take_blocks(false);
-      int spins = 0;
-      while (spins < kSpins && !open(job_.ticket.load(std::memory_order_relaxed))) {
-        relax();
-        ++spins;
+      const std::uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
+      const int here = processor();
+      if (open(ticket) && here >= 0 && here == job_.processor.load(std::memory_order_relaxed) &&
+          !leave(here)) {
+        left_alone = number(ticket);
+        crowded_.store(true, std::memory_order_relaxed);
+      } else {
+        take_blocks(false);
+        int spins = 0;
+        while (spins < kSpins && !open(job_.ticket.load(std::memory_order_relaxed))) {
+          relax();
+          ++spins;
+        }
+        if (spins < kSpins) continue;
       }
-      if (spins < kSpins) continue;
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return stop_ || open(job_.ticket.load(std::memory_order_seq_cst)); });
+      wake_.wait(lock, [&] {
+        const std::uint64_t next = job_.ticket.load(std::memory_order_seq_cst);
+        return stop_ || (open(next) && number(next) != left_alone);
+      });
       sleepers_.fetch_sub(1, std::memory_order_relaxed);
       if (stop_) return;
     }
@@ -203,8 +255,10 @@ class Pool {
     std::atomic<const void*> context{nullptr};
     std::atomic<std::ptrdiff_t> first{0};  // block of the job's first ticket
     std::atomic<std::ptrdiff_t> unfinished{0};
+    std::atomic<int> processor{-1};  // of who brings it
   } job_;
   std::atomic<int> sleepers_{0};
+  std::atomic<bool> crowded_{false};  // a worker found no processor of its own
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

@@ -12,7 +12,21 @@
 #include <utility>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 using namespace xtape;
+
+namespace {
+
+bool one_processor() {
+  if (std::thread::hardware_concurrency() > 1) return false;
+  WARN("skipped: needs two processors");
+  return true;
+}
+
+}  // namespace
 
 TEST_CASE("every block runs exactly once", "[threads]") {
   for (const std::ptrdiff_t blocks : {0, 1, 2, 7, 1000}) {
@@ -86,24 +100,32 @@ TEST_CASE("halves of rows are added up one after the other, each once", "[thread
 }
 
 TEST_CASE("who has done the first halves helps a late thread with the second", "[threads]") {
+  if (one_processor()) return;
   const std::size_t before = num_threads();
   set_num_threads(2);
+  using Clock = std::chrono::steady_clock;
   const auto caller = std::this_thread::get_id();
-  int helped = 0;
-  for (int round = 0; round < 20; ++round) {
+  bool helped = false;
+  for (int round = 0; round < 1000 && !helped; ++round) {  // alone, while a pause is on
     std::vector<std::atomic<int>> halves(40);
     std::atomic<int> by_caller{0};
+    std::atomic<int> by_worker{0};
     detail::parallel_halves(40, 8, 1,
                             [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t) {
                               const bool mine = std::this_thread::get_id() == caller;
+                              if (from != 0) ++(mine ? by_caller : by_worker);
                               if (!mine) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                              if (from != 0) by_caller += mine ? 1 : 0;
+                              if (from == 0 && tile == 1) {
+                                const auto end = Clock::now() + std::chrono::milliseconds(20);
+                                while (by_worker == 0 && Clock::now() < end)
+                                  std::this_thread::yield();
+                              }
                               ++halves[static_cast<std::size_t>(tile)];
                             });
     for (const auto& n : halves) CHECK(n == 2);
-    helped += by_caller > 0 ? 1 : 0;
+    helped = by_caller > 0 && by_worker > 0;
   }
-  CHECK(helped > 0);
+  CHECK(helped);
   set_num_threads(before);
 }
 
@@ -136,6 +158,7 @@ TEST_CASE("the pool starts again with another number of threads", "[threads]") {
 TEST_CASE("after a worker kept a small job waiting for long, jobs are done alone for a while",
           "[threads]") {
   using Clock = std::chrono::steady_clock;
+  if (one_processor()) return;
   const std::size_t before = num_threads();
   set_num_threads(2);
   const auto me = std::this_thread::get_id();
@@ -174,6 +197,88 @@ TEST_CASE("after a worker kept a small job waiting for long, jobs are done alone
   CHECK(helped_at_last());
   set_num_threads(before);
 }
+
+#if defined(__linux__)
+namespace {
+
+/// Has this thread, and those it starts, use one processor until it goes out of scope.
+class OnProcessor {
+ public:
+  explicit OnProcessor(int processor) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(processor), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  OnProcessor(const OnProcessor&) = delete;
+  OnProcessor& operator=(const OnProcessor&) = delete;
+  ~OnProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a worker found on the processor of who brings a job moves to another", "[threads]") {
+  using Clock = std::chrono::steady_clock;
+  if (one_processor()) return;
+  const std::size_t before = num_threads();
+  set_num_threads(2);
+  detail::pool_threads();  // starts a worker that may use all
+  const auto me = std::this_thread::get_id();
+  const int here = sched_getcpu();
+  const OnProcessor stay(here);
+  const auto worker_does = [me](const auto& action) {
+    std::atomic<bool> worker{false};
+    const Clock::time_point end = Clock::now() + std::chrono::milliseconds(20);
+    detail::parallel_for(2, [&](std::ptrdiff_t) {
+      if (std::this_thread::get_id() != me) {
+        action();
+        worker = true;
+      }
+      while (!worker && Clock::now() < end) std::this_thread::yield();
+    });
+  };
+  int looks = 0;
+  int found_here = 0;
+  for (int round = 0; round < 2000 && looks < 50; ++round) {
+    bool brought = false;
+    worker_does([&] {
+      const OnProcessor bring(here);
+      brought = true;
+    });
+    if (!brought) continue;
+    worker_does([&] {
+      ++looks;
+      found_here += sched_getcpu() == here ? 1 : 0;
+    });
+  }
+  CHECK(looks >= 50);
+  CHECK(found_here < 5);
+  set_num_threads(before);
+}
+
+TEST_CASE("a worker that has no other processor leaves jobs to who brings them", "[threads]") {
+  const std::size_t before = num_threads();
+  set_num_threads(2);
+  const auto me = std::this_thread::get_id();
+  {
+    const OnProcessor one(sched_getcpu());
+    std::atomic<int> by_worker{0};
+    for (int job = 0; job < 200; ++job) {
+      detail::parallel_for(8, [&](std::ptrdiff_t) {
+        by_worker += std::this_thread::get_id() != me ? 1 : 0;
+        std::this_thread::yield();
+      });
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    CHECK(by_worker == 0);
+    set_num_threads(before);
+  }
+}
+#endif
 
 TEST_CASE("jobs one after the other never take each other's blocks", "[threads]") {
   for (std::ptrdiff_t job = 0; job < 3000; ++job) {
