@@ -112,8 +112,8 @@ inline double own_rate() {
 
 /// Nanoseconds in which a word of memory goes from one core to another and back: processors whose cores
 /// share a cache in groups need three times as long between groups, and a virtual machine may be moved
-/// from one case to the other while it runs.
-/// Where other programs use the cores too, a trip may take milliseconds: no more begin after a twentieth of a second.
+/// from one case to the other while it runs. Where other programs use the cores too, a trip may take
+/// milliseconds: after a twentieth of a second they are stopped.
 inline double round_trip_ns() {
   constexpr int kFirst = 1000;  // until the other thread is at work
   constexpr int kMost = 10000;
@@ -127,7 +127,7 @@ inline double round_trip_ns() {
   const double begin = seconds();
   double start = begin;
   int trips = 0;
-  for (int i = 0; i < kMost && (i % 16 != 0 || seconds() < begin + 0.05); ++i) {
+  for (int i = 0; i < kMost && (i % 16 != 15 || seconds() < begin + 0.05); ++i) {
     if (i == kFirst) {
       start = seconds();
       trips = 0;

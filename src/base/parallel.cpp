@@ -29,8 +29,8 @@ constexpr int kSpins = 2000;
 // Where another program wants a worker's core, the system takes it from the worker for milliseconds at a
 // time, and of small jobs each time nearly all is waiting. Then who brings jobs does them alone for a
 // while, for longer each time that it happens soon again. Long jobs gain in spite of it. Or the system wakes
-// a worker on the very core of who brings the job, be another idle or not (of few processors in use Linux
-// looks for no idle one), and leaves it there. The worker could only get what the other one loses: it moves.
+// a worker on the very core of who brings the job, and leaves it there for long (Linux looks for no idle core
+// where most are in use). The worker could only get what the other thread loses: it moves.
 using Clock = std::chrono::steady_clock;
 constexpr Clock::duration kStall = std::chrono::microseconds(500);
 constexpr Clock::duration kFirstPause = std::chrono::milliseconds(4);
@@ -50,7 +50,7 @@ int processor() {
 #endif
 }
 
-/// Moves this thread to any other processor it may use. False where it may use no other.
+/// Moves this thread to any other processor it may use; false where there is none. It may use all again then.
 bool leave(int processor) {
 #if defined(__linux__)
   cpu_set_t usable;
@@ -204,13 +204,17 @@ class Pool {
     return done;
   }
 
+  /// Off the processor of who brings the job; false if it cannot be.
+  [[nodiscard]] bool keeps_off_bringer() const {
+    const int here = processor();
+    return here < 0 || here != job_.processor.load(std::memory_order_relaxed) || leave(here);
+  }
+
   void work() {
     std::uint64_t left_alone = 0;  // number of a job to sleep through
     while (true) {
       const std::uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
-      const int here = processor();
-      if (open(ticket) && here >= 0 && here == job_.processor.load(std::memory_order_relaxed) &&
-          !leave(here)) {
+      if (open(ticket) && !keeps_off_bringer()) {
         left_alone = number(ticket);
         crowded_.store(true, std::memory_order_relaxed);
       } else {

@@ -264,19 +264,17 @@ TEST_CASE("a worker that has no other processor leaves jobs to who brings them",
   const std::size_t before = num_threads();
   set_num_threads(2);
   const auto me = std::this_thread::get_id();
-  {
-    const OnProcessor one(sched_getcpu());
-    std::atomic<int> by_worker{0};
-    for (int job = 0; job < 200; ++job) {
-      detail::parallel_for(8, [&](std::ptrdiff_t) {
-        by_worker += std::this_thread::get_id() != me ? 1 : 0;
-        std::this_thread::yield();
-      });
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    CHECK(by_worker == 0);
-    set_num_threads(before);
+  const OnProcessor one(sched_getcpu());
+  std::atomic<int> by_worker{0};
+  for (int job = 0; job < 200; ++job) {
+    detail::parallel_for(8, [&](std::ptrdiff_t) {
+      by_worker += std::this_thread::get_id() != me ? 1 : 0;
+      std::this_thread::yield();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  CHECK(by_worker == 0);
+  set_num_threads(before);
 }
 #endif
 
