@@ -3,7 +3,7 @@
 
 #include <xtape/xtape.hpp>
 
-#include "base/blas.hpp"
+#include "products/gemm.hpp"
 
 #include <benchmark/benchmark.h>
 

@@ -22,5 +22,5 @@ done < <(awk '
   /^namespace (xtape::)?detail/ { detail = 1 }
   /^}  \/\/ namespace (xtape::)?detail/ { detail = 0 }
   !detail && /^(class|struct) [A-Z][A-Za-z0-9]*( final)?( : .*)? ?\{?$/ { print $2 }' \
-  $(find include/xtape -name '*.hpp' -not -path '*/detail/*') | sort -u)
+  $(find include/xtape -name '*.hpp') | sort -u)
 exit "$missing"

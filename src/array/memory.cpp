@@ -1,4 +1,4 @@
-#include <xtape/array.hpp>
+#include <xtape/array/array.hpp>
 
 #include "base/sanitizers.hpp"
 

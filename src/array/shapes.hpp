@@ -4,7 +4,7 @@
 #include "base/message.hpp"
 #include "kernels/loop.hpp"
 
-#include <xtape/array.hpp>
+#include <xtape/array/array.hpp>
 
 #include <span>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 // Composing error messages, one place for their form.
 
-#include <xtape/error.hpp>
+#include <xtape/base/error.hpp>
 
 #include <sstream>
 #include <string>

@@ -1,4 +1,4 @@
-#include <xtape/random.hpp>
+#include <xtape/base/random.hpp>
 
 #include "kernels/philox4x32.hpp"
 

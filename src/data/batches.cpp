@@ -1,7 +1,7 @@
+#include <xtape/base/random.hpp>
 #include <xtape/data/batches.hpp>
-#include <xtape/random.hpp>
 
-#include "training/options.hpp"
+#include "base/check.hpp"
 
 #include <numeric>
 

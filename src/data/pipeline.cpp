@@ -1,4 +1,4 @@
-#include <xtape/detail/pipeline.hpp>
+#include <xtape/data/pipeline.hpp>
 
 #include "base/message.hpp"
 

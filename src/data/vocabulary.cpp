@@ -1,8 +1,8 @@
 #include <xtape/data/vocabulary.hpp>
 
+#include "base/check.hpp"
 #include "data/lines.hpp"
 #include "io/file.hpp"
-#include "training/options.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,6 +1,6 @@
 // TensorBoard's event files: protocol buffers, written by hand, in the frames of a TFRecord file.
 
-#include <xtape/event_writer.hpp>
+#include <xtape/io/event_writer.hpp>
 
 #include "base/crc.hpp"
 #include "io/file.hpp"

@@ -4,7 +4,7 @@
 
 #include "base/message.hpp"
 
-#include <xtape/io.hpp>
+#include <xtape/io/weights.hpp>
 
 #include <bit>
 #include <functional>
@@ -72,7 +72,7 @@ View view_of(const StoredTensor& tensor);
 /// ValueError when a file cannot hold these: names, ranks, sizes.
 void check_writable(const std::string& path, const Views& tensors);
 
-/// The view's elements as T; see to_array in <xtape/io.hpp>. `where` leads the messages.
+/// The view's elements as T; see to_array in <xtape/io/weights.hpp>. `where` leads the messages.
 template <class T>
 Array<T> convert(const View& view, const std::string& where);
 

@@ -3,7 +3,7 @@
 
 #include "base/message.hpp"
 
-#include <xtape/io.hpp>
+#include <xtape/io/weights.hpp>
 
 #include <array>
 #include <optional>

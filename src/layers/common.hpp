@@ -3,9 +3,9 @@
 
 #include "base/message.hpp"
 
-#include <xtape/detail/tape_state.hpp>
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/regularizers.hpp>
+#include <xtape/params/regularizers.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <string>
 

@@ -2,7 +2,7 @@
 
 #include "base/message.hpp"
 
-#include <xtape/detail/tape_state.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 namespace xtape {
 

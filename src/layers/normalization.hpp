@@ -4,7 +4,7 @@
 #include "array/shapes.hpp"
 #include "base/message.hpp"
 
-#include <xtape/error.hpp>
+#include <xtape/base/error.hpp>
 
 #include <algorithm>
 #include <string>

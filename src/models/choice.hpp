@@ -3,7 +3,7 @@
 
 #include "models/stepper.hpp"
 
-#include <xtape/random.hpp>
+#include <xtape/base/random.hpp>
 
 namespace xtape::detail {
 

@@ -1,10 +1,10 @@
 #include "ops/attention.hpp"
 
-#include "base/parallel.hpp"
 #include "kernels/attention.hpp"
 #include "ops/attention_geometry.hpp"
+#include "threads/pool.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 #include <numeric>

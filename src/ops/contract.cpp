@@ -1,11 +1,11 @@
 #include "ops/contract.hpp"
 
 #include "array/shapes.hpp"
-#include "base/blas.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
+#include "products/gemm.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 #pragma once
 // The one operation behind every product: a sum over shared labels, computed by BLAS on strides.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <string>
 

@@ -1,11 +1,11 @@
 #include <xtape/ops/indexing.hpp>
 
 #include "array/shapes.hpp"
-#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
+#include "threads/loops.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 

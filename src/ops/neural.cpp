@@ -1,17 +1,17 @@
 #include <xtape/ops/neural.hpp>
 
 #include "array/shapes.hpp"
-#include "base/parallel.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/neural.hpp"
 #include "ops/trailing_axes.hpp"
+#include "threads/pool.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/shape.hpp>
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 #include <cmath>

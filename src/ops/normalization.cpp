@@ -1,15 +1,15 @@
 // Layer normalization and RMS normalization.
 
 #include "array/shapes.hpp"
-#include "base/parallel_halves.hpp"
 #include "kernels/neural.hpp"
 #include "ops/trailing_axes.hpp"
+#include "threads/halves.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/neural.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/shape.hpp>
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 

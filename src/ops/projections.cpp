@@ -1,11 +1,11 @@
 #include "ops/projections.hpp"
 
 #include "array/shapes.hpp"
-#include "base/blas.hpp"
-#include "base/parallel_loop.hpp"
 #include "ops/contract.hpp"
+#include "products/gemm.hpp"
+#include "threads/loops.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <array>
 

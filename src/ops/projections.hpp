@@ -2,7 +2,7 @@
 // What dense layers do: x times a kernel, plus a bias; or several of them at once, the projections of
 // attention, which is one job for the threads instead of one for each.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <cstddef>
 #include <vector>

@@ -1,9 +1,9 @@
 #include <xtape/ops/rotary.hpp>
 
 #include "array/shapes.hpp"
-#include "base/parallel_loop.hpp"
+#include "threads/loops.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 #include <cmath>

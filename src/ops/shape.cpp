@@ -1,7 +1,7 @@
 #include <xtape/ops/shape.hpp>
 
-#include "base/parallel_loop.hpp"
 #include "ops/view.hpp"
+#include "threads/loops.hpp"
 
 #include <algorithm>
 #include <cstring>

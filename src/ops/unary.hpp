@@ -1,11 +1,11 @@
 #pragma once
 // The common forms of an operation with one operand.
 
-#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
+#include "threads/loops.hpp"
 
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 namespace xtape::detail {
 

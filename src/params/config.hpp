@@ -3,9 +3,9 @@
 
 #include "base/message.hpp"
 
-#include <xtape/constraints.hpp>
-#include <xtape/initializers.hpp>
-#include <xtape/regularizers.hpp>
+#include <xtape/params/constraints.hpp>
+#include <xtape/params/initializers.hpp>
+#include <xtape/params/regularizers.hpp>
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-#include <xtape/constraints.hpp>
+#include <xtape/params/constraints.hpp>
 
 #include "array/shapes.hpp"
 #include "params/look_up.hpp"

@@ -1,4 +1,4 @@
-#include <xtape/initializers.hpp>
+#include <xtape/params/initializers.hpp>
 
 #include "params/look_up.hpp"
 #include "params/orthogonal.hpp"

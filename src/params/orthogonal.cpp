@@ -1,6 +1,6 @@
 #include "params/orthogonal.hpp"
 
-#include "base/blas.hpp"
+#include "products/gemm.hpp"
 
 // xtensor-blas declares CBLAS and LAPACK itself, in its own way: no other declaration of them may
 // come into this file, and this is the only file of the library that includes it.

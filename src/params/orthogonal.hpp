@@ -1,8 +1,8 @@
 #pragma once
 // What keeps LAPACK's declarations away from everything else.
 
-#include <xtape/array.hpp>
-#include <xtape/random.hpp>
+#include <xtape/array/array.hpp>
+#include <xtape/base/random.hpp>
 
 namespace xtape::detail {
 

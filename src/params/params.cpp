@@ -1,10 +1,10 @@
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 #include "base/message.hpp"
 
-#include <xtape/detail/tape_state.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <algorithm>
 #include <deque>

@@ -1,11 +1,11 @@
-#include <xtape/regularizers.hpp>
+#include <xtape/params/regularizers.hpp>
 
 #include "params/look_up.hpp"
 
-#include <xtape/detail/tape_state.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reductions.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <cmath>
 

@@ -2,7 +2,7 @@
 #include "base/message.hpp"
 #include "pictures/text.hpp"
 
-#include <xtape/pictures.hpp>
+#include <xtape/pictures/pictures.hpp>
 
 #include <algorithm>
 #include <array>

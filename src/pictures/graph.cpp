@@ -1,9 +1,9 @@
 #include "array/shapes.hpp"
 #include "base/message.hpp"
 
-#include <xtape/detail/tape_state.hpp>
-#include <xtape/params.hpp>
-#include <xtape/pictures.hpp>
+#include <xtape/params/params.hpp>
+#include <xtape/pictures/pictures.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <map>
 

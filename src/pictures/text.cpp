@@ -3,7 +3,7 @@
 #include "base/message.hpp"
 #include "io/file.hpp"
 
-#include <xtape/pictures.hpp>
+#include <xtape/pictures/pictures.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include <xtape/detail/tape_state.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <algorithm>
 

@@ -2,14 +2,14 @@
 // operand that was broadcast. Their gradients are each other's.
 
 #include "array/shapes.hpp"
-#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/reduce.hpp"
+#include "threads/loops.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/shape.hpp>
-#include <xtape/record.hpp>
+#include <xtape/tape/record.hpp>
 
 namespace xtape {
 

@@ -2,7 +2,7 @@
 // Deliberate mistakes in gradients, for the test that asks whether the tests would notice. Compiled
 // in only with XTAPE_FAULTS; then the test program sets the fault to make.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <cstddef>
 #include <string>

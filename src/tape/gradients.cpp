@@ -1,11 +1,11 @@
 #include "base/message.hpp"
-#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/optimizers_plain.hpp"
 #include "kernels/reduce.hpp"
-#include "kernels/training.hpp"
+#include "threads/loops.hpp"
 
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/tape.hpp>
+#include <xtape/tape/tape.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,9 @@
 #include "array/shapes.hpp"
-#include "base/parallel_loop.hpp"
 #include "kernels/elementwise.hpp"
 #include "tape/fault.hpp"
+#include "threads/loops.hpp"
 
-#include <xtape/tape.hpp>
+#include <xtape/tape/tape.hpp>
 
 #include <algorithm>
 

@@ -1,11 +1,11 @@
-#include <xtape/tape.hpp>
+#include <xtape/tape/tape.hpp>
 
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 
-#include <xtape/checkpoint.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>
+#include <xtape/tape/recompute.hpp>
 
 #include <mutex>
 

@@ -1,7 +1,7 @@
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 
-#include <xtape/tape.hpp>
+#include <xtape/tape/tape.hpp>
 
 #include <mutex>
 

@@ -1,4 +1,4 @@
-// The traps of xtensor that include/xtape/detail/xtensor.hpp and the library's types are there for.
+// The traps of xtensor that include/xtape/array/xtensor.hpp and the library's types are there for.
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"

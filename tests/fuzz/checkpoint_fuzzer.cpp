@@ -4,8 +4,8 @@
 #include "reader_fuzzer.hpp"
 
 #include "base/crc.hpp"
-#include "io/checkpoint_file.hpp"
 #include "io/safetensors_header.hpp"
+#include "run/checkpoint_file.hpp"
 
 namespace {
 

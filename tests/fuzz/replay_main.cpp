@@ -1,7 +1,7 @@
 // A main for the fuzzer's function: `program_replay FILE...` runs inputs that were found, and
 // `program_replay --random COUNT [SEED]` runs made-up ones, the same each time.
 
-#include <xtape/random.hpp>
+#include <xtape/base/random.hpp>
 
 #include <cstdio>
 #include <cstdlib>

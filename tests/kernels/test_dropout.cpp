@@ -6,7 +6,7 @@
 #include "support/isa.hpp"
 #include "support/loops.hpp"
 
-#include <xtape/random.hpp>
+#include <xtape/base/random.hpp>
 
 #include <array>
 #include <cmath>

@@ -1,8 +1,8 @@
 // The matrix products of every instruction set against the definition, and bit for bit against
 // themselves however the work is cut.
 
-#include "base/blas.hpp"
 #include "kernels/isa.hpp"
+#include "products/gemm.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 

@@ -1,7 +1,7 @@
 // Attention as one operation against the same in plain operations, where several blocks of keys and
 // queries are needed, for every instruction set; and the bits of it.
 
-#include "layers/attention_path.hpp"
+#include "layers/attention/path.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 #include "support/isa.hpp"

@@ -4,7 +4,7 @@
 
 #include "support/op_table.hpp"
 
-#include <xtape/gradcheck.hpp>
+#include <xtape/check/gradcheck.hpp>
 
 #if __has_include(<xtensor/views/xstrided_view.hpp>)
 #include <xtensor/views/xstrided_view.hpp>

@@ -9,8 +9,8 @@
 ///       for (const Batch& batch : batches.epoch(epoch)) ...
 ///     }
 
-#include <xtape/array.hpp>
-#include <xtape/detail/pipeline.hpp>
+#include <xtape/array/array.hpp>
+#include <xtape/data/pipeline.hpp>
 
 #include <algorithm>
 #include <cstddef>

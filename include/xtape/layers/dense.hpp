@@ -3,7 +3,7 @@
 /// Dense: act(x . kernel + bias), over one or several input and output axes.
 
 #include <xtape/ops/activations.hpp>
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 #include <initializer_list>
 #include <vector>

@@ -3,7 +3,7 @@
 /// Embedding: a vector for each token.
 
 #include <xtape/ops/indexing.hpp>
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 #include <optional>
 

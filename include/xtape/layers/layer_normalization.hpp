@@ -3,7 +3,7 @@
 /// Layer normalization.
 
 #include <xtape/ops/neural.hpp>
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 namespace xtape {
 

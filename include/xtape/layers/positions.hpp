@@ -2,7 +2,7 @@
 /// \file
 /// Encodings of positions, to be added to the vectors of tokens: sines and cosines, or learned.
 
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 #include <memory>
 

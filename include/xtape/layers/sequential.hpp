@@ -2,7 +2,7 @@
 /// \file
 /// Sequential: layers one after the other.
 
-#include <xtape/params.hpp>
+#include <xtape/params/params.hpp>
 
 #include <concepts>
 #include <memory>

@@ -2,7 +2,7 @@
 /// \file
 /// summary(): a table of a model's layers, their outputs' shapes and their numbers of parameters.
 
-#include <xtape/tape.hpp>
+#include <xtape/tape/tape.hpp>
 
 #include <functional>
 #include <string>

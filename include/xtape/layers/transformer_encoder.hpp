@@ -4,9 +4,9 @@
 /// keras-hub's name (PyTorch's TransformerEncoderLayer), and the options that it shares with
 /// TransformerDecoder.
 
+#include <xtape/layers/attention/multi_head_attention.hpp>
 #include <xtape/layers/feed_forward.hpp>
 #include <xtape/layers/layer_normalization.hpp>
-#include <xtape/layers/multi_head_attention.hpp>
 #include <xtape/layers/rms_normalization.hpp>
 
 #include <variant>

@@ -6,7 +6,7 @@
 #include <xtape/layers/embedding.hpp>
 #include <xtape/layers/positions.hpp>
 #include <xtape/layers/transformer_decoder.hpp>
-#include <xtape/losses.hpp>
+#include <xtape/losses/losses.hpp>
 
 namespace xtape {
 

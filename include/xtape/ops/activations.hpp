@@ -4,7 +4,7 @@
 /// otherwise. Where a function has a kink, the gradient there is that of the side below (0 for relu
 /// at 0).
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <concepts>
 #include <functional>

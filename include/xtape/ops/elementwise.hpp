@@ -4,7 +4,7 @@
 /// throw ShapeError naming both shapes where they do not. All are differentiable twice and more,
 /// except the comparisons, which return plain bool arrays.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 namespace xtape {
 

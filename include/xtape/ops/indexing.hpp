@@ -3,7 +3,7 @@
 /// Picking elements by integer arrays. The gradients add into the places picked from. Positions out
 /// of range are a ValueError naming the position and the extent.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 namespace xtape {
 

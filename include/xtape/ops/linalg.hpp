@@ -3,7 +3,7 @@
 /// Products of matrices and their generalisation. Transposed and strided operands go to BLAS as they
 /// are. ShapeError naming both shapes where extents do not agree.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <string>
 

@@ -4,7 +4,7 @@
 /// operand as in NumPy (and may not have more axes). Masking selects: masked elements may hold NaN or
 /// infinity and change nothing.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <optional>
 #include <vector>

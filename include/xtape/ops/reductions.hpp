@@ -4,7 +4,7 @@
 /// reduces nothing). keep_dims leaves reduced axes as 1. Sums are accumulated in double, in a fixed
 /// order. ShapeError: axes out of range or repeated, and, except for sum and norm, nothing to reduce.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 namespace xtape {
 

@@ -2,7 +2,7 @@
 /// \file
 /// Rotary positions.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 namespace xtape {
 

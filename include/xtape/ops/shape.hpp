@@ -3,7 +3,7 @@
 /// Operations that move elements without computing. NumPy's rules; negative axes count from the end.
 /// ShapeError: extents that do not fit, axes out of range or repeated.
 
-#include <xtape/var.hpp>
+#include <xtape/tape/var.hpp>
 
 #include <initializer_list>
 #include <optional>

@@ -1,0 +1,159 @@
+#pragma once
+/// \file
+/// Trainable arrays: Params owns them, Scope names them, Parameter is a layer's handle to one.
+
+#include <xtape/params/constraints.hpp>
+#include <xtape/params/initializers.hpp>
+#include <xtape/params/regularizers.hpp>
+#include <xtape/tape/var.hpp>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace xtape {
+
+template <class T>
+class Params;
+template <class T>
+class Scope;
+
+namespace detail {
+
+template <class T>
+struct ParamsState;
+
+template <class T>
+struct ParameterSlot {
+  std::string path;
+  std::size_t index = 0;
+  ParamsState<T>* params = nullptr;
+  bool trainable = true;
+  std::atomic<bool> built{false};  // `value` may be read without the lock once this is true
+  ArrayPtr<T> value;
+  Regularizer<T> regularizer;
+  Constraint<T> constraint;
+};
+
+}  // namespace detail
+
+/// A layer's handle to one named array. Copies name the same array.
+template <class T>
+class Parameter {
+ public:
+  Parameter() = default;
+  explicit Parameter(detail::ParameterSlot<T>& slot) : slot_(&slot) {}
+
+  [[nodiscard]] const std::string& path() const { return slot_->path; }
+  [[nodiscard]] bool built() const { return slot_->built.load(std::memory_order_acquire); }
+  [[nodiscard]] bool trainable() const { return slot_->trainable; }
+  /// The array. ParameterError before it is built.
+  [[nodiscard]] const Array<T>& value() const;
+  /// Makes the array if it is not there: the value that was set or loaded for its path, or what the
+  /// initializer draws from the stream of (seed, path). ShapeError when an existing or pending value
+  /// has another shape. Safe to call from several threads.
+  void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
+  /// The value on the tape of an operand: one leaf per tape, so shared parameters' gradients add up.
+  /// A constant where there is no tape.
+  [[nodiscard]] Var<T> on(const detail::Place<T>& place) const;
+  [[nodiscard]] Var<T> on(const Var<T>& x) const { return on(x.place()); }
+
+  /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
+  [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
+  void set_regularizer(Regularizer<T> regularizer) const {
+    slot_->regularizer = std::move(regularizer);
+  }
+  /// What an optimizer applies after each update; empty for nothing. Not while others use it.
+  [[nodiscard]] const Constraint<T>& constraint() const { return slot_->constraint; }
+  void set_constraint(Constraint<T> constraint) const { slot_->constraint = std::move(constraint); }
+
+  [[nodiscard]] detail::ParameterSlot<T>& slot() const { return *slot_; }
+
+ private:
+  detail::ParameterSlot<T>* slot_ = nullptr;
+};
+
+/// A place in the tree of parameter names. `scope / "name"` goes one step down.
+template <class T>
+class Scope {
+ public:
+  Scope(detail::ParamsState<T>& params, std::string path, bool reuse)
+      : params_(&params), path_(std::move(path)), reuse_(reuse) {}
+
+  /// The scope `name` below this one. ValueError for an empty name or one with a slash.
+  Scope operator/(const std::string& name) const;
+  /// The same place, where taken names are shared instead of refused.
+  [[nodiscard]] Scope reuse() const { return {*params_, path_, true}; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
+  /// is taken and this scope does not reuse. Of a shared parameter the first regularizer and the
+  /// first constraint hold.
+  [[nodiscard]] Parameter<T> reserve(const std::string& name, bool trainable = true,
+                                     Regularizer<T> regularizer = {},
+                                     Constraint<T> constraint = {}) const;
+
+ private:
+  detail::ParamsState<T>* params_;
+  std::string path_;
+  bool reuse_;
+};
+
+/// Options of Params.
+struct ParamsOptions {
+  std::uint64_t seed = 0;  ///< of the initial values: each parameter has its own stream
+};
+
+/// Owns every trainable array of a model, in creation order, under path names like
+/// "encoder/0/attention/query/kernel". Must outlive the layers made from its scopes.
+template <class T>
+class Params {
+ public:
+  explicit Params(ParamsOptions options = {});
+  Params(Params&&) noexcept;
+  Params& operator=(Params&&) noexcept;
+  Params(const Params&) = delete;
+  Params& operator=(const Params&) = delete;
+  ~Params();
+
+  /// The root of the names.
+  [[nodiscard]] Scope<T> scope();
+  /// Every path, in creation order.
+  [[nodiscard]] std::vector<std::string> paths() const;
+  [[nodiscard]] bool contains(const std::string& path) const;
+  /// The handle of a path. ParameterError naming the nearest paths when there is none.
+  [[nodiscard]] Parameter<T> at(const std::string& path) const;
+  /// Number of elements of all built arrays; only the trainable ones on request.
+  [[nodiscard]] std::size_t count(bool only_trainable = false) const;
+
+  /// Sets an array. Before its layer is built (or even made) the value waits under its path.
+  /// ShapeError when the array exists with another shape.
+  void set(const std::string& path, Array<T> value);
+  /// Sets many; values for paths not built yet wait. All or nothing.
+  void load(const std::map<std::string, Array<T>>& values);
+  /// Sets exactly the built arrays: missing, unexpected and mis-shaped names are listed in one
+  /// ParameterError and nothing changes.
+  void load_strict(const std::map<std::string, Array<T>>& values);
+  /// All built arrays by path.
+  [[nodiscard]] std::map<std::string, Array<T>> values() const;
+  /// Throws ParameterError, naming them, when set or loaded values have not found their layer.
+  void check_pending() const;
+
+  /// Whether the parameters at `path` or below `path/` are trained. ParameterError when there are
+  /// none. The empty path means all.
+  void set_trainable(const std::string& path, bool trainable);
+
+  [[nodiscard]] std::vector<Parameter<T>> all() const;
+
+  /// The sum of the regularizers of all built trainable parameters that have one, differentiable on
+  /// the tape of x; a constant where there is none. Not divided by any batch. Tape::penalties(params)
+  /// is this and the penalties of the layers' outputs.
+  [[nodiscard]] Var<T> penalties(const detail::Place<T>& place) const;
+  [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.place()); }
+
+ private:
+  std::unique_ptr<detail::ParamsState<T>> state_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,85 @@
+#pragma once
+/// \file
+/// Penalties on weights and outputs, by Keras's names or by a function of one's own.
+
+#include <xtape/params/description.hpp>
+#include <xtape/tape/var.hpp>
+
+#include <concepts>
+#include <functional>
+#include <string>
+#include <type_traits>
+
+namespace xtape {
+
+namespace regularizers {
+
+/// l1 * sum(|w|) + l2 * sum(w * w): no half, no mean. Both 0 (as by default) is no penalty at all.
+struct L1L2 {
+  double l1 = 0.0;  ///< finite, 0 or more
+  double l2 = 0.0;  ///< finite, 0 or more
+};
+
+enum class OrthogonalMode { rows, columns };
+/// factor / 2 * sum over i != j of |cos(w_i, w_j)| / (n (n - 1) / 2), for the n rows (or columns) w_i
+/// of a matrix; 0 for fewer than two. Rows shorter than 1e-7 are divided by 1e-7 instead of by their
+/// length.
+struct Orthogonal {
+  double factor = 0.01;  ///< finite, 0 or more
+  OrthogonalMode mode = OrthogonalMode::rows;
+};
+
+/// L1L2 with l1 only. ValueError unless it is finite and 0 or more.
+L1L2 l1(double factor = 0.01);
+/// L1L2 with l2 only. ValueError unless it is finite and 0 or more.
+L1L2 l2(double factor = 0.01);
+/// L1L2 with both. ValueError unless they are finite and 0 or more.
+L1L2 l1_l2(double l1, double l2);
+/// ValueError unless the factor is finite and 0 or more.
+Orthogonal orthogonal(double factor = 0.01, OrthogonalMode mode = OrthogonalMode::rows);
+
+}  // namespace regularizers
+
+/// Makes a scalar penalty of an array. Empty, by name, from an object of xtape::regularizers, or
+/// from any callable Var<T> -> Var<T> of one element, written in operations on Var.
+///
+/// Names: l1 (0.01), l2 (0.01), l1l2, orthogonal_regularizer (0.01, rows), and Keras's names of the
+/// classes L1, L2, L1L2, OrthogonalRegularizer. Beware of l1l2: as in Keras both its coefficients
+/// are 0 then, so it does nothing; ask for regularizers::l1_l2(l1, l2). The name l1_l2 is refused, as
+/// in Keras 3, for TensorFlow meant 0.01 and 0.01 by it.
+template <class T>
+class Regularizer {
+ public:
+  /// None.
+  Regularizer() = default;
+  /// ValueError listing the known names when this is not one of them. The empty name is none.
+  Regularizer(const char* name) : Regularizer(std::string(name)) {}
+  Regularizer(const std::string& name);
+  /// ValueError for coefficients out of range.
+  Regularizer(regularizers::L1L2 options);
+  Regularizer(regularizers::Orthogonal options);
+  template <class F>
+  requires(!std::same_as<std::remove_cvref_t<F>, Regularizer> &&
+           std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Regularizer(F&& function)
+      : Regularizer(User{std::forward<F>(function)}) {}
+
+  /// Whether there is anything to apply.
+  explicit operator bool() const { return static_cast<bool>(function_); }
+  /// The penalty of w; 0 where there is none to apply. ShapeError, beginning with `name`, when a
+  /// callable returns anything but one element, or for an orthogonal penalty of anything but a matrix.
+  [[nodiscard]] Var<T> operator()(const Var<T>& w, const std::string& name = "regularizer") const;
+
+  /// What it was made from, for configs. Of a function of one's own nothing.
+  [[nodiscard]] const detail::Description& description() const { return description_; }
+
+ private:
+  struct User {
+    std::function<Var<T>(const Var<T>&)> function;
+  };
+  explicit Regularizer(User user);
+
+  std::function<Var<T>(const Var<T>&, const std::string&)> function_;
+  detail::Description description_;
+};
+
+}  // namespace xtape

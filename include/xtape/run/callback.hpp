@@ -1,0 +1,172 @@
+#pragma once
+/// \file
+/// Callback: what is to happen at certain points of a training run, and Run: the run as callbacks see
+/// it. fit calls the hooks; a loop of your own may do so too, with a RunOf<T> (fit/run.hpp).
+
+#include <xtape/io/weights.hpp>
+#include <xtape/metrics/metrics.hpp>
+#include <xtape/run/history.hpp>
+#include <xtape/run/training_progress.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xtape {
+
+class Checkpoints;
+class EventWriter;
+
+/// Where messages go: "Epoch 7: early stopping", and warnings.
+using Messages = std::function<void(const std::string&)>;
+
+namespace detail {
+
+/// ValueError for a metric that is null, or whose name is taken.
+void check_metrics(const std::vector<Metric*>& metrics);
+
+}  // namespace detail
+
+/// Options of a run that callbacks see.
+struct RunOptions {
+  std::int64_t epochs = 1;            ///< how many there will be
+  std::vector<Metric*> metrics = {};  ///< tell whether more of them is better
+  Messages message = {};              ///< unset: the standard error output
+};
+
+/// A training run as callbacks see it, whatever the type of its numbers.
+class Run {
+ public:
+  virtual ~Run() = default;
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  /// The present epoch, from 0.
+  [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
+  /// How many epochs there will be.
+  [[nodiscard]] std::int64_t epochs() const noexcept { return options_.epochs; }
+  /// Batches trained on in all.
+  [[nodiscard]] std::int64_t step() const noexcept { return step_; }
+  /// Whether it goes on from a checkpoint.
+  [[nodiscard]] bool resumed() const noexcept { return resumed_; }
+  /// Whether it ends before its time because of a signal.
+  [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
+  [[nodiscard]] const std::vector<Metric*>& metrics() const noexcept { return options_.metrics; }
+
+  /// Ends the run after this batch and its epoch's validation, or after this epoch.
+  void stop() noexcept { stopping_ = true; }
+  [[nodiscard]] bool stopping() const noexcept { return stopping_; }
+  /// Tells the user.
+  void say(const std::string& text) const;
+
+  /// The rate of the next step.
+  [[nodiscard]] virtual double learning_rate() const = 0;
+  /// ValueError unless positive and finite, and where the optimizer has a schedule.
+  virtual void set_learning_rate(double rate) = 0;
+  /// Whether the optimizer has a schedule.
+  [[nodiscard]] virtual bool scheduled() const = 0;
+  /// Updates the optimizer did.
+  [[nodiscard]] virtual std::int64_t iterations() const = 0;
+  /// A copy of all weights, and the way back.
+  [[nodiscard]] virtual Tensors weights() const = 0;
+  virtual void set_weights(const Tensors& weights) = 0;
+  /// Writes the weights, as save(params, path).
+  virtual void save_weights(const std::string& path) const = 0;
+  /// Writes how each weight is distributed, under "<path>/histogram".
+  virtual void write_histograms(EventWriter& events, std::int64_t step) const = 0;
+
+  /// Saves a checkpoint as soon as all callbacks are through with this batch or epoch, because their
+  /// state is part of it.
+  void save_soon(std::string path);
+  void save_soon(Checkpoints& checkpoints, bool is_best = false);
+  /// Loads the newest checkpoint; only from Callback::restore.
+  virtual std::optional<TrainingProgress> restore(Checkpoints& checkpoints) = 0;
+
+ protected:
+  explicit Run(RunOptions options);
+
+  struct Request {
+    Checkpoints* checkpoints;  // or a path
+    std::string path;
+    bool is_best;
+  };
+  RunOptions options_;
+  std::vector<Request> requests_;
+  std::int64_t epoch_ = 0, step_ = 0;
+  bool stopping_ = false, interrupted_ = false, resumed_ = false;
+};
+
+/// Derive from it and define the hooks you want. Epochs and batches count from 0. Where an exception
+/// leaves a hook the run ends with it.
+class Callback {
+ public:
+  virtual ~Callback() = default;
+
+  virtual void on_train_begin(Run&) {}
+  /// Not when an exception ended the run. The logs are those of the last epoch.
+  virtual void on_train_end(Run&, const Logs&) {}
+  /// Not for an epoch in the middle of which a run goes on.
+  virtual void on_epoch_begin(Run&, std::int64_t /*epoch*/) {}
+  /// The logs may be added to: callbacks that follow, and the history, see it.
+  virtual void on_epoch_end(Run&, std::int64_t /*epoch*/, Logs&) {}
+  virtual void on_train_batch_begin(Run&, std::int64_t /*batch*/) {}
+  /// The logs are means over the epoch so far.
+  virtual void on_train_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
+  virtual void on_test_begin(Run&) {}
+  /// The logs are without "val_".
+  virtual void on_test_end(Run&, const Logs&) {}
+  virtual void on_test_batch_begin(Run&, std::int64_t /*batch*/) {}
+  virtual void on_test_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
+
+  /// Under which name its state is in checkpoints; equal names are numbered.
+  [[nodiscard]] virtual std::string name() const { return "Callback"; }
+  /// Writes what it must know to go on in another process. Names are its own.
+  virtual void save(TrainingProgress&) const {}
+  /// The opposite, after on_train_begin. Not called where the checkpoint has nothing of it.
+  virtual void load(const TrainingProgress&) {}
+  /// Before everything: may bring back an earlier run's state, with run.restore().
+  virtual std::optional<TrainingProgress> restore(Run&) { return std::nullopt; }
+
+ protected:
+  Callback() = default;
+  Callback(const Callback&) = default;
+  Callback& operator=(const Callback&) = default;
+};
+
+/// In which direction a monitored number gets better.
+enum class MonitorMode : std::uint8_t {
+  automatic,  ///< as the metric says; less is better for the loss
+  min,
+  max
+};
+
+/// The best value of a monitored number, for callbacks. NaN is never better.
+class Monitor {
+ public:
+  /// `owner` is for messages. ValueError for an empty name, and a min_delta that is not finite.
+  Monitor(std::string owner, std::string monitor, MonitorMode mode, double min_delta = 0);
+
+  /// Finds the direction and forgets the best. ValueError asking for the mode where only that helps.
+  void begin(const Run& run, std::optional<double> best = {});
+  /// Whether it is better than the reference by more than min_delta; than none, always.
+  [[nodiscard]] bool better(double value, std::optional<double> reference) const;
+  /// The monitored number; null, and one message per run, when it is not in the logs.
+  [[nodiscard]] const double* find(const Run& run, const Logs& logs);
+
+  [[nodiscard]] const std::string& name() const noexcept { return monitor_; }
+  std::optional<double> best = {};
+
+  void save(TrainingProgress& progress) const;
+  void load(const TrainingProgress& progress);
+
+ private:
+  std::string owner_, monitor_;
+  MonitorMode mode_;
+  double min_delta_;
+  bool higher_ = false;
+  bool warned_ = false;
+};
+
+}  // namespace xtape

@@ -1,0 +1,294 @@
+#pragma once
+/// \file
+/// Keras's callbacks: names, options, defaults and behaviour are Keras's, except where said. Options
+/// out of range are a ValueError when one is made. Each keeps its state in checkpoints, so that a run
+/// that is resumed ends as if it had not been interrupted.
+
+#include <xtape/run/callback.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xtape {
+
+/// Stops when the monitored number has not got better for `patience` epochs; never after the first
+/// epoch. The patience starts anew only where a number is better than the best and the baseline. It can
+/// be used again in another fit.
+class EarlyStopping final : public Callback {
+ public:
+  struct Options {
+    std::string monitor = "val_loss";
+    double min_delta = 0;       ///< less is no improvement; its sign does not matter
+    std::int64_t patience = 0;  ///< 0 or more; 0 is as 1
+    MonitorMode mode = MonitorMode::automatic;
+    std::optional<double> baseline = {};
+    bool restore_best_weights =
+        false;  ///< at the end, also where none was better than the baseline
+    std::int64_t start_from_epoch = 0;  ///< 0 or more; before it nothing is watched
+    bool verbose = false;
+  };
+  explicit EarlyStopping(Options options);
+  EarlyStopping() : EarlyStopping(Options()) {}
+
+  /// The epoch after which it stopped; 0: it did not.
+  [[nodiscard]] std::int64_t stopped_epoch() const noexcept { return stopped_epoch_; }
+  [[nodiscard]] std::int64_t best_epoch() const noexcept { return best_epoch_; }
+  [[nodiscard]] std::int64_t wait() const noexcept { return wait_; }
+  [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
+
+  void on_train_begin(Run& run) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  void on_train_end(Run& run, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "EarlyStopping"; }
+  void save(TrainingProgress& progress) const override;
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  Options options_;
+  Monitor monitor_;
+  std::int64_t wait_ = 0, stopped_epoch_ = 0, best_epoch_ = 0;
+  std::optional<Tensors> best_weights_;
+};
+
+/// Stops when the loss is NaN or infinite. fit has left that batch's update out, so that the weights
+/// are still good.
+class TerminateOnNaN final : public Callback {
+ public:
+  struct Options {
+    bool raise_error = false;  ///< throw NonFiniteError instead
+  };
+  explicit TerminateOnNaN(Options options) : options_(options) {}
+  TerminateOnNaN() = default;
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "TerminateOnNaN"; }
+
+ private:
+  Options options_;
+};
+
+/// Multiplies the learning rate when the monitored number has not got better for `patience` epochs,
+/// then waits for `cooldown` epochs. Puts "learning_rate" into the logs. ValueError at the beginning of
+/// training where the optimizer has a schedule.
+class ReduceLROnPlateau final : public Callback {
+ public:
+  struct Options {
+    std::string monitor = "val_loss";
+    double factor = 0.1;         ///< above 0 and below 1
+    std::int64_t patience = 10;  ///< 0 or more
+    MonitorMode mode = MonitorMode::automatic;
+    double min_delta = 1e-4;
+    std::int64_t cooldown = 0;  ///< 0 or more
+    double min_lr = 0;          ///< 0 or more
+    bool verbose = false;
+  };
+  explicit ReduceLROnPlateau(Options options);
+  ReduceLROnPlateau() : ReduceLROnPlateau(Options()) {}
+
+  void on_train_begin(Run& run) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "ReduceLROnPlateau"; }
+  void save(TrainingProgress& progress) const override;
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  Options options_;
+  Monitor monitor_;
+  std::int64_t wait_ = 0, cooldown_ = 0;
+};
+
+/// Sets the learning rate at the beginning of each epoch to function(epoch, rate). Puts
+/// "learning_rate" into the logs. ValueError where the optimizer has a schedule, and for a rate that is
+/// not positive and finite.
+class LearningRateScheduler final : public Callback {
+ public:
+  using Function = std::function<double(std::int64_t epoch, double rate)>;
+  explicit LearningRateScheduler(Function function, bool verbose = false);
+  void on_train_begin(Run& run) override;
+  void on_epoch_begin(Run& run, std::int64_t epoch) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "LearningRateScheduler"; }
+
+ private:
+  Function function_;
+  bool verbose_;
+};
+
+/// Saves as training goes, to a path with placeholders: "{epoch:02d}" and "{batch}", which count from
+/// 1, and the names of the logs, as in "{val_loss:.2f}". Folders are made.
+class ModelCheckpoint final : public Callback {
+ public:
+  struct Options {
+    std::string path = {};  ///< to be set; ends in .safetensors, or .npz for weights only
+    std::string monitor = "val_loss";
+    bool save_best_only = false;     ///< where the number is missing, it is saved with a message
+    bool save_weights_only = false;  ///< as save() does; otherwise as save_checkpoint() does
+    MonitorMode mode = MonitorMode::automatic;
+    std::int64_t save_freq = 0;  ///< 0: after every epoch; otherwise after so many batches
+    std::optional<double> initial_value_threshold = {};  ///< the best before the first
+    bool verbose = false;
+  };
+  explicit ModelCheckpoint(Options options);
+
+  [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
+  /// What was saved last, by this process; empty: nothing yet.
+  [[nodiscard]] const std::string& last_path() const noexcept { return last_path_; }
+
+  void on_train_begin(Run& run) override;
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "ModelCheckpoint"; }
+  void save(TrainingProgress& progress) const override;
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  void save_model(Run& run, std::int64_t epoch, std::optional<std::int64_t> batch,
+                  const Logs& logs);
+  bool worth_saving(Run& run, std::int64_t epoch, const std::string& path, const Logs& logs);
+
+  Options options_;
+  Monitor monitor_;
+  std::int64_t batches_ = 0;  // since the last was saved
+  std::string last_path_;
+};
+
+/// Writes a line of comma-separated values per epoch: the epoch, from 0, and the logs by name. Columns
+/// are those of the first epoch, and "val_" columns where it had none; what is missing is "NA". Lines
+/// end in a line feed alone (Keras: as on Windows).
+class CSVLogger final : public Callback {
+ public:
+  struct Options {
+    std::string path = {};  ///< to be set
+    char separator = ',';   ///< no quote and no line end
+    bool append = false;    ///< to a file that is there, whose header is not repeated
+  };
+  explicit CSVLogger(Options options);
+  ~CSVLogger() override;
+  CSVLogger(const CSVLogger&) = delete;
+  CSVLogger& operator=(const CSVLogger&) = delete;
+
+  /// IoError when the file cannot be written.
+  void on_train_begin(Run& run) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  void on_train_end(Run& run, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "CSVLogger"; }
+  void save(TrainingProgress& progress) const override;
+  /// Cuts off the lines that will be written again.
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  struct File;
+  Options options_;
+  std::unique_ptr<File> file_;
+  std::optional<std::vector<std::string>> keys_;
+  bool header_ = true;
+};
+
+/// Writes the logs for TensorBoard: of epochs as "epoch_<name>", training and learning rate in the
+/// folder's train/, validation in its validation/; and of batches where asked for, as "batch_<name>".
+class TensorBoard final : public Callback {
+ public:
+  struct Options {
+    std::string log_dir = "logs";
+    std::int64_t update_freq = 0;     ///< 0: epochs only; otherwise also every so many batches
+    std::int64_t histogram_freq = 0;  ///< 0: never; otherwise the weights, every so many epochs
+  };
+  explicit TensorBoard(Options options);
+  TensorBoard() : TensorBoard(Options()) {}
+  ~TensorBoard() override;
+  TensorBoard(const TensorBoard&) = delete;
+  TensorBoard& operator=(const TensorBoard&) = delete;
+
+  void on_train_begin(Run& run) override;
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_test_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_test_end(Run& run, const Logs& logs) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  void on_train_end(Run& run, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "TensorBoard"; }
+  void save(TrainingProgress& progress) const override;
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  EventWriter& train(const Run& run);
+  EventWriter& validation();
+
+  Options options_;
+  std::unique_ptr<EventWriter> train_, validation_;
+  std::int64_t test_batches_ = 0;
+};
+
+/// Saves as training goes, and when a run is started again after an interruption brings everything back
+/// before it begins: it goes on at the batch where it was saved, exactly. At the end of training
+/// the checkpoints are removed.
+class BackupAndRestore final : public Callback {
+ public:
+  struct Options {
+    std::string backup_dir = {};    ///< to be set
+    std::int64_t save_freq = 0;     ///< 0: after every epoch; otherwise after so many batches
+    bool delete_checkpoint = true;  ///< at the end, unless a signal ended the run
+  };
+  explicit BackupAndRestore(Options options);
+  ~BackupAndRestore() override;
+  BackupAndRestore(const BackupAndRestore&) = delete;
+  BackupAndRestore& operator=(const BackupAndRestore&) = delete;
+
+  std::optional<TrainingProgress> restore(Run& run) override;
+  void on_train_begin(Run& run) override;
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  void on_train_end(Run& run, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "BackupAndRestore"; }
+  void save(TrainingProgress& progress) const override;
+  void load(const TrainingProgress& progress) override;
+
+ private:
+  Checkpoints& checkpoints();
+
+  Options options_;
+  std::unique_ptr<Checkpoints> checkpoints_;
+  std::int64_t batches_ = 0;  // since the last was saved
+};
+
+/// Hooks from functions; those not set do nothing.
+class LambdaCallback final : public Callback {
+ public:
+  using AtRun = std::function<void(Run&)>;
+  using AtIndex = std::function<void(Run&, std::int64_t)>;
+  using AtBatchEnd = std::function<void(Run&, std::int64_t, const Logs&)>;
+  using AtEpochEnd = std::function<void(Run&, std::int64_t, Logs&)>;
+  using AtEnd = std::function<void(Run&, const Logs&)>;
+  struct Options {
+    AtIndex on_epoch_begin = {};
+    AtEpochEnd on_epoch_end = {};
+    AtRun on_train_begin = {};
+    AtEnd on_train_end = {};
+    AtIndex on_train_batch_begin = {};
+    AtBatchEnd on_train_batch_end = {};
+    AtRun on_test_begin = {};
+    AtEnd on_test_end = {};
+    AtIndex on_test_batch_begin = {};
+    AtBatchEnd on_test_batch_end = {};
+  };
+  explicit LambdaCallback(Options options) : options_(std::move(options)) {}
+
+  void on_train_begin(Run& run) override;
+  void on_train_end(Run& run, const Logs& logs) override;
+  void on_epoch_begin(Run& run, std::int64_t epoch) override;
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
+  void on_train_batch_begin(Run& run, std::int64_t batch) override;
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_test_begin(Run& run) override;
+  void on_test_end(Run& run, const Logs& logs) override;
+  void on_test_batch_begin(Run& run, std::int64_t batch) override;
+  void on_test_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  [[nodiscard]] std::string name() const override { return "LambdaCallback"; }
+
+ private:
+  Options options_;
+};
+
+}  // namespace xtape

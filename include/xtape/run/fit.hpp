@@ -1,0 +1,106 @@
+#pragma once
+/// \file
+/// fit: trains over epochs, with validation, reports, callbacks, and checkpoints to go on from.
+///
+///     auto step = [&](Tape<float>& tape, const Batch& batch) {
+///       auto prediction = model(tape.input(batch.x));
+///       accuracy.update(prediction, batch.labels);
+///       return sparse_categorical_crossentropy(prediction, batch.labels);
+///     };
+///     History history = fit(params, adam, batches, step,
+///                           {.epochs = 10, .validation = {held_out, step}, .metrics = {&accuracy}});
+
+#include <xtape/optim/optimizer.hpp>
+#include <xtape/run/callback.hpp>
+#include <xtape/run/progress_bar.hpp>
+#include <xtape/run/source.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xtape {
+
+class Checkpoints;
+class StopSignals;
+
+/// Options of fit.
+template <class T>
+struct FitOptions {
+  std::int64_t epochs = 1;                           ///< the last epoch, counted from 1; 0 or more
+  std::int64_t initial_epoch = 0;                    ///< the first epoch, counted from 0
+  std::optional<std::int64_t> steps_per_epoch = {};  ///< only so many batches; positive
+  Validation<T> validation = {};
+  std::int64_t validation_freq = 1;  ///< validates after every so many epochs; positive
+  std::optional<std::int64_t> validation_steps = {};  ///< only so many batches; positive
+  /// Reset at the beginning of each epoch and of each validation; the step updates them.
+  std::vector<Metric*> metrics = {};
+  std::vector<Callback*> callbacks = {};  ///< called in this order
+  std::optional<double> clip_norm = {};   ///< limits the norm of all gradients; positive
+  bool allow_missing = false;             ///< see StepOptions
+  bool log_optimizer = true;  ///< "learning_rate" and "gradient_norm" are among the logs
+  std::uint64_t seed = 0;     ///< of the tape: dropout
+  bool check_finite = false;  ///< see TapeOptions
+  ProgressOptions progress = {};
+  Messages message = {};  ///< unset: the standard error output
+
+  Checkpoints* checkpoints = nullptr;  ///< where to save; none: nothing is saved
+  std::int64_t save_steps = 0;         ///< after every so many batches; 0: not
+  std::int64_t save_epochs = 1;        ///< after every so many epochs; 0: not
+  std::string best_monitor = "";       ///< saves the epoch that is best in this as the best
+  MonitorMode best_mode = MonitorMode::automatic;
+  bool resume = false;                   ///< goes on from the newest checkpoint, if there is one
+  const StopSignals* signals = nullptr;  ///< when one came: finish the step, save, return
+};
+
+/// Options of evaluate.
+struct EvaluateOptions {
+  std::vector<Metric*> metrics = {};       ///< reset at the beginning; the step updates them
+  std::optional<std::int64_t> steps = {};  ///< only so many batches; positive
+  ProgressOptions progress = {.style = ProgressStyle::none};
+};
+
+namespace detail {
+
+template <class T>
+History fit(Params<T>& params, Optimizer<T>& optimizer, Feed<T>& feed, FitOptions<T> options);
+template <class T>
+Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& options);
+
+}  // namespace detail
+
+/// Trains, and returns what each epoch reported. `step(tape, batch)` calls the model on values of the
+/// tape, updates metrics, and returns the loss or a StepResult. For each batch fit adds the penalties
+/// (the step must not), runs backward, clips, and lets the optimizer step. The tape is one for the
+/// whole run. Where a loss is not finite its update is left out, and the user is told once.
+///
+/// The loss of an epoch is the mean over its batches, by their weights. Validation runs the step
+/// without recording and training, always on the batches of epoch 0; its numbers are reported with "val_"
+/// in front. With use_ema the weights are the averages in the end, also when an exception leaves it.
+///
+/// A run that is resumed, by `resume` or BackupAndRestore, ends with the same bits as one that was not
+/// interrupted, given the same options, callbacks, batches, and at least the metrics of xtape.
+/// Checkpoints are saved before averages or best weights are put in place, so that more epochs may
+/// follow; a run that a callback stopped stays so when it is resumed.
+///
+/// ValueError for options out of range, before any work; for batches there are none of, or not as many
+/// as steps() says. TapeError for a loss without gradients, ShapeError for one that is no scalar.
+/// Errors of checkpoints as restore() and save() have them. What a step or a callback throws passes.
+template <class T, class B, class Step>
+History fit(Params<T>& params, Optimizer<T>& optimizer, B&& batches, Step&& step,
+            std::type_identity_t<FitOptions<T>> options = {}) {
+  const auto feed = detail::make_feed<T>(std::forward<B>(batches), std::forward<Step>(step));
+  return detail::fit(params, optimizer, static_cast<detail::Feed<T>&>(*feed), std::move(options));
+}
+
+/// The loss and the metrics on these batches, as validation computes them: nothing is recorded, dropout
+/// is off, penalties are part of the loss. Errors as fit has them.
+template <class T, class B, class Step>
+Logs evaluate(const Params<T>& params, B&& batches, Step&& step,
+              const EvaluateOptions& options = {}) {
+  const auto feed = detail::make_feed<T>(std::forward<B>(batches), std::forward<Step>(step));
+  return detail::evaluate(params, static_cast<detail::Feed<T>&>(*feed), options);
+}
+
+}  // namespace xtape

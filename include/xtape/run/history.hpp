@@ -1,0 +1,79 @@
+#pragma once
+/// \file
+/// What a training run reports: the numbers of a step or an epoch, and those of all epochs.
+
+#include <xtape/run/training_progress.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace xtape {
+
+/// Numbers by name, in the order in which they came: "loss", "accuracy", "val_loss".
+class Logs {
+ public:
+  using Entry = std::pair<std::string, double>;
+  Logs() = default;
+  Logs(std::initializer_list<Entry> entries);
+
+  /// The number, or null.
+  [[nodiscard]] const double* find(std::string_view name) const noexcept;
+  [[nodiscard]] bool contains(std::string_view name) const noexcept {
+    return find(name) != nullptr;
+  }
+  /// The number. ValueError naming those there are.
+  [[nodiscard]] double at(std::string_view name) const;
+  /// Adds a number, or changes it in its place.
+  void set(std::string_view name, double value);
+  void clear() noexcept { entries_.clear(); }
+
+  [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return entries_.end(); }
+  /// All names, with commas between.
+  [[nodiscard]] std::string names() const;
+
+  bool operator==(const Logs&) const = default;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+/// The logs of every epoch, by name. As in Keras a list is shorter than epochs() where its number was
+/// not there in each of them (validation every second epoch).
+class History {
+ public:
+  using Column = std::pair<std::string, std::vector<double>>;
+
+  bool interrupted = false;  ///< a signal ended it; it can go on from its checkpoint
+  bool stopped = false;      ///< a callback ended it
+
+  /// The epochs that were completed, from 0.
+  [[nodiscard]] const std::vector<std::int64_t>& epochs() const noexcept { return epochs_; }
+  /// The lists, in the order in which their names came.
+  [[nodiscard]] const std::vector<Column>& columns() const noexcept { return columns_; }
+  [[nodiscard]] bool contains(std::string_view name) const noexcept;
+  /// The list of one number. ValueError naming those there are.
+  [[nodiscard]] const std::vector<double>& operator[](std::string_view name) const;
+
+  /// Adds an epoch.
+  void add(std::int64_t epoch, const Logs& logs);
+  void clear();
+
+  /// Into and out of what a checkpoint keeps, bit by bit. ValueError for what save() did not write.
+  void save(TrainingProgress& progress) const;
+  void load(const TrainingProgress& progress);
+
+  bool operator==(const History&) const = default;
+
+ private:
+  std::vector<std::int64_t> epochs_;
+  std::vector<Column> columns_;
+};
+
+}  // namespace xtape

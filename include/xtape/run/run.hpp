@@ -1,0 +1,49 @@
+#pragma once
+/// \file
+/// RunOf<T>: parameters and an optimizer as callbacks see them, for loops of one's own.
+///
+///     RunOf<float> run(params, adam, {.epochs = 20});
+///     EarlyStopping early({.monitor = "loss", .patience = 3});
+///     early.on_train_begin(run);
+///     for (std::int64_t epoch = 0; epoch < 20 && !run.stopping(); ++epoch) {
+///       Logs logs{{"loss", train_an_epoch()}};
+///       early.on_epoch_end(run, epoch, logs);
+///     }
+
+#include <xtape/optim/optimizer.hpp>
+#include <xtape/run/callback.hpp>
+
+namespace xtape {
+
+template <class T>
+class RunOf final : public Run {
+ public:
+  /// Both must outlive it. ValueError for a metric that is null, or whose name is taken.
+  RunOf(Params<T>& params, Optimizer<T>& optimizer, RunOptions options = {});
+
+  [[nodiscard]] double learning_rate() const override { return optimizer_->learning_rate(); }
+  void set_learning_rate(double rate) override { optimizer_->set_learning_rate(rate); }
+  [[nodiscard]] bool scheduled() const override { return optimizer_->scheduled(); }
+  [[nodiscard]] std::int64_t iterations() const override { return optimizer_->iterations(); }
+  [[nodiscard]] Tensors weights() const override;
+  void set_weights(const Tensors& weights) override;
+  void save_weights(const std::string& path) const override;
+  void write_histograms(EventWriter& events, std::int64_t step) const override;
+  std::optional<TrainingProgress> restore(Checkpoints& checkpoints) override;
+
+  // For the loop.
+  void set_epoch(std::int64_t epoch) noexcept { epoch_ = epoch; }
+  void set_step(std::int64_t step) noexcept { step_ = step; }
+  void set_resumed(bool resumed) noexcept { resumed_ = resumed; }
+  void set_interrupted(bool interrupted) noexcept { interrupted_ = interrupted; }
+  /// Whether save_soon() was called since the last save_now().
+  [[nodiscard]] bool wants_save() const noexcept { return !requests_.empty(); }
+  /// Does what save_soon() was asked for.
+  void save_now(const TrainingProgress& progress);
+
+ private:
+  Params<T>* params_;
+  Optimizer<T>* optimizer_;
+};
+
+}  // namespace xtape

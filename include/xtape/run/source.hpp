@@ -1,0 +1,130 @@
+#pragma once
+/// \file
+/// Where fit's batches come from, and what a step gives back.
+
+#include <xtape/tape/tape.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace xtape {
+
+/// What a step returns: its loss; or the loss, how much it weighs in the mean over the epoch (the
+/// number of samples), and how many tokens it was, for the report.
+template <class T>
+struct StepResult {
+  StepResult(Var<T> step_loss, double step_weight = 1, double step_tokens = 0)
+      : loss(std::move(step_loss)), weight(step_weight), tokens(step_tokens) {}
+  Var<T> loss;
+  double weight;  ///< finite, 0 or more
+  double tokens;
+};
+
+/// Batches by epoch: steps(epoch) is how many there are, epoch(epoch, first) a range of them from the
+/// batch `first` on, whose order is a function of the epoch alone.
+template <class B>
+concept BatchSource = requires(const B& batches, std::int64_t epoch, std::size_t first) {
+  { batches.steps(epoch) } -> std::convertible_to<std::size_t>;
+  batches.epoch(epoch, first).begin() != batches.epoch(epoch, first).end();
+};
+
+/// The same batches, in the same order, in every epoch: a vector, or an array.
+template <class B>
+concept BatchList = !BatchSource<B> && requires(const B& batches) {
+  std::span(batches.data(), batches.size());
+};
+
+namespace detail {
+
+/// A source and a step on its batches, whatever their types.
+template <class T>
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  [[nodiscard]] virtual std::size_t steps(std::int64_t epoch) const = 0;
+  virtual void begin(std::int64_t epoch, std::size_t first) = 0;
+  /// Whether there is a batch.
+  [[nodiscard]] virtual bool more() = 0;
+  /// Runs the step on it. Then next() goes on to the following.
+  [[nodiscard]] virtual StepResult<T> run(Tape<T>& tape) = 0;
+  virtual void next() = 0;
+  /// Lets go of the range, and of a background thread behind it.
+  virtual void end() = 0;
+};
+
+/// B is a reference where the caller keeps the batches.
+template <class T, class B, class Step>
+class FeedOf final : public Feed<T> {
+ public:
+  FeedOf(B&& batches, Step step) : batches_(std::forward<B>(batches)), step_(std::move(step)) {}
+
+  [[nodiscard]] std::size_t steps(std::int64_t epoch) const override {
+    if constexpr (BatchSource<std::remove_cvref_t<B>>) {
+      return batches_.steps(epoch);
+    } else {
+      return batches_.size();
+    }
+  }
+  void begin(std::int64_t epoch, std::size_t first) override {
+    running_.reset();
+    running_.emplace(batches_, epoch, first);
+  }
+  [[nodiscard]] bool more() override { return running_->at != running_->end; }
+  [[nodiscard]] StepResult<T> run(Tape<T>& tape) override { return step_(tape, *running_->at); }
+  void next() override { ++running_->at; }
+  void end() override { running_.reset(); }
+
+ private:
+  static decltype(auto) range_of(const std::remove_cvref_t<B>& batches, std::int64_t epoch,
+                                 std::size_t first) {
+    if constexpr (BatchSource<std::remove_cvref_t<B>>) {
+      return batches.epoch(epoch, first);
+    } else {
+      return std::span(batches.data(), batches.size()).subspan(first);
+    }
+  }
+  struct Running {
+    using Range = decltype(range_of(std::declval<const std::remove_cvref_t<B>&>(), 0, 0));
+    Running(const std::remove_cvref_t<B>& batches, std::int64_t epoch, std::size_t first)
+        : range(range_of(batches, epoch, first)), at(range.begin()), end(range.end()) {}
+    Range range;
+    decltype(std::declval<Range&>().begin()) at;
+    decltype(std::declval<Range&>().end()) end;
+  };
+  B batches_;
+  Step step_;
+  std::optional<Running> running_;
+};
+
+template <class T, class B, class Step>
+auto make_feed(B&& batches, Step&& step) {
+  static_assert(BatchSource<std::remove_cvref_t<B>> || BatchList<std::remove_cvref_t<B>>,
+                "batches need steps(epoch) and epoch(epoch, first), or data() and size()");
+  return std::make_unique<FeedOf<T, B, std::decay_t<Step>>>(std::forward<B>(batches),
+                                                            std::forward<Step>(step));
+}
+
+}  // namespace detail
+
+/// Batches and a step for validation. Batches that are named must outlive it; a temporary is moved in.
+template <class T>
+class Validation {
+ public:
+  Validation() = default;
+  template <class B, class Step>
+  Validation(B&& batches, Step&& step)
+      : feed_(detail::make_feed<T>(std::forward<B>(batches), std::forward<Step>(step))) {}
+  explicit operator bool() const noexcept { return feed_ != nullptr; }
+  [[nodiscard]] detail::Feed<T>& feed() const { return *feed_; }
+
+ private:
+  std::shared_ptr<detail::Feed<T>> feed_;
+};
+
+}  // namespace xtape

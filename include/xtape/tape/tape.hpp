@@ -1,0 +1,170 @@
+#pragma once
+/// \file
+/// The tape: records operations, runs them backward, and returns gradients as a value.
+
+#include <xtape/params/params.hpp>
+#include <xtape/tape/record.hpp>
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace xtape {
+
+/// The gradients of one backward, or the sum of several: a value of its own, independent of the
+/// tape. Look-up by parameter, by path, or by the watched Var.
+template <class T>
+class Gradients {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  [[nodiscard]] bool contains(const Var<T>& leaf) const;
+  [[nodiscard]] bool contains(const Parameter<T>& parameter) const;
+
+  /// The gradient; tracked when it was made with create_graph. TapeError when none arrived.
+  [[nodiscard]] Var<T> operator[](const Var<T>& leaf) const;
+  [[nodiscard]] Var<T> operator[](const Parameter<T>& parameter) const;
+  /// The gradient of the parameter with this path. ParameterError when none arrived.
+  [[nodiscard]] Var<T> at(const std::string& path) const;
+
+  /// The Euclidean norm of all gradients together, accumulated in double.
+  [[nodiscard]] double global_norm() const;
+  /// Scales all gradients by min(1, max_norm / global_norm()). One pass for the norm; the scale is
+  /// stored and folded in where they are used. NonFiniteError when the norm is not finite,
+  /// ValueError unless max_norm > 0.
+  Gradients& clip_global_norm(double max_norm);
+  /// Limits every element to [-limit, limit]. ValueError unless limit > 0.
+  Gradients& clip_value(double limit);
+  /// Adds another set; entries only one side has are kept.
+  Gradients& add(const Gradients& other);
+  /// Multiplies all by a factor.
+  Gradients& scale(double factor);
+
+  // For the tape and the optimizers.
+  struct Entry {
+    const detail::ParameterSlot<T>* slot;  // null for a watched array
+    const void* tape;
+    std::uint64_t stamp;
+    Var<T> gradient;  // still to be multiplied by stored_scale()
+  };
+  [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
+  [[nodiscard]] double stored_scale() const noexcept { return scale_; }
+  [[nodiscard]] const Entry* find(const detail::ParameterSlot<T>* slot) const;
+  void accumulate(const detail::ParameterSlot<T>* slot, const void* tape, std::uint64_t stamp,
+                  Var<T> g);
+
+ private:
+  [[nodiscard]] const Entry* find(const void* key, std::uint64_t stamp) const;
+  [[nodiscard]] Var<T> scaled(const Entry& entry) const;
+  void fold_scale();
+
+  using Key = std::pair<const void*, std::uint64_t>;
+  struct KeyHash {
+    std::size_t operator()(const Key& k) const noexcept {
+      return std::hash<const void*>()(k.first) ^ (k.second * 0x9E3779B97F4A7C15ULL);
+    }
+  };
+  std::vector<Entry> entries_;
+  // Key: the parameter slot, or the tape state and the leaf's stamp.
+  std::unordered_map<Key, std::size_t, KeyHash> index_;
+  double scale_ = 1.0;
+};
+
+/// Options of a tape.
+struct TapeOptions {
+  bool record = true;         ///< false: a context (training, seed) without gradients
+  bool training = false;      ///< dropout is active
+  std::uint64_t seed = 0;     ///< of the random operations
+  bool check_finite = false;  ///< throw NonFiniteError at the first NaN or infinity, naming the op
+};
+
+/// Options of Tape::backward.
+template <class T>
+struct BackwardOptions {
+  bool retain = false;              ///< keep the tape for another backward
+  bool create_graph = false;        ///< record the backward too; implies retain
+  Gradients<T>* into = nullptr;     ///< add into these gradients (the returned ones are then empty)
+  std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
+};
+
+/// A position on a tape; see Tape::mark.
+template <class T>
+struct Mark {
+  typename detail::TapeState<T>::Position position;
+  std::uint64_t birth = 0;
+  std::uint64_t last_stamp = 0;
+  std::size_t penalties = 0;
+};
+
+/// Records operations in execution order. An explicit object, found through the operands of an
+/// operation. One tape belongs to the thread that made it; many tapes may run on many threads.
+template <class T>
+class Tape {
+ public:
+  explicit Tape(TapeOptions options = {});
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+  ~Tape();
+
+  /// A value with this tape's context, whose gradient is not wanted.
+  [[nodiscard]] Var<T> input(Var<T> value);
+  [[nodiscard]] Tokens<T> input(const Tokens<T>& ids);
+  template <detail::XExpression E>
+  [[nodiscard]] auto input(E&& values) {
+    if constexpr (std::integral<typename std::decay_t<E>::value_type>) {
+      return input(Tokens<T>(std::forward<E>(values)));
+    } else {
+      return input(Var<T>(std::forward<E>(values)));
+    }
+  }
+  /// A leaf whose gradient is wanted. TapeError when `value` is tracked already.
+  [[nodiscard]] Var<T> watch(Var<T> value);
+
+  /// Gradients of `result` with respect to all watched values and trainable parameters it depends
+  /// on. Frees each node as it passes and ends with an empty tape, also when a pullback throws,
+  /// unless options.retain. TapeError: untracked or stale result, no seed for a non-scalar, penalties
+  /// nobody asked for. ShapeError: a seed of another shape.
+  Gradients<T> backward(const Var<T>& result, BackwardOptions<T> options = {});
+
+  /// Forgets everything recorded; handles into it become stale. Parameters are not affected.
+  void clear() noexcept;
+  /// The present position, to come back to with rewind().
+  [[nodiscard]] Mark<T> mark() const;
+  /// Forgets what was recorded since. TapeError when the tape was cleared or rewound past it.
+  void rewind(const Mark<T>& mark);
+
+  /// Adds a scalar penalty. ShapeError unless it has one element, TapeError inside checkpoint().
+  void add_penalty(const Var<T>& penalty);
+  /// The sum of the penalties recorded so far, by add_penalty and by the activity regularizers of
+  /// layers, differentiable. backward insists on this call when there are any.
+  [[nodiscard]] Var<T> penalties();
+  /// The same and the penalties of the weights, Params::penalties. backward insists on this call when
+  /// a trainable parameter with a regularizer was used. Call it after the layers, in a statement of
+  /// its own: in model(x) + tape.penalties(params) C++ may evaluate the right side first (backward
+  /// notices). Adding the result to the loss is left to you; whoever does not want it drops it.
+  [[nodiscard]] Var<T> penalties(const Params<T>& params);
+
+  /// Number of nodes recorded now.
+  [[nodiscard]] std::size_t size() const noexcept;
+  [[nodiscard]] bool training() const noexcept;
+  [[nodiscard]] std::uint64_t seed() const noexcept;
+  /// Index of the next random operation; {seed, index} is what a checkpoint saves.
+  [[nodiscard]] std::uint64_t random_index() const noexcept;
+  void set_random_index(std::uint64_t index) noexcept;
+
+  [[nodiscard]] detail::Place<T> context() const noexcept;
+
+ private:
+  detail::TapeState<T>* state_;
+};
+
+/// Tape::penalties of the tape of x, for functions that are not handed their tape, as those that
+/// check_gradients checks; 0 where x has no tape.
+template <class T>
+Var<T> penalties(const Var<T>& x);
+/// Tape::penalties(params) of the tape of x; without a tape, the penalties of the weights alone.
+template <class T>
+Var<T> penalties(const Var<T>& x, const Params<T>& params);
+
+}  // namespace xtape

@@ -1,0 +1,178 @@
+#pragma once
+/// \file
+/// Var<T>: an immutable array with its place on a tape; Tokens<T>: integers with a tape.
+
+#include <xtape/array/array.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace xtape {
+
+template <Real T>
+class Var;
+template <class T>
+class Tape;
+
+namespace detail {
+
+template <class T>
+struct TapeState;
+
+// An array and its owner count in one block: half the cost of a shared_ptr, and the tape may add in
+// place where it is the only owner.
+template <class T>
+struct SharedArray {
+  explicit SharedArray(const Shape& shape) : array(shape) {}
+  explicit SharedArray(Array<T>&& a) : array(std::move(a)) {}
+  std::atomic<std::uint32_t> owners{1};
+  Array<T> array;
+};
+
+template <class T>
+class ArrayPtr {
+ public:
+  ArrayPtr() noexcept = default;
+  explicit ArrayPtr(const Shape& shape) : block_(make(shape)) {}
+  explicit ArrayPtr(Array<T>&& array) : block_(make(std::move(array))) {}
+  ArrayPtr(const ArrayPtr& other) noexcept : block_(other.block_) {
+    if (block_ != nullptr) block_->owners.fetch_add(1, std::memory_order_relaxed);
+  }
+  ArrayPtr(ArrayPtr&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  ArrayPtr& operator=(ArrayPtr other) noexcept {
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~ArrayPtr() { release(); }
+
+  explicit operator bool() const noexcept { return block_ != nullptr; }
+  const Array<T>& operator*() const noexcept { return block_->array; }
+  const Array<T>* operator->() const noexcept { return &block_->array; }
+  [[nodiscard]] bool unique() const noexcept {
+    return block_->owners.load(std::memory_order_acquire) == 1;
+  }
+  // Only for a block nobody else can see: one just made, or a unique one.
+  [[nodiscard]] Array<T>& mutate() noexcept { return block_->array; }
+
+ private:
+  template <class... Args>
+  static SharedArray<T>* make(Args&&... args) {
+    Allocator<SharedArray<T>> allocator;
+    SharedArray<T>* block = allocator.allocate(1);
+    try {
+      return ::new (static_cast<void*>(block)) SharedArray<T>(std::forward<Args>(args)...);
+    } catch (...) {
+      allocator.deallocate(block, 1);
+      throw;
+    }
+  }
+  void release() noexcept {
+    if (block_ == nullptr) return;
+    // The only owner needs no atomic decrement.
+    if (unique() || block_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      block_->~SharedArray<T>();
+      Allocator<SharedArray<T>>().deallocate(block_, 1);
+    }
+  }
+  SharedArray<T>* block_ = nullptr;
+};
+
+// Which tape a value belongs to, and which node of it. Stamps of one state never repeat, so an old
+// handle can always tell. Untracked: `node` is kNoNode and `stamp` the birth stamp of the tape.
+inline constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
+
+template <class T>
+struct Place {
+  TapeState<T>* state = nullptr;
+  std::uint64_t stamp = 0;
+  std::uint64_t node = kNoNode;
+};
+
+template <class X>
+concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
+
+}  // namespace detail
+
+/// An array value that an operation can be applied to. It is immutable and cheap to copy. It may
+/// carry a context (the tape its operands came from) and may be tracked (an operation recorded on
+/// that tape produced it, so gradients pass through it). Without a context operations compute and
+/// record nothing: no tape means inference.
+template <Real T>
+class Var {
+ public:
+  using value_type = T;
+
+  /// No value yet; only assignment and has_value() are allowed.
+  Var() noexcept = default;
+  /// A constant without context.
+  Var(Array<T> value) : value_(std::move(value)) {}
+  /// A scalar constant, of shape ().
+  Var(T value) : value_(Shape()) { value_.mutate().data()[0] = value; }
+  /// A constant from any xtensor expression, evaluated now.
+  template <detail::XExpression E>
+  requires(!std::same_as<std::decay_t<E>, Array<T>>) Var(E&& expression)
+      : value_(Array<T>(std::forward<E>(expression))) {}
+
+  [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
+  /// The array. Always available, also when the tape is gone.
+  [[nodiscard]] const Array<T>& value() const& { return *value_; }
+  /// The array of a temporary, by value, so that it outlives it.
+  [[nodiscard]] Array<T> value() && {
+    // Not by ?:, whose two sides clang makes one const lvalue of, so that it copies.
+    if (value_.unique()) return std::move(value_.mutate());
+    return *value_;
+  }
+  [[nodiscard]] const Shape& shape() const { return value_->shape(); }
+  [[nodiscard]] std::size_t rank() const { return value_->dimension(); }
+  [[nodiscard]] std::size_t size() const { return value_->size(); }
+  [[nodiscard]] const T* data() const { return value_->data(); }
+  /// The only element. ShapeError when there is not exactly one.
+  [[nodiscard]] T item() const;
+
+  /// Whether gradients pass through this value.
+  [[nodiscard]] bool tracked() const noexcept { return place_.node != detail::kNoNode; }
+  /// Whether operations on this value belong to a tape.
+  [[nodiscard]] bool has_context() const noexcept { return place_.state != nullptr; }
+  /// The same value with the same context, untracked: no gradient passes.
+  /// TapeError when the tape is gone.
+  [[nodiscard]] Var detach() const;
+
+  // For the tape and the operations.
+  Var(detail::ArrayPtr<T> value, detail::Place<T> place) noexcept
+      : value_(std::move(value)), place_(place) {}
+  [[nodiscard]] const detail::Place<T>& place() const noexcept { return place_; }
+  [[nodiscard]] detail::ArrayPtr<T>& pointer() noexcept { return value_; }
+  [[nodiscard]] const detail::ArrayPtr<T>& pointer() const noexcept { return value_; }
+
+ private:
+  detail::ArrayPtr<T> value_;
+  detail::Place<T> place_;
+};
+
+/// Integer data (token ids, labels) that may carry a tape's context. Never differentiated. A plain
+/// integer array converts to it, without context: inference.
+template <class T>
+class Tokens {
+ public:
+  Tokens(Array<std::int64_t> ids)
+      : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {}
+  template <detail::XExpression E>
+  requires std::integral<typename std::decay_t<E>::value_type> Tokens(E&& expression)
+      : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
+  Tokens(Array<std::int64_t> ids, detail::Place<T> place) : Tokens(std::move(ids)) {
+    place_ = place;
+  }
+
+  [[nodiscard]] const Array<std::int64_t>& value() const noexcept { return *ids_; }
+  [[nodiscard]] const Shape& shape() const noexcept { return ids_->shape(); }
+  [[nodiscard]] const detail::Place<T>& place() const noexcept { return place_; }
+
+ private:
+  std::shared_ptr<const Array<std::int64_t>> ids_;
+  detail::Place<T> place_;
+};
+
+}  // namespace xtape

@@ -1,0 +1,221 @@
+#include <xtape/layers/attention/key_value_cache.hpp>
+
+#include "base/message.hpp"
+
+#include <xtape/tape/tape_state.hpp>
+
+#include <algorithm>
+
+namespace xtape {
+
+using detail::fail;
+
+namespace {
+
+template <class T>
+void check_inference(const Var<T>& x) {
+  const detail::TapeState<T>* state = x.place().state;
+  if (state == nullptr) return;
+  detail::check_place("KeyValueCache", x.place());
+  if (state->recording()) {
+    fail<TapeError>("KeyValueCache",
+                    "append on a recording tape: no gradient would pass through "
+                    "the cache, expected inference; use values without a tape, or "
+                    "a Tape with {.record = false}");
+  }
+}
+
+// Copies `count` positions of every batch row to another array, whose batch may be larger.
+template <class T>
+void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, std::size_t count) {
+  const std::size_t row = to.shape()[2] * to.shape()[3];
+  for (std::size_t b = 0; b < from.shape()[0]; ++b) {
+    const T* source = from.data() + b * from.shape()[1] * row;
+    std::copy(source, source + count * row, to.data() + (b * to.shape()[1] + to_begin) * row);
+  }
+}
+
+void check_not_empty(std::size_t length) {
+  if (length == 0) {
+    fail<ValueError>("KeyValueCache",
+                     "empty: nothing was appended yet, expected at least one position");
+  }
+}
+
+template <class T>
+Shape held_shape(const Array<T>& all, std::size_t batch) {
+  Shape shape = all.shape();
+  shape[0] = batch;
+  return shape;
+}
+
+}  // namespace
+
+template <class T>
+KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
+  if (capacity == 0) {
+    fail<ValueError>("KeyValueCache", "capacity out of range: capacity is 0, expected at least 1");
+  }
+}
+
+/// Whether the arrays have the batch, heads and dims of what is held.
+template <class T>
+bool KeyValueCache<T>::fits(const Shape& key, const Shape& value) const {
+  const auto agrees = [this](const Array<T>& present, const Shape& x) {
+    return x[0] == batch_ && x[2] == present.shape()[2] && x[3] == present.shape()[3];
+  };
+  return agrees(keys_, key) && agrees(values_, value);
+}
+
+template <class T>
+void KeyValueCache<T>::check_append(const Shape& key, const Shape& value,
+                                    const std::string& name) const {
+  const bool alike = key.size() == 4 && value.size() == 4 && key[0] == value[0] &&
+                     key[1] == value[1] && key[2] == value[2];
+  if (!alike || (length_ > 0 && !fits(key, value))) {
+    fail<ShapeError>(
+        name, "positions do not fit the cache: key is ", to_string(key), " and value is ",
+        to_string(value),
+        ", expected (batch, positions, heads, dim) with the batch, heads and dims of ",
+        length_ == 0 ? std::string("each other") : to_string(held_shape(keys_, batch_)),
+        "; clear() the cache for another batch");
+  }
+  const std::size_t count = key[1];
+  if (length_ + count > capacity_) {
+    fail<ValueError>(name, "no room in the cache: ", length_, " positions are held and ", count,
+                     " more given, expected at most ", capacity_, "; make a larger cache");
+  }
+}
+
+template <class T>
+void KeyValueCache<T>::check_held(const Shape& key, const Shape& value,
+                                  const std::string& name) const {
+  if (length_ == 0) {
+    fail<ValueError>(name,
+                     "the cache is empty: nothing was appended yet, expected at least one "
+                     "position");
+  }
+  if (!fits(key, value)) {
+    fail<ShapeError>(
+        name, "the cache does not fit: it holds ", to_string(held_shape(keys_, batch_)), " and ",
+        to_string(held_shape(values_, batch_)), ", expected the batch, heads and dims of ",
+        to_string(key), " and ", to_string(value), "; clear() it for another batch");
+  }
+}
+
+template <class T>
+void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
+  check_inference(key);
+  check_inference(value);
+  check_append(key.shape(), value.shape());
+  const std::size_t count = key.shape()[1];
+  if (length_ == 0) {
+    const auto prepare = [&](Array<T>& a, const Shape& like) {
+      const Shape shape{like[0], capacity_, like[2], like[3]};
+      if (a.shape() != shape) a = Array<T>(shape);
+    };
+    prepare(keys_, key.shape());
+    prepare(values_, value.shape());
+    slots_.clear();
+    batch_ = key.shape()[0];
+  } else if (batch_ > keys_.shape()[0]) {
+    give_slots();
+  }
+  // No row has its position in a slot of these positions yet.
+  copy_positions(key.value(), keys_, length_, count);
+  copy_positions(value.value(), values_, length_, count);
+  if (!slots_.empty()) {
+    for (std::size_t b = 0; b < batch_; ++b) {
+      std::fill_n(slots_.data() + b * capacity_ + length_, count, static_cast<std::int32_t>(b));
+    }
+  }
+  length_ += count;
+}
+
+/// What is held, row by row, with room for `room` positions.
+template <class T>
+Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const {
+  const std::size_t row = all.shape()[2] * all.shape()[3];
+  Array<T> out(Shape{batch_, room, all.shape()[2], all.shape()[3]});
+  for (std::size_t b = 0; b < batch_; ++b) {
+    const std::int32_t* slots = slots_.empty() ? nullptr : slots_.data() + b * capacity_;
+    const auto slot = [&](std::size_t p) {
+      return slots == nullptr ? b : static_cast<std::size_t>(slots[p]);
+    };
+    for (std::size_t p = 0; p < length_;) {
+      std::size_t end = p + 1;
+      while (end < length_ && slot(end) == slot(p)) ++end;
+      const T* from = all.data() + (slot(p) * capacity_ + p) * row;
+      std::copy(from, from + (end - p) * row, out.data() + (b * room + p) * row);
+      p = end;
+    }
+  }
+  return out;
+}
+
+/// A slot for each row.
+template <class T>
+void KeyValueCache<T>::give_slots() {
+  Array<T> keys = gathered(keys_, capacity_);
+  values_ = gathered(values_, capacity_);
+  keys_ = std::move(keys);
+  slots_.clear();
+}
+
+template <class T>
+void KeyValueCache<T>::truncate(std::size_t length) {
+  if (length > length_) {
+    fail<ValueError>("KeyValueCache", "length out of range: length is ", length,
+                     ", expected at most ", length_, ", the positions held");
+  }
+  length_ = length;
+}
+
+template <class T>
+void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
+  if (rows.dimension() != 1) {
+    fail<ShapeError>("KeyValueCache", "wrong rank: rows are ", to_string(rows.shape()),
+                     ", expected (rows,), one for each row of the new batch");
+  }
+  if (length_ == 0) return;
+  const auto batch = static_cast<std::int64_t>(batch_);
+  bool same = rows.size() == batch_;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::int64_t row = rows.data()[i];
+    if (row < 0 || row >= batch) {
+      fail<ValueError>("KeyValueCache", "row out of range: row ", i, " is ", row,
+                       ", expected 0 to ", batch - 1);
+    }
+    same = same && row == static_cast<std::int64_t>(i);
+  }
+  if (same) return;
+  std::vector<std::int32_t> slots(rows.size() * capacity_);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(rows.data()[i]);
+    std::int32_t* to = slots.data() + i * capacity_;
+    if (slots_.empty()) {
+      std::fill_n(to, length_, static_cast<std::int32_t>(row));
+    } else {
+      std::copy_n(slots_.data() + row * capacity_, length_, to);
+    }
+  }
+  slots_ = std::move(slots);
+  batch_ = rows.size();
+}
+
+template <class T>
+Var<T> KeyValueCache<T>::keys() const {
+  check_not_empty(length_);
+  return gathered(keys_, length_);
+}
+
+template <class T>
+Var<T> KeyValueCache<T>::values() const {
+  check_not_empty(length_);
+  return gathered(values_, length_);
+}
+
+template class KeyValueCache<float>;
+template class KeyValueCache<double>;
+
+}  // namespace xtape

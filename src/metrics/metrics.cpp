@@ -1,0 +1,224 @@
+#include <xtape/metrics/metrics.hpp>
+
+#include "losses/reduction.hpp"
+#include "metrics/metric_state.hpp"
+
+#include <xtape/ops/reductions.hpp>
+
+#include <cmath>
+
+namespace xtape {
+
+using detail::but_last;
+using detail::check_option;
+using detail::fail;
+
+namespace {
+
+using Ids = Array<std::int64_t>;
+
+/// Labels of the shape of the samples, also where they have a last axis of 1.
+Ids squeezed(const char* op, const Ids& labels, const Shape& prediction) {
+  if (prediction.size() > 0) {
+    const Shape samples = but_last(prediction);
+    Shape column = prediction;
+    column.back() = 1;
+    if (labels.shape() == samples) return labels;
+    if (labels.shape() == column) {
+      Ids out = labels;
+      out.reshape(samples);
+      return out;
+    }
+  }
+  fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", prediction is ",
+                   to_string(prediction),
+                   ", expected the shape of the prediction without its last axis");
+}
+
+void check_labels(const char* op, const Ids& labels, std::size_t classes,
+                  const MetricOptions& options) {
+  const auto n = static_cast<std::int64_t>(classes);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const std::int64_t label = labels.data()[i];
+    if ((options.mask && !options.mask->data()[i]) || (label >= 0 && label < n)) continue;
+    fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                     to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                     "; leave samples out with a mask");
+  }
+}
+
+void check_samples(const char* op, const MetricOptions& options, const Shape& samples) {
+  detail::check_samples(op, {.mask = options.mask, .sample_weight = options.sample_weight},
+                        samples);
+}
+
+/// 1 where the condition of a sample's number holds.
+template <class F>
+Array<double> where_right(const Shape& samples, F right) {
+  Array<double> out(samples);
+  for (std::size_t i = 0; i < out.size(); ++i) out.data()[i] = right(i) ? 1 : 0;
+  return out;
+}
+
+}  // namespace
+
+void Metric::load_state(std::span<const double> state) {
+  detail::check_state(name(), state, this->state().size());
+}
+
+void Mean::load_state(std::span<const double> state) {
+  detail::check_state(name_, state, 2);
+  sum_ = state[0];
+  weight_ = state[1];
+}
+
+void Mean::update(double value, double weight) {
+  check_option(std::isfinite(weight), name_.c_str(), "weight", weight, "a finite number");
+  if (weight == 0) return;
+  sum_ += value * weight;
+  weight_ += weight;
+}
+
+template <class T>
+void Mean::update(const Array<T>& values, const MetricOptions& options) {
+  check_samples(name_.c_str(), options, values.shape());
+  std::optional<Array<double>> weights;
+  if (options.sample_weight) {
+    weights = detail::weights_of<double>(*options.sample_weight, values.shape());
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (options.mask && !options.mask->data()[i]) continue;
+    update(static_cast<double>(values.data()[i]), weights ? weights->data()[i] : 1.0);
+  }
+}
+
+Accuracy::Accuracy(double threshold, std::string name)
+    : Mean(std::move(name), true), threshold_(threshold) {
+  check_option(std::isfinite(threshold), "Accuracy", "threshold", threshold, "a finite number");
+}
+
+template <class T>
+void Accuracy::update(const Var<T>& prediction, const Ids& labels, const MetricOptions& options) {
+  const Ids ids = squeezed("Accuracy", labels, prediction.shape());
+  check_samples("Accuracy", options, ids.shape());
+  const std::size_t classes = prediction.shape().back();
+  check_labels("Accuracy", ids, classes == 1 ? 2 : classes, options);
+  if (classes == 1) {
+    Mean::update(where_right(ids.shape(),
+                             [&](std::size_t i) {
+                               const bool above =
+                                   static_cast<double>(prediction.data()[i]) > threshold_;
+                               return above == (ids.data()[i] == 1);
+                             }),
+                 options);
+    return;
+  }
+  if (ids.size() == 0) return;
+  const Ids best = argmax(prediction);
+  Mean::update(
+      where_right(ids.shape(), [&](std::size_t i) { return best.data()[i] == ids.data()[i]; }),
+      options);
+}
+
+template <class T>
+void Accuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+                      const MetricOptions& options) {
+  detail::check_same("Accuracy", prediction, target);
+  const Shape samples = but_last(prediction.shape());
+  check_samples("Accuracy", options, samples);
+  if (prediction.shape().back() == 1) {
+    Mean::update(where_right(samples,
+                             [&](std::size_t i) {
+                               const bool above =
+                                   static_cast<double>(prediction.data()[i]) > threshold_;
+                               return target.data()[i] == static_cast<T>(above ? 1 : 0);
+                             }),
+                 options);
+    return;
+  }
+  detail::check_not_empty("Accuracy", prediction);
+  if (target.size() > 0) update(prediction, argmax(target), options);
+}
+
+BinaryAccuracy::BinaryAccuracy(double threshold, std::string name)
+    : Mean(std::move(name), true), threshold_(threshold) {
+  check_option(std::isfinite(threshold), "BinaryAccuracy", "threshold", threshold,
+               "a finite number");
+}
+
+template <class T>
+void BinaryAccuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+                            const MetricOptions& options) {
+  const char* op = "BinaryAccuracy";
+  detail::check_same(op, prediction, target);
+  detail::check_not_empty(op, prediction);
+  const std::size_t n = prediction.shape().back();
+  Array<double> right(but_last(prediction.shape()));
+  check_samples(op, options, right.shape());
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    double sum = 0;
+    for (std::size_t k = i * n; k < (i + 1) * n; ++k) {
+      const bool above = static_cast<double>(prediction.data()[k]) > threshold_;
+      sum += target.data()[k] == static_cast<T>(above ? 1 : 0) ? 1 : 0;
+    }
+    right.data()[i] = sum / static_cast<double>(n);
+  }
+  Mean::update(right, options);
+}
+
+TopKAccuracy::TopKAccuracy(std::int64_t k, std::string name) : Mean(std::move(name), true), k_(k) {
+  check_option(k > 0, "TopKAccuracy", "k", k, "a positive number");
+}
+
+template <class T>
+void TopKAccuracy::update(const Var<T>& prediction, const Ids& labels,
+                          const MetricOptions& options) {
+  const Ids ids = squeezed("TopKAccuracy", labels, prediction.shape());
+  check_samples("TopKAccuracy", options, ids.shape());
+  const std::size_t classes = prediction.shape().back();
+  check_labels("TopKAccuracy", ids, classes, options);
+  Mean::update(where_right(ids.shape(),
+                           [&](std::size_t i) {
+                             if (options.mask && !options.mask->data()[i]) return false;
+                             const T* row = prediction.data() + i * classes;
+                             const T mine = row[ids.data()[i]];
+                             std::int64_t larger = 0;
+                             for (std::size_t c = 0; c < classes; ++c) larger += row[c] > mine;
+                             return std::isfinite(mine) && larger < k_;
+                           }),
+               options);
+}
+
+double Perplexity::result() const { return mean_.weight() == 0 ? 0 : std::exp(mean_.result()); }
+
+template <class T>
+void Perplexity::update(const Var<T>& prediction, const Ids& labels, const MetricOptions& options) {
+  // Detached: nothing is recorded on a tape that records.
+  const Var<T> values(prediction.value());
+  const Ids ids = squeezed("Perplexity", labels, prediction.shape());
+  MetricOptions counted = options;
+  check_samples("Perplexity", counted, ids.shape());
+  if (options_.mask_token_id) {
+    if (!counted.mask) counted.mask = detail::full<bool>(ids.shape(), true);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids.data()[i] == *options_.mask_token_id) counted.mask->data()[i] = false;
+    }
+  }
+  const Var<T> losses = sparse_categorical_crossentropy(
+      values, ids,
+      {.from_logits = options_.from_logits, .mask = counted.mask, .reduction = Reduction::none});
+  mean_.update(losses.value(), counted);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                \
+  template void Mean::update(const Array<T>&, const MetricOptions&);                        \
+  template void Accuracy::update(const Var<T>&, const Ids&, const MetricOptions&);          \
+  template void Accuracy::update(const Var<T>&, const Var<T>&, const MetricOptions&);       \
+  template void BinaryAccuracy::update(const Var<T>&, const Var<T>&, const MetricOptions&); \
+  template void TopKAccuracy::update(const Var<T>&, const Ids&, const MetricOptions&);      \
+  template void Perplexity::update(const Var<T>&, const Ids&, const MetricOptions&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

@@ -1,0 +1,240 @@
+#include <xtape/run/checkpoints.hpp>
+
+#include "io/file.hpp"
+#include "io/weights.hpp"
+#include "run/checkpoint_file.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+namespace xtape {
+
+using detail::fail;
+
+namespace {
+
+constexpr std::string_view kBegin = "checkpoint-";
+constexpr std::string_view kEnd = ".safetensors";
+constexpr const char* kBest = "best.safetensors";
+constexpr std::size_t kDigits = 8;       // at least
+constexpr std::size_t kMostDigits = 18;  // all these fit
+
+/// The number in a checkpoint's name; 0 for other names.
+std::uint64_t number_of(std::string_view name) {
+  if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) return 0;
+  if (name.size() < kBegin.size() + kDigits + kEnd.size()) return 0;
+  const std::string digits(name.substr(kBegin.size(), name.size() - kBegin.size() - kEnd.size()));
+  const bool good =
+      digits.size() <= kMostDigits && digits.find_first_not_of("0123456789") == std::string::npos;
+  return good ? std::stoull(digits) : 0;
+}
+
+std::string name_of(std::uint64_t number) {
+  const std::string digits = std::to_string(number);
+  return std::string(kBegin) + std::string(kDigits - std::min(kDigits, digits.size()), '0') +
+         digits + std::string(kEnd);
+}
+
+bool is_ours(std::string_view name) { return name == kBest || number_of(name) != 0; }
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+/// What is wrong with these names and shapes for this model; nothing is known of one without layers.
+template <class T>
+void check_architecture(const std::string& path, const Params<T>& params, const io::Views& weights,
+                        bool same_type) {
+  const std::vector<Parameter<T>> all = params.all();
+  if (all.empty()) return;
+  std::string missing;
+  std::string misshaped;
+  for (const Parameter<T>& p : all) {
+    const auto it = weights.find(p.path());
+    if (it == weights.end()) {
+      missing += " '" + p.path() + "'";
+      continue;
+    }
+    const io::View& view = it->second;
+    const bool other_type = same_type && view.dtype != io::real_dtype<T>;
+    if (!other_type && (!p.built() || p.value().shape() == view.shape)) continue;
+    misshaped += " '" + p.path() + "' is " + to_string(view.dtype) + " " + to_string(view.shape) +
+                 ", expected " + to_string(io::real_dtype<T>) +
+                 (p.built() ? " " + to_string(p.value().shape()) : "") + ";";
+  }
+  std::string unexpected;
+  for (const auto& [name, view] : weights) {
+    if (!params.contains(name)) unexpected += " " + io::printable(name);
+  }
+  if (missing.empty() && unexpected.empty() && misshaped.empty()) return;
+  fail<ParameterError>(path, "another architecture: missing:", missing.empty() ? " none" : missing,
+                       "; unexpected:", unexpected.empty() ? " none" : unexpected,
+                       "; mis-shaped:", misshaped.empty() ? " none;" : misshaped,
+                       " nothing was changed; make the model that was saved");
+}
+
+template <class T>
+std::map<std::string, Array<T>> arrays_of(const io::Views& views, const std::string& path) {
+  std::map<std::string, Array<T>> arrays;
+  for (const auto& [name, view] : views) {
+    arrays.emplace_hint(arrays.end(), name,
+                        io::convert<T>(view, path + ": tensor " + io::printable(name)));
+  }
+  return arrays;
+}
+
+}  // namespace
+
+template <class T>
+void save_checkpoint(const std::string& path, const Params<T>& params,
+                     const Optimizer<T>& optimizer, const TrainingProgress& progress) {
+  io::naming(path, [&] { params.check_pending(); });
+  const OptimizerState<T> state = optimizer.state();
+  io::CheckpointView checkpoint{
+      io::real_dtype<T>, io::views_of(params, path), {}, state.scalars, progress};
+  for (const auto& [name, array] : state.arrays) {
+    checkpoint.optimizer.emplace(name, io::view_of(array));
+  }
+  io::AtomicFile file(path);
+  io::write_checkpoint_to([&](io::Bytes bytes) { file.write(bytes); }, path, checkpoint);
+  file.commit();
+}
+
+template <class T>
+TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
+                                 Optimizer<T>& optimizer) {
+  const io::FileBytes file(path);
+  io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
+  check_architecture(path, params, checkpoint.weights, true);
+  const auto weights = arrays_of<T>(checkpoint.weights, path);
+  const OptimizerState<T> state{arrays_of<T>(checkpoint.optimizer, path), checkpoint.numbers};
+  io::naming(path, [&] { optimizer.load_state(state, params, [&] { params.load(weights); }); });
+  return std::move(checkpoint.progress);
+}
+
+template <class T>
+TrainingProgress load_checkpoint(const std::string& path, Params<T>& params) {
+  const io::FileBytes file(path);
+  io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
+  check_architecture(path, params, checkpoint.weights, false);
+  params.load(arrays_of<T>(checkpoint.weights, path));
+  return std::move(checkpoint.progress);
+}
+
+Checkpoints::Checkpoints(std::string folder, CheckpointsOptions options)
+    : folder_(std::move(folder)), options_(options) {
+  if (options_.keep == 0) {
+    fail<ValueError>("Checkpoints", "out of range: keep is 0, expected 1 or more");
+  }
+  io::make_folder(folder_);
+  for (const std::string& name : io::list_folder(folder_)) {
+    io::remove_if_left_over(folder_, name, is_ours);
+  }
+}
+
+std::vector<std::string> Checkpoints::files() const {
+  std::vector<std::pair<std::uint64_t, std::string>> found;
+  for (const std::string& name : io::list_folder(folder_)) {
+    if (const std::uint64_t number = number_of(name)) {
+      found.emplace_back(number, folder_ + "/" + name);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> paths;
+  for (auto& [number, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+std::string Checkpoints::best_file() const { return folder_ + "/" + kBest; }
+
+// Known to be damaged, a file does not count among those that are kept: the good ones behind it stay.
+void Checkpoints::remove_old() const {
+  const std::vector<std::string> all = files();
+  std::size_t good = 0;
+  for (auto path = all.rbegin(); path != all.rend(); ++path) {
+    if (good == options_.keep) {
+      if (::unlink(path->c_str()) != 0 && errno != ENOENT) {
+        io::fail_io(*path, "old checkpoint cannot be removed", errno,
+                    "a folder to write to; the new one was saved");
+      }
+      continue;
+    }
+    good += std::none_of(skipped_.begin(), skipped_.end(),
+                         [&](const SkippedCheckpoint& s) { return s.path == *path; });
+  }
+}
+
+template <class T>
+void Checkpoints::save(const Params<T>& params, const Optimizer<T>& optimizer,
+                       const TrainingProgress& progress, bool is_best) {
+  const std::vector<std::string> all = files();
+  const std::uint64_t last =
+      all.empty() ? 0 : number_of(std::filesystem::path(all.back()).filename().string());
+  // The best first: a run that is killed between the two finds the same best again.
+  if (is_best) save_checkpoint(best_file(), params, optimizer, progress);
+  save_checkpoint(folder_ + "/" + name_of(last + 1), params, optimizer, progress);
+  remove_old();
+}
+
+template <class T>
+std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimizer<T>& optimizer) {
+  std::vector<std::string> candidates = files();
+  std::reverse(candidates.begin(), candidates.end());
+  if (exists(best_file())) candidates.push_back(best_file());
+  skipped_.clear();
+  std::string reasons;
+  int code = 0;  // of the first that the system refused, when no file is damaged
+  for (const std::string& path : candidates) {
+    try {
+      return load_checkpoint(path, params, optimizer);
+    } catch (const FormatError& e) {
+      skipped_.push_back({path, e.what()});
+      code = -1;
+    } catch (const IoError& e) {
+      skipped_.push_back({path, e.what()});
+      if (code == 0) code = e.code;
+    }
+    reasons += "; " + skipped_.back().reason;
+  }
+  if (skipped_.empty()) return std::nullopt;
+  const std::string message = folder_ + ": none of its " + std::to_string(skipped_.size()) +
+                              " checkpoints can be loaded, expected one; move them away to begin "
+                              "anew" +
+                              reasons;
+  if (code > 0) throw IoError(message, folder_, code);
+  throw FormatError(message);
+}
+
+template <class T>
+std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params,
+                                                          Optimizer<T>& optimizer) const {
+  if (!exists(best_file())) return std::nullopt;
+  return load_checkpoint(best_file(), params, optimizer);
+}
+
+template <class T>
+std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params) const {
+  if (!exists(best_file())) return std::nullopt;
+  return load_checkpoint(best_file(), params);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                      \
+  template void save_checkpoint(const std::string&, const Params<T>&, const Optimizer<T>&,        \
+                                const TrainingProgress&);                                         \
+  template TrainingProgress load_checkpoint(const std::string&, Params<T>&, Optimizer<T>&);       \
+  template TrainingProgress load_checkpoint(const std::string&, Params<T>&);                      \
+  template void Checkpoints::save(const Params<T>&, const Optimizer<T>&, const TrainingProgress&, \
+                                  bool);                                                          \
+  template std::optional<TrainingProgress> Checkpoints::restore(Params<T>&, Optimizer<T>&);       \
+  template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&, Optimizer<T>&)   \
+      const;                                                                                      \
+  template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&) const;
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

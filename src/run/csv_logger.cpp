@@ -1,0 +1,155 @@
+#include <xtape/run/callbacks.hpp>
+
+#include "base/check.hpp"
+#include "io/file.hpp"
+#include "run/state.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+namespace xtape {
+
+namespace {
+
+constexpr const char* kWho = "CSVLogger";
+constexpr const char* kThen = "a file to write to; check the folder and its room";
+
+/// As Python writes a float: digits that restore it.
+std::string number_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char digits[400];
+  const double size = std::abs(value);
+  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
+  const auto end = std::to_chars(digits, digits + sizeof digits, value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  std::string out(digits, end.ptr);
+  if (plain && out.find('.') == std::string::npos) out += ".0";
+  return out;
+}
+
+std::string quoted(const std::string& text, char separator) {
+  if (text.find_first_of(std::string("\"\r\n") + separator) == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + '"';
+}
+
+}  // namespace
+
+// Each line goes to the system at once.
+struct CSVLogger::File {
+  File(std::string name, bool keep) : path(std::move(name)) {
+    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC);
+    descriptor = ::open(path.c_str(), flags, 0666);
+    if (descriptor < 0) io::fail_io(path, "cannot be opened", errno, kThen);
+  }
+  ~File() { ::close(descriptor); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  [[nodiscard]] std::int64_t size() const {
+    struct stat status {};
+    if (::fstat(descriptor, &status) != 0) io::fail_io(path, "cannot be read", errno, kThen);
+    return status.st_size;
+  }
+  void cut(std::int64_t length) const {
+    if (::ftruncate(descriptor, length) != 0) io::fail_io(path, "cannot be cut", errno, kThen);
+  }
+  void write(const std::string& text) const {
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t put = ::write(descriptor, text.data() + done, text.size() - done);
+      if (put < 0 && errno == EINTR) continue;
+      if (put <= 0) io::fail_io(path, "cannot be written", put < 0 ? errno : EIO, kThen);
+      done += static_cast<std::size_t>(put);
+    }
+  }
+
+  std::string path;
+  int descriptor = -1;
+};
+
+CSVLogger::CSVLogger(Options options) : options_(std::move(options)) {
+  if (options_.path.empty()) {
+    detail::fail<ValueError>(kWho, "no file: path is '', expected a name as 'training.csv'");
+  }
+  const char c = options_.separator;
+  if (c == '"' || c == '\n' || c == '\r' || c == '\0') {
+    detail::fail<ValueError>(kWho, "separator out of range: separator is letter ",
+                             static_cast<int>(c), ", expected neither a quote nor a line end");
+  }
+}
+
+CSVLogger::~CSVLogger() = default;
+
+void CSVLogger::on_train_begin(Run& run) {
+  file_.reset();
+  file_ = std::make_unique<File>(options_.path, options_.append || run.resumed());
+  keys_.reset();
+  header_ = file_->size() == 0;
+}
+
+void CSVLogger::on_epoch_end(Run&, std::int64_t epoch, Logs& logs) {
+  if (!file_) return;
+  std::string line;
+  if (!keys_) {
+    std::vector<std::string> keys;
+    for (const auto& [name, value] : logs) keys.push_back(name);
+    std::sort(keys.begin(), keys.end());
+    const bool validated = std::any_of(keys.begin(), keys.end(),
+                                       [](const auto& key) { return key.starts_with("val_"); });
+    const std::size_t n = keys.size();
+    for (std::size_t i = 0; i < n && !validated; ++i) keys.push_back("val_" + keys[i]);
+    keys_ = std::move(keys);
+    if (header_) {
+      line = "epoch";
+      for (const auto& key : *keys_) line += options_.separator + quoted(key, options_.separator);
+      line += '\n';
+    }
+  }
+  line += std::to_string(epoch);
+  for (const std::string& key : *keys_) {
+    const double* value = logs.find(key);
+    line += options_.separator + (value == nullptr ? "NA" : number_text(*value));
+  }
+  file_->write(line + '\n');
+}
+
+void CSVLogger::on_train_end(Run&, const Logs&) { file_.reset(); }
+
+void CSVLogger::save(TrainingProgress& progress) const {
+  if (!file_) return;
+  detail::put_count(progress, "bytes", file_->size());
+  if (!keys_) return;
+  std::string keys;
+  for (const std::string& key : *keys_) keys += key + '\n';
+  progress.texts["keys"] = keys;
+}
+
+void CSVLogger::load(const TrainingProgress& progress) {
+  const std::int64_t bytes = detail::count_in(progress, kWho, "bytes");
+  keys_.reset();
+  if (const std::string* text = detail::text_in(progress, "keys")) {
+    keys_.emplace();
+    for (std::size_t begin = 0; begin < text->size();) {
+      const std::size_t end = std::min(text->find('\n', begin), text->size());
+      keys_->push_back(text->substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  // A file that was taken away begins anew, with its header.
+  if (file_->size() < bytes) {
+    header_ = file_->size() == 0;
+    if (header_) keys_.reset();
+    return;
+  }
+  file_->cut(bytes);
+  header_ = bytes == 0;
+}
+
+}  // namespace xtape
