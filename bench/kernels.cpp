@@ -5,9 +5,10 @@
 
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
-#include "kernels/neural.hpp"
+#include "kernels/normalization.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/reduce.hpp"
+#include "kernels/softmax.hpp"
 
 #include <functional>
 

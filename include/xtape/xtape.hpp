@@ -33,13 +33,16 @@
 #include <xtape/models/parts.hpp>
 #include <xtape/models/seq2seq.hpp>
 #include <xtape/ops/activations.hpp>
+#include <xtape/ops/cross_entropy.hpp>
+#include <xtape/ops/dropout.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/indexing.hpp>
 #include <xtape/ops/linalg.hpp>
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/normalization.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/rotary.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/ops/softmax.hpp>
 #include <xtape/optim/optimizer.hpp>
 #include <xtape/optim/optimizers.hpp>
 #include <xtape/optim/schedules.hpp>

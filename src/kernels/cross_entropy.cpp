@@ -1,4 +1,5 @@
-#include "kernels/neural.hpp"
+#include "kernels/cross_entropy.hpp"
+
 #include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {

@@ -1,4 +1,5 @@
-#include "kernels/neural.hpp"
+#include "kernels/dropout.hpp"
+
 #include "kernels/philox.hpp"
 
 namespace xtape::kernels {

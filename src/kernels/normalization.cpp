@@ -1,5 +1,6 @@
+#include "kernels/normalization.hpp"
+
 #include "kernels/lanes.hpp"
-#include "kernels/neural.hpp"
 
 #include <algorithm>
 #include <cmath>

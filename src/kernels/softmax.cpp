@@ -1,4 +1,5 @@
-#include "kernels/neural.hpp"
+#include "kernels/softmax.hpp"
+
 #include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {

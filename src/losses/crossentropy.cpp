@@ -1,9 +1,10 @@
 #include "losses/reduction.hpp"
 
 #include <xtape/ops/activations.hpp>
+#include <xtape/ops/cross_entropy.hpp>
 #include <xtape/ops/indexing.hpp>
-#include <xtape/ops/neural.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/ops/softmax.hpp>
 
 namespace xtape {
 

@@ -1,8 +1,8 @@
 #include "losses/reduction.hpp"
 
 #include <xtape/ops/indexing.hpp>
-#include <xtape/ops/neural.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/ops/softmax.hpp>
 
 namespace xtape {
 

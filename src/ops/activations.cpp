@@ -3,9 +3,9 @@
 #include "array/shapes.hpp"
 #include "ops/unary.hpp"
 
-#include <xtape/ops/neural.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/ops/softmax.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 
 #include "array/shapes.hpp"
 
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/dropout.hpp>
 
 #include <functional>
 #include <optional>

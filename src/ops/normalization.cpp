@@ -1,12 +1,12 @@
 // Layer normalization and RMS normalization.
 
+#include "kernels/normalization.hpp"
 #include "array/shapes.hpp"
-#include "kernels/neural.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/halves.hpp"
 
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/normalization.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape/record.hpp>

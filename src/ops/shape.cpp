@@ -54,6 +54,11 @@ Var<T> reshape(const Var<T>& x, std::initializer_list<int> wanted) {
 }
 
 template <class T>
+Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
+  return detail::broadcast(x, shape);
+}
+
+template <class T>
 Var<T> transpose(const Var<T>& x, const Axes& axes) {
   std::vector<std::size_t> order;
   if (axes.empty()) {
@@ -335,6 +340,7 @@ Var<T> triu(const Var<T>& x, int diagonal) {
 #define XTAPE_INSTANTIATE(T)                                                                  \
   template Var<T> reshape(const Var<T>&, const Shape&);                                       \
   template Var<T> reshape(const Var<T>&, std::initializer_list<int>);                         \
+  template Var<T> broadcast_to(const Var<T>&, const Shape&);                                  \
   template Var<T> transpose(const Var<T>&, const Axes&);                                      \
   template Var<T> expand_dims(const Var<T>&, int);                                            \
   template Var<T> squeeze(const Var<T>&, const Axes&);                                        \

@@ -2,10 +2,6 @@
 
 #include "base/message.hpp"
 
-#include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/reductions.hpp>
-#include <xtape/tape/tape_state.hpp>
-
 #include <algorithm>
 #include <deque>
 #include <mutex>
@@ -101,7 +97,7 @@ Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regulari
                            "path taken: a parameter of this name exists, expected a new name; "
                            "choose another scope, or share it on purpose with scope.reuse()");
     }
-    if (!slot->regularizer) slot->regularizer = std::move(regularizer);
+    if (!slot->regularizer) slot->set_regularizer(std::move(regularizer));
     if (!slot->constraint) slot->constraint = std::move(constraint);
     return Parameter<T>(*slot);
   }
@@ -110,7 +106,7 @@ Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regulari
   slot.index = params_->slots.size() - 1;
   slot.params = params_;
   slot.trainable = trainable;
-  slot.regularizer = std::move(regularizer);
+  slot.set_regularizer(std::move(regularizer));
   slot.constraint = std::move(constraint);
   params_->by_path[path] = &slot;
   return Parameter<T>(slot);
@@ -270,21 +266,6 @@ void Params<T>::set_trainable(const std::string& path, bool trainable) {
     fail<ParameterError>("set_trainable", "no parameters at or below '", path,
                          "', expected a path or the beginning of some; see params.paths()");
   }
-}
-
-template <class T>
-Var<T> Params<T>::penalties(const detail::Place<T>& place) const {
-  const detail::Place<T> context = detail::join("penalties", place);
-  Var<T> total(Var<T>(T(0)).pointer(), context);
-  std::vector<std::pair<const detail::ParameterSlot<T>*, std::uint64_t>> asked;
-  for (const Parameter<T>& p : all()) {
-    if (!p.built() || !p.trainable() || !p.regularizer()) continue;
-    const Var<T> weights = p.on(context);
-    total = total + sum(p.regularizer()(weights, p.path()));
-    if (weights.tracked()) asked.emplace_back(&p.slot(), weights.place().stamp);
-  }
-  for (const auto& [slot, stamp] : asked) context.state->penalized[slot] = stamp;
-  return total;
 }
 
 template class Parameter<float>;

@@ -1,5 +1,5 @@
-// The operations every backward needs: adding gradients, and summing one back to the shape of an
-// operand that was broadcast. Their gradients are each other's.
+// The operations that backward and Gradients need: adding gradients, summing one back to the shape of
+// a broadcast operand, scaling and limiting. Their gradients are each other's.
 
 #include "array/shapes.hpp"
 #include "kernels/elementwise.hpp"
@@ -7,32 +7,9 @@
 #include "kernels/reduce.hpp"
 #include "threads/loops.hpp"
 
-#include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/shape.hpp>
 #include <xtape/tape/record.hpp>
 
-namespace xtape {
-
-template <class T>
-Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
-  detail::check_rank("broadcast_to", shape.size());
-  if (!detail::broadcasts_to(x.shape(), shape)) {
-    detail::fail<ShapeError>("broadcast_to", "shapes do not broadcast: operand is ",
-                             to_string(x.shape()), ", expected a shape that broadcasts to ",
-                             to_string(shape), "; reshape it first");
-  }
-  Result<T> y(shape);
-  const auto loop = detail::make_loop<2>(
-      shape, {detail::broadcast_strides(x.shape(), shape), detail::strides_of(shape)});
-  const T* from = x.data();
-  T* to = y.data();
-  detail::parallel_loop(loop, [=](const kernels::Loop<2>& part, const detail::Index(&at)[2]) {
-    kernels::copy(part, from + at[0], to + at[1]);
-  });
-  return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
-}
-
-namespace detail {
+namespace xtape::detail {
 namespace {
 
 template <class T>
@@ -63,6 +40,24 @@ Var<T> add(const Var<T>& a, const Var<T>& b) {
 }
 
 template <class T>
+Var<T> broadcast(const Var<T>& x, const Shape& shape) {
+  check_rank("broadcast_to", shape.size());
+  if (!broadcasts_to(x.shape(), shape)) {
+    fail<ShapeError>("broadcast_to", "shapes do not broadcast: operand is ", to_string(x.shape()),
+                     ", expected a shape that broadcasts to ", to_string(shape),
+                     "; reshape it first");
+  }
+  Result<T> y(shape);
+  const auto loop = make_loop<2>(shape, {broadcast_strides(x.shape(), shape), strides_of(shape)});
+  const T* from = x.data();
+  T* to = y.data();
+  parallel_loop(loop, [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
+    kernels::copy(part, from + at[0], to + at[1]);
+  });
+  return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
+}
+
+template <class T>
 Var<T> sum_to(const Var<T>& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   if (!broadcasts_to(shape, x.shape())) {
@@ -81,17 +76,53 @@ Var<T> sum_to(const Var<T>& x, const Shape& shape) {
   Result<T> y(shape);
   parallel_reduce(kernels::Reduce::sum, kept, reduced, x.data(), y.data());
   return record("sum_to", std::move(y),
-                wrt(x, [from](const Var<T>& g) { return broadcast_to(g, from); }));
+                wrt(x, [from](const Var<T>& g) { return broadcast(g, from); }));
 }
 
-template Var<float> add(const Var<float>&, const Var<float>&);
-template Var<double> add(const Var<double>&, const Var<double>&);
-template Var<float> sum_to(const Var<float>&, const Shape&);
-template Var<double> sum_to(const Var<double>&, const Shape&);
+template <class T>
+Var<T> scale(const Var<T>& x, T factor) {
+  Result<T> y(x.shape());
+  const T* from = x.data();
+  T* to = y.data();
+  parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+    kernels::scale(end - begin, factor, from + begin, to + begin);
+  });
+  return record("scale", std::move(y),
+                wrt(x, [factor](const Var<T>& g) { return scale(g, factor); }));
+}
 
-}  // namespace detail
+namespace {
 
-template Var<float> broadcast_to(const Var<float>&, const Shape&);
-template Var<double> broadcast_to(const Var<double>&, const Shape&);
+/// g where x is within the limit, 0 elsewhere: linear in g.
+template <class T>
+Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limits) {
+  Result<T> y(x.shape());
+  const auto n = static_cast<Index>(y.size());
+  kernels::unary(kernels::Unary::clip_slope, n, x.data(), y.data(), limits);
+  kernels::binary(kernels::Binary::multiply, n, g.data(), y.data(), y.data());
+  return record("limit", std::move(y),
+                wrt(g, [x, limits](const Var<T>& h) { return within(x, h, limits); }));
+}
 
-}  // namespace xtape
+}  // namespace
+
+template <class T>
+Var<T> limit(const Var<T>& x, double limit) {
+  const kernels::Parameters limits{{-limit, limit}};
+  Result<T> y(x.shape());
+  kernels::unary(kernels::Unary::clip, static_cast<Index>(y.size()), x.data(), y.data(), limits);
+  return record("limit", std::move(y),
+                wrt(x, [x, limits](const Var<T>& g) { return within(x, g, limits); }));
+}
+
+#define XTAPE_INSTANTIATE(T)                              \
+  template Var<T> add(const Var<T>&, const Var<T>&);      \
+  template Var<T> broadcast(const Var<T>&, const Shape&); \
+  template Var<T> sum_to(const Var<T>&, const Shape&);    \
+  template Var<T> scale(const Var<T>&, T);                \
+  template Var<T> limit(const Var<T>&, double);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape::detail

@@ -4,7 +4,6 @@
 #include "kernels/reduce.hpp"
 #include "threads/loops.hpp"
 
-#include <xtape/ops/elementwise.hpp>
 #include <xtape/tape/tape.hpp>
 
 #include <algorithm>
@@ -19,7 +18,7 @@ auto Gradients<T>::find(const void* key, std::uint64_t stamp) const -> const Ent
 }
 
 template <class T>
-auto Gradients<T>::find(const detail::ParameterSlot<T>* slot) const -> const Entry* {
+auto Gradients<T>::find(const detail::LeafSource<T>* slot) const -> const Entry* {
   return find(slot, 0);
 }
 
@@ -29,13 +28,8 @@ bool Gradients<T>::contains(const Var<T>& leaf) const {
 }
 
 template <class T>
-bool Gradients<T>::contains(const Parameter<T>& parameter) const {
-  return find(&parameter.slot()) != nullptr;
-}
-
-template <class T>
 Var<T> Gradients<T>::scaled(const Entry& entry) const {
-  return scale_ == 1.0 ? entry.gradient : entry.gradient * static_cast<T>(scale_);
+  return scale_ == 1.0 ? entry.gradient : detail::scale(entry.gradient, static_cast<T>(scale_));
 }
 
 template <class T>
@@ -47,17 +41,6 @@ Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
                                              "is not a leaf"
                                            : "not tracked",
                             ", expected a leaf made by tape.watch(); ask contains() first");
-  }
-  return scaled(*entry);
-}
-
-template <class T>
-Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
-  const Entry* entry = find(&parameter.slot());
-  if (entry == nullptr) {
-    detail::fail<TapeError>("gradients", "no gradient for parameter '", parameter.path(),
-                            "': the result does not depend on it, or it is not trainable; ask "
-                            "contains() first");
   }
   return scaled(*entry);
 }
@@ -133,7 +116,7 @@ Gradients<T>& Gradients<T>::clip_value(double limit) {
                              ", expected a positive number");
   }
   fold_scale();
-  for (Entry& entry : entries_) entry.gradient = clip(entry.gradient, -limit, limit);
+  for (Entry& entry : entries_) entry.gradient = detail::limit(entry.gradient, limit);
   return *this;
 }
 
@@ -144,7 +127,7 @@ Gradients<T>& Gradients<T>::scale(double factor) {
 }
 
 template <class T>
-void Gradients<T>::accumulate(const detail::ParameterSlot<T>* slot, const void* tape,
+void Gradients<T>::accumulate(const detail::LeafSource<T>* slot, const void* tape,
                               std::uint64_t stamp, Var<T> g) {
   // A parameter's gradient belongs to the parameter, whichever tape it came from.
   const Key key = slot != nullptr ? Key{slot, 0} : Key{tape, stamp};

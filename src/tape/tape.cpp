@@ -3,8 +3,6 @@
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 
-#include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/reductions.hpp>
 #include <xtape/tape/recompute.hpp>
 
 #include <mutex>
@@ -181,32 +179,6 @@ void Tape<T>::add_penalty(const Var<T>& penalty) {
 }
 
 template <class T>
-Var<T> Tape<T>::penalties() {
-  return xtape::penalties(input(Var<T>(T(0))));
-}
-
-template <class T>
-Var<T> Tape<T>::penalties(const Params<T>& params) {
-  return xtape::penalties(input(Var<T>(T(0))), params);
-}
-
-template <class T>
-Var<T> penalties(const Var<T>& x) {
-  const detail::Place<T> place = detail::join("penalties", x.place());
-  Var<T> total(Var<T>(T(0)).pointer(), place);
-  if (place.state == nullptr) return total;
-  place.state->penalties_asked = true;
-  for (const Var<T>& penalty : place.state->penalties) total = total + sum(penalty);
-  return total;
-}
-
-template <class T>
-Var<T> penalties(const Var<T>& x, const Params<T>& params) {
-  const Var<T> weights = params.penalties(x);
-  return penalties(x) + weights;
-}
-
-template <class T>
 std::size_t Tape<T>::size() const noexcept {
   return state_->entries.size();
 }
@@ -231,12 +203,7 @@ detail::Place<T> Tape<T>::context() const noexcept {
   return state_->context();
 }
 
-#define XTAPE_INSTANTIATE(T)                \
-  template class Tape<T>;                   \
-  template Var<T> penalties(const Var<T>&); \
-  template Var<T> penalties(const Var<T>&, const Params<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template class Tape<float>;
+template class Tape<double>;
 
 }  // namespace xtape

@@ -119,8 +119,8 @@ void TapeState<T>::clear() noexcept {
 }
 
 template <class T>
-Var<T> TapeState<T>::leaf(const ParameterSlot<T>& slot) {
-  if (record && inside_checkpoint > 0 && slot.trainable && slot.regularizer) {
+Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
+  if (record && inside_checkpoint > 0 && slot.trainable && slot.penalized) {
     checkpointed.emplace(&slot, entries.size());
   }
   if (!recording() || !slot.trainable) return {slot.value, context()};
@@ -153,9 +153,9 @@ void TapeState<T>::check_penalties() const {
                     "tape.penalties(params), after the layers were called");
   }
   // The first by name, so that the message is always the same.
-  const ParameterSlot<T>* unasked = nullptr;
-  const auto look = [&](const ParameterSlot<T>* slot, const Var<T>* leaf) {
-    if (!slot->trainable || !slot->regularizer) return;
+  const LeafSource<T>* unasked = nullptr;
+  const auto look = [&](const LeafSource<T>* slot, const Var<T>* leaf) {
+    if (!slot->trainable || !slot->penalized) return;
     const auto asked = penalized.find(slot);
     if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->place().stamp))
       return;

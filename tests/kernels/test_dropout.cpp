@@ -1,6 +1,6 @@
 // Dropout of every instruction set against Philox word by word; and Philox's known answers.
 
-#include "kernels/neural.hpp"
+#include "kernels/dropout.hpp"
 
 #include "support/catch.hpp"
 #include "support/isa.hpp"

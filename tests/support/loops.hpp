@@ -3,12 +3,19 @@
 
 #include "kernels/loop.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 namespace xtape::test {
 
 using kernels::Index;
+
+/// Whether a is b, up to a relative (below 1 an absolute) difference.
+inline bool close(double a, double b, double within = 1e-14) {
+  return a == b || std::abs(a - b) <= within * std::max(1.0, std::abs(b));
+}
 
 /// A loop nest from extents and strides, outermost first.
 template <int N>

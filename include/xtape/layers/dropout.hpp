@@ -2,7 +2,7 @@
 /// \file
 /// Dropout.
 
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/dropout.hpp>
 
 #include <atomic>
 #include <optional>

@@ -2,7 +2,7 @@
 /// \file
 /// RMS normalization.
 
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/normalization.hpp>
 #include <xtape/params/params.hpp>
 
 namespace xtape {

@@ -2,7 +2,7 @@
 /// \file
 /// Softmax as a layer.
 
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/softmax.hpp>
 
 namespace xtape {
 

@@ -5,7 +5,7 @@
 #include <xtape/params/constraints.hpp>
 #include <xtape/params/initializers.hpp>
 #include <xtape/params/regularizers.hpp>
-#include <xtape/tape/var.hpp>
+#include <xtape/tape/tape_state.hpp>
 
 #include <atomic>
 #include <map>
@@ -26,15 +26,17 @@ template <class T>
 struct ParamsState;
 
 template <class T>
-struct ParameterSlot {
-  std::string path;
+struct ParameterSlot : LeafSource<T> {
   std::size_t index = 0;
   ParamsState<T>* params = nullptr;
-  bool trainable = true;
   std::atomic<bool> built{false};  // `value` may be read without the lock once this is true
-  ArrayPtr<T> value;
-  Regularizer<T> regularizer;
+  Regularizer<T> regularizer;      // set by set_regularizer()
   Constraint<T> constraint;
+
+  void set_regularizer(Regularizer<T> r) {
+    regularizer = std::move(r);
+    this->penalized = static_cast<bool>(regularizer);
+  }
 };
 
 }  // namespace detail
@@ -63,7 +65,7 @@ class Parameter {
   /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
   [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
   void set_regularizer(Regularizer<T> regularizer) const {
-    slot_->regularizer = std::move(regularizer);
+    slot_->set_regularizer(std::move(regularizer));
   }
   /// What an optimizer applies after each update; empty for nothing. Not while others use it.
   [[nodiscard]] const Constraint<T>& constraint() const { return slot_->constraint; }

@@ -2,7 +2,6 @@
 /// \file
 /// The tape: records operations, runs them backward, and returns gradients as a value.
 
-#include <xtape/params/params.hpp>
 #include <xtape/tape/record.hpp>
 
 #include <memory>
@@ -11,6 +10,11 @@
 #include <vector>
 
 namespace xtape {
+
+template <class T>
+class Params;
+template <class T>
+class Parameter;
 
 /// The gradients of one backward, or the sum of several: a value of its own, independent of the
 /// tape. Look-up by parameter, by path, or by the watched Var.
@@ -43,15 +47,15 @@ class Gradients {
 
   // For the tape and the optimizers.
   struct Entry {
-    const detail::ParameterSlot<T>* slot;  // null for a watched array
+    const detail::LeafSource<T>* slot;  // null for a watched array
     const void* tape;
     std::uint64_t stamp;
     Var<T> gradient;  // still to be multiplied by stored_scale()
   };
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
   [[nodiscard]] double stored_scale() const noexcept { return scale_; }
-  [[nodiscard]] const Entry* find(const detail::ParameterSlot<T>* slot) const;
-  void accumulate(const detail::ParameterSlot<T>* slot, const void* tape, std::uint64_t stamp,
+  [[nodiscard]] const Entry* find(const detail::LeafSource<T>* slot) const;
+  void accumulate(const detail::LeafSource<T>* slot, const void* tape, std::uint64_t stamp,
                   Var<T> g);
 
  private:

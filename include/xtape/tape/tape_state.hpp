@@ -19,9 +19,16 @@ class Gradients;
 namespace detail {
 
 template <class T>
-struct ParameterSlot;
-template <class T>
 class Sweep;
+
+/// What the tape knows of a parameter; the parameters add the rest.
+template <class T>
+struct LeafSource {
+  std::string path;
+  bool trainable = true;
+  bool penalized = false;  // a regularizer asks for a penalty of it
+  ArrayPtr<T> value;
+};
 
 /// What a node tells about itself, for pictures of the graph. Shapes of outputs that no pullback needs
 /// are not kept: they follow from the operations that use them.
@@ -62,10 +69,10 @@ struct Stub final : Node<T> {
 /// A value whose gradient is wanted: a watched array (slot null) or a parameter.
 template <class T>
 struct Leaf final : Node<T> {
-  explicit Leaf(const ParameterSlot<T>* s) noexcept : Node<T>("leaf"), slot(s) {}
+  explicit Leaf(const LeafSource<T>* s) noexcept : Node<T>("leaf"), slot(s) {}
   void pull(Sweep<T>& sweep, std::size_t id) override;
   void describe(NodeDescription& out) const override;
-  const ParameterSlot<T>* slot;
+  const LeafSource<T>* slot;
 };
 
 /// Bump allocation for nodes; freed all at once, back to a position.
@@ -137,13 +144,13 @@ struct TapeState {
 
   std::vector<Entry> entries;
   Arena arena;
-  std::unordered_map<const ParameterSlot<T>*, Var<T>> leaves;
+  std::unordered_map<const LeafSource<T>*, Var<T>> leaves;
   std::vector<Var<T>> penalties;  // of outputs, as they arise
   bool penalties_asked = false;
   // Of weights: the leaf (by stamp) whose penalty was asked for; and the regularized parameters that
   // checkpoints hide, with the number of nodes before.
-  std::unordered_map<const ParameterSlot<T>*, std::uint64_t> penalized;
-  std::unordered_map<const ParameterSlot<T>*, std::size_t> checkpointed;
+  std::unordered_map<const LeafSource<T>*, std::uint64_t> penalized;
+  std::unordered_map<const LeafSource<T>*, std::size_t> checkpointed;
   std::vector<LayerCall>* calls = nullptr;  // layers tell here what they make, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
@@ -168,7 +175,7 @@ struct TapeState {
   /// Destroys all nodes, parameter leaves and penalties.
   void clear() noexcept;
   /// The leaf of a parameter: one per tape until it is cleared.
-  Var<T> leaf(const ParameterSlot<T>& slot);
+  Var<T> leaf(const LeafSource<T>& slot);
   /// Keeps a scalar for penalties(). TapeError inside checkpoint(), which would lose its gradient.
   void add_penalty(const std::string& who, const Var<T>& penalty);
   /// Throws TapeError when penalties were recorded, or weights that have one are in use, and nobody
@@ -237,11 +244,18 @@ class Sweep {
   std::size_t fault_operand_ = 0;  // used by the fault-injection build only
 };
 
-// Both are differentiable; they belong to the tape because every backward needs them.
+// Differentiable operations that backward and Gradients need, and that the tape therefore has itself.
 template <class T>
 Var<T> add(const Var<T>& a, const Var<T>& b);
 template <class T>
 Var<T> sum_to(const Var<T>& x, const Shape& shape);
+template <class T>
+Var<T> broadcast(const Var<T>& x, const Shape& shape);
+template <class T>
+Var<T> scale(const Var<T>& x, T factor);
+/// Limits every element to [-limit, limit].
+template <class T>
+Var<T> limit(const Var<T>& x, double limit);
 
 }  // namespace detail
 }  // namespace xtape

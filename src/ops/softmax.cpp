@@ -1,28 +1,21 @@
-#include <xtape/ops/neural.hpp>
+#include <xtape/ops/softmax.hpp>
 
 #include "array/shapes.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
-#include "kernels/neural.hpp"
+#include "kernels/softmax.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/pool.hpp"
 
 #include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/indexing.hpp>
 #include <xtape/ops/reductions.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape/record.hpp>
-
-#include <algorithm>
-#include <cmath>
 
 namespace xtape {
 namespace {
 
 using detail::fail;
 using detail::Index;
-
-using detail::kRowGrain;
 using detail::rows_per_block;
 using detail::TrailingAxes;
 
@@ -151,117 +144,9 @@ Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<
                 }));
 }
 
-template <class T>
-RandomKey next_random_key(const Var<T>& x) {
-  detail::TapeState<T>* state = x.place().state;
-  if (state == nullptr) {
-    fail<TapeError>("random", "no tape: the operand ", to_string(x.shape()),
-                    " has no context, expected a tape to draw random numbers from; pass inputs "
-                    "through tape.input(), or give the layer a seed");
-  }
-  detail::check_place("random", x.place());
-  return {state->seed, state->random_index++};
-}
-
-template <class T>
-Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
-               const std::optional<Shape>& noise_shape) {
-  if (!(rate >= 0 && rate <= 1)) {
-    fail<ValueError>("dropout", "rate out of range: rate is ", rate, ", expected 0 to 1");
-  }
-  if (noise_shape && *noise_shape != x.shape()) {
-    if (noise_shape->size() != x.rank() || !detail::broadcasts_to(*noise_shape, x.shape())) {
-      fail<ShapeError>("dropout", "noise_shape does not fit: noise_shape is ",
-                       to_string(*noise_shape), ", expected ", to_string(x.shape()),
-                       " or extents of 1");
-    }
-    return x * dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
-  }
-  Result<T> y(x.shape());
-  const T* from = x.data();
-  T* to = y.data();
-  detail::parallel_ranges(static_cast<Index>(y.size()), kRowGrain, [=](Index begin, Index end) {
-    kernels::dropout(begin, end - begin, rate, key.seed, key.index, from + begin, to + begin);
-  });
-  return record("dropout", std::move(y),
-                wrt(x, [rate, key](const Var<T>& g) { return dropout(g, rate, key); }));
-}
-
-template <class T>
-Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
-                                    std::optional<std::int64_t> ignore_class) {
-  const char* op = "sparse_softmax_cross_entropy";
-  if (logits.rank() == 0) {
-    fail<ShapeError>(op, "no class axis: logits is (), expected (..., classes)");
-  }
-  const Shape rows_shape = detail::reduced_shape(logits.shape(), {logits.rank() - 1}, false);
-  if (labels.shape() != rows_shape) {
-    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", expected ",
-                     to_string(rows_shape), ", the shape of logits ", to_string(logits.shape()),
-                     " without its last axis");
-  }
-  const auto n = static_cast<std::int64_t>(logits.shape().back());
-  Array<std::int64_t> kept = labels;  // ignored rows are marked -1
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    std::int64_t& label = kept.data()[i];
-    if (ignore_class && label == *ignore_class) {
-      label = -1;
-    } else if (label < 0 || label >= n) {
-      fail<ValueError>(op, "label out of range: element ", i, " of labels ",
-                       to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
-                       "; name a class to leave out with ignore_class");
-    }
-  }
-  const Index rows = static_cast<Index>(kept.size());
-  std::vector<Result<T>> outputs;
-  outputs.emplace_back(rows_shape);
-  Array<T> lse = detail::empty<T>(rows_shape);
-  {
-    const T* px = logits.data();
-    const std::int64_t* pl = kept.data();
-    T* loss = outputs[0].data();
-    T* pe = lse.data();
-    detail::parallel_ranges(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
-      kernels::cross_entropy(end - begin, n, px + begin * n, pl + begin, loss + begin, pe + begin);
-    });
-  }
-  auto fast = [logits, kept, lse = std::move(lse), rows, n](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients;
-    gradients.push_back(detail::empty<T>(logits.shape()));
-    const T* px = logits.data();
-    const std::int64_t* pl = kept.data();
-    const T* pe = lse.data();
-    const T* pg = joint.g[0]->data();
-    T* dx = gradients[0].data();
-    detail::parallel_ranges(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
-      kernels::cross_entropy_gradient(end - begin, n, px + begin * n, pl + begin, pe + begin,
-                                      pg + begin, dx + begin * n);
-    });
-    return gradients;
-  };
-  auto composed = [kept](const Var<T>& x) {
-    Array<bool> counts(kept.shape());
-    Array<std::int64_t> ids = kept;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      counts.data()[i] = ids.data()[i] >= 0;
-      ids.data()[i] = std::max<std::int64_t>(ids.data()[i], 0);
-    }
-    std::vector<std::size_t> column(ids.shape().begin(), ids.shape().end());
-    column.push_back(1);
-    ids.reshape(Shape(column.begin(), column.end()));
-    const Var<T> picked = reshape(take_along_axis(x, ids, -1), kept.shape());
-    return std::vector<Var<T>>{where(counts, logsumexp(x, {-1}) - picked, Var<T>(T(0)))};
-  };
-  return record_fused(op, std::move(outputs), std::move(fast), std::move(composed), logits)[0];
-}
-
-#define XTAPE_INSTANTIATE(T)                                                                  \
-  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);     \
-  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&); \
-  template RandomKey next_random_key(const Var<T>&);                                          \
-  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);     \
-  template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&,     \
-                                               std::optional<std::int64_t>);
+#define XTAPE_INSTANTIATE(T)                                                              \
+  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&); \
+  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

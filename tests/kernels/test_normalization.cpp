@@ -1,6 +1,4 @@
-// Rows of softmax, layer normalization and cross-entropy.
-
-#include "kernels/neural.hpp"
+#include "kernels/normalization.hpp"
 
 #include "support/catch.hpp"
 #include "support/isa.hpp"
@@ -12,66 +10,6 @@
 using namespace xtape;
 using namespace xtape::test;
 using kernels::Index;
-
-namespace {
-
-const double kInf = std::numeric_limits<double>::infinity();
-bool close(double a, double b, double within = 1e-14) {
-  return a == b || std::abs(a - b) <= within * std::max(1.0, std::abs(b));
-}
-
-}  // namespace
-
-TEST_CASE("softmax rows, masked and not") {
-  const EachIsa isa;
-  INFO("instruction set " << isa.name());
-  for (const std::size_t n : {1U, 2U, 7U, 64U, 100U}) {
-    const std::vector<double> x = numbers<double>(n);
-    bool mask[200];
-    for (std::size_t i = 0; i < 200; ++i) mask[i] = i % 3 != 1;
-    for (const Index step : {-1, 0, 1, 2}) {  // -1: no mask
-      const bool* m = step < 0 ? nullptr : mask;
-      double sum = 0;
-      const auto kept = [&](std::size_t i) {
-        return m == nullptr || m[static_cast<Index>(i) * step];
-      };
-      for (std::size_t i = 0; i < n; ++i) sum += kept(i) ? std::exp(x[i]) : 0;
-      std::vector<double> p(n), l(n);
-      kernels::softmax_row(false, static_cast<Index>(n), x.data(), m, step, p.data());
-      kernels::softmax_row(true, static_cast<Index>(n), x.data(), m, step, l.data());
-      for (std::size_t i = 0; i < n; ++i) {
-        CHECK(close(p[i], kept(i) ? std::exp(x[i]) / sum : 0));
-        CHECK(close(l[i], kept(i) ? x[i] - std::log(sum) : -kInf));
-      }
-    }
-  }
-  const bool none[2] = {false, false};
-  const double any[2] = {kInf, std::nan("")};
-  double y[2] = {5, 5};
-  kernels::softmax_row(false, 2, any, none, 1, y);
-  CHECK(y[0] == 0);
-  CHECK(y[1] == 0);
-}
-
-TEST_CASE("the gradient of softmax, and of a probability of 0") {
-  const EachIsa isa;
-  INFO("instruction set " << isa.name());
-  const Index rows = 3, n = 5;
-  std::vector<double> y(15), dx(15);
-  std::vector<double> g = numbers<double>(15, 0.2);
-  const std::vector<double> x = numbers<double>(15);
-  for (Index r = 0; r < rows; ++r)
-    kernels::softmax_row<double>(false, n, x.data() + r * n, nullptr, 0, y.data() + r * n);
-  y[7] = 0;
-  g[7] = std::nan("");
-  kernels::softmax_gradient(rows, n, y.data(), g.data(), dx.data());
-  for (std::size_t r = 0; r < 3; ++r) {
-    double dot = 0;
-    for (std::size_t i = 5 * r; i < 5 * r + 5; ++i) dot += i == 7 ? 0 : y[i] * g[i];
-    for (std::size_t i = 5 * r; i < 5 * r + 5; ++i)
-      CHECK(close(dx[i], i == 7 ? 0 : y[i] * (g[i] - dot)));
-  }
-}
 
 TEST_CASE("layer normalization and its gradients") {
   const EachIsa isa;
@@ -163,28 +101,5 @@ TEST_CASE("RMS normalization and its gradients") {
       }
     }
     for (std::size_t i = 0; i < n; ++i) CHECK(close(dscale[i], sum[i]));
-  }
-}
-
-TEST_CASE("cross-entropy rows and their gradient") {
-  const EachIsa isa;
-  INFO("instruction set " << isa.name());
-  const Index rows = 4, n = 6;
-  const std::vector<double> x = numbers<double>(24), g = numbers<double>(4, 0.7);
-  const std::int64_t labels[4] = {0, 5, -1, 2};
-  std::vector<double> loss(4), lse(4), dx(24, 9.0);
-  kernels::cross_entropy(rows, n, x.data(), labels, loss.data(), lse.data());
-  kernels::cross_entropy_gradient(rows, n, x.data(), labels, lse.data(), g.data(), dx.data());
-  for (std::size_t r = 0; r < 4; ++r) {
-    double sum = 0;
-    for (std::size_t i = 0; i < 6; ++i) sum += std::exp(x[6 * r + i]);
-    const bool kept = labels[r] >= 0;
-    CHECK(
-        close(loss[r], kept ? std::log(sum) - x[6 * r + static_cast<std::size_t>(labels[r])] : 0));
-    for (std::size_t i = 0; i < 6; ++i) {
-      const double p = std::exp(x[6 * r + i]) / sum;
-      const double expected = g[r] * (p - (labels[r] == static_cast<std::int64_t>(i) ? 1 : 0));
-      CHECK(close(dx[6 * r + i], kept ? expected : 0));
-    }
   }
 }

@@ -1,0 +1,19 @@
+#pragma once
+/// \file
+/// Cross-entropy of logits.
+
+#include <xtape/tape/var.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace xtape {
+
+/// -log(softmax(logits)[label]) along the last axis, without storing probabilities: logits
+/// (..., classes), labels (...) -> (...). Rows labelled `ignore_class` give 0 with gradient 0.
+/// ValueError for other labels outside 0 ... classes - 1.
+template <class T>
+Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
+                                    std::optional<std::int64_t> ignore_class = std::nullopt);
+
+}  // namespace xtape

@@ -1,0 +1,60 @@
+#include <xtape/ops/dropout.hpp>
+
+#include "array/shapes.hpp"
+#include "kernels/dropout.hpp"
+#include "ops/trailing_axes.hpp"
+#include "threads/pool.hpp"
+
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/tape/record.hpp>
+
+namespace xtape {
+
+using detail::fail;
+using detail::Index;
+
+template <class T>
+RandomKey next_random_key(const Var<T>& x) {
+  detail::TapeState<T>* state = x.place().state;
+  if (state == nullptr) {
+    fail<TapeError>("random", "no tape: the operand ", to_string(x.shape()),
+                    " has no context, expected a tape to draw random numbers from; pass inputs "
+                    "through tape.input(), or give the layer a seed");
+  }
+  detail::check_place("random", x.place());
+  return {state->seed, state->random_index++};
+}
+
+template <class T>
+Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
+               const std::optional<Shape>& noise_shape) {
+  if (!(rate >= 0 && rate <= 1)) {
+    fail<ValueError>("dropout", "rate out of range: rate is ", rate, ", expected 0 to 1");
+  }
+  if (noise_shape && *noise_shape != x.shape()) {
+    if (noise_shape->size() != x.rank() || !detail::broadcasts_to(*noise_shape, x.shape())) {
+      fail<ShapeError>("dropout", "noise_shape does not fit: noise_shape is ",
+                       to_string(*noise_shape), ", expected ", to_string(x.shape()),
+                       " or extents of 1");
+    }
+    return x * dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
+  }
+  Result<T> y(x.shape());
+  const T* from = x.data();
+  T* to = y.data();
+  detail::parallel_ranges(
+      static_cast<Index>(y.size()), detail::kRowGrain, [=](Index begin, Index end) {
+        kernels::dropout(begin, end - begin, rate, key.seed, key.index, from + begin, to + begin);
+      });
+  return record("dropout", std::move(y),
+                wrt(x, [rate, key](const Var<T>& g) { return dropout(g, rate, key); }));
+}
+
+#define XTAPE_INSTANTIATE(T)                         \
+  template RandomKey next_random_key(const Var<T>&); \
+  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape
