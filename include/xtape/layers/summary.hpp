@@ -2,6 +2,7 @@
 /// \file
 /// summary(): a table of a model's layers, their outputs' shapes and their numbers of parameters.
 
+#include <xtape/params/params.hpp>
 #include <xtape/tape/tape.hpp>
 
 #include <functional>

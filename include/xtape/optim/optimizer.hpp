@@ -4,6 +4,7 @@
 /// scaling, averages of the weights, and the state that is saved. The formulas are in optimizers.hpp.
 
 #include <xtape/optim/schedules.hpp>
+#include <xtape/params/params.hpp>
 #include <xtape/tape/tape.hpp>
 
 #include <functional>
