@@ -35,7 +35,7 @@ void write(const std::string& path, const Tensors& tensors) {
   write_safetensors(path, tensors, {{"written by", "exchange"}});
 }
 
-/// Element i is (i * 37 + 11) % 101 - 50, as in tests/golden/weights.py.
+/// Element i is (i * 37 + 11) % 101 - 50, as in tests/golden/make/weights.py.
 template <class T>
 StoredTensor ramp(const Shape& shape) {
   Array<T> a(shape);

@@ -5,7 +5,7 @@ using namespace xtape::test;
 
 namespace {
 
-/// The models of tests/golden/summary.py.
+/// The models of tests/golden/make/summary.py.
 Sequential<double> sequential(Params<double>& params) {
   Sequential<double> model(params.scope());
   model.add<Dense>({.units = 64}, "dense").add<Dropout>({.rate = 0.1}, "dropout");

@@ -1,4 +1,4 @@
-// Callbacks against what Keras's do, from tests/golden/fit.py.
+// Callbacks against what Keras's do, from tests/golden/make/fit.py.
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/golden.hpp"

@@ -5,7 +5,7 @@
 
 namespace xtape::test {
 
-/// The options of a golden case of tests/golden/transformer.py.
+/// The options of a golden case of tests/golden/make/transformer.py.
 template <class T>
 TransformerOptions<T> block_options(const Json& c) {
   return {.hidden_dim = c["hidden_dim"].get<int>(),

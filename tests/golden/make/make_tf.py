@@ -2,8 +2,8 @@
 of TensorFlow 2. See make.py.
 
     python3 -m venv venv-tf
-    venv-tf/bin/pip install -r tests/golden/requirements_tf.txt
-    venv-tf/bin/python tests/golden/make_tf.py
+    venv-tf/bin/pip install -r tests/golden/make/requirements_tf.txt
+    venv-tf/bin/python tests/golden/make/make_tf.py
 
 An environment of its own, for tf-keras wants TensorFlow. In float64, like make.py.
 """

@@ -1,6 +1,6 @@
-"""Writes the weight files of weights/: made by the packages that define the formats.
+"""Writes the files of ../weights with the packages that define their formats.
 
-    venv/bin/python tests/golden/weights.py
+    venv/bin/python tests/golden/make/weights.py
 
 in the environment of make.py. Seeds are fixed; a second run writes the same tensors. The tests read
 the files and need no Python.
@@ -22,7 +22,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-FOLDER = pathlib.Path(__file__).parent / "weights"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
 
 
 def ramp(dtype, *shape):

@@ -63,5 +63,5 @@ class Cases:
         lines = ",\n".join(json.dumps(c, allow_nan=False, separators=(",", ":"))
                            for c in self.cases)
         text = f'{{"versions": {json.dumps(self.versions)}, "cases": [\n{lines}\n]}}\n'
-        (HERE / f"{self.name}.json").write_text(text)
+        (HERE.parent / f"{self.name}.json").write_text(text)
         print(f"{self.name}.json: {len(self.cases)} cases, {len(text)} bytes")

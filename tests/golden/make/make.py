@@ -1,8 +1,8 @@
-"""Writes the golden files of this folder: values and gradients made by Keras and PyTorch.
+"""Writes the golden files, one folder up: values and gradients of Keras and PyTorch.
 
     python3 -m venv venv
-    venv/bin/pip install -r tests/golden/requirements.txt
-    venv/bin/python tests/golden/make.py
+    venv/bin/pip install -r tests/golden/make/requirements.txt
+    venv/bin/python tests/golden/make/make.py
 
 Everything is computed in float64 on the CPU with fixed seeds, so a second run writes the same bytes
 on the same kind of machine (another one may differ in the last digits). The versions are pinned in
