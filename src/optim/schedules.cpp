@@ -8,15 +8,12 @@
 
 namespace xtape::schedules {
 
+using detail::check_count;
 using detail::check_not_negative;
 using detail::check_option;
 using detail::check_positive;
 
 namespace {
-
-void check_count(const char* who, const char* option, std::int64_t value) {
-  check_option(value > 0, who, option, value, "a positive number");
-}
 
 // The step as a number, with the options checked.
 template <class S>
