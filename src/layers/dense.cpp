@@ -88,8 +88,8 @@ detail::Projection<T> Dense<T>::projection(const Var<T>& x, const Shape& units) 
   static_cast<void>(compute_output_shape(x.shape(), units));
   build(x.shape(), units);
   Var<T> bias;
-  if (options_.use_bias) bias = bias_.on(x);
-  return {kernel_.on(x), std::move(bias)};
+  if (options_.use_bias) bias = bias_.value_for(x);
+  return {kernel_.value_for(x), std::move(bias)};
 }
 
 // What comes after the product.

@@ -40,7 +40,7 @@ Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
     }
   }
   build();
-  const Var<T> y = embedding_lookup(embeddings_.on(ids.place()), ids);
+  const Var<T> y = embedding_lookup(embeddings_.value_for(ids.place()), ids);
   detail::penalize_output(path_, options_.activity_regularizer, y,
                           ids.shape().empty() ? 1 : ids.shape()[0]);
   return detail::announce(path_, "Embedding", y);
@@ -54,7 +54,7 @@ Var<T> Embedding<T>::attend(const Var<T>& x) const {
                      ", the width of the table; project x to it first");
   }
   build();
-  return matmul(x, embeddings_.on(x), {.transpose_b = true});
+  return matmul(x, embeddings_.value_for(x), {.transpose_b = true});
 }
 
 template <class T>

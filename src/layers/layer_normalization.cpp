@@ -31,8 +31,8 @@ Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {
   build(x.shape());
   std::optional<Var<T>> gamma;
   std::optional<Var<T>> beta;
-  if (options_.scale) gamma = gamma_.on(x);
-  if (options_.center) beta = beta_.on(x);
+  if (options_.scale) gamma = gamma_.value_for(x);
+  if (options_.center) beta = beta_.value_for(x);
   const Var<T> y = layer_normalization(x, gamma, beta, options_.axes, options_.epsilon);
   detail::penalize_output(path_, options_.activity_regularizer, y, y.shape()[0]);
   return detail::announce(path_, "LayerNormalization", y);

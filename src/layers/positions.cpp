@@ -116,8 +116,8 @@ Var<T> PositionEmbedding<T>::operator()(const Var<T>& x, std::size_t start_index
   }
   build(x.shape());
   const auto begin = static_cast<std::ptrdiff_t>(start_index);
-  const Var<T> y =
-      slice(embeddings_.on(x), {Slice::range(begin, begin + static_cast<std::ptrdiff_t>(length))});
+  const Var<T> y = slice(embeddings_.value_for(x),
+                         {Slice::range(begin, begin + static_cast<std::ptrdiff_t>(length))});
   return detail::announce(path_, "PositionEmbedding", y);
 }
 

@@ -25,7 +25,7 @@ template <class T>
 Var<T> RMSNormalization<T>::operator()(const Var<T>& x) const {
   build(x.shape());
   std::optional<Var<T>> scale;
-  if (options_.scale) scale = scale_.on(x);
+  if (options_.scale) scale = scale_.value_for(x);
   const Var<T> y = rms_normalization(x, scale, options_.axes, options_.epsilon);
   detail::penalize_output(path_, options_.activity_regularizer, y, y.shape()[0]);
   return detail::announce(path_, "RMSNormalization", y);

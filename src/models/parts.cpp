@@ -59,7 +59,7 @@ Var<T> TokenOutput<T>::operator()(const Var<T>& x, const Embedding<T>& table) co
   if (!bias_) return y;
   const auto fan = static_cast<double>(vocabulary_);
   bias_->build(Shape{vocabulary_}, bias_initializer_, {fan, fan});
-  return y + bias_->on(y);
+  return y + bias_->value_for(y);
 }
 
 template <class T>

@@ -70,7 +70,7 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
 }
 
 template <class T>
-Var<T> Parameter<T>::on(const detail::Place<T>& place) const {
+Var<T> Parameter<T>::value_for(const detail::Place<T>& place) const {
   static_cast<void>(value());
   if (place.state == nullptr) return {slot_->value, {}};
   detail::check_place(path().c_str(), place);

@@ -19,7 +19,7 @@ Var<T> Params<T>::penalties(const detail::Place<T>& place) const {
   std::vector<std::pair<const detail::LeafSource<T>*, std::uint64_t>> asked;
   for (const Parameter<T>& p : all()) {
     if (!p.built() || !p.trainable() || !p.regularizer()) continue;
-    const Var<T> weights = p.on(context);
+    const Var<T> weights = p.value_for(context);
     total = total + sum(p.regularizer()(weights, p.path()));
     if (weights.tracked()) asked.emplace_back(&p.slot(), weights.place().stamp);
   }

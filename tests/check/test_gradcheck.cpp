@@ -107,7 +107,7 @@ TEST_CASE("parameters are checked too, and left as they were") {
   const auto report = check_gradients(
       [&](const std::vector<V>& in) {
         const V y = dense(in[0]);
-        const V kernel = dense.kernel().on(in[0]);
+        const V kernel = dense.kernel().value_for(in[0]);
         // A spurious dependence on the kernel that the value does not have.
         return y + sum(kernel - kernel.detach());
       },

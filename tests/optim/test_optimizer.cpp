@@ -16,8 +16,8 @@ struct Two {
   }
   Gradients<double> gradients(bool both = true) {
     Tape<double> tape;
-    Var<double> loss = sum(square(a.on(tape.context())));
-    if (both) loss = loss + sum(b.on(tape.context()));
+    Var<double> loss = sum(square(a.value_for(tape.context())));
+    if (both) loss = loss + sum(b.value_for(tape.context()));
     return tape.backward(loss);
   }
 };
@@ -94,7 +94,7 @@ TEST_CASE("the stored scale of clipped gradients is folded in") {
 
 TEST_CASE("updates are copy-on-write") {
   Two m;
-  const Var<double> held = m.a.on(Var<double>(0.0));
+  const Var<double> held = m.a.value_for(Var<double>(0.0));
   const double* alone = m.b.value().data();
   SGD<double> sgd;
   sgd.step(m.params, m.gradients());
@@ -112,7 +112,7 @@ TEST_CASE("many parameters side by side get what each alone would", "[threads]")
     Tape<double> tape;
     Var<double> loss(0.0);
     for (const Parameter<double>& p : params.all()) {
-      loss = loss + sum(square(p.on(tape.context()) - 0.3));
+      loss = loss + sum(square(p.value_for(tape.context()) - 0.3));
     }
     adam.step(params, tape.backward(loss));
   };
@@ -278,7 +278,7 @@ TEST_CASE("zero gradients and empty parameters do no harm") {
     for (int i = 0; i < 3; ++i) {
       Tape<float> tape;
       const auto zero = tape.input(Var<float>(0.0F));
-      optimizer.step(params, tape.backward(sum(w.on(zero) * zero) + sum(e.on(zero))));
+      optimizer.step(params, tape.backward(sum(w.value_for(zero) * zero) + sum(e.value_for(zero))));
     }
     INFO(optimizer.name());
     CHECK((w.value() == Array<float>(Shape{2, 2}, 0.0F)));
@@ -305,7 +305,7 @@ TEST_CASE("one optimizer belongs to one model") {
   const auto a = other.scope().reserve("a");
   a.build({5}, "ones", {});
   Tape<double> tape;
-  const auto g = tape.backward(sum(a.on(tape.context())));
+  const auto g = tape.backward(sum(a.value_for(tape.context())));
   CHECK_THROWS_AS(adam.step(other, g), ParameterError);
   CHECK(a.value()(0) == 1.0);
 }

@@ -27,9 +27,9 @@ struct Model {
     Tape<T> tape;
     const Var<T> here = tape.input(Var<T>(T(0)));
     const auto seed = static_cast<std::uint64_t>(step);
-    return tape.backward(
-        sum(kernel.on(here) * kernel.on(here) * Var<T>(random_array<T>({2, 3}, 2 * seed))) +
-        sum(bias.on(here) * Var<T>(random_array<T>({3}, 2 * seed + 1))));
+    return tape.backward(sum(kernel.value_for(here) * kernel.value_for(here) *
+                             Var<T>(random_array<T>({2, 3}, 2 * seed))) +
+                         sum(bias.value_for(here) * Var<T>(random_array<T>({3}, 2 * seed + 1))));
   }
   bool same(const Model& other) const {
     return kernel.value() == other.kernel.value() && bias.value() == other.bias.value();

@@ -123,7 +123,7 @@ struct Trained {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       Array<T> g = golden_array<T>(data["gradients"][t - 1][i]);
       if (infinite && i == 0) g.data()[0] = std::numeric_limits<T>::infinity();
-      loss = loss + sum(weights[i].on(here) * Var<T>(std::move(g)));
+      loss = loss + sum(weights[i].value_for(here) * Var<T>(std::move(g)));
     }
     return tape.backward(loss);
   }

@@ -91,7 +91,7 @@ TEST_CASE("a schedule of an optimizer counts its steps") {
   SGD<double> sgd({.learning_rate = PiecewiseConstantDecay{{0, 1}, {1.0, 10.0, 100.0}}});
   for (const double expected : {-1.0, -11.0, -111.0, -211.0}) {
     Tape<double> tape;
-    sgd.step(params, tape.backward(sum(w.on(tape.context()))));
+    sgd.step(params, tape.backward(sum(w.value_for(tape.context()))));
     CHECK(w.value()(0) == expected);
   }
 }

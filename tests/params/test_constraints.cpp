@@ -35,7 +35,7 @@ void step(O& optimizer, Params<double>& params, const std::vector<Parameter<doub
   Var<double> loss = tape.input(Var<double>(0.0));
   const Var<double> here = loss;
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    loss = loss + sum(weights[i].on(here) * Var<double>(gradients[i]));
+    loss = loss + sum(weights[i].value_for(here) * Var<double>(gradients[i]));
   }
   optimizer.step(params, tape.backward(loss));
 }

@@ -304,7 +304,7 @@ TEMPLATE_TEST_CASE("the losses of a Dense with penalties agree with Keras", "", 
     std::size_t i = 1;
     for (const Parameter<T>& p : {dense.kernel(), dense.bias()}) {
       if (!p.trainable()) continue;
-      const Var<T> penalty = p.regularizer()(p.on(x));
+      const Var<T> penalty = p.regularizer()(p.value_for(x));
       errors.add(p.path(), std::abs(penalty.item() - losses(i)));
       loss = loss + penalty * weight(i);
       total += losses(i);

@@ -47,7 +47,9 @@ struct Scripted {
     }});
     Said said;
     fit(params, sgd, std::vector<int>{0},
-        [&](Tape<double>& tape, int) { return 0.0 * sum(w.on(tape.input(Var<double>(0.0)))); },
+        [&](Tape<double>& tape, int) {
+          return 0.0 * sum(w.value_for(tape.input(Var<double>(0.0))));
+        },
         {.epochs = most,
          .callbacks = {&weights, &script, &callback, &watch},
          .progress = silent(),

@@ -39,7 +39,7 @@ TEST_CASE("clipping refuses gradients that are not finite, and names the paramet
   const auto w = params.scope().reserve("w");
   w.build({2}, "zeros", {});
   Tape<double> tape;
-  auto g = tape.backward(sum(sqrt(w.on(tape.context()))));
+  auto g = tape.backward(sum(sqrt(w.value_for(tape.context()))));
   const std::string text = error_of<NonFiniteError>([&] { g.clip_global_norm(1.0); });
   CHECK(contains(text, "'w'"));
 }

@@ -56,13 +56,13 @@ TEST_CASE("into adds up micro-batches, and stays as it was when a backward fails
   p.build({2}, "ones", {});
   for (int i = 0; i < 3; ++i) {
     Tape<double> tape;
-    const auto returned = tape.backward(sum(p.on(tape.context()) * 2.0), {.into = &total});
+    const auto returned = tape.backward(sum(p.value_for(tape.context()) * 2.0), {.into = &total});
     CHECK(returned.empty());
   }
   CHECK(difference(total[p].value(), array<double>({2}, {6, 6})) == 0);
 
   Tape<double> tape;
-  const V w = p.on(tape.context());
+  const V w = p.value_for(tape.context());
   const V bad = record("bad", Array<double>(w.value()),
                        wrt(w, [](const V&) -> V { throw ValueError("bad: no"); }));
   CHECK_THROWS_AS(tape.backward(sum(bad + w), {.into = &total}), ValueError);

@@ -108,12 +108,12 @@ TEST_CASE("a retained tape keeps the weights it was made with") {
   const auto w = params.scope().reserve("w");
   w.build({2}, "ones", {});
   Tape<double> tape;
-  const Var<double> y = sum(square(w.on(tape.context())));
+  const Var<double> y = sum(square(w.value_for(tape.context())));
   SGD<double> sgd({.learning_rate = 0.25});
   const auto g = tape.backward(y, {.retain = true});
   sgd.step(params, g);
   CHECK(w.value()(0) == 0.5);
   // The old tape still differentiates at the old weights, and new operations use the new ones.
   CHECK(difference(tape.backward(y, {.retain = true})[w].value(), g[w].value()) == 0);
-  CHECK(sum(w.on(tape.context())).item() == 1.0);
+  CHECK(sum(w.value_for(tape.context())).item() == 1.0);
 }

@@ -59,8 +59,8 @@ class Parameter {
   void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
   /// The value on the tape of an operand: one leaf per tape, so shared parameters' gradients add up.
   /// A constant where there is no tape.
-  [[nodiscard]] Var<T> on(const detail::Place<T>& place) const;
-  [[nodiscard]] Var<T> on(const Var<T>& x) const { return on(x.place()); }
+  [[nodiscard]] Var<T> value_for(const detail::Place<T>& place) const;
+  [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.place()); }
 
   /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
   [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
