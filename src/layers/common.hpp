@@ -16,7 +16,7 @@ namespace xtape::detail {
 template <class T>
 void penalize_output(const std::string& path, const Regularizer<T>& regularizer, const Var<T>& y,
                      std::size_t batch) {
-  TapeState<T>* state = y.place().state;
+  TapeState<T>* state = y.node_ref().state;
   if (!regularizer || state == nullptr) return;
   if (state->paused > 0 && state->inside_checkpoint == 0) return;
   if (batch == 0) {
@@ -29,14 +29,14 @@ void penalize_output(const std::string& path, const Regularizer<T>& regularizer,
 /// Whether a summary is being made on y's tape.
 template <class T>
 bool listening(const Var<T>& y) {
-  const TapeState<T>* state = y.place().state;
+  const TapeState<T>* state = y.node_ref().state;
   return state != nullptr && state->calls != nullptr;
 }
 
 /// Where a summary is being made on y's tape, notes that the layer at `path` made it; y.
 template <class T>
 const Var<T>& announce(const std::string& path, const char* type, const Var<T>& y) {
-  if (listening(y)) y.place().state->calls->push_back({path, type, y.shape()});
+  if (listening(y)) y.node_ref().state->calls->push_back({path, type, y.shape()});
   return y;
 }
 

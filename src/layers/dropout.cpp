@@ -28,8 +28,8 @@ Dropout<T>::Dropout(Dropout&& other) noexcept
 
 template <class T>
 bool Dropout<T>::active(const Var<T>& x, std::optional<bool> training) const {
-  const detail::TapeState<T>* state = x.place().state;
-  if (state != nullptr) detail::check_place(options_.name.c_str(), x.place());
+  const detail::TapeState<T>* state = x.node_ref().state;
+  if (state != nullptr) detail::check_node_ref(options_.name.c_str(), x.node_ref());
   if (options_.rate == 0 || !training.value_or(state != nullptr && state->training)) return false;
   if (state == nullptr && !options_.seed) {
     fail<TapeError>(options_.name, "training without a tape: input ", to_string(x.shape()),
@@ -42,7 +42,7 @@ bool Dropout<T>::active(const Var<T>& x, std::optional<bool> training) const {
 template <class T>
 std::optional<RandomKey> Dropout<T>::draw(const Var<T>& x, std::optional<bool> training) const {
   if (!active(x, training)) return std::nullopt;
-  if (x.place().state == nullptr) return RandomKey{*options_.seed, calls_.fetch_add(1)};
+  if (x.node_ref().state == nullptr) return RandomKey{*options_.seed, calls_.fetch_add(1)};
   RandomKey key = next_random_key(x);
   if (options_.seed) key.seed = *options_.seed;
   return key;

@@ -40,7 +40,7 @@ Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
     }
   }
   build();
-  const Var<T> y = embedding_lookup(embeddings_.value_for(ids.place()), ids);
+  const Var<T> y = embedding_lookup(embeddings_.value_for(ids.node_ref()), ids);
   detail::penalize_output(path_, options_.activity_regularizer, y,
                           ids.shape().empty() ? 1 : ids.shape()[0]);
   return detail::announce(path_, "Embedding", y);

@@ -113,7 +113,7 @@ void check_masks(const std::string& path, const char* padding_name,
 
 template <class T>
 void check_cache(const std::string& path, const Var<T>& x) {
-  const detail::TapeState<T>* state = x.place().state;
+  const detail::TapeState<T>* state = x.node_ref().state;
   if (state != nullptr && state->recording()) {
     fail<TapeError>(path,
                     "cache on a recording tape: no gradient would pass through the cache, expected "

@@ -15,13 +15,13 @@ using detail::Index;
 
 template <class T>
 RandomKey next_random_key(const Var<T>& x) {
-  detail::TapeState<T>* state = x.place().state;
+  detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) {
     fail<TapeError>("random", "no tape: the operand ", to_string(x.shape()),
                     " has no context, expected a tape to draw random numbers from; pass inputs "
                     "through tape.input(), or give the layer a seed");
   }
-  detail::check_place("random", x.place());
+  detail::check_node_ref("random", x.node_ref());
   return {state->seed, state->random_index++};
 }
 

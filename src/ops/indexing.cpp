@@ -64,7 +64,7 @@ Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& wh
 // x's entries at checked ids; `context` is that of the ids, for a table without a tape of its own.
 template <class T>
 Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t axis,
-                 detail::Place<T> context = {}) {
+                 detail::NodeRef<T> context = {}) {
   std::vector<std::size_t> shape(x.shape().begin(), x.shape().begin() + static_cast<Index>(axis));
   shape.insert(shape.end(), ids.shape().begin(), ids.shape().end());
   shape.insert(shape.end(), x.shape().begin() + static_cast<Index>(axis) + 1, x.shape().end());
@@ -158,7 +158,7 @@ Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
   }
   return take_rows("embedding_lookup", table,
                    checked("embedding_lookup", ids.value(), table.shape()[0], false), 0,
-                   ids.place());
+                   ids.node_ref());
 }
 
 template <class T>
@@ -172,7 +172,7 @@ Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   for (std::size_t i = 0; i < positions.size(); ++i) {
     y.data()[i * depth + static_cast<std::size_t>(positions.data()[i])] = T(1);
   }
-  return {std::move(y.pointer()), detail::join("one_hot", ids.place())};
+  return {std::move(y.pointer()), detail::join("one_hot", ids.node_ref())};
 }
 
 #define XTAPE_INSTANTIATE(T)                                                       \

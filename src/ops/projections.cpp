@@ -72,7 +72,7 @@ class ProjectionNode final : public Node<T> {
 
   void describe(NodeDescription& out) const override {
     const auto add = [&out](const Var<T>& x) {
-      if (x.has_value() && x.tracked()) out.inputs.push_back({x.place().node, x.shape()});
+      if (x.has_value() && x.tracked()) out.inputs.push_back({x.node_ref().node, x.shape()});
     };
     add(x_);
     for (const Projection<T>& p : projections_) {
@@ -102,16 +102,16 @@ class ProjectionNode final : public Node<T> {
       const auto& [kernel, bias] = *part.to;
       const Labels l = labels_of(x_, axes_, kernel);
       if (x_.tracked()) {
-        sweep.accumulate(this->name, x_.place().node,
+        sweep.accumulate(this->name, x_.node_ref().node,
                          contract(this->name, *part.g, kernel, {l.out, l.b, l.a}, x_.shape()),
                          x_.shape());
       }
       if (part.kernel()) {
-        sweep.accumulate(this->name, kernel.place().node,
+        sweep.accumulate(this->name, kernel.node_ref().node,
                          contract(this->name, x_, *part.g, {l.a, l.out, l.b}, kernel.shape()),
                          kernel.shape());
       }
-      if (part.bias()) sweep.accumulate(this->name, bias.place().node, *part.g, bias.shape());
+      if (part.bias()) sweep.accumulate(this->name, bias.node_ref().node, *part.g, bias.shape());
     }
   }
 
@@ -128,7 +128,7 @@ class ProjectionNode final : public Node<T> {
       const auto& [kernel, bias] = *part.to;
       const Index n = units(*part.to);
       if (part.kernel()) {
-        Made& m = made[count++] = {kernel.place().node, ArrayPtr<T>(kernel.shape())};
+        Made& m = made[count++] = {kernel.node_ref().node, ArrayPtr<T>(kernel.shape())};
         products[kernels++] = {{inputs_, n, rows_, 1, inputs_, n, 1, n},
                                x_.data(),
                                part.g->data(),
@@ -137,7 +137,7 @@ class ProjectionNode final : public Node<T> {
                                m.gradient.mutate().data()};
       }
       if (part.bias()) {
-        Made& m = made[count++] = {bias.place().node, ArrayPtr<T>(bias.shape())};
+        Made& m = made[count++] = {bias.node_ref().node, ArrayPtr<T>(bias.shape())};
         sums[biases++] = {n, n, part.g->data(), m.gradient.mutate().data()};
       }
     }
@@ -153,7 +153,7 @@ class ProjectionNode final : public Node<T> {
   }
 
   void to_x(Sweep<T>& sweep, const Parts& parts) {
-    const std::size_t node = x_.place().node;
+    const std::size_t node = x_.node_ref().node;
     // Several are added to what is there in their order, or to the first.
     T* sum = sweep.to_add_to(node);
     const bool adds = parts.count > 1 && (sum != nullptr || !sweep.gradient(node).has_value());
@@ -246,17 +246,17 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
                             std::vector<Projection<T>> projections) {
   std::vector<Var<T>> values;
   values.reserve(projections.size());
-  Place<T> place = join(op, x.place());
+  NodeRef<T> ref = join(op, x.node_ref());
   bool tracked = x.tracked();
   bool empty = x.size() == 0;
   for (const Projection<T>& p : projections) {
-    place = join(op, place, p.kernel.place());
-    if (p.bias.has_value()) place = join(op, place, p.bias.place());
+    ref = join(op, ref, p.kernel.node_ref());
+    if (p.bias.has_value()) ref = join(op, ref, p.bias.node_ref());
     tracked = tracked || p.kernel.tracked() || (p.bias.has_value() && p.bias.tracked());
     empty = empty || p.kernel.size() == 0;
   }
-  const bool records = tracked && place.state->recording();
-  const bool checks = place.state != nullptr && place.state->check_finite;
+  const bool records = tracked && ref.state->recording();
+  const bool checks = ref.state != nullptr && ref.state->check_finite;
   if (empty || checks || (tracked && !records)) {
     for (const Projection<T>& p : projections) values.push_back(by_labels(op, x, axes, p));
     return values;
@@ -273,12 +273,12 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
   }
   for (std::size_t i = 0; i < y.size(); ++i) {
     if (records && i == 0) {
-      place = place.state->template append<ProjectionNode<T>>(op, x, axes, inputs,
-                                                              std::move(projections));
+      ref = ref.state->template append<ProjectionNode<T>>(op, x, axes, inputs,
+                                                          std::move(projections));
     } else if (records) {
-      place = place.state->template append<Stub<T>>(op);
+      ref = ref.state->template append<Stub<T>>(op);
     }
-    values.emplace_back(std::move(y[i].pointer()), place);
+    values.emplace_back(std::move(y[i].pointer()), ref);
   }
   return values;
 }

@@ -28,7 +28,7 @@ Result<T> map(kernels::Unary kind, const Var<T>& x, kernels::Parameters p = {}) 
 template <class T>
 bool recorded(const Var<T>& a, const Var<T>& b) {
   const Var<T>& tracked = a.tracked() ? a : b;
-  return tracked.tracked() && tracked.place().state->recording();
+  return tracked.tracked() && tracked.node_ref().state->recording();
 }
 
 /// g times the slope at x, a constant. The slopes are never all in memory.

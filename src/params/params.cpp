@@ -70,11 +70,11 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
 }
 
 template <class T>
-Var<T> Parameter<T>::value_for(const detail::Place<T>& place) const {
+Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
   static_cast<void>(value());
-  if (place.state == nullptr) return {slot_->value, {}};
-  detail::check_place(path().c_str(), place);
-  return place.state->leaf(*slot_);
+  if (ref.state == nullptr) return {slot_->value, {}};
+  detail::check_node_ref(path().c_str(), ref);
+  return ref.state->leaf(*slot_);
 }
 
 template <class T>

@@ -13,15 +13,15 @@
 namespace xtape {
 
 template <class T>
-Var<T> Params<T>::penalties(const detail::Place<T>& place) const {
-  const detail::Place<T> context = detail::join("penalties", place);
+Var<T> Params<T>::penalties(const detail::NodeRef<T>& ref) const {
+  const detail::NodeRef<T> context = detail::join("penalties", ref);
   Var<T> total(Var<T>(T(0)).pointer(), context);
   std::vector<std::pair<const detail::LeafSource<T>*, std::uint64_t>> asked;
   for (const Parameter<T>& p : all()) {
     if (!p.built() || !p.trainable() || !p.regularizer()) continue;
     const Var<T> weights = p.value_for(context);
     total = total + sum(p.regularizer()(weights, p.path()));
-    if (weights.tracked()) asked.emplace_back(&p.slot(), weights.place().stamp);
+    if (weights.tracked()) asked.emplace_back(&p.slot(), weights.node_ref().stamp);
   }
   for (const auto& [slot, stamp] : asked) context.state->penalized[slot] = stamp;
   return total;
@@ -39,11 +39,11 @@ Var<T> Tape<T>::penalties(const Params<T>& params) {
 
 template <class T>
 Var<T> penalties(const Var<T>& x) {
-  const detail::Place<T> place = detail::join("penalties", x.place());
-  Var<T> total(Var<T>(T(0)).pointer(), place);
-  if (place.state == nullptr) return total;
-  place.state->penalties_asked = true;
-  for (const Var<T>& penalty : place.state->penalties) total = total + sum(penalty);
+  const detail::NodeRef<T> ref = detail::join("penalties", x.node_ref());
+  Var<T> total(Var<T>(T(0)).pointer(), ref);
+  if (ref.state == nullptr) return total;
+  ref.state->penalties_asked = true;
+  for (const Var<T>& penalty : ref.state->penalties) total = total + sum(penalty);
   return total;
 }
 
@@ -69,13 +69,13 @@ Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
   return scaled(*entry);
 }
 
-#define XTAPE_INSTANTIATE(T)                                           \
-  template Var<T> Params<T>::penalties(const detail::Place<T>&) const; \
-  template Var<T> Tape<T>::penalties();                                \
-  template Var<T> Tape<T>::penalties(const Params<T>&);                \
-  template Var<T> penalties(const Var<T>&);                            \
-  template Var<T> penalties(const Var<T>&, const Params<T>&);          \
-  template bool Gradients<T>::contains(const Parameter<T>&) const;     \
+#define XTAPE_INSTANTIATE(T)                                             \
+  template Var<T> Params<T>::penalties(const detail::NodeRef<T>&) const; \
+  template Var<T> Tape<T>::penalties();                                  \
+  template Var<T> Tape<T>::penalties(const Params<T>&);                  \
+  template Var<T> penalties(const Var<T>&);                              \
+  template Var<T> penalties(const Var<T>&, const Params<T>&);            \
+  template bool Gradients<T>::contains(const Parameter<T>&) const;       \
   template Var<T> Gradients<T>::operator[](const Parameter<T>&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -54,7 +54,7 @@ Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::Orthogonal& optio
   }
   const bool rows = options.mode == regularizers::OrthogonalMode::rows;
   const std::size_t n = w.shape()[rows ? 0 : 1];
-  if (n < 2) return {Var<T>(T(0)).pointer(), detail::join(name.c_str(), w.place())};
+  if (n < 2) return {Var<T>(T(0)).pointer(), detail::join(name.c_str(), w.node_ref())};
   // Keras multiplies by min(1 / length, 1e7), whose derivative is NaN for a row of zeros.
   const Var<T> unit = w / maximum(norm(w, {rows ? 1 : 0}, true), Var<T>(static_cast<T>(1e-7)));
   Array<T> others = detail::full<T>({n, n}, T(1));
@@ -133,7 +133,7 @@ Regularizer<T>::Regularizer(User user) {
 template <class T>
 Var<T> Regularizer<T>::operator()(const Var<T>& w, const std::string& name) const {
   if (function_) return function_(w, name);
-  return {Var<T>(T(0)).pointer(), detail::join(name.c_str(), w.place())};
+  return {Var<T>(T(0)).pointer(), detail::join(name.c_str(), w.node_ref())};
 }
 
 template class Regularizer<float>;

@@ -62,14 +62,14 @@ std::string graph_dot(const Var<T>& result) {
         "computed from tape.watch() or a trainable parameter; pass inputs "
         "through tape.input()");
   }
-  detail::check_place("graph_dot", result.place());
-  const detail::TapeState<T>& state = *result.place().state;
+  detail::check_node_ref("graph_dot", result.node_ref());
+  const detail::TapeState<T>& state = *result.node_ref().state;
   if (state.in_backward) {
     detail::fail<TapeError>("graph_dot",
                             "called from a pullback: the tape is being taken apart, expected it "
                             "whole; call it before backward");
   }
-  const std::size_t last = result.place().node;
+  const std::size_t last = result.node_ref().node;
   const std::map<std::size_t, Reached> nodes = reach(state, last, result.shape());
 
   std::string out =

@@ -78,7 +78,7 @@ void apply_fault(const char* op, std::size_t operand, Var<T>& g) {
   for (std::size_t i = 0; i < n; ++i) changed = changed || p[i] != g.data()[i];
   if (!changed) return;
   ++f.made;
-  g = Var<T>(ArrayPtr<T>(std::move(altered)), g.place());
+  g = Var<T>(ArrayPtr<T>(std::move(altered)), g.node_ref());
 }
 
 template void apply_fault(const char*, std::size_t, Var<float>&);

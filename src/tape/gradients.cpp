@@ -24,7 +24,7 @@ auto Gradients<T>::find(const detail::LeafSource<T>* slot) const -> const Entry*
 
 template <class T>
 bool Gradients<T>::contains(const Var<T>& leaf) const {
-  return find(leaf.place().state, leaf.place().stamp) != nullptr;
+  return find(leaf.node_ref().state, leaf.node_ref().stamp) != nullptr;
 }
 
 template <class T>
@@ -34,7 +34,8 @@ Var<T> Gradients<T>::scaled(const Entry& entry) const {
 
 template <class T>
 Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
-  const Entry* entry = leaf.tracked() ? find(leaf.place().state, leaf.place().stamp) : nullptr;
+  const Entry* entry =
+      leaf.tracked() ? find(leaf.node_ref().state, leaf.node_ref().stamp) : nullptr;
   if (entry == nullptr) {
     detail::fail<TapeError>("gradients", "no gradient for this value: it is ",
                             leaf.tracked() ? "tracked, but the result does not depend on it or it "

@@ -58,27 +58,27 @@ Tape<T>::~Tape() {
 
 template <class T>
 Var<T> Tape<T>::input(Var<T> value) {
-  const detail::Place<T> place = detail::join("input", state_->context(), value.place());
+  const detail::NodeRef<T> ref = detail::join("input", state_->context(), value.node_ref());
   if (value.tracked()) return value;
-  return {std::move(value.pointer()), place};
+  return {std::move(value.pointer()), ref};
 }
 
 template <class T>
 Tokens<T> Tape<T>::input(const Tokens<T>& ids) {
-  return {ids.value(), detail::join("input", state_->context(), ids.place())};
+  return {ids.value(), detail::join("input", state_->context(), ids.node_ref())};
 }
 
 template <class T>
 Var<T> Tape<T>::watch(Var<T> value) {
-  const detail::Place<T> context = detail::join("watch", state_->context(), value.place());
+  const detail::NodeRef<T> context = detail::join("watch", state_->context(), value.node_ref());
   if (value.tracked()) {
     detail::fail<TapeError>("watch",
                             "value is tracked already, expected a constant: its gradient "
                             "is that of an operation; watch(x.detach()) starts anew");
   }
   if (!state_->recording()) return {std::move(value.pointer()), context};
-  const detail::Place<T> place = state_->template append<detail::Leaf<T>>(nullptr);
-  return {std::move(value.pointer()), place};
+  const detail::NodeRef<T> ref = state_->template append<detail::Leaf<T>>(nullptr);
+  return {std::move(value.pointer()), ref};
 }
 
 template <class T>
@@ -95,7 +95,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
         ", expected a value computed from tape.watch() or a trainable parameter; pass inputs "
         "through tape.input() so that operations find the tape");
   }
-  detail::join("backward", state.context(), result.place());
+  detail::join("backward", state.context(), result.node_ref());
   if (state.in_backward) {
     detail::fail<TapeError>("backward",
                             "called from a pullback of the same tape, expected no "
@@ -132,7 +132,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
   {
     const detail::Pause<T> pause(state, options.create_graph ? 0 : state.paused + 1, 0);
     detail::Sweep<T> sweep(state, gradients, options.create_graph, options.retain);
-    const std::size_t id = result.place().node;
+    const std::size_t id = result.node_ref().node;
     sweep.seed(id, std::move(seed));
     sweep.run(id + 1, 0);
   }
@@ -170,7 +170,7 @@ void Tape<T>::rewind(const Mark<T>& mark) {
 
 template <class T>
 void Tape<T>::add_penalty(const Var<T>& penalty) {
-  detail::join("add_penalty", state_->context(), penalty.place());
+  detail::join("add_penalty", state_->context(), penalty.node_ref());
   if (penalty.size() != 1) {
     detail::fail<ShapeError>("add_penalty", "not a scalar: penalty is ", to_string(penalty.shape()),
                              ", expected one element; sum() it");
@@ -199,7 +199,7 @@ void Tape<T>::set_random_index(std::uint64_t index) noexcept {
   state_->random_index = index;
 }
 template <class T>
-detail::Place<T> Tape<T>::context() const noexcept {
+detail::NodeRef<T> Tape<T>::context() const noexcept {
   return state_->context();
 }
 

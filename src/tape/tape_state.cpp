@@ -18,13 +18,13 @@ T Var<T>::item() const {
 
 template <Real T>
 Var<T> Var<T>::detach() const {
-  if (place_.state == nullptr) return *this;
-  detail::Place<T> context;
+  if (node_ref_.state == nullptr) return *this;
+  detail::NodeRef<T> context;
   // A handle into a cleared tape keeps its context as long as that tape lives.
-  if (place_.state->birth == 0 || place_.stamp < place_.state->birth) {
-    detail::check_place("detach", place_);
+  if (node_ref_.state->birth == 0 || node_ref_.stamp < node_ref_.state->birth) {
+    detail::check_node_ref("detach", node_ref_);
   }
-  context = place_.state->context();
+  context = node_ref_.state->context();
   return {value_, context};
 }
 
@@ -34,10 +34,10 @@ template class Var<double>;
 namespace detail {
 
 template <class T>
-void check_place(const char* op, const Place<T>& place) {
-  TapeState<T>& state = *place.state;
+void check_node_ref(const char* op, const NodeRef<T>& ref) {
+  TapeState<T>& state = *ref.state;
   if (state.owner != std::this_thread::get_id()) {
-    if (state.birth == 0 || place.stamp < state.birth) {
+    if (state.birth == 0 || ref.stamp < state.birth) {
       fail<TapeError>(op,
                       "stale handle: the operand's tape was destroyed, expected a live tape; "
                       "keep the Tape alive, or use the array: Var(x.value())");
@@ -46,8 +46,8 @@ void check_place(const char* op, const Place<T>& place) {
                     "wrong thread: the operand's tape belongs to the thread that made it; "
                     "make one Tape per thread");
   }
-  if (state.valid(place)) return;
-  if (state.birth == 0 || place.stamp < state.birth) {
+  if (state.valid(ref)) return;
+  if (state.birth == 0 || ref.stamp < state.birth) {
     fail<TapeError>(op,
                     "stale handle: the operand's tape was destroyed, expected a live tape; "
                     "keep the Tape alive, or use the array: Var(x.value())");
@@ -126,7 +126,7 @@ Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
   if (!recording() || !slot.trainable) return {slot.value, context()};
   Var<T>& leaf = leaves[&slot];
   // A retained tape keeps the old weights; what is computed after an update uses the new ones.
-  if (!leaf.has_value() || !valid(leaf.place()) || &leaf.value() != &*slot.value) {
+  if (!leaf.has_value() || !valid(leaf.node_ref()) || &leaf.value() != &*slot.value) {
     leaf = Var<T>(slot.value, append<Leaf<T>>(&slot));
   }
   return leaf;
@@ -157,12 +157,12 @@ void TapeState<T>::check_penalties() const {
   const auto look = [&](const LeafSource<T>* slot, const Var<T>* leaf) {
     if (!slot->trainable || !slot->penalized) return;
     const auto asked = penalized.find(slot);
-    if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->place().stamp))
+    if (asked != penalized.end() && (leaf == nullptr || asked->second == leaf->node_ref().stamp))
       return;
     if (unasked == nullptr || slot->path < unasked->path) unasked = slot;
   };
   for (const auto& [slot, leaf] : leaves) {
-    if (leaf.has_value() && valid(leaf.place())) look(slot, &leaf);
+    if (leaf.has_value() && valid(leaf.node_ref())) look(slot, &leaf);
   }
   for (const auto& [slot, nodes] : checkpointed) look(slot, nullptr);
   if (unasked != nullptr) {
@@ -173,10 +173,10 @@ void TapeState<T>::check_penalties() const {
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                               \
-  template struct Leaf<T>;                                 \
-  template struct TapeState<T>;                            \
-  template void check_place(const char*, const Place<T>&); \
+#define XTAPE_INSTANTIATE(T)                                    \
+  template struct Leaf<T>;                                      \
+  template struct TapeState<T>;                                 \
+  template void check_node_ref(const char*, const NodeRef<T>&); \
   template void check_finite(const char*, const Array<T>&, std::span<const Var<T>* const>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

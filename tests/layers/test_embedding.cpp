@@ -58,7 +58,7 @@ TEST_CASE("a table that is the output layer too: one parameter, both gradients")
   CHECK(difference(table.attend(x).value(),
                    array<double>({1, 2, 4}, {0, 10, 20, 30, 2, 22, 42, 62})) == 0);
   const auto tied = [&](const Var<double>& v) {
-    const Tokens<double> ids(array<std::int64_t>({2}, {3, 1}), v.detach().place());
+    const Tokens<double> ids(array<std::int64_t>({2}, {3, 1}), v.detach().node_ref());
     return table.attend(table(ids) * v);
   };
   const GradcheckReport report =

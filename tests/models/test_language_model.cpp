@@ -103,7 +103,7 @@ TEST_CASE("gradients of a LanguageModel are those of its differences") {
     model.build();
     const GradcheckReport report = check_gradients(
         [&](const std::vector<Var<double>>& x) {
-          return model.loss(Tokens<double>(kIds, x[0].detach().place()), kNext,
+          return model.loss(Tokens<double>(kIds, x[0].detach().node_ref()), kNext,
                             {.label_smoothing = 0.1}) +
                  x[0];
         },

@@ -230,8 +230,8 @@ TEST_CASE("gradients of a Seq2Seq are those of its differences") {
     model.build();
     const GradcheckReport report = check_gradients(
         [&](const std::vector<Var<double>>& x) {
-          return model.loss(Tokens<double>(s.ids, x[0].detach().place()), s.mask,
-                            Tokens<double>(read, x[0].detach().place()), written,
+          return model.loss(Tokens<double>(s.ids, x[0].detach().node_ref()), s.mask,
+                            Tokens<double>(read, x[0].detach().node_ref()), written,
                             {.label_smoothing = 0.1}) +
                  x[0];
         },

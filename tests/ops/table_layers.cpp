@@ -96,7 +96,7 @@ void small_rows(std::vector<Row>& rows) {
           for (std::size_t i = 0; i < ids.size(); ++i)
             ids.data()[i] = static_cast<std::int64_t>(i * 3 % 4);
           const Var<T> context = x[0].detach();
-          return (*embedding)(Tokens<T>(ids, context.place())) * expand_dims(x[0], -1);
+          return (*embedding)(Tokens<T>(ids, context.node_ref())) * expand_dims(x[0], -1);
         };
       },
       [](const Arrays& x, const Values& v) {

@@ -151,7 +151,7 @@ TEST_CASE("they are one operation where that is faster, and one each where it is
     const Var<float> kernel = tape.watch(test::random_array<float>({24, 4, 8}, 2));
     const auto y = detail::project<float>("dense", x, 1, {{kernel, {}}, {kernel, {}}});
     CHECK(y[1].shape() == Shape{2, positions, 4, 8});
-    const detail::TapeState<float>& state = *y[0].place().state;
+    const detail::TapeState<float>& state = *y[0].node_ref().state;
     return state.entries.back().node->outputs == 0 ? 1 : 2;  // a further result, or an operation
   };
   kernels::force_isa(kernels::Isa::baseline);

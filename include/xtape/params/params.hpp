@@ -59,8 +59,8 @@ class Parameter {
   void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
   /// The value on the tape of an operand: one leaf per tape, so shared parameters' gradients add up.
   /// A constant where there is no tape.
-  [[nodiscard]] Var<T> value_for(const detail::Place<T>& place) const;
-  [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.place()); }
+  [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
+  [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 
   /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
   [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
@@ -151,8 +151,8 @@ class Params {
   /// The sum of the regularizers of all built trainable parameters that have one, differentiable on
   /// the tape of x; a constant where there is none. Not divided by any batch. Tape::penalties(params)
   /// is this and the penalties of the layers' outputs.
-  [[nodiscard]] Var<T> penalties(const detail::Place<T>& place) const;
-  [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.place()); }
+  [[nodiscard]] Var<T> penalties(const detail::NodeRef<T>& ref) const;
+  [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.node_ref()); }
 
  private:
   std::unique_ptr<detail::ParamsState<T>> state_;

@@ -49,7 +49,7 @@ class CheckpointNode final : public Node<T> {
       again = std::apply([&](const auto&... x) { return fn_(x...); }, inputs_);
     }
     state.random_index = present;
-    if (again.tracked()) sweep.seed(again.place().node, g);
+    if (again.tracked()) sweep.seed(again.node_ref().node, g);
     again = {};
     // Contributions to nodes below the floor go straight into the outer gradients.
     sweep.run(state.entries.size(), floor.nodes);
@@ -71,9 +71,9 @@ class CheckpointNode final : public Node<T> {
 /// kept until backward, so it must own or outlive what it refers to.
 template <class T, class F, class... Inputs>
 Var<T> checkpoint(F fn, const Var<T>& first, const Inputs&... rest) {
-  const detail::Place<T> place = detail::join("checkpoint", first.place(), rest.place()...);
-  if (place.state == nullptr || !place.state->recording()) return fn(first, rest...);
-  detail::TapeState<T>& state = *place.state;
+  const detail::NodeRef<T> ref = detail::join("checkpoint", first.node_ref(), rest.node_ref()...);
+  if (ref.state == nullptr || !ref.state->recording()) return fn(first, rest...);
+  detail::TapeState<T>& state = *ref.state;
   const std::uint64_t random_index = state.random_index;
   Var<T> value;
   {

@@ -73,7 +73,7 @@ struct Pull {
 
   Pull(Wrt<T, F>& w, const Shape& output) {
     if (!w.input.tracked()) return;
-    input = w.input.place().node;
+    input = w.input.node_ref().node;
     pullback.emplace(std::move(w.pullback));
     if (w.input.shape() != output) shape.emplace(w.input.shape());
   }
@@ -125,21 +125,21 @@ class OpNode final : public Node<T> {
 /// when the operands belong to different tapes, to another thread's, or to one that is gone.
 template <class T, class... Fs>
 Var<T> record(const char* op, std::type_identity_t<Result<T>> value, Wrt<T, Fs>... inputs) {
-  detail::Place<T> place = detail::join(op, inputs.input.place()...);
-  if (place.state == nullptr) return {std::move(value.pointer()), place};
-  detail::TapeState<T>& state = *place.state;
+  detail::NodeRef<T> ref = detail::join(op, inputs.input.node_ref()...);
+  if (ref.state == nullptr) return {std::move(value.pointer()), ref};
+  detail::TapeState<T>& state = *ref.state;
   if (state.check_finite) {
     const std::array<const Var<T>*, sizeof...(Fs)> operands{&inputs.input...};
     detail::check_finite<T>(op, value.array(), operands);
   }
   if ((inputs.input.tracked() || ...)) {
     if (state.recording()) {
-      place = state.template append<detail::OpNode<T, Fs...>>(op, value.pointer(), inputs...);
+      ref = state.template append<detail::OpNode<T, Fs...>>(op, value.pointer(), inputs...);
     } else if (state.inside_checkpoint > 0) {
       detail::fail_captured(op);
     }
   }
-  return {std::move(value.pointer()), place};
+  return {std::move(value.pointer()), ref};
 }
 
 /// What the fast gradient of a joint operation works on.
@@ -155,7 +155,7 @@ namespace detail {
 template <class T>
 void describe_inputs(std::span<const Var<T>> inputs, NodeDescription& out) {
   for (const Var<T>& x : inputs) {
-    if (x.tracked()) out.inputs.push_back({x.place().node, x.shape()});
+    if (x.tracked()) out.inputs.push_back({x.node_ref().node, x.shape()});
   }
 }
 
@@ -187,7 +187,7 @@ class JointNode final : public Node<T> {
     std::vector<Array<T>> gradients = fast_(joint);
     for (std::size_t k = 0; k < N; ++k) {
       if (!inputs_[k].tracked()) continue;
-      sweep.accumulate(this->name, inputs_[k].place().node,
+      sweep.accumulate(this->name, inputs_[k].node_ref().node,
                        Var<T>(ArrayPtr<T>(std::move(gradients[k])), sweep.state().context()),
                        inputs_[k].shape());
     }
@@ -206,7 +206,7 @@ class JointNode final : public Node<T> {
         std::apply([&](const auto&... x) { return composed_(x...); }, inputs_);
     for (std::size_t i = 0; i < again.size(); ++i) {
       const Var<T> g = sweep.gradient(id + i);
-      if (g.has_value() && again[i].tracked()) sweep.seed(again[i].place().node, g);
+      if (g.has_value() && again[i].tracked()) sweep.seed(again[i].node_ref().node, g);
     }
     sweep.run(state.entries.size(), floor);
   }
@@ -226,11 +226,11 @@ class JointNode final : public Node<T> {
 template <class T, class Fast, class Composed, class... Inputs>
 std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs, Fast fast,
                                  Composed composed, const Var<T>& first, const Inputs&... rest) {
-  detail::Place<T> place = detail::join(op, first.place(), rest.place()...);
+  detail::NodeRef<T> ref = detail::join(op, first.node_ref(), rest.node_ref()...);
   std::vector<Var<T>> values;
-  for (Result<T>& y : outputs) values.emplace_back(std::move(y.pointer()), place);
-  if (place.state == nullptr) return values;
-  detail::TapeState<T>& state = *place.state;
+  for (Result<T>& y : outputs) values.emplace_back(std::move(y.pointer()), ref);
+  if (ref.state == nullptr) return values;
+  detail::TapeState<T>& state = *ref.state;
   if (state.check_finite) {
     const std::array<const Var<T>*, 1 + sizeof...(rest)> operands{&first, &rest...};
     for (const Var<T>& y : values) detail::check_finite<T>(op, y.value(), operands);
@@ -260,7 +260,7 @@ class ManyNode final : public Node<T> {
  public:
   ManyNode(const char* op, F pullback, const std::vector<Var<T>>& inputs)
       : Node<T>(op), pullback_(std::move(pullback)) {
-    for (const Var<T>& x : inputs) inputs_.push_back({x.tracked(), x.place().node, x.shape()});
+    for (const Var<T>& x : inputs) inputs_.push_back({x.tracked(), x.node_ref().node, x.shape()});
   }
   void pull(Sweep<T>& sweep, std::size_t id) override {
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -291,20 +291,20 @@ class ManyNode final : public Node<T> {
 /// operand i, asked for only where it is tracked.
 template <class T, class F>
 Var<T> record_many(const char* op, Result<T> value, const std::vector<Var<T>>& inputs, F pullback) {
-  detail::Place<T> place;
+  detail::NodeRef<T> ref;
   bool tracked = false;
   for (const Var<T>& x : inputs) {
-    place = detail::join(op, place, x.place());
+    ref = detail::join(op, ref, x.node_ref());
     tracked = tracked || x.tracked();
   }
-  if (place.state != nullptr && tracked) {
-    if (place.state->recording()) {
-      place = place.state->template append<detail::ManyNode<T, F>>(op, std::move(pullback), inputs);
-    } else if (place.state->inside_checkpoint > 0) {
+  if (ref.state != nullptr && tracked) {
+    if (ref.state->recording()) {
+      ref = ref.state->template append<detail::ManyNode<T, F>>(op, std::move(pullback), inputs);
+    } else if (ref.state->inside_checkpoint > 0) {
       detail::fail_captured(op);
     }
   }
-  return {std::move(value.pointer()), place};
+  return {std::move(value.pointer()), ref};
 }
 
 }  // namespace xtape

@@ -157,7 +157,7 @@ class Tape {
   [[nodiscard]] std::uint64_t random_index() const noexcept;
   void set_random_index(std::uint64_t index) noexcept;
 
-  [[nodiscard]] detail::Place<T> context() const noexcept;
+  [[nodiscard]] detail::NodeRef<T> context() const noexcept;
 
  private:
   detail::TapeState<T>* state_;

@@ -154,21 +154,21 @@ struct TapeState {
   std::vector<LayerCall>* calls = nullptr;  // layers tell here what they make, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
-  [[nodiscard]] Place<T> context() noexcept { return {this, birth, kNoNode}; }
-  [[nodiscard]] bool valid(const Place<T>& p) const noexcept {
+  [[nodiscard]] NodeRef<T> context() noexcept { return {this, birth, kNoNode}; }
+  [[nodiscard]] bool valid(const NodeRef<T>& p) const noexcept {
     if (p.node == kNoNode) return p.stamp == birth;
     return p.node < entries.size() && entries[p.node].stamp == p.stamp;
   }
-  [[nodiscard]] Place<T> place_of(std::size_t id) noexcept { return {this, entries[id].stamp, id}; }
+  [[nodiscard]] NodeRef<T> ref_of(std::size_t id) noexcept { return {this, entries[id].stamp, id}; }
   [[nodiscard]] Position position() const noexcept { return {entries.size(), arena.position()}; }
 
-  /// Appends a node (and stubs for its further outputs); the place of its first output.
+  /// Appends a node (and stubs for its further outputs); a reference to its first output.
   template <class N, class... Args>
-  Place<T> append(Args&&... args) {
+  NodeRef<T> append(Args&&... args) {
     if (entries.size() == entries.capacity()) entries.reserve(2 * entries.size() + 64);
     N* node = ::new (arena.allocate(sizeof(N))) N(std::forward<Args>(args)...);
     entries.push_back({node, next_stamp++});
-    return place_of(entries.size() - 1);
+    return ref_of(entries.size() - 1);
   }
   /// Destroys every node from `to` on.
   void rewind(const Position& to) noexcept;
@@ -183,19 +183,19 @@ struct TapeState {
   void check_penalties() const;
 };
 
-// Throw TapeError unless the operation may use this place from this thread.
+// Throw TapeError unless the operation may use what `ref` refers to from this thread.
 template <class T>
-void check_place(const char* op, const Place<T>& place);
+void check_node_ref(const char* op, const NodeRef<T>& ref);
 [[noreturn]] void fail_mixed_tapes(const char* op);
 [[noreturn]] void fail_captured(const char* op);
 
-/// The common context of several operands (untracked), or an empty place where none has one.
-template <class T, class... Places>
-Place<T> join(const char* op, const Place<T>& first, const Places&... rest) {
-  Place<T> joined;
-  const auto add = [&](const Place<T>& p) {
+/// The common context of several operands (untracked), or an empty reference where none has one.
+template <class T, class... Refs>
+NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
+  NodeRef<T> joined;
+  const auto add = [&](const NodeRef<T>& p) {
     if (p.state == nullptr) return;
-    check_place(op, p);
+    check_node_ref(op, p);
     if (joined.state == nullptr) {
       joined = p.state->context();
     } else if (joined.state != p.state) {
@@ -225,7 +225,7 @@ class Sweep {
   [[nodiscard]] const Var<T>& gradient(std::size_t id) const;
   /// Output `id` as a value that a pullback may use, tracked when the graph is wanted.
   Var<T> output(std::size_t id, const ArrayPtr<T>& value) {
-    return {value, graph_ ? state_.place_of(id) : state_.context()};
+    return {value, graph_ ? state_.ref_of(id) : state_.context()};
   }
   /// The gradient that arrived at node `id`, for adding in place; null where others have it too.
   [[nodiscard]] T* to_add_to(std::size_t id);

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Var<T>: an immutable array with its place on a tape; Tokens<T>: integers with a tape.
+/// Var<T>: an immutable array with a reference to its node on a tape; Tokens<T>: integers with a tape.
 
 #include <xtape/array/array.hpp>
 
@@ -85,7 +85,7 @@ class ArrayPtr {
 inline constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
 
 template <class T>
-struct Place {
+struct NodeRef {
   TapeState<T>* state = nullptr;
   std::uint64_t stamp = 0;
   std::uint64_t node = kNoNode;
@@ -133,23 +133,23 @@ class Var {
   [[nodiscard]] T item() const;
 
   /// Whether gradients pass through this value.
-  [[nodiscard]] bool tracked() const noexcept { return place_.node != detail::kNoNode; }
+  [[nodiscard]] bool tracked() const noexcept { return node_ref_.node != detail::kNoNode; }
   /// Whether operations on this value belong to a tape.
-  [[nodiscard]] bool has_context() const noexcept { return place_.state != nullptr; }
+  [[nodiscard]] bool has_context() const noexcept { return node_ref_.state != nullptr; }
   /// The same value with the same context, untracked: no gradient passes.
   /// TapeError when the tape is gone.
   [[nodiscard]] Var detach() const;
 
   // For the tape and the operations.
-  Var(detail::ArrayPtr<T> value, detail::Place<T> place) noexcept
-      : value_(std::move(value)), place_(place) {}
-  [[nodiscard]] const detail::Place<T>& place() const noexcept { return place_; }
+  Var(detail::ArrayPtr<T> value, detail::NodeRef<T> node_ref) noexcept
+      : value_(std::move(value)), node_ref_(node_ref) {}
+  [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
   [[nodiscard]] detail::ArrayPtr<T>& pointer() noexcept { return value_; }
   [[nodiscard]] const detail::ArrayPtr<T>& pointer() const noexcept { return value_; }
 
  private:
   detail::ArrayPtr<T> value_;
-  detail::Place<T> place_;
+  detail::NodeRef<T> node_ref_;
 };
 
 /// Integer data (token ids, labels) that may carry a tape's context. Never differentiated. A plain
@@ -162,17 +162,17 @@ class Tokens {
   template <detail::XExpression E>
   requires std::integral<typename std::decay_t<E>::value_type> Tokens(E&& expression)
       : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
-  Tokens(Array<std::int64_t> ids, detail::Place<T> place) : Tokens(std::move(ids)) {
-    place_ = place;
+  Tokens(Array<std::int64_t> ids, detail::NodeRef<T> node_ref) : Tokens(std::move(ids)) {
+    node_ref_ = node_ref;
   }
 
   [[nodiscard]] const Array<std::int64_t>& value() const noexcept { return *ids_; }
   [[nodiscard]] const Shape& shape() const noexcept { return ids_->shape(); }
-  [[nodiscard]] const detail::Place<T>& place() const noexcept { return place_; }
+  [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
 
  private:
   std::shared_ptr<const Array<std::int64_t>> ids_;
-  detail::Place<T> place_;
+  detail::NodeRef<T> node_ref_;
 };
 
 }  // namespace xtape

@@ -14,9 +14,9 @@ namespace {
 
 template <class T>
 void check_inference(const Var<T>& x) {
-  const detail::TapeState<T>* state = x.place().state;
+  const detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) return;
-  detail::check_place("KeyValueCache", x.place());
+  detail::check_node_ref("KeyValueCache", x.node_ref());
   if (state->recording()) {
     fail<TapeError>("KeyValueCache",
                     "append on a recording tape: no gradient would pass through "

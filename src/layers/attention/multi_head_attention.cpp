@@ -150,8 +150,9 @@ std::vector<Var<T>> attend(const detail::Attention<T>& a, const detail::Attentio
 
 template <class T>
 bool same(const Var<T>& a, const Var<T>& b) {
-  return a.data() == b.data() && a.shape() == b.shape() && a.place().state == b.place().state &&
-         a.place().stamp == b.place().stamp && a.place().node == b.place().node;
+  return a.data() == b.data() && a.shape() == b.shape() &&
+         a.node_ref().state == b.node_ref().state && a.node_ref().stamp == b.node_ref().stamp &&
+         a.node_ref().node == b.node_ref().node;
 }
 
 }  // namespace

@@ -13,9 +13,10 @@ using detail::fail;
 template <class T>
 void MultiHeadAttention<T>::check_operands(const Var<T>& query, const Var<T>& value,
                                            const CallOptions& call) const {
-  const auto context = detail::join(
-      path_.c_str(), query.place(), value.place(), call.key ? call.key->place() : value.place(),
-      call.attention_bias ? call.attention_bias->place() : value.place());
+  const auto context =
+      detail::join(path_.c_str(), query.node_ref(), value.node_ref(),
+                   call.key ? call.key->node_ref() : value.node_ref(),
+                   call.attention_bias ? call.attention_bias->node_ref() : value.node_ref());
   if (context.state == nullptr) static_cast<void>(dropout_.active(query, call.training));
   if (call.cache == nullptr) return;
   const auto shape = [&](std::size_t positions, int dim) {
