@@ -106,7 +106,8 @@ inline double sgemm_rate(int more = 0) {
 inline double own_rate() {
   constexpr xp::blas::Index n = detail::kSide;
   return detail::product_rate(20, [](const float* a, const float* b, float* c) {
-    xp::blas::gemm<float>({n, n, n, n, 1, n, 1, n}, {}, a, b, xp::blas::Start::zero, nullptr, c);
+    xp::blas::gemm<float>({n, n, n, n, 1, n, 1, n}, {}, a, b, xp::blas::Accumulate::overwrite,
+                          nullptr, c);
   });
 }
 

@@ -109,10 +109,10 @@ struct Workspace {
     const Right<T> rows_of_q = rows_as_right<T, A>(rows, p.depth, from_q, p.q_row, q);
     const Right<T> rows_of_g = rows_as_right<T, A>(rows, p.value_depth, from_g, to.o_row, g);
     times<T, A, true>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo, hi,
-                      Start::zero, probabilities, kBlock);
+                      Accumulate::overwrite, probabilities, kBlock);
     prefetch.next();
     times<T, A, true>(rows, p.value_depth, from_g, to.o_row, 1, {values_across, p.value_depth, n},
-                      0, lo, hi, Start::zero, slopes, kBlock);
+                      0, lo, hi, Accumulate::overwrite, slopes, kBlock);
     prefetch.next();
     const bool together = few && to.g_scores == nullptr;
     const Index next = lesser(rows, p.queries - i - rows);  // queries, which are fetched meanwhile
@@ -128,22 +128,23 @@ struct Workspace {
     if (together) few.gradients(p, to, head, i, rows, hi, probabilities, slopes, kBlock, drop);
     prefetch.next();
     times<T, A>(rows, hi - lo, slopes + lo, kBlock, 1, rows_of_keys, lo, 0, p.depth,
-                sees_first(p, i, i + rows, j0) ? Start::zero : Start::c, to_dq, p.q_row);
+                sees_first(p, i, i + rows, j0) ? Accumulate::overwrite : Accumulate::add, to_dq,
+                p.q_row);
     prefetch.next();
     // Nothing is cleared only to be added to: what no one wrote yet starts at zero.
     clear_keys(p, to, written, j0 + lo);
     written = greater(written, j0 + lo);
-    const auto add = [&](Index from, Index end, Start start) {
+    const auto add = [&](Index from, Index end, Accumulate accumulate) {
       if (from >= end) return;
-      times<T, A>(end - from, rows, slopes + from, 1, kBlock, rows_of_q, 0, 0, p.depth, start,
+      times<T, A>(end - from, rows, slopes + from, 1, kBlock, rows_of_q, 0, 0, p.depth, accumulate,
                   to.dk + (j0 + from) * p.k_row, p.k_row);
       prefetch.next();
       times<T, A>(end - from, rows, probabilities + from, 1, kBlock, rows_of_g, 0, 0, p.value_depth,
-                  start, to.dv + (j0 + from) * p.v_row, p.v_row);
+                  accumulate, to.dv + (j0 + from) * p.v_row, p.v_row);
     };
     const Index border = lesser(hi, written - j0);
-    add(lo, border, Start::c);
-    add(border, hi, Start::zero);
+    add(lo, border, Accumulate::add);
+    add(border, hi, Accumulate::overwrite);
     written = greater(written, j0 + hi);
   }
 };

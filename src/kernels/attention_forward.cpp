@@ -36,7 +36,7 @@ struct Workspace {
   void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index n, Index lo,
                 Index hi) {
     times<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
-                      {keys, p.depth, n}, 0, lo, hi, Start::zero, x, kBlock);
+                      {keys, p.depth, n}, 0, lo, hi, Accumulate::overwrite, x, kBlock);
   }
 
   /// Makes them ready for the exponential.
@@ -112,7 +112,7 @@ struct Workspace {
       for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
     }
     times<T, A>(rows, hi - lo, x + lo, kBlock, 1, rows_of_values, lo, 0, p.value_depth,
-                first ? Start::zero : Start::c, o, to.o_row);
+                first ? Accumulate::overwrite : Accumulate::add, o, to.o_row);
   }
 
   /// Divides by the sums, once they are complete.

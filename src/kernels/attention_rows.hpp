@@ -121,7 +121,7 @@ inline Right<T> rows_as_right(Index k, Index n, const T* from, Index row, T* pac
 /// may go to C, too, so that only whole vectors are written.
 template <class T, class A, bool Wide = false>
 inline void times(Index rows, Index k, const T* a, Index a_row, Index a_column, const Right<T>& b,
-                  Index from_k, Index first, Index last, Start start, T* c, Index c_row) {
+                  Index from_k, Index first, Index last, Accumulate accumulate, T* c, Index c_row) {
   using Size = Tile<T, A>;
   constexpr Index kHalf = static_cast<Index>(Half<T, A>::V::size);
   for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
@@ -129,8 +129,8 @@ inline void times(Index rows, Index k, const T* a, Index a_row, Index a_column, 
     const Index step = b.row == 0 ? packed_step<T, A>(there) : b.row;
     const T* from = b.data + (b.row == 0 ? j * b.k : j) + from_k * step;
     const Index columns = Wide ? round_up(there, kHalf) : there;
-    gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, from, step, start, nullptr,
-                     c + j, c_row, columns);
+    gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, from, step, accumulate,
+                     nullptr, c + j, c_row, columns);
   }
 }
 

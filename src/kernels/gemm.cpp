@@ -122,7 +122,7 @@ template <class T, class A>
 void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a_row,
            Index a_column, bool gathered, Index first, Index rows) {
   using Size = Tile<T, A>;
-  const Start start = from_k == 0 ? s.start : Start::c;
+  const Accumulate accumulate = from_k == 0 ? s.accumulate : Accumulate::add;
   for (Index j = 0; j < s.n; j += Size::kColumns) {
     const Index columns = smaller(Size::kColumns, s.n - j);
     const Index step = s.b_row == 0 ? packed_step<T, A>(columns) : s.b_row;
@@ -130,8 +130,8 @@ void tiles(const GemmBlock<T>& s, Index depth, Index from_k, const T* a, Index a
     const T* bias = s.bias == nullptr ? nullptr : s.bias + j;
     gemm_panel<T, A>(rows, depth, a, gathered ? 1 : a_row,
                      gathered ? kGatheredStep<T, A> : a_column,
-                     gathered ? kGatheredStep<T, A> * depth : Size::kRows * a_row, b, step, start,
-                     bias, s.c + first * s.c_row + j, s.c_row, columns);
+                     gathered ? kGatheredStep<T, A> * depth : Size::kRows * a_row, b, step,
+                     accumulate, bias, s.c + first * s.c_row + j, s.c_row, columns);
   }
 }
 
@@ -219,7 +219,7 @@ void GemmKernels<T, A>::small(const GemmBlock<T>& s, const T* b, Index b_row, In
       pack(part.k, part.n, 0, part.n, b + j * b_column + from_k * b_row, b_row, b_column, packed);
       part.b = packed;
       tiles<T, A>(part, part.k, 0, part.a, part.a_row, part.a_column, false, 0, part.m);
-      part.start = Start::c;
+      part.accumulate = Accumulate::add;
       from_k += part.k;
     } while (from_k < s.k);
   }

@@ -7,7 +7,7 @@
 namespace xtape::kernels {
 
 /// What is in C before the products are added.
-enum class Start { zero, c, bias };
+enum class Accumulate { overwrite, add, bias };
 
 template <class T>
 struct GemmBlock {
@@ -16,8 +16,8 @@ struct GemmBlock {
   Index a_row = 0, a_column = 0;
   const T* b = nullptr;  // k x n, from pack(), or as it is
   Index b_row = 0;       // 0: packed; else the stride of B as it is (see reads_unpacked())
-  Start start = Start::zero;
-  const T* bias = nullptr;  // n elements, for Start::bias
+  Accumulate accumulate = Accumulate::overwrite;
+  const T* bias = nullptr;  // n elements, for Accumulate::bias
   T* c = nullptr;           // m x n, contiguous columns
   Index c_row = 0;
 };

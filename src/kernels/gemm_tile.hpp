@@ -74,8 +74,8 @@ template <class V, class L>
 /// the type L and may be the only one. B's rows are `b_step` apart and hold whole vectors.
 template <class T, class A, int Rows, int Vectors, class L>
 [[gnu::always_inline]] inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column,
-                                             const T* b, Index b_step, Start start, const T* bias,
-                                             T* c, Index c_row, Index columns) {
+                                             const T* b, Index b_step, Accumulate accumulate,
+                                             const T* bias, T* c, Index c_row, Index columns) {
   using V = Vec<T, A>;
   constexpr Index kBefore =
       (Vectors - 1) * static_cast<Index>(V::size);  // columns before the last vector
@@ -84,15 +84,15 @@ template <class T, class A, int Rows, int Vectors, class L>
   const bool whole = !kParts || rest == static_cast<Index>(L::size);
   V sum[Rows];
   L last[Rows];
-  if (start == Start::zero) {
+  if (accumulate == Accumulate::overwrite) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       if constexpr (Vectors == 2) sum[i] = V(T(0));
       last[i] = L(T(0));
     }
   } else {
-    const T* at = start == Start::bias ? bias : c;
-    const Index step = start == Start::bias ? 0 : c_row;
+    const T* at = accumulate == Accumulate::bias ? bias : c;
+    const Index step = accumulate == Accumulate::bias ? 0 : c_row;
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i, at += step) {
       if constexpr (Vectors == 2) sum[i] = V::load_unaligned(at);
@@ -142,30 +142,30 @@ template <class T, class A, int Rows, int Vectors, class L>
 /// The same for a number of rows known at run time, fewer than Tile::kRows.
 template <class T, class A, int Vectors, class L, int Rows = Tile<T, A>::kRows - 1>
 inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
-                           Index b_step, Start start, const T* bias, T* c, Index c_row,
+                           Index b_step, Accumulate accumulate, const T* bias, T* c, Index c_row,
                            Index columns) {
   if (rows == Rows) {
-    gemm_tile<T, A, Rows, Vectors, L>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+    gemm_tile<T, A, Rows, Vectors, L>(k, a, a_row, a_column, b, b_step, accumulate, bias, c, c_row,
                                       columns);
   } else if constexpr (Rows > 1) {
-    gemm_last_rows<T, A, Vectors, L, Rows - 1>(rows, k, a, a_row, a_column, b, b_step, start, bias,
-                                               c, c_row, columns);
+    gemm_last_rows<T, A, Vectors, L, Rows - 1>(rows, k, a, a_row, a_column, b, b_step, accumulate,
+                                               bias, c, c_row, columns);
   }
 }
 
 /// The same for any number of rows: tiles below each other, whose rows of A begin `a_tile` apart.
 template <class T, class A, int Vectors, class L = Vec<T, A>>
 inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
-                       const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
-                       Index columns) {
+                       const T* b, Index b_step, Accumulate accumulate, const T* bias, T* c,
+                       Index c_row, Index columns) {
   constexpr Index kHigh = Tile<T, A>::kRows;
   for (; rows >= kHigh; rows -= kHigh, a += a_tile, c += kHigh * c_row) {
-    gemm_tile<T, A, kHigh, Vectors, L>(k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
+    gemm_tile<T, A, kHigh, Vectors, L>(k, a, a_row, a_column, b, b_step, accumulate, bias, c, c_row,
                                        columns);
   }
   if (rows > 0) {
-    gemm_last_rows<T, A, Vectors, L>(rows, k, a, a_row, a_column, b, b_step, start, bias, c, c_row,
-                                     columns);
+    gemm_last_rows<T, A, Vectors, L>(rows, k, a, a_row, a_column, b, b_step, accumulate, bias, c,
+                                     c_row, columns);
   }
 }
 
@@ -180,8 +180,8 @@ constexpr Index packed_step(Index columns) {
 /// the columns fit into them.
 template <class T, class A>
 inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
-                       const T* b, Index b_step, Start start, const T* bias, T* c, Index c_row,
-                       Index columns) {
+                       const T* b, Index b_step, Accumulate accumulate, const T* bias, T* c,
+                       Index c_row, Index columns) {
   using Size = Tile<T, A>;
   using Narrow = typename Half<T, A>::V;
   constexpr Index kHalf = static_cast<Index>(Narrow::size);
@@ -189,7 +189,7 @@ inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_col
                      : columns <= Size::kWidth         ? &gemm_tiles<T, A, 1>
                      : columns == Size::kWidth + kHalf ? &gemm_tiles<T, A, 2, Narrow>
                                                        : &gemm_tiles<T, A, 2>;
-  tiles(rows, k, a, a_row, a_column, a_tile, b, b_step, start, bias, c, c_row, columns);
+  tiles(rows, k, a, a_row, a_column, a_tile, b, b_step, accumulate, bias, c, c_row, columns);
 }
 
 }  // namespace xtape::kernels

@@ -35,7 +35,7 @@ void scale_clamp(Index n, T scale, T limit, const T* x, T* y) {
 }
 
 template <class T>
-void approach(Index n, T gain, const T* x, T* average) {
+void lerp(Index n, T gain, const T* x, T* average) {
   for (Index i = 0; i < n; ++i) average[i] += (x[i] - average[i]) * gain;
 }
 
@@ -220,7 +220,7 @@ void adafactor(Index batch, Index rows, Index columns, const AdafactorOptions<T>
   template double sum_of_squares(Index, const T*);                                           \
   template void scale_add(Index, T, const T*, const T*, T*);                                 \
   template void scale_clamp(Index, T, T, const T*, T*);                                      \
-  template void approach(Index, T, const T*, T*);                                            \
+  template void lerp(Index, T, const T*, T*);                                                \
   template void amsgrad(Index, T, T, T, T, T, T, const T*, T*, T*, T*, const T*, T*);        \
   template void adamax(Index, T, T, T, T, T, T, const T*, T*, T*, const T*, T*);             \
   template void nadam(Index, T, T, T, T, T, T, T, T, const T*, T*, T*, const T*, T*);        \

@@ -21,7 +21,7 @@ void scale_clamp(Index n, T scale, T limit, const T* x, T* y);
 
 // average += (x - average) * gain
 template <class T>
-void approach(Index n, T gain, const T* x, T* average);
+void lerp(Index n, T gain, const T* x, T* average);
 
 // Adam with the largest v so far; see adam().
 template <class T>

@@ -13,7 +13,7 @@
 namespace xtape::detail {
 namespace {
 
-using blas::Start;
+using blas::Accumulate;
 using kernels::Loop;
 
 /// An operand: where it is, and the stride of each label (0 where it does not have it).
@@ -127,11 +127,12 @@ Array<T> rearranged(const T* x, const Side& from, const std::string& order,
   return y;
 }
 
-/// With Start::bias, `bias` has one element per column. Returns false, and has done nothing, where the
+/// With Accumulate::bias, `bias` has one element per column. Returns false, and has done nothing, where the
 /// product cannot take it as it goes.
 template <class T>
-bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start start, const T* bias,
-              T* c, const Side& sc, const Labels& labels, const std::array<Index, 128>& extents) {
+bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate accumulate,
+              const T* bias, T* c, const Side& sc, const Labels& labels,
+              const std::array<Index, 128>& extents) {
   std::string batch, m, n, k;
   for (const char label : labels.out) {
     if (label == '-') continue;
@@ -141,7 +142,7 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start star
     if (label != '-' && !sc.has(label)) k += label;
   }
   const Product p = plan(batch, m, n, k, extents, sa, sb, sc);
-  if (start == Start::bias) {
+  if (accumulate == Accumulate::bias) {
     Index columns = 1;
     for (const char label : n) columns *= extents[static_cast<std::size_t>(label)];
     const bool direct = p.a_fits && p.b_fits && p.c_fits && !p.swapped;
@@ -161,14 +162,15 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start star
     const Array<T> copy_a = rearranged(a, sa, order_a, extents);
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
-    return multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b), start,
-                    bias, c, sc, relabelled, extents);
+    return multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b),
+                    accumulate, bias, c, sc, relabelled, extents);
   }
   if (!p.c_fits) {
     const std::string order = batch + m + n;
     Array<T> result = rearranged(c, sc, order, extents);
     const Side sr = side(order, result.shape());
-    multiply(a, sa, b, sb, start, bias, result.data(), sr, {labels.a, labels.b, order}, extents);
+    multiply(a, sa, b, sb, accumulate, bias, result.data(), sr, {labels.a, labels.b, order},
+             extents);
     std::vector<Index> strides;
     for (const char label : order) strides.push_back(sc.of(label));
     kernels::copy(make_loop<2>(result.shape(), {strides_of(result.shape()), strides}),
@@ -176,9 +178,9 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Start star
     return true;
   }
   if (p.swapped) {
-    blas::gemm(p.gemm, p.batch, b, a, start, bias, c);
+    blas::gemm(p.gemm, p.batch, b, a, accumulate, bias, c);
   } else {
-    blas::gemm(p.gemm, p.batch, a, b, start, bias, c);
+    blas::gemm(p.gemm, p.batch, a, b, accumulate, bias, c);
   }
   return true;
 }
@@ -210,22 +212,22 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
   }
   Result<T> y(shape);
   const bool products = a.size() != 0 && b.size() != 0;
-  const auto run = [&](Start start) {
-    return multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()), start,
-                    start == Start::bias ? bias->data() : nullptr, y.data(),
+  const auto run = [&](Accumulate accumulate) {
+    return multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
+                    accumulate, accumulate == Accumulate::bias ? bias->data() : nullptr, y.data(),
                     side(labels.out, shape), labels, extents);
   };
   if (bias == nullptr) {
     if (products) {
-      run(Start::zero);
+      run(Accumulate::overwrite);
     } else {
       std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
     }
   } else {
     const std::vector<Index> strides = broadcast_strides(bias->shape(), shape);
-    if (!products || !is_row(strides, labels, shape) || !run(Start::bias)) {
+    if (!products || !is_row(strides, labels, shape) || !run(Accumulate::bias)) {
       kernels::copy(make_loop<2>(shape, {strides, strides_of(shape)}), bias->data(), y.data());
-      if (products) run(Start::c);
+      if (products) run(Accumulate::add);
     }
   }
   const auto to_a = [op, b, labels, to = a.shape()](const Var<T>& g) {

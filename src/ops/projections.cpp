@@ -12,7 +12,7 @@
 namespace xtape::detail {
 namespace {
 
-using blas::Start;
+using blas::Accumulate;
 
 constexpr std::size_t kMost = 4;  // projections in one operation
 
@@ -132,7 +132,7 @@ class ProjectionNode final : public Node<T> {
         products[kernels++] = {{inputs_, n, rows_, 1, inputs_, n, 1, n},
                                x_.data(),
                                part.g->data(),
-                               Start::zero,
+                               Accumulate::overwrite,
                                nullptr,
                                m.gradient.mutate().data()};
       }
@@ -167,7 +167,7 @@ class ProjectionNode final : public Node<T> {
       products[count] = {{rows_, inputs_, n, n, 1, 1, n, inputs_},
                          part.g->data(),
                          part.to->kernel.data(),
-                         Start::zero,
+                         Accumulate::overwrite,
                          nullptr,
                          made ? made.mutate().data() : sum,
                          adds && (count > 0 || !made)};
@@ -187,7 +187,7 @@ class ProjectionNode final : public Node<T> {
   }
 
   static void multiply(const blas::Product<T>& p) {
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.start, p.bias, p.c);
+    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
   }
   void add_up(const ColumnSums<T>& s) const {
     kernels::Loop<1> kept;
@@ -226,13 +226,13 @@ std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs
     products[y.size() - 1] = {{rows, n, inputs, inputs, 1, n, 1, n},
                               x.data(),
                               p.kernel.data(),
-                              bias ? Start::bias : Start::zero,
+                              bias ? Accumulate::bias : Accumulate::overwrite,
                               bias ? p.bias.data() : nullptr,
                               y.back().data()};
   }
   if (y.size() == 1) {
     const blas::Product<T>& p = products[0];
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.start, p.bias, p.c);
+    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
   } else if (!blas::rows_together<T>(std::span(products.data(), y.size()))) {
     y.clear();
   }

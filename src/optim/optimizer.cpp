@@ -244,7 +244,7 @@ void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
   } else {
     const auto gain = static_cast<T>(1.0 - options_.ema_momentum);
     detail::parallel_elements(n, [=](Index begin, Index end) {
-      kernels::approach(end - begin, gain, weights + begin, average + begin);
+      kernels::lerp(end - begin, gain, weights + begin, average + begin);
     });
   }
 }

@@ -67,7 +67,7 @@ Offsets offsets(const kernels::Loop<3>& batch, Index at) {
 
 // One product: each block of C is a task. False when there is no memory for B, before any work.
 template <class T, class A>
-bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T* c) {
+bool large(const Gemm& s, const T* a, const T* b, Accumulate accumulate, const T* bias, T* c) {
   using Kernels = kernels::GemmKernels<T, A>;
   const bool parallel =
       static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) >=
@@ -80,7 +80,7 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
     }
   };
   // Of a sum over many rows, the gradient of weights, each thread adds those that it made.
-  const Product<T> product{s, a, b, start, bias, c};
+  const Product<T> product{s, a, b, accumulate, bias, c};
   if (sums_together<T>(std::span(&product, 1), {})) return true;
   const bool as_it_is = Kernels::reads_unpacked(s.n, s.k, s.b_row, s.b_column);
   T* packed = nullptr;
@@ -118,7 +118,7 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
         to.a_column = s.a_column;
         to.b = as_it_is ? right + column : packed + column * k;
         to.b_row = as_it_is ? s.b_row : 0;
-        to.start = k0 == 0 ? start : Start::c;
+        to.accumulate = k0 == 0 ? accumulate : Accumulate::add;
         to.bias = bias == nullptr ? nullptr : bias + j0 + column;
         to.c = c + row * s.c_row + j0 + column;
         to.c_row = s.c_row;
@@ -149,13 +149,13 @@ bool large(const Gemm& s, const T* a, const T* b, Start start, const T* bias, T*
 
 template <class T, class A>
 void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a,
-                      const T* b, Start start, const T* bias, T* c) {
+                      const T* b, Accumulate accumulate, const T* bias, T* c) {
   const Index count = batch.size();
   const auto one = [&](Index i) {
     const Offsets o = offsets(batch, i);
-    if (work >= kSmallWork && large<T, A>(s, a + o.a, b + o.b, start, bias, c + o.c)) return;
-    const kernels::GemmBlock<T> block{s.m,     s.n, s.k,   a + o.a, s.a_row, s.a_column,
-                                      nullptr, 0,   start, bias,    c + o.c, s.c_row};
+    if (work >= kSmallWork && large<T, A>(s, a + o.a, b + o.b, accumulate, bias, c + o.c)) return;
+    const kernels::GemmBlock<T> block{s.m,     s.n, s.k,        a + o.a, s.a_row, s.a_column,
+                                      nullptr, 0,   accumulate, bias,    c + o.c, s.c_row};
     kernels::GemmKernels<T, A>::small(block, b + o.b, s.b_row, s.b_column);
   };
   // Few products share the threads within each, many share them among each other.
@@ -170,7 +170,7 @@ void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work,
 
 template <class T>
 void with_blas(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a, const T* b,
-               Start start, const T* bias, T* c) {
+               Accumulate accumulate, const T* bias, T* c) {
   use_one_thread();
   // Row blocks are the same for any number of threads, and for any batch size.
   const Index rows = work > kParallelWork ? kRows : s.m;
@@ -180,16 +180,17 @@ void with_blas(const Gemm& s, const kernels::Loop<3>& batch, double work, const 
     const Index r = block % row_blocks * rows;
     const Index height = std::min(rows, s.m - r);
     T* to = c + o.c + r * s.c_row;
-    if (start == Start::bias) {
+    if (accumulate == Accumulate::bias) {
       for (Index i = 0; i < height; ++i) std::copy_n(bias, s.n, to + i * s.c_row);
     }
     if (s.k == 0) {
-      if (start == Start::zero) {
+      if (accumulate == Accumulate::overwrite) {
         for (Index i = 0; i < height; ++i) std::fill_n(to + i * s.c_row, s.n, T(0));
       }
       return;
     }
-    call(s, height, a + o.a + r * s.a_row, b + o.b, start == Start::zero ? T(0) : T(1), to);
+    call(s, height, a + o.a + r * s.a_row, b + o.b,
+         accumulate == Accumulate::overwrite ? T(0) : T(1), to);
   };
   const Index count = batch.size();
   const Index blocks = count * row_blocks;
@@ -213,8 +214,8 @@ void use_one_thread() {
 }
 
 template <class T>
-void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
-          const T* bias, T* c) {
+void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b,
+          Accumulate accumulate, const T* bias, T* c) {
   if (batch.size() == 0 || shape.m == 0 || shape.n == 0) return;
   Gemm s = shape;
   // Without terms A and B are empty and may be null, from which nothing may step.
@@ -224,16 +225,16 @@ void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T*
   kernels::on_isa([&](auto isa) {
     using A = decltype(isa);
     if constexpr (std::is_same_v<A, kernels::Baseline>) {
-      with_blas(s, batch, work, a, b, start, bias, c);
+      with_blas(s, batch, work, a, b, accumulate, bias, c);
     } else {
-      with_own_kernels<T, A>(s, batch, work, a, b, start, bias, c);
+      with_own_kernels<T, A>(s, batch, work, a, b, accumulate, bias, c);
     }
   });
 }
 
-template void gemm(const Gemm&, const kernels::Loop<3>&, const float*, const float*, Start,
+template void gemm(const Gemm&, const kernels::Loop<3>&, const float*, const float*, Accumulate,
                    const float*, float*);
-template void gemm(const Gemm&, const kernels::Loop<3>&, const double*, const double*, Start,
+template void gemm(const Gemm&, const kernels::Loop<3>&, const double*, const double*, Accumulate,
                    const double*, double*);
 
 }  // namespace xtape::blas

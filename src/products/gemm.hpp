@@ -15,7 +15,7 @@ using kernels::Index;
 /// Makes BLAS (and LAPACK on it) do its work in the calling thread; call it before any of theirs.
 void use_one_thread();
 
-using kernels::Start;
+using kernels::Accumulate;
 
 /// C = A B + what C starts with, for matrices given by element strides. Of each matrix one stride must
 /// be 1 (or its extent 1), and C's columns must be contiguous.
@@ -31,8 +31,8 @@ struct Gemm {
 /// threads, so the number of threads does not change a bit. Where the processor has AVX2 or AVX-512 the
 /// kernels are our own, else BLAS, single-threaded inside.
 template <class T>
-void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b, Start start,
-          const T* bias, T* c);
+void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b,
+          Accumulate accumulate, const T* bias, T* c);
 
 /// One of several products that are computed together.
 template <class T>
@@ -40,10 +40,11 @@ struct Product {
   Gemm s;
   const T* a = nullptr;
   const T* b = nullptr;
-  Start start = Start::zero;
-  const T* bias = nullptr;  // n elements, for Start::bias
+  Accumulate accumulate = Accumulate::overwrite;
+  const T* bias = nullptr;  // n elements, for Accumulate::bias
   T* c = nullptr;
-  bool add = false;  // the finished product, rounded, is added to what is in C; start is zero then
+  bool add =
+      false;  // the finished product, rounded, is added to what is in C; accumulate is overwrite then
 };
 
 /// Two to four products with the same number of rows: each thread computes its own rows in all of them, one

@@ -39,7 +39,7 @@ kernels::GemmBlock<T> whole(const Product<T>& p, const T* packed) {
   to.a_column = p.s.a_column;
   to.b = packed == nullptr ? p.b : packed;
   to.b_row = packed == nullptr ? p.s.b_row : 0;
-  to.start = p.start;
+  to.accumulate = p.accumulate;
   to.bias = p.bias;
   to.c = p.c;
   to.c_row = p.s.c_row;
@@ -139,7 +139,7 @@ struct SumBlocks {
     block.b += from * p.s.b_row + column;
     block.c += row * p.s.c_row + column;
     if (block.bias != nullptr) block.bias += column;
-    if (from > 0) block.start = Start::c;
+    if (from > 0) block.accumulate = Accumulate::add;
     kernels::GemmKernels<T, A>::multiply(block);
   }
 };

@@ -10,8 +10,8 @@
 #include <vector>
 
 using namespace xtape;
+using kernels::Accumulate;
 using kernels::Index;
-using kernels::Start;
 
 namespace {
 
@@ -47,22 +47,22 @@ struct Problem {
         c(test::random_array<T>(Shape{static_cast<std::size_t>(m * s.c_row)}, 3)),
         bias(test::random_array<T>(Shape{static_cast<std::size_t>(n)}, 4)) {}
 
-  Array<T> run(Start start) const {
+  Array<T> run(Accumulate accumulate) const {
     Array<T> y = c;
-    blas::gemm<T>(s, {}, a.data(), b.data(), start, start == Start::bias ? bias.data() : nullptr,
-                  y.data());
+    blas::gemm<T>(s, {}, a.data(), b.data(), accumulate,
+                  accumulate == Accumulate::bias ? bias.data() : nullptr, y.data());
     return y;
   }
 
   // The definition, in double; what lies between the rows of C stays.
-  Array<double> naive(Start start) const {
+  Array<double> naive(Accumulate accumulate) const {
     Array<double> y(c.shape());
     for (std::size_t i = 0; i < y.size(); ++i) y.data()[i] = static_cast<double>(c.data()[i]);
     for (Index i = 0; i < s.m; ++i) {
       for (Index j = 0; j < s.n; ++j) {
-        double sum = start == Start::zero ? 0
-                     : start == Start::c  ? y.data()[i * s.c_row + j]
-                                          : static_cast<double>(bias.data()[j]);
+        double sum = accumulate == Accumulate::overwrite ? 0
+                     : accumulate == Accumulate::add     ? y.data()[i * s.c_row + j]
+                                                         : static_cast<double>(bias.data()[j]);
         for (Index p = 0; p < s.k; ++p) {
           sum += static_cast<double>(a.data()[i * s.a_row + p * s.a_column]) *
                  static_cast<double>(b.data()[p * s.b_row + j * s.b_column]);
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("products are added without being rounded, whatever the compi
       if (isa == kernels::Isa::baseline) continue;  // has no such instruction
       kernels::force_isa(isa);
       INFO(kernels::name(isa) << ", " << n << " columns");
-      const Array<T> y = problem.run(Start::zero);
+      const Array<T> y = problem.run(Accumulate::overwrite);
       bool same = true;
       for (Index i = 0; i < 13; ++i) {
         for (Index j = 0; j < n; ++j) {
@@ -135,10 +135,11 @@ TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[
     for (const bool at : {false, true}) {
       for (const bool bt : {false, true}) {
         const Problem<T> problem(m, n, k, {at, bt, m == 7 ? 3 : 0});
-        for (const Start start : {Start::zero, Start::c, Start::bias}) {
+        for (const Accumulate accumulate :
+             {Accumulate::overwrite, Accumulate::add, Accumulate::bias}) {
           INFO(kernels::name(isa) << " " << m << " x " << k << " x " << n << " " << at << bt << " "
-                                  << static_cast<int>(start));
-          CHECK(worst(problem.run(start), problem.naive(start)) <= tolerance);
+                                  << static_cast<int>(accumulate));
+          CHECK(worst(problem.run(accumulate), problem.naive(accumulate)) <= tolerance);
         }
       }
     }
@@ -158,11 +159,11 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
                                      {30, 130, 900, {true, false, 0}}};
     const auto same = [](const Problem<float>& p) {
       set_num_threads(1);
-      const Array<float> expected = p.run(Start::zero);
-      CHECK(worst(expected, p.naive(Start::zero)) <= 2e-6);
+      const Array<float> expected = p.run(Accumulate::overwrite);
+      CHECK(worst(expected, p.naive(Accumulate::overwrite)) <= 2e-6);
       for (const std::size_t threads : {2U, 3U, 4U}) {
         set_num_threads(threads);
-        CHECK((p.run(Start::zero) == expected));
+        CHECK((p.run(Accumulate::overwrite) == expected));
       }
       set_num_threads(1);
       return expected;
@@ -175,7 +176,7 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
     row.s.m = 1;
     row.a = Array<float>(Shape{700});
     std::copy_n(problem.a.data() + 77 * 700, 700, row.a.data());
-    const Array<float> alone = row.run(Start::zero);
+    const Array<float> alone = row.run(Accumulate::overwrite);
     CHECK(std::equal(alone.data(), alone.data() + 300, expected.data() + 77 * 300));
   }
 }
@@ -196,7 +197,7 @@ TEST_CASE("a sum over rows whose right side overlaps itself, for two threads", "
   for (const std::size_t step : {0U, 1U}) {  // from one row of B to the next
     std::vector<float> c(m * n, -1.0F);
     blas::gemm<float>({m, n, k, 1, m, static_cast<kernels::Index>(step), 1, n}, {}, a.data(),
-                      b.data(), blas::Start::zero, nullptr, c.data());
+                      b.data(), blas::Accumulate::overwrite, nullptr, c.data());
     for (std::size_t i = 0; i < m; ++i) {
       for (std::size_t j = 0; j < n; ++j) {
         float sum = 0;  // of small integers: exact

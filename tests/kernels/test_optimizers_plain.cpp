@@ -275,7 +275,7 @@ TEST_CASE("the small loops of training") {
   CHECK(y(1) == -3);
   CHECK(std::isnan(y(3)));
   Array<double> average = array<double>({3}, {0, 0, 1});
-  kernels::approach<double>(3, 0.25, x.data(), average.data());
+  kernels::lerp<double>(3, 0.25, x.data(), average.data());
   CHECK(average(0) == 0.25);
   CHECK(average(2) == 1.5);
 }

@@ -9,9 +9,9 @@
 #include <vector>
 
 using namespace xtape;
+using blas::Accumulate;
 using blas::Gemm;
 using blas::Product;
-using blas::Start;
 using kernels::Index;
 
 namespace {
@@ -31,13 +31,13 @@ struct Threads {
 template <class T>
 void alone(const Product<T>& p) {
   if (!p.add) {
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.start, p.bias, p.c);
+    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
     return;
   }
   Array<T> product(Shape{static_cast<std::size_t>(p.s.m), static_cast<std::size_t>(p.s.n)});
   Gemm s = p.s;
   s.c_row = s.n;
-  blas::gemm<T>(s, {}, p.a, p.b, p.start, p.bias, product.data());
+  blas::gemm<T>(s, {}, p.a, p.b, p.accumulate, p.bias, product.data());
   for (Index i = 0; i < s.m; ++i) {
     for (Index j = 0; j < s.n; ++j) p.c[i * p.s.c_row + j] += product.data()[i * s.n + j];
   }
@@ -67,11 +67,13 @@ TEMPLATE_TEST_CASE("products of the same rows, together, are those one by one to
       std::vector<Product<T>> products;
       for (std::size_t i = 0; i < 3; ++i) {
         const Index n = widths[i];
-        const Start start = i == 0 ? Start::zero : i == 1 ? Start::bias : Start::c;
+        const Accumulate accumulate = i == 0   ? Accumulate::overwrite
+                                      : i == 1 ? Accumulate::bias
+                                               : Accumulate::add;
         products.push_back({{m, n, k, k, 1, n, 1, n},
                             a.data(),
                             b[i].data(),
-                            start,
+                            accumulate,
                             bias[i].data(),
                             expected[i].data(),
                             false});
@@ -109,7 +111,7 @@ TEMPLATE_TEST_CASE("products are added to what is there, each rounded first", "[
           products.push_back({{m, n, k, k, 1, 1, k, n + gap},
                               a.back().data(),
                               b.back().data(),
-                              Start::zero,
+                              Accumulate::overwrite,
                               nullptr,
                               expected.data(),
                               first || !products.empty()});
@@ -149,7 +151,7 @@ TEMPLATE_TEST_CASE("sums over rows and of columns, together, are those one by on
         products.push_back({{m, n, rows, 1, m, n, 1, n},
                             a.data(),
                             g[i].data(),
-                            Start::zero,
+                            Accumulate::overwrite,
                             nullptr,
                             c[i].data(),
                             false});
@@ -188,7 +190,13 @@ TEST_CASE("what is no gain together is left alone", "[blas]") {
   const auto rows = [&](Index n, Index k, Index rows_of_second) {
     std::vector<Product<float>> two(2);
     for (Product<float>& p : two) {
-      p = {{m, n, k, k, 1, n, 1, n}, a.data(), b.data(), Start::zero, nullptr, c.data(), false};
+      p = {{m, n, k, k, 1, n, 1, n},
+           a.data(),
+           b.data(),
+           Accumulate::overwrite,
+           nullptr,
+           c.data(),
+           false};
     }
     two[1].s.m = rows_of_second;
     return blas::rows_together<float>(two);
@@ -197,8 +205,13 @@ TEST_CASE("what is no gain together is left alone", "[blas]") {
   CHECK_FALSE(rows(600, 600, m));  // right sides of more than a core's own cache
   CHECK_FALSE(rows(32, 32, 599));  // not the same rows
   CHECK_FALSE(rows(32, 0, m));
-  std::vector<Product<float>> one{
-      {{32, 32, m, 1, 32, 32, 1, 32}, a.data(), b.data(), Start::zero, nullptr, c.data(), false}};
+  std::vector<Product<float>> one{{{32, 32, m, 1, 32, 32, 1, 32},
+                                   a.data(),
+                                   b.data(),
+                                   Accumulate::overwrite,
+                                   nullptr,
+                                   c.data(),
+                                   false}};
   const Product<float> good = one[0];
   CHECK_FALSE(blas::rows_together<float>(one));  // one needs no company
   one[0].s.k = 255;
