@@ -1,4 +1,4 @@
-// What the tape itself costs: long chains of operations on next to no data, and a small training step.
+// Measures the tape itself: long chains of operations on eight floats, and a small training step.
 
 #include <xtape/xtape.hpp>
 
@@ -38,7 +38,7 @@ void one_operand_tracked(benchmark::State& state) {
 }
 BENCHMARK(one_operand_tracked);
 
-// The same where c is watched too: each operation has two gradients, and c's are summed.
+// y = y * c with c watched too: each operation has two gradients, and those of c are summed.
 void both_operands_tracked(benchmark::State& state) {
   const xp::Var<float> factor(eight(0.9999F));
   const xp::Var<float> start(eight(1.0F));
@@ -55,7 +55,7 @@ void both_operands_tracked(benchmark::State& state) {
 }
 BENCHMARK(both_operands_tracked);
 
-// The same forward without a tape.
+// y = y * c forward, without a tape.
 void no_tape(benchmark::State& state) {
   const xp::Var<float> c(eight(0.9999F));
   const xp::Var<float> start(eight(1.0F));

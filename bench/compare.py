@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Training steps of xtape and of PyTorch, side by side: forward, backward and Adam in float32 on one and on two
 threads. Both do the same rows (bench/shapes.txt) from the same weights; their losses are compared first. Runs
-alternate, and medians of runs count. PyTorch's time is that of its faster formulation, and on two threads also of
-one thread where that is faster.
+alternate, and medians of runs count. PyTorch's time is that of its faster formulation. On two threads one thread
+counts too where it is faster.
 
     cmake --preset bench && cmake --build --preset bench
     python3 bench/compare.py --json table.json
@@ -25,7 +25,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-FAR_APART_NS = 200  # for a word to the other core and back: within one cache it takes about 120
+FAR_APART_NS = 200  # for a word to the other core and back; cores that share a cache take about 120
 
 
 class Worker:
@@ -46,7 +46,7 @@ class Worker:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:  # killed by the limit of memory, most likely
+        if not line:  # most likely killed by the memory limit
             self.close()
             self.start()
             return {"error": f"the process ended ({self.ended})"}
@@ -73,13 +73,13 @@ def width_and_length(row):
 
 
 def least_ratio(row, sgemm, torch_rate):
-    """How much faster than PyTorch a row is to be: a goal, lower where PyTorch itself is near the limit."""
+    """Returns the goal for a row's ratio. It is lower where PyTorch itself is near the limit."""
     quotient = sgemm / torch_rate
     return min(5, 0.5 * quotient) if width_and_length(row)[0] <= 64 else min(1.2, 0.8 * quotient)
 
 
 def least_percent(row):
-    """The part of sgemm's rate that a row is to reach, or 0."""
+    """Returns the goal for a row's percentage of sgemm, or 0."""
     kind = row.split()[0]
     width, length = width_and_length(row)
     if kind == "encoder_decoder":
@@ -109,7 +109,7 @@ class Comparison:
             self.torch = Worker([options.python, str(HERE / "torch_steps.py"), str(options.memory_limit)])
 
     def set_up(self, row):
-        """Both sides' work for a row; what xtape says of it, the variants of PyTorch that work, and remarks."""
+        """Makes both sides' work for a row. Returns xtape's answer, PyTorch's variants that work, and notes."""
         made = self.xtape.ask("row", row)
         remarks = []
         variants = []
@@ -136,8 +136,8 @@ class Comparison:
 
     @staticmethod
     def check_losses(row, variant, ours, theirs):
-        """The same model on the same data: the same losses, for three steps. A loss of attention is a sum of many
-        products of either sign, so its error is measured against the square root of their number."""
+        """Compares the losses of three steps. A loss of attention is a sum of many products of either sign, so its
+        error is measured against the square root of their number."""
         kind, *extents = row.split()
         scale = 1 if kind == "encoder_decoder" else math.sqrt(math.prod(map(int, extents[:3])))
         for a, b in zip(ours, theirs, strict=True):
@@ -152,7 +152,7 @@ class Comparison:
         start = time.monotonic()
         for done in range(rounds):
             if done >= 3 and time.monotonic() - start > 60:
-                break  # steps of seconds vary little
+                break  # steps that take seconds vary little
             for threads in (1, 2):
                 if "flops" in made:
                     ours[threads].append(self.xtape.ask("run", threads, budget))
@@ -200,7 +200,7 @@ class Comparison:
 
     @staticmethod
     def misses(row, record, sgemm, flops, records):
-        """Notes which of its goals a record misses."""
+        """Adds a note for each goal that a record misses."""
         missed = []
         if record["ratio"]:
             need = least_ratio(row, sgemm, flops / record["torch_ms"] * 1e3)
@@ -216,7 +216,7 @@ class Comparison:
         record["missed"] = missed
 
     def memory(self):
-        """Peak memory of causal self-attention, and how it grows with the length."""
+        """Prints the peak memory of causal self-attention, and its growth with the length."""
         peaks = {}
         for length in (8192, 16384):
             made = self.xtape.ask("row", "causal", 1, length, 256, 8)
@@ -231,7 +231,7 @@ class Comparison:
             print(f"peak(16384) / peak(8192) = {peaks[16384] / peaks[8192]:.2f} (goal: <= 2.1, and <= 128 MiB)")
 
     def busy(self, rows):
-        """Two threads against one while a pinned loop holds a processor."""
+        """Prints the speed of two threads over one while a pinned loop holds a processor."""
         loop = subprocess.Popen([sys.executable, "-c", "while True: pass"],
                                 preexec_fn=lambda: os.sched_setaffinity(0, {max(os.sched_getaffinity(0))}))
         try:

@@ -1,5 +1,5 @@
-// What it costs that two cores touch the same memory: the way of a word between them, and the writing of
-// lines of the cache that a core wrote before, that the other one wrote, and that both have read since.
+// Measures what shared cache lines cost: the round trip of a word between two cores, and writes to lines
+// that the core wrote before, that the other core wrote, or that both cores have read.
 //     cores --benchmark_repetitions=5
 
 #include "meter.hpp"
@@ -9,14 +9,14 @@
 
 namespace {
 
-constexpr std::size_t kLines = 5120;  // of 64 bytes: a third of a second cache of 1 MiB
-constexpr std::size_t kFloats = 16;   // of a line
+constexpr std::size_t kLines = 5120;  // of 64 bytes: a third of an L2 of 1 MiB
+constexpr std::size_t kFloats = 16;   // per line
 
 struct alignas(64) Line {
   std::array<float, kFloats> x;
 };
 
-// Two threads meet, as often as they like.
+// A barrier for two threads, for any number of rounds.
 class Meeting {
  public:
   void arrive() {
@@ -49,7 +49,7 @@ void read_all(const std::vector<Line>& lines) {
   benchmark::DoNotOptimize(sum);
 }
 
-/// Each of two threads writes its half of the lines, after what was done to them `before`.
+/// Measures how long each of two threads writes its half of the lines. `before` says who touched them last.
 void write(benchmark::State& state, Before before) {
   std::vector<Line> lines(kLines);
   Meeting meeting;

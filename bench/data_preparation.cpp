@@ -1,5 +1,5 @@
-// What preparation on a background thread gains, where it costs as much as the step: batches of
-// text are tokenized, looked up and padded, then a small model takes a training step, of one thread.
+// Measures the gain of preparing batches on a background thread. Preparation tokenizes, looks up and pads
+// text, and costs as much as the training step of a small model on one thread.
 
 #include <xtape/xtape.hpp>
 
@@ -39,7 +39,7 @@ class Recipe {
         hidden_(params_.scope() / "hidden", {.intermediate_dim = 128}),
         head_(params_.scope() / "head", {.units = 8}) {
     step(prepare(lines_of(0)));  // builds the parameters
-    // As many rounds of preparation per batch as make it cost what a step costs.
+    // Repeats the preparation of a batch until it costs as much as a step.
     const xp::Padded batch = prepare(lines_of(0));
     const double step_time = best_of([&] { step(batch); });
     const double round_time = best_of([&] { benchmark::DoNotOptimize(prepare(lines_of(0))); });
@@ -47,7 +47,7 @@ class Recipe {
     ratio_ = rounds_ * round_time / step_time;
   }
 
-  /// Preparation over step, in time.
+  /// Returns the time of a preparation over the time of a step.
   [[nodiscard]] double ratio() const { return ratio_; }
 
   [[nodiscard]] xp::Padded make(const xp::Selection<std::string>& selection) const {

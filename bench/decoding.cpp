@@ -1,5 +1,5 @@
-// Decoding at the size of Multi30k's models: width 256, 3 + 3 layers, 32 sources of 64 tokens, 64 tokens
-// written for each, nothing ends before. Items are tokens of the text that is returned.
+// Measures decoding at the size of Multi30k's models: width 256, 3 + 3 layers, 32 sources of 32 to 64 tokens.
+// 64 tokens are written for each source. Items are tokens of the returned text.
 #include <benchmark/benchmark.h>
 
 #include <xtape/models/decoding.hpp>
@@ -28,7 +28,7 @@ struct Setting {
     for (std::size_t i = 0; i < source.size(); ++i) {
       source.data()[i] = 4 + static_cast<std::int64_t>(stream.below(7849));
     }
-    // Lengths from half on, as in a batch of sentences.
+    // Lengths from 32 to 64, as in a batch of sentences.
     for (std::size_t r = 0; r < kBatch; ++r) {
       for (std::size_t i = kLength / 2 + r; i < kLength; ++i) mask(r, i) = false;
     }

@@ -1,5 +1,5 @@
-// Kernels on arrays larger than any cache, against what a copy of as many bytes would take: 100 %copy
-// is the limit of memory, and a kernel below it is bound by arithmetic or wastes something.
+// Measures kernels on arrays larger than any cache, against a copy of as many bytes. 100 %copy is the limit of
+// memory; a kernel below it is bound by arithmetic or wastes bandwidth.
 
 #include "meter.hpp"
 
@@ -188,7 +188,7 @@ void register_optimizers() {
   });
 }
 
-// Products as attention and Dense make them, against sgemm on as many threads.
+// Products with the shapes of attention and Dense, against sgemm on as many threads.
 void register_products() {
   struct Product {
     const char* name;

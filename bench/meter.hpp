@@ -1,5 +1,5 @@
 #pragma once
-// What all benchmarks measure against: this machine's sgemm and its copies, in this process.
+// The rates that benchmarks are compared with: sgemm and copies of this machine, in this process.
 
 #include <xtape/xtape.hpp>
 
@@ -25,7 +25,7 @@ inline double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// The shortest of `count` runs, in seconds.
+/// Returns the time of the shortest of `count` runs, in seconds.
 template <class F>
 double shortest(int count, const F& run) {
   double best = 1e300;
@@ -37,7 +37,7 @@ double shortest(int count, const F& run) {
   return best;
 }
 
-/// Numbers between -1 and 1 from a hash of their position, so that another program can make the same.
+/// Returns numbers between -1 and 1 from a hash of their position. torch_steps.py makes the same numbers.
 inline std::uint32_t hashed(std::uint32_t i, std::uint32_t salt) {
   std::uint32_t h = i + salt * 0x9E3779B9U;
   h = (h ^ (h >> 16U)) * 0x85EBCA6BU;
@@ -58,7 +58,7 @@ inline xp::Array<std::int64_t> labels(const xp::Shape& shape, std::size_t classe
   return a;
 }
 
-/// Sets the number of threads, and back at the end.
+/// Sets the number of threads, and restores it when destroyed.
 class Threads {
  public:
   explicit Threads(std::size_t count) { xp::set_num_threads(count); }
@@ -74,8 +74,8 @@ namespace detail {
 
 constexpr int kSide = 1024;
 
-// Operations per second of a product c = a b, the best of `count`, on one thread. The matrices are not
-// arrays of the library: the counters of its allocator are for the work alone.
+// Returns the operations per second of c = a b, the best of `count`, on one thread. The matrices do not use
+// the library's allocator, whose counters are for the work alone.
 template <class Product>
 double product_rate(int count, const Product& product) {
   const Threads one(1);
@@ -87,8 +87,8 @@ double product_rate(int count, const Product& product) {
 
 }  // namespace detail
 
-/// Operations per second of BLAS's sgemm on one thread: the best of `more` products of 1024^3 and of
-/// all asked for before in this process, at least 20.
+/// Returns the operations per second of BLAS's sgemm on one thread: the best of `more` products of 1024^3
+/// and of all earlier ones in this process, at least 20.
 inline double sgemm_rate(int more = 0) {
   constexpr int n = detail::kSide;
   static double best = 0;
@@ -102,7 +102,7 @@ inline double sgemm_rate(int more = 0) {
   return best;
 }
 
-/// The same of the library's own door to products, which may not go to BLAS.
+/// Returns the operations per second of the library's own products on one thread.
 inline double own_rate() {
   constexpr xp::blas::Index n = detail::kSide;
   return detail::product_rate(20, [](const float* a, const float* b, float* c) {
@@ -111,10 +111,9 @@ inline double own_rate() {
   });
 }
 
-/// Nanoseconds in which a word of memory goes from one core to another and back: processors whose cores
-/// share a cache in groups need three times as long between groups, and a virtual machine may be moved
-/// from one case to the other while it runs. Where other programs use the cores too, a trip may take
-/// milliseconds: after a twentieth of a second they are stopped.
+/// Returns the nanoseconds in which a word goes from one core to another and back. A trip between cores that
+/// share no cache takes three times as long. A virtual machine may be moved from one case to the other.
+/// The measurement ends after a twentieth of a second, because other programs may hold the cores.
 inline double round_trip_ns() {
   constexpr int kFirst = 1000;  // until the other thread is at work
   constexpr int kMost = 10000;
@@ -144,7 +143,7 @@ inline double round_trip_ns() {
   return time / trips * 1e9;
 }
 
-/// Bytes read and written per second by the best of 20 memcpys of 128 MiB, on one thread.
+/// Returns the bytes read and written per second by the best of 20 memcpys of 128 MiB, on one thread.
 inline double copy_bandwidth() {
   static const double best = [] {
     constexpr std::size_t bytes = std::size_t{128} << 20U;
@@ -161,17 +160,17 @@ inline double copy_bandwidth() {
 inline benchmark::Counter rate(double per_iteration, double scale = 1) {
   return {per_iteration * scale, benchmark::Counter::kIsIterationInvariantRate};
 }
-/// GFLOP/s and the part of what sgemm reaches on as many threads.
+/// Reports GFLOP/s, and the percentage of sgemm on as many threads.
 inline void report_flops(benchmark::State& state, double flops, std::size_t threads = 1) {
   state.counters["GFLOP/s"] = rate(flops, 1e-9);
   state.counters["%sgemm"] = rate(flops, 100 / (sgemm_rate() * static_cast<double>(threads)));
 }
-/// GB/s and the part of what a copy reaches, for work that cannot do with fewer bytes read and written.
+/// Reports GB/s, and the percentage of a copy, for work that must read and write this many bytes.
 inline void report_bytes(benchmark::State& state, double bytes) {
   state.counters["GB/s"] = rate(bytes, 1e-9);
   state.counters["%copy"] = rate(bytes, 100 / copy_bandwidth());
 }
-/// How often each iteration since `before` asked the system for memory for arrays.
+/// Reports the requests to the system for array memory per iteration since `before`.
 inline void report_allocations(benchmark::State& state, const xp::MemoryStats& before) {
   state.counters["system"] =
       static_cast<double>(xp::memory_stats().system_allocations - before.system_allocations) /

@@ -1,5 +1,5 @@
-// Operations through the tape, forward and backward with a gradient for each tracked operand, against
-// what copies of as many bytes would take. Arrays are (2048, 256), which the last cache may hold.
+// Measures operations through the tape, forward and backward, against copies of as many bytes. Each tracked
+// operand gets a gradient. Arrays are (2048, 256), which L3 may hold.
 
 #include "meter.hpp"
 

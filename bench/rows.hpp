@@ -1,5 +1,5 @@
 #pragma once
-// Rows of work: one line of shapes.txt each, and how much arithmetic its training step holds.
+// Rows of work: a line of shapes.txt each, with the operations of its training step.
 
 #include <cstddef>
 #include <fstream>
@@ -18,7 +18,7 @@ struct Row {
 
   [[nodiscard]] bool is_attention() const { return kind != "encoder_decoder"; }
   [[nodiscard]] bool is_causal() const { return kind != "cross" && kind != "full"; }
-  /// "causal/32x10x32x4"
+  /// Returns "causal/32x10x32x4".
   [[nodiscard]] std::string name() const {
     std::string text = kind;
     for (std::size_t i = 0; i < extents.size(); ++i) {
@@ -28,7 +28,7 @@ struct Row {
   }
 };
 
-/// std::invalid_argument for a line that names no row.
+/// Returns the row of a line. Throws std::invalid_argument for a line that names no row.
 inline Row parse_row(const std::string& line) {
   std::istringstream words(line);
   Row row;
@@ -54,7 +54,7 @@ inline std::vector<Row> read_rows(const std::string& path) {
   return rows;
 }
 
-/// Keys that exist for each sample of a `padding` row: between half of them and all.
+/// Returns how many keys exist for each sample of a `padding` row: between half of them and all.
 inline std::vector<std::size_t> padded_lengths(std::size_t batch, std::size_t length) {
   std::vector<std::size_t> lengths(batch);
   for (std::size_t b = 0; b < batch; ++b) {
@@ -65,14 +65,14 @@ inline std::vector<std::size_t> padded_lengths(std::size_t batch, std::size_t le
 
 namespace detail {
 
-/// Forward of one attention layer: four projections, and two products over `pairs` of positions.
+/// Returns the operations of one attention layer's forward: four projections, and two products over `pairs`.
 inline double attention_flops(std::size_t queries, std::size_t keys, std::size_t width,
                               double pairs) {
   const auto d = static_cast<double>(width);
   return 4 * d * d * static_cast<double>(queries + keys) + 4 * d * pairs;
 }
 
-/// Pairs (query, key) that a causal mask leaves when the first `keys` of `length` keys exist.
+/// Returns the number of pairs (query, key) that a causal mask leaves when the first `keys` of `length` exist.
 inline double causal_pairs(std::size_t length, std::size_t keys) {
   double pairs = 0;
   for (std::size_t i = 0; i < length; ++i) pairs += static_cast<double>(i < keys ? i + 1 : keys);
@@ -81,7 +81,7 @@ inline double causal_pairs(std::size_t length, std::size_t keys) {
 
 }  // namespace detail
 
-/// Floating-point operations of a training step: three times those of the products of the forward,
+/// Returns the floating-point operations of a training step: three times those of the forward's products,
 /// over pairs that no mask removes. Recomputation is not counted.
 inline double step_flops(const Row& row) {
   const Extents& e = row.extents;

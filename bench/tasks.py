@@ -8,8 +8,8 @@
     python3 bench/tasks.py --data FOLDER --quick                      # an epoch of a tenth of Multi30k
     python3 bench/tasks.py --data FOLDER --quick --torch              # the same in PyTorch, and how far apart
 
-FOLDER holds the data as data/README of the issue names it: sigmorphon2020_g2p/hun/train.tsv and so on. The data
-is not part of the project. Where there is no test file the dev file is scored."""
+FOLDER holds a folder per task, sigmorphon2020_g2p/hun/train.tsv.gz and so on; TASKS below lists them. The data are
+not part of the project. Where there is no test file the dev file is scored."""
 
 import argparse
 import json
@@ -51,7 +51,7 @@ TASKS = [
 
 
 def run(command, log):
-    """The command's output and its wall time; its output goes to a log too."""
+    """Returns the command's output and wall time. Writes the output to a log too."""
     start = time.monotonic()
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log.write(f"$ {' '.join(map(str, command))}\n{done.stdout}\n")

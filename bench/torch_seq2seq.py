@@ -3,7 +3,7 @@ weights and the same batches. Called by tasks.py --quick --torch; prints the mea
 
     python3 bench/torch_seq2seq.py FOLDER --seed 1
 
-Dropout draws other numbers than ours, of course: that is all that differs."""
+Only the numbers that dropout draws differ from ours."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ HEADS, DROPOUT, RATE, CLIP = 8, 0.1, 5e-4, 1.0  # of examples/recipes/multi30k.i
 
 
 def attention(w, at, to):
-    """Kernels (width, heads, per head) become the rows of in_proj_weight: query, key, value."""
+    """Returns the state of a torch attention: kernels (width, heads, per head) as rows of in_proj_weight."""
     width = w[f"{at}/query/kernel"].shape[0]
     parts = ("query", "key", "value")
     return {f"{to}.in_proj_weight": torch.cat([w[f"{at}/{p}/kernel"].reshape(width, width).T for p in parts]),
@@ -87,7 +87,7 @@ def batches(path):
 
 
 def loss_of(model, b):
-    """The mean over what is to be written, and how much that is."""
+    """Returns the mean loss over target tokens, and their number."""
     logits = model(b["source"], b["target_in"])
     loss = F.cross_entropy(logits.flatten(0, 1), b["target_out"].flatten(), ignore_index=0)
     return loss, int((b["target_out"] != 0).sum())

@@ -1,5 +1,5 @@
 """The rows of compare.py in PyTorch: a worker that reads a command per line and answers each with a line of
-JSON. Each row is written twice, as users write it: `module` with nn.MultiheadAttention or nn.Transformer,
+JSON. Each row is written in two ways that users write: `module` with nn.MultiheadAttention or nn.Transformer,
 `sdpa` with Linear and scaled_dot_product_attention. Both start from weights that xtape saved."""
 
 import json
@@ -45,14 +45,14 @@ def padded_lengths(batch, length):
 # --- weights as xtape names them
 
 class Weights:
-    """Copies xtape's arrays into parameters, and counts what it took."""
+    """Copies xtape's arrays into parameters, and counts the arrays it took."""
 
     def __init__(self, path):
         self.arrays = dict(np.load(path))
         self.total = sum(a.size for a in self.arrays.values())
 
     def take(self, parameter, *paths):
-        """One parameter from arrays stacked along its first axis; kernels are (inputs, outputs) in xtape."""
+        """Returns one parameter from arrays stacked along its first axis; kernels are (inputs, outputs) in xtape."""
         parts = []
         for path in paths:
             a = self.arrays.pop(path)
@@ -77,7 +77,7 @@ class Weights:
 # --- attention, twice
 
 class Sdpa(nn.Module):
-    """Linear and scaled_dot_product_attention; what shares an input is projected in one product."""
+    """Linear and scaled_dot_product_attention. Projections of one input are one product."""
 
     def __init__(self, width, heads, cross=False, dropout=0.0):
         super().__init__()
@@ -124,7 +124,7 @@ def attention_work(variant, kind, extents, weights):
         layer = Sdpa(width, heads, cross, dropout)
         layer.load(weights, "attention")
         mask = None
-        if keep is not None:  # a sum is what scaled_dot_product_attention would make of a boolean mask
+        if keep is not None:  # scaled_dot_product_attention would turn a boolean mask into this sum
             allowed = keep[:, None, None, :] & torch.ones(length, length, dtype=torch.bool).tril()
             mask = torch.zeros(allowed.shape).masked_fill_(~allowed, -math.inf)
         run = lambda: layer(x, memory, mask, causal and keep is None)
@@ -264,7 +264,7 @@ class Work:
         return loss
 
     def measure(self, budget):
-        """Milliseconds of the median step; as in bench/work.hpp."""
+        """Returns the milliseconds of the median step, as bench/work.hpp does."""
         def timed():
             start = time.perf_counter()
             self.step()
@@ -278,7 +278,7 @@ class Work:
 
 
 def limit_memory(size):
-    """At most `size` bytes more of addresses than the process has now."""
+    """Limits the address space to `size` bytes more than the process has now."""
     with open("/proc/self/statm") as statm:
         present = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (present + size, present + size))
@@ -286,7 +286,7 @@ def limit_memory(size):
 
 def main():
     torch.set_num_threads(2)
-    torch.ones(512, 512) @ torch.ones(512, 512)  # makes the threads
+    torch.ones(512, 512) @ torch.ones(512, 512)  # starts the threads
     limit_memory(int(float(sys.argv[1]) * 2**30))
     works = {}
     for line in sys.stdin:
@@ -307,7 +307,7 @@ def main():
                 answer["ms"] = works[words[0]].measure(float(words[2]))
             else:
                 answer["error"] = f"no command: {command}"
-        except Exception as e:  # the one who asked decides
+        except Exception as e:  # the caller decides
             answer["error"] = f"{type(e).__name__}: {e}".splitlines()[0]
             if "allocate memory" in answer["error"]:
                 answer["error"] = f"more than {sys.argv[1]} GiB needed"

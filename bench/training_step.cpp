@@ -1,8 +1,8 @@
-// Training steps of the rows in shapes.txt, as benchmarks:
+// Measures training steps of the rows in shapes.txt, as benchmarks:
 //     training_step --benchmark_filter=causal/32x10
-// or on request, for compare.py: `training_step --serve` reads a command per line and answers each with
-// a line of JSON. `row KIND EXTENTS...` makes the work, `save FILE` writes its weights, `losses N` does
-// N steps, `run THREADS SECONDS` measures, `rates` tells what products reach.
+// For compare.py, `training_step --serve` reads a command per line and answers each with a line of JSON.
+// `row KIND EXTENTS...` makes the work, `save FILE` writes its weights, and `losses N` does N steps.
+// `run THREADS SECONDS` measures, and `rates` returns the rates of products.
 
 #include "work.hpp"
 

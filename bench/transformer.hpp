@@ -1,6 +1,6 @@
 #pragma once
-// An encoder-decoder as torch.nn.Transformer is by default (Vaswani et al. 2017): normalization after
-// each part, relu, one more normalization at either end.
+// An encoder-decoder with the defaults of torch.nn.Transformer (Vaswani et al. 2017): normalization after
+// each part, relu, and one more normalization at the end of either stack.
 
 #include "meter.hpp"
 
@@ -84,7 +84,7 @@ struct Transformer {
     }
   }
 
-  /// Logits (batch, target, vocabulary). The positions are arrays as sinusoids() makes them.
+  /// Returns logits (batch, target, vocabulary). The positions are arrays of sinusoids().
   Var<float> operator()(const xp::Tokens<float>& from, const xp::Tokens<float>& to,
                         const Var<float>& from_positions, const Var<float>& to_positions) const {
     Var<float> memory = source(from) * scale + from_positions;

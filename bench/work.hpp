@@ -20,7 +20,7 @@ class Work {
     }
   }
 
-  /// One step; the loss before it.
+  /// Does one step. Returns the loss before it.
   float step() {
     const Var<float> loss = loss_();
     adam_.step(params_, tape_.backward(loss));
@@ -28,7 +28,7 @@ class Work {
   }
 
   [[nodiscard]] const xp::Params<float>& params() const { return params_; }
-  /// Bytes of the weights, of Adam's two arrays for each, and of inputs and targets.
+  /// Returns the bytes of weights, of Adam's two arrays for each, and of inputs and targets.
   [[nodiscard]] double persistent_bytes() const {
     return 12.0 * static_cast<double>(params_.count()) + input_bytes_;
   }
@@ -96,7 +96,7 @@ class Work {
   double input_bytes_ = 0;
 };
 
-/// What a number of steps cost.
+/// The cost of a number of steps.
 struct Measured {
   double median_ms = 0;
   int steps = 0;
@@ -104,7 +104,7 @@ struct Measured {
   double peak_bytes = 0;          // beyond weights, optimizer state and inputs
 };
 
-/// Steps for about `budget` seconds, at least one; quick ones after one that does not count.
+/// Measures steps for about `budget` seconds, at least one. Quick steps follow one that does not count.
 inline Measured measure(Work& work, double budget) {
   const auto timed = [&] {
     const double start = seconds();
