@@ -24,7 +24,7 @@ void run(Index count, double work, const Body& body) {
                           ? count
                           : std::max<Index>(1, static_cast<Index>(kParallelWork / 4 / work *
                                                                   static_cast<double>(count)));
-  parallel_ranges(count, grain, [&](Index begin, Index end) {
+  parallel_for(count, grain, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) body(i);
   });
 }

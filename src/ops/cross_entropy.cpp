@@ -53,7 +53,7 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
     const std::int64_t* pl = kept.data();
     T* loss = outputs[0].data();
     T* pe = lse.data();
-    detail::parallel_ranges(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
+    detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
       kernels::cross_entropy(end - begin, n, px + begin * n, pl + begin, loss + begin, pe + begin);
     });
   }
@@ -65,7 +65,7 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
     const T* pe = lse.data();
     const T* pg = joint.g[0]->data();
     T* dx = gradients[0].data();
-    detail::parallel_ranges(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
+    detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
       kernels::cross_entropy_gradient(end - begin, n, px + begin * n, pl + begin, pe + begin,
                                       pg + begin, dx + begin * n);
     });

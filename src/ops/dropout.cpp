@@ -42,7 +42,7 @@ Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
-  detail::parallel_ranges(
+  detail::parallel_for(
       static_cast<Index>(y.size()), detail::kRowGrain, [=](Index begin, Index end) {
         kernels::dropout(begin, end - begin, rate, key.seed, key.index, from + begin, to + begin);
       });

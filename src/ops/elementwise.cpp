@@ -22,7 +22,7 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
     const T* u = a.data();
     const T* v = b.data();
     T* w = y.data();
-    detail::parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+    detail::parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
       kernels::binary(kind, end - begin, u + begin, v + begin, w + begin);
     });
     return y;
@@ -35,7 +35,7 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   const T* u = a.data();
   const T* v = b.data();
   T* w = y.data();
-  detail::parallel_loop(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
+  detail::parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
     kernels::binary(kind, part, u + at[0], v + at[1], w + at[2]);
   });
   return y;
@@ -156,7 +156,7 @@ Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
   const T* u = a.data();
   const T* v = b.data();
   T* w = y.data();
-  parallel_loop(loop, [=](const kernels::Loop<4>& part, const Index(&at)[4]) {
+  parallel_for(loop, [=](const kernels::Loop<4>& part, const Index(&at)[4]) {
     kernels::select(part, c + at[0], u + at[1], v + at[2], w + at[3]);
   });
   return record("where", std::move(y),

@@ -43,7 +43,7 @@ template <class T>
 void gather(const Extents& e, const Ids& ids, const T* x, T* y) {
   const auto count = static_cast<Index>(ids.size());
   const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, e.inner));
-  detail::parallel_ranges(count, e.outer == 1 ? grain : count, [&](Index begin, Index end) {
+  detail::parallel_for(count, e.outer == 1 ? grain : count, [&](Index begin, Index end) {
     kernels::gather(e.outer, e.length, e.inner, ids.data() + begin, end - begin, x,
                     y + begin * e.inner);
   });
@@ -52,7 +52,7 @@ void gather(const Extents& e, const Ids& ids, const T* x, T* y) {
 template <class T>
 void fill_with_zeros(Result<T>& y) {
   T* to = y.data();
-  detail::parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+  detail::parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
     kernels::fill(end - begin, T(0), to + begin);
   });
 }

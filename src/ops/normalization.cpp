@@ -3,7 +3,7 @@
 #include "kernels/normalization.hpp"
 #include "array/shapes.hpp"
 #include "ops/trailing_axes.hpp"
-#include "threads/halves.hpp"
+#include "threads/row_halves.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/normalization.hpp>
@@ -41,16 +41,16 @@ Array<T> narrowed(const Shape& shape, const std::vector<double>& values) {
 template <class Body>
 void sum_over_rows(Index rows, Index n, const Body& body) {
   const bool few = rows * n <= detail::kRowGrain;
-  if (!few && detail::in_halves()) {
+  if (!few && detail::two_threads()) {
     constexpr Index kLine = 16;
-    detail::parallel_halves((n + kLine - 1) / kLine, rows, 4, [&](Index i, Index from, Index to) {
-      body(i * kLine, std::min(kLine, n - i * kLine), from, to - from);
-    });
+    detail::parallel_row_halves((n + kLine - 1) / kLine, rows, 4,
+                                [&](Index i, Index from, Index to) {
+                                  body(i * kLine, std::min(kLine, n - i * kLine), from, to - from);
+                                });
     return;
   }
-  detail::parallel_ranges(n, few ? n : Index{32}, [&](Index begin, Index end) {
-    body(begin, end - begin, Index{0}, rows);
-  });
+  detail::parallel_for(n, few ? n : Index{32},
+                       [&](Index begin, Index end) { body(begin, end - begin, Index{0}, rows); });
 }
 
 template <class T>
@@ -70,7 +70,7 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
     T* py = outputs[0].data();
     double* pm = mean.data();
     double* ps = rstd.data();
-    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+    detail::parallel_for(rows, grain, [=](Index begin, Index end) {
       kernels::layer_norm(end - begin, n, epsilon, px + begin * n, pg, pb, py + begin * n,
                           pm + begin, ps + begin);
     });
@@ -86,7 +86,7 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
       gradients[0] = detail::empty<T>(x.shape());
       T* dx = gradients[0].data();
       const T* pw = gamma.data();
-      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+      detail::parallel_for(rows, grain, [=](Index begin, Index end) {
         kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
                                      pg + begin * n, dx + begin * n);
       });
@@ -132,7 +132,7 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
     const T* pw = scale.data();
     T* py = outputs[0].data();
     double* pr = rrms.data();
-    detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+    detail::parallel_for(rows, grain, [=](Index begin, Index end) {
       kernels::rms_norm(end - begin, n, epsilon, px + begin * n, pw, py + begin * n, pr + begin);
     });
   }
@@ -145,7 +145,7 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
       gradients[0] = detail::empty<T>(x.shape());
       T* dx = gradients[0].data();
       const T* pw = scale.data();
-      detail::parallel_ranges(rows, grain, [=](Index begin, Index end) {
+      detail::parallel_for(rows, grain, [=](Index begin, Index end) {
         kernels::rms_norm_gradient(end - begin, n, px + begin * n, pw, pr + begin, pg + begin * n,
                                    dx + begin * n);
       });

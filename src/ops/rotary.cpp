@@ -37,7 +37,7 @@ void turn(const Plan& p, const T* x, T* y) {
   const Index second = p.options.interleaved ? 1 : half;  // step inside a pair
   const Index row = p.inner * p.width;                    // elements of one position
   const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, row));
-  detail::parallel_ranges(p.outer * p.length, grain, [&](Index begin, Index end) {
+  detail::parallel_for(p.outer * p.length, grain, [&](Index begin, Index end) {
     const T* from = x + begin * row;
     T* to = y + begin * row;
     for (Index r = begin; r < end; ++r) {

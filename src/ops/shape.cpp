@@ -83,7 +83,7 @@ Var<T> transpose(const Var<T>& x, const Axes& axes) {
   const auto loop = detail::make_loop<2>(shape, {strides, detail::strides_of(shape)});
   const T* source = x.data();
   T* target = y.data();
-  detail::parallel_loop(
+  detail::parallel_for(
       loop,
       [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
         kernels::copy(part, source + at[0], target + at[1]);

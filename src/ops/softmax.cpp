@@ -55,7 +55,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   T* to = y.data();
   const Index n = t.n;
   if (!mask) {
-    detail::parallel_ranges(t.rows, rows_per_block(t.rows, n), [=](Index begin, Index end) {
+    detail::parallel_for(t.rows, rows_per_block(t.rows, n), [=](Index begin, Index end) {
       kernels::softmax_rows<T>(log, end - begin, n, from + begin * n, to + begin * n);
     });
     return y;
@@ -74,7 +74,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   begins.reserve(static_cast<std::size_t>(t.rows));
   kernels::for_each_outer(outer, 0, [&](const Index(&at)[1]) { begins.push_back(at[0]); });
   const bool* kept = mask->data();
-  detail::parallel_ranges(t.rows, rows_per_block(t.rows, n), [&](Index begin, Index end) {
+  detail::parallel_for(t.rows, rows_per_block(t.rows, n), [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       kernels::softmax_row(log, n, from + r * n, kept + begins[static_cast<std::size_t>(r)], step,
                            to + r * n);
@@ -91,7 +91,7 @@ Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, 
   const T* pg = g.data();
   T* out = dx.data();
   const Index rows = n == 0 ? 0 : static_cast<Index>(y.size()) / n;
-  detail::parallel_ranges(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
+  detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
     kernels::softmax_gradient(end - begin, n, py + begin * n, pg + begin * n, out + begin * n);
   });
   return record(

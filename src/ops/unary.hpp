@@ -16,10 +16,10 @@ Result<T> map(kernels::Unary kind, const Var<T>& x, kernels::Parameters p = {}) 
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
-  parallel_elements(static_cast<kernels::Index>(y.size()),
-                    [=](kernels::Index begin, kernels::Index end) {
-                      kernels::unary(kind, end - begin, from + begin, to + begin, p);
-                    });
+  parallel_for(static_cast<kernels::Index>(y.size()),
+               [=](kernels::Index begin, kernels::Index end) {
+                 kernels::unary(kind, end - begin, from + begin, to + begin, p);
+               });
   return y;
 }
 
@@ -41,7 +41,7 @@ Var<T> times_slope(const Var<T>& g, kernels::Unary slope, const Var<T>& x, kerne
   const T* at = x.data();
   const T* by = g.data();
   T* to = y.data();
-  parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+  parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
     for (Index i = begin; i < end; i += kTogether) {
       const Index n = std::min(kTogether, end - i);
       kernels::unary(slope, n, at + i, to + i, p);

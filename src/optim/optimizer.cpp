@@ -243,7 +243,7 @@ void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
     std::copy(weights, weights + n, average);
   } else {
     const auto gain = static_cast<T>(1.0 - options_.ema_momentum);
-    detail::parallel_elements(n, [=](Index begin, Index end) {
+    detail::parallel_for(n, [=](Index begin, Index end) {
       kernels::lerp(end - begin, gain, weights + begin, average + begin);
     });
   }
@@ -312,13 +312,13 @@ void Optimizer<T>::commit(std::vector<Item>& items, bool updates, double rate) n
     }
   }
   const auto count = static_cast<Index>(items.size());
-  detail::parallel_ranges(count, together <= detail::kElementGrain ? count : 1,
-                          [&](Index begin, Index end) {
-                            for (Index i = begin; i < end; ++i) {
-                              Item& item = items[static_cast<std::size_t>(i)];
-                              if (small(item)) one(item);
-                            }
-                          });
+  detail::parallel_for(count, together <= detail::kElementGrain ? count : 1,
+                       [&](Index begin, Index end) {
+                         for (Index i = begin; i < end; ++i) {
+                           Item& item = items[static_cast<std::size_t>(i)];
+                           if (small(item)) one(item);
+                         }
+                       });
   ++steps_;
   if (options_.dynamic_loss_scale && ++good_steps_ >= options_.dynamic_loss_scale->growth_steps) {
     loss_scale_ *= 2.0;

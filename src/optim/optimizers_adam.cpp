@@ -62,7 +62,7 @@ void Adam<T>::update(const OptimizerUpdate<T>& u) const noexcept {
     kernels::amsgrad(n, rate, gain_1, gain_2, epsilon, decay, scale, u.gradient, m, v,
                      u.state[2].data(), u.from, u.to);
   } else {
-    detail::parallel_ranges(n, kGrain, [&](Index begin, Index end) {
+    detail::parallel_for(n, kGrain, [&](Index begin, Index end) {
       kernels::adam(end - begin, rate, gain_1, gain_2, epsilon, decay, scale, u.gradient + begin,
                     m + begin, v + begin, u.from + begin, u.to + begin);
     });

@@ -74,7 +74,7 @@ bool large(const Gemm& s, const T* a, const T* b, Accumulate accumulate, const T
       kParallelWork;
   const auto spans = [parallel](Index count, const auto& body) {
     if (parallel) {
-      detail::parallel_spans(count, body);
+      detail::parallel_blocks(count, body);
     } else {
       body(Index{0}, count);
     }
@@ -163,7 +163,7 @@ void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work,
   const bool together = count < 4 || all < kParallelWork;
   const Index group =
       together ? count : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
-  detail::parallel_ranges(count, group, [&](Index begin, Index end) {
+  detail::parallel_for(count, group, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) one(i);
   });
 }
@@ -198,7 +198,7 @@ void with_blas(const Gemm& s, const kernels::Loop<3>& batch, double work, const 
   const Index group = work * static_cast<double>(count) < kParallelWork
                           ? blocks
                           : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
-  detail::parallel_ranges(blocks, group, [&](Index begin, Index end) {
+  detail::parallel_for(blocks, group, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) one(i);
   });
 }

@@ -3,7 +3,7 @@
 #include "kernels/reduce.hpp"
 #include "products/blocks.hpp"
 #include "products/gemm.hpp"
-#include "threads/halves.hpp"
+#include "threads/row_halves.hpp"
 #include "threads/scratch.hpp"
 
 #include <algorithm>
@@ -104,7 +104,7 @@ bool in_rows(std::span<const Product<T>> products) {
       block.a += kBlockStep * block.a_row;
     }
   };
-  detail::parallel_spans((m + kBlockStep - 1) / kBlockStep, [&](Index begin, Index end) {
+  detail::parallel_blocks((m + kBlockStep - 1) / kBlockStep, [&](Index begin, Index end) {
     const Index last = std::min(m, end * kBlockStep);
     for (Index row = begin * kBlockStep; row < last; row += kBlockRows) {
       const Index rows = std::min(kBlockRows, last - row);
@@ -146,7 +146,7 @@ struct SumBlocks {
 
 template <class T, class A>
 bool in_sums(std::span<const Product<T>> products, std::span<const detail::ColumnSums<T>> columns) {
-  if (!detail::in_halves() || products.empty() || !worthwhile(products)) return false;
+  if (!detail::two_threads() || products.empty() || !worthwhile(products)) return false;
   const Index rows = products[0].s.k;
   for (const Product<T>& p : products) {
     if (p.s.k != rows || rows < kManyRows || p.s.a_column == 1 || p.add ||
@@ -162,13 +162,13 @@ bool in_sums(std::span<const Product<T>> products, std::span<const detail::Colum
     tiles += blocks[i].count;
   }
   detail::SumTiles<T> sums(columns);
-  detail::parallel_halves(tiles + sums.tiles(), rows, detail::SumTiles<T>::kStep,
-                          [&](Index tile, Index from, Index to) {
-                            if (tile >= tiles) return sums.add(tile - tiles, from, to);
-                            std::size_t i = 0;
-                            for (; tile >= blocks[i].count; ++i) tile -= blocks[i].count;
-                            blocks[i].compute(tile, from, to);
-                          });
+  detail::parallel_row_halves(tiles + sums.tiles(), rows, detail::SumTiles<T>::kStep,
+                              [&](Index tile, Index from, Index to) {
+                                if (tile >= tiles) return sums.add(tile - tiles, from, to);
+                                std::size_t i = 0;
+                                for (; tile >= blocks[i].count; ++i) tile -= blocks[i].count;
+                                blocks[i].compute(tile, from, to);
+                              });
   sums.store();
   return true;
 }

@@ -14,7 +14,7 @@ namespace {
 
 template <class T>
 void add_over(const kernels::Loop<3>& loop, const T* a, const T* b, T* y) {
-  parallel_loop(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
+  parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
     kernels::binary(kernels::Binary::add, part, a + at[0], b + at[1], y + at[2]);
   });
 }
@@ -51,7 +51,7 @@ Var<T> broadcast(const Var<T>& x, const Shape& shape) {
   const auto loop = make_loop<2>(shape, {broadcast_strides(x.shape(), shape), strides_of(shape)});
   const T* from = x.data();
   T* to = y.data();
-  parallel_loop(loop, [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
+  parallel_for(loop, [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
     kernels::copy(part, from + at[0], to + at[1]);
   });
   return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
@@ -84,7 +84,7 @@ Var<T> scale(const Var<T>& x, T factor) {
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
-  parallel_elements(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+  parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
     kernels::scale(end - begin, factor, from + begin, to + begin);
   });
   return record("scale", std::move(y),

@@ -68,7 +68,7 @@ double Gradients<T>::global_norm() const {
   std::vector<double> squares(entries_.size());
   const auto count = static_cast<kernels::Index>(entries_.size());
   const bool few = elements <= static_cast<std::size_t>(detail::kElementGrain);
-  detail::parallel_ranges(count, few ? count : 1, [&](kernels::Index begin, kernels::Index end) {
+  detail::parallel_for(count, few ? count : 1, [&](kernels::Index begin, kernels::Index end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
       const Var<T>& g = entries_[i].gradient;
       squares[i] = kernels::sum_of_squares(static_cast<kernels::Index>(g.size()), g.data());

@@ -1,6 +1,6 @@
 #include "threads/pool.hpp"
 
-#include "threads/halves.hpp"
+#include "threads/row_halves.hpp"
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
@@ -26,12 +26,20 @@ bool one_processor() {
   return true;
 }
 
+/// Calls body(block) for each of these blocks, on all threads of the pool.
+template <class Body>
+void for_each_block(std::ptrdiff_t blocks, const Body& body) {
+  detail::parallel_blocks(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    for (std::ptrdiff_t i = begin; i < end; ++i) body(i);
+  });
+}
+
 }  // namespace
 
 TEST_CASE("every block runs exactly once", "[threads]") {
   for (const std::ptrdiff_t blocks : {0, 1, 2, 7, 1000}) {
     std::vector<std::atomic<int>> runs(static_cast<std::size_t>(blocks));
-    detail::parallel_for(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
+    for_each_block(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
     for (const auto& n : runs) CHECK(n == 1);
   }
 }
@@ -39,14 +47,14 @@ TEST_CASE("every block runs exactly once", "[threads]") {
 TEST_CASE("more blocks than one ticket counts", "[threads]") {
   const std::ptrdiff_t blocks = (std::ptrdiff_t{5} << 19) + 3;
   std::vector<unsigned char> runs(static_cast<std::size_t>(blocks));
-  detail::parallel_for(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
+  for_each_block(blocks, [&](std::ptrdiff_t i) { ++runs[static_cast<std::size_t>(i)]; });
   CHECK(std::count(runs.begin(), runs.end(), 1) == blocks);
 }
 
 TEST_CASE("ranges cover everything, in pieces of the grain", "[threads]") {
   for (const std::ptrdiff_t count : {0, 1, 99, 100, 101, 1234}) {
     std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
-    detail::parallel_ranges(count, 100, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+    detail::parallel_for(count, 100, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
       for (std::ptrdiff_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
     });
     for (const auto& n : seen) CHECK(n == 1);
@@ -61,7 +69,7 @@ TEST_CASE("spans are blocks next to each other, each in one of them", "[threads]
       std::vector<std::atomic<int>> runs(static_cast<std::size_t>(blocks));
       std::atomic<int> spans{0};
       std::atomic<int> longest{0};
-      detail::parallel_spans(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+      detail::parallel_blocks(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
         ++spans;
         for (std::ptrdiff_t i = begin; i < end; ++i) ++runs[static_cast<std::size_t>(i)];
         for (int most = longest; most < end - begin;) {
@@ -83,14 +91,14 @@ TEST_CASE("halves of rows are added up one after the other, each once", "[thread
   const std::size_t before = num_threads();
   for (const std::size_t threads : {1U, 2U, 3U}) {
     set_num_threads(threads);
-    CHECK(detail::in_halves() == (threads == 2));
+    CHECK(detail::two_threads() == (threads == 2));
     for (const std::ptrdiff_t tiles : {0, 1, 2, 3, 12, 60}) {
       for (const std::ptrdiff_t rows : {1, 7, 8, 100}) {
         std::vector<std::vector<Range>> added(static_cast<std::size_t>(tiles));
-        detail::parallel_halves(tiles, rows, 4,
-                                [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t to) {
-                                  added[static_cast<std::size_t>(tile)].emplace_back(from, to);
-                                });
+        detail::parallel_row_halves(
+            tiles, rows, 4, [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t to) {
+              added[static_cast<std::size_t>(tile)].emplace_back(from, to);
+            });
         const std::ptrdiff_t half = rows / 8 * 4;
         for (const auto& a : added) CHECK(a == std::vector<Range>{{0, half}, {half, rows}});
       }
@@ -110,18 +118,19 @@ TEST_CASE("who has done the first halves helps a late thread with the second", "
     std::vector<std::atomic<int>> halves(40);
     std::atomic<int> by_caller{0};
     std::atomic<int> by_worker{0};
-    detail::parallel_halves(40, 8, 1,
-                            [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t) {
-                              const bool mine = std::this_thread::get_id() == caller;
-                              if (from != 0) ++(mine ? by_caller : by_worker);
-                              if (!mine) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                              if (from == 0 && tile == 1) {
-                                const auto end = Clock::now() + std::chrono::milliseconds(20);
-                                while (by_worker == 0 && Clock::now() < end)
-                                  std::this_thread::yield();
-                              }
-                              ++halves[static_cast<std::size_t>(tile)];
-                            });
+    detail::parallel_row_halves(40, 8, 1,
+                                [&](std::ptrdiff_t tile, std::ptrdiff_t from, std::ptrdiff_t) {
+                                  const bool mine = std::this_thread::get_id() == caller;
+                                  if (from != 0) ++(mine ? by_caller : by_worker);
+                                  if (!mine)
+                                    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                  if (from == 0 && tile == 1) {
+                                    const auto end = Clock::now() + std::chrono::milliseconds(20);
+                                    while (by_worker == 0 && Clock::now() < end)
+                                      std::this_thread::yield();
+                                  }
+                                  ++halves[static_cast<std::size_t>(tile)];
+                                });
     for (const auto& n : halves) CHECK(n == 2);
     helped = by_caller > 0 && by_worker > 0;
   }
@@ -135,8 +144,8 @@ TEST_CASE("several user threads at once, and jobs within jobs", "[threads]") {
   for (int u = 0; u < 3; ++u) {
     users.emplace_back([&] {
       for (int k = 0; k < 200; ++k) {
-        detail::parallel_for(
-            8, [&](std::ptrdiff_t) { detail::parallel_for(4, [&](std::ptrdiff_t) { ++total; }); });
+        for_each_block(
+            8, [&](std::ptrdiff_t) { for_each_block(4, [&](std::ptrdiff_t) { ++total; }); });
       }
     });
   }
@@ -149,7 +158,7 @@ TEST_CASE("the pool starts again with another number of threads", "[threads]") {
   for (const std::size_t n : {1U, 4U, 2U}) {
     set_num_threads(n);
     std::atomic<int> count{0};
-    detail::parallel_for(50, [&](std::ptrdiff_t) { ++count; });
+    for_each_block(50, [&](std::ptrdiff_t) { ++count; });
     CHECK(count == 50);
   }
   set_num_threads(before);
@@ -166,7 +175,7 @@ TEST_CASE("after a worker kept a small job waiting for long, jobs are done alone
   const auto helped = [me](std::chrono::milliseconds least) {
     std::atomic<bool> worker{false};
     const Clock::time_point end = Clock::now() + least;
-    detail::parallel_for(2, [&](std::ptrdiff_t) {
+    for_each_block(2, [&](std::ptrdiff_t) {
       if (std::this_thread::get_id() != me) worker = true;
       while (!worker && Clock::now() < end) std::this_thread::yield();
     });
@@ -182,7 +191,7 @@ TEST_CASE("after a worker kept a small job waiting for long, jobs are done alone
   bool paused = false;
   for (int attempt = 0; attempt < 20 && !paused; ++attempt) {
     std::atomic<bool> begun{false};
-    detail::parallel_for(2, [&](std::ptrdiff_t) {
+    for_each_block(2, [&](std::ptrdiff_t) {
       if (std::this_thread::get_id() != me) {
         begun = true;
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -233,7 +242,7 @@ TEST_CASE("a worker found on the processor of who brings a job moves to another"
   const auto worker_does = [me](const auto& action) {
     std::atomic<bool> worker{false};
     const Clock::time_point end = Clock::now() + std::chrono::milliseconds(20);
-    detail::parallel_for(2, [&](std::ptrdiff_t) {
+    for_each_block(2, [&](std::ptrdiff_t) {
       if (std::this_thread::get_id() != me) {
         action();
         worker = true;
@@ -267,7 +276,7 @@ TEST_CASE("a worker that has no other processor leaves jobs to who brings them",
   const OnProcessor one(sched_getcpu());
   std::atomic<int> by_worker{0};
   for (int job = 0; job < 200; ++job) {
-    detail::parallel_for(8, [&](std::ptrdiff_t) {
+    for_each_block(8, [&](std::ptrdiff_t) {
       by_worker += std::this_thread::get_id() != me ? 1 : 0;
       std::this_thread::yield();
     });
@@ -284,8 +293,7 @@ TEST_CASE("jobs one after the other never take each other's blocks", "[threads]"
     std::vector<std::ptrdiff_t> seen(static_cast<std::size_t>(blocks), -1);
     // The worker sleeps before some of them.
     if (job % 300 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    detail::parallel_for(blocks,
-                         [&](std::ptrdiff_t i) { seen[static_cast<std::size_t>(i)] = job + i; });
+    for_each_block(blocks, [&](std::ptrdiff_t i) { seen[static_cast<std::size_t>(i)] = job + i; });
     for (std::ptrdiff_t i = 0; i < blocks; ++i) {
       REQUIRE(seen[static_cast<std::size_t>(i)] == job + i);
     }

@@ -67,7 +67,7 @@ std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
   const Index tasks = (rows + grain - 1) / grain;
   Array<T> memory = empty<T>(Shape{static_cast<std::size_t>(tasks * work)});
   T* all = memory.data();
-  parallel_ranges(rows, grain, [&](Index begin, Index end) {
+  parallel_for(rows, grain, [&](Index begin, Index end) {
     kernels::on_isa([&](auto isa) {
       for (Index row = begin; row < end; ++row) {
         kernels::AttentionStepKernels<T, decltype(isa)>::row(p, row, all + begin / grain * work);

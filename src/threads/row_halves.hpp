@@ -11,8 +11,8 @@
 
 namespace xtape::detail {
 
-/// Whether parallel_halves() is for this number of threads.
-inline bool in_halves() { return pool_threads() == 2; }
+/// Whether parallel_row_halves() is for this number of threads.
+inline bool two_threads() { return pool_threads() == 2; }
 
 /// Calls body(tile, 0, half) and after it body(tile, half, rows), for 0 <= tile < tiles; `half` is a
 /// multiple of `step`. Of two threads the one that brings the job does the first halves, whose rows it
@@ -21,8 +21,8 @@ inline bool in_halves() { return pool_threads() == 2; }
 /// takes 12 times as long as the writing (of Zen 4, and 50 times where the cores have no cache in common).
 /// `body` must not throw.
 template <class Body>
-void parallel_halves(std::ptrdiff_t tiles, std::ptrdiff_t rows, std::ptrdiff_t step,
-                     const Body& body) {
+void parallel_row_halves(std::ptrdiff_t tiles, std::ptrdiff_t rows, std::ptrdiff_t step,
+                         const Body& body) {
   const std::ptrdiff_t half = rows / 2 / step * step;
   alignas(64) std::atomic<std::ptrdiff_t> first_done{0};  // tiles whose first half is added
   // Second halves that nobody has taken: the other thread takes them from the front, as first halves are
@@ -48,7 +48,7 @@ void parallel_halves(std::ptrdiff_t tiles, std::ptrdiff_t rows, std::ptrdiff_t s
       if (spins > 1000) std::this_thread::yield();
     }
   };
-  parallel_spans(2, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+  parallel_blocks(2, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
     if (begin == 0) {
       for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
         body(tile, std::ptrdiff_t{0}, half);
