@@ -206,8 +206,13 @@ void register_products() {
         Loop<3> batch;
         batch.push(p.batch, {p.m * p.k, p.k * p.n, p.m * p.n});
         for (auto _ : state) {
-          xp::blas::gemm<float>({p.m, p.n, p.k, p.k, 1, p.n, 1, p.n}, batch, a.x.data(), a.g.data(),
-                                xp::blas::Accumulate::overwrite, nullptr, a.y.data());
+          xp::products::multiply<float>({{p.m, p.n, p.k, p.k, 1, p.n, 1, p.n},
+                                         a.x.data(),
+                                         a.g.data(),
+                                         xp::products::Accumulate::overwrite,
+                                         nullptr,
+                                         a.y.data()},
+                                        batch);
         }
         report_flops(state, 2.0 * static_cast<double>(p.batch * p.m * p.n * p.k), threads);
       };

@@ -94,7 +94,7 @@ inline double sgemm_rate(int more = 0) {
   static double best = 0;
   if (best == 0) more = std::max(more, 20);
   if (more == 0) return best;
-  xp::blas::use_one_thread();
+  xp::products::use_one_thread();
   best = std::max(best, detail::product_rate(more, [](const float* a, const float* b, float* c) {
                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1.0F, a, n, b,
                                 n, 0.0F, c, n);
@@ -104,10 +104,10 @@ inline double sgemm_rate(int more = 0) {
 
 /// Returns the operations per second of the library's own products on one thread.
 inline double own_rate() {
-  constexpr xp::blas::Index n = detail::kSide;
+  constexpr xp::products::Index n = detail::kSide;
   return detail::product_rate(20, [](const float* a, const float* b, float* c) {
-    xp::blas::gemm<float>({n, n, n, n, 1, n, 1, n}, {}, a, b, xp::blas::Accumulate::overwrite,
-                          nullptr, c);
+    xp::products::multiply<float>(
+        {{n, n, n, n, 1, n, 1, n}, a, b, xp::products::Accumulate::overwrite, nullptr, c});
   });
 }
 

@@ -6,7 +6,7 @@
 
 namespace xtape::kernels {
 
-/// What is in C before the products are added.
+/// What products are added to: zeros (C is overwritten), C, or a bias in each row.
 enum class Accumulate { overwrite, add, bias };
 
 template <class T>

@@ -13,8 +13,8 @@
 namespace xtape::detail {
 namespace {
 
-using blas::Accumulate;
 using kernels::Loop;
+using products::Accumulate;
 
 /// An operand: where it is, and the stride of each label (0 where it does not have it).
 struct Side {
@@ -51,7 +51,7 @@ Loop<3> group(const std::string& labels, const std::array<Index, 128>& extents, 
 
 /// Everything a product needs to know, except where the data is.
 struct Product {
-  blas::Gemm gemm;
+  products::Layout layout;
   Loop<3> batch;
   bool a_fits = true;  // BLAS can read the operand where it is
   bool b_fits = true;
@@ -85,7 +85,7 @@ Product plan(const std::string& batch, const std::string& m, const std::string& 
     }
     loop->rank = loop->rank > 1 ? 1 : loop->rank;
   }
-  blas::Gemm& g = p.gemm;
+  products::Layout& g = p.layout;
   g.m = dim_or_one(rows);
   g.n = dim_or_one(columns);
   g.k = dim_or_one(inner);
@@ -146,7 +146,7 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
     Index columns = 1;
     for (const char label : n) columns *= extents[static_cast<std::size_t>(label)];
     const bool direct = p.a_fits && p.b_fits && p.c_fits && !p.swapped;
-    if (!direct || p.gemm.n != columns) return false;
+    if (!direct || p.layout.n != columns) return false;
   }
   if (!p.a_fits || !p.b_fits) {
     const auto canonical = [&](const std::string& order) {
@@ -177,11 +177,8 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
                   result.data(), c);
     return true;
   }
-  if (p.swapped) {
-    blas::gemm(p.gemm, p.batch, b, a, accumulate, bias, c);
-  } else {
-    blas::gemm(p.gemm, p.batch, a, b, accumulate, bias, c);
-  }
+  if (p.swapped) std::swap(a, b);
+  products::multiply<T>({p.layout, a, b, accumulate, bias, c}, p.batch);
   return true;
 }
 

@@ -12,7 +12,7 @@
 namespace xtape::detail {
 namespace {
 
-using blas::Accumulate;
+using products::Accumulate;
 
 constexpr std::size_t kMost = 4;  // projections in one operation
 
@@ -118,7 +118,7 @@ class ProjectionNode final : public Node<T> {
   void fast(Sweep<T>& sweep, const Parts& parts) {
     if (x_.tracked()) to_x(sweep, parts);
     // Where both are wanted they are made together.
-    std::array<blas::Product<T>, kMost> products;
+    std::array<products::Product<T>, kMost> products;
     std::array<ColumnSums<T>, kMost> sums;
     std::array<Made, 2 * kMost> made;
     std::size_t kernels = 0;
@@ -141,10 +141,10 @@ class ProjectionNode final : public Node<T> {
         sums[biases++] = {n, n, part.g->data(), m.gradient.mutate().data()};
       }
     }
-    const std::span<const blas::Product<T>> all_products(products.data(), kernels);
+    const std::span<const products::Product<T>> all_products(products.data(), kernels);
     const std::span<const ColumnSums<T>> all_sums(sums.data(), biases);
-    if (!blas::sums_together(all_products, all_sums)) {
-      for (const blas::Product<T>& p : all_products) multiply(p);
+    if (!products::multiply_split_k(all_products, all_sums)) {
+      for (const products::Product<T>& p : all_products) multiply(p);
       for (const ColumnSums<T>& s : all_sums) add_up(s);
     }
     for (std::size_t i = 0; i < count; ++i) {
@@ -160,7 +160,7 @@ class ProjectionNode final : public Node<T> {
     ArrayPtr<T> made;
     if (sum == nullptr || !adds) made = ArrayPtr<T>(x_.shape());
     const auto give = [&] { sweep.seed(node, Var<T>(made, sweep.state().context())); };
-    std::array<blas::Product<T>, kMost> products;
+    std::array<products::Product<T>, kMost> products;
     std::size_t count = 0;
     for (const Part& part : parts) {
       const Index n = units(*part.to);
@@ -173,7 +173,7 @@ class ProjectionNode final : public Node<T> {
                          adds && (count > 0 || !made)};
       ++count;
     }
-    if (adds && blas::rows_together<T>(std::span(products.data(), count))) {
+    if (adds && products::multiply_sharing_rows<T>(std::span(products.data(), count))) {
       if (made) give();
       return;
     }
@@ -186,9 +186,7 @@ class ProjectionNode final : public Node<T> {
     }
   }
 
-  static void multiply(const blas::Product<T>& p) {
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
-  }
+  static void multiply(const products::Product<T>& p) { products::multiply(p); }
   void add_up(const ColumnSums<T>& s) const {
     kernels::Loop<1> kept;
     kernels::Loop<1> reduced;
@@ -215,7 +213,7 @@ class ProjectionNode final : public Node<T> {
 template <class T>
 std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs,
                                  const std::vector<Projection<T>>& projections) {
-  std::array<blas::Product<T>, kMost> products;
+  std::array<products::Product<T>, kMost> products;
   std::vector<Result<T>> y;
   y.reserve(projections.size());
   const Index rows = static_cast<Index>(x.size()) / inputs;
@@ -231,9 +229,9 @@ std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs
                               y.back().data()};
   }
   if (y.size() == 1) {
-    const blas::Product<T>& p = products[0];
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
-  } else if (!blas::rows_together<T>(std::span(products.data(), y.size()))) {
+    const products::Product<T>& p = products[0];
+    products::multiply(p);
+  } else if (!products::multiply_sharing_rows<T>(std::span(products.data(), y.size()))) {
     y.clear();
   }
   return y;

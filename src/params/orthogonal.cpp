@@ -21,7 +21,7 @@ Array<double> orthogonal_array(const Shape& shape, double gain, RandomStream& st
   const std::size_t narrow = std::min(rows, columns);
   auto normal = xt::xarray<double>::from_shape({tall, narrow});
   for (double& x : normal) x = stream.normal();
-  blas::use_one_thread();
+  products::use_one_thread();
   const auto [q, r] = xt::linalg::qr(normal);
   for (std::size_t j = 0; j < narrow; ++j) {
     const double factor = r(j, j) < 0 ? -gain : gain;

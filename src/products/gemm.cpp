@@ -1,6 +1,6 @@
 #include "products/gemm.hpp"
 
-#include "kernels/gemm.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/isa.hpp"
 #include "products/blocks.hpp"
 #include "threads/pool.hpp"
@@ -11,200 +11,183 @@
 
 #include <cblas.h>
 
-// OpenBLAS's own threads change bits with their number; the library cuts the work itself. Weak, so
-// that another CBLAS links too.
+// Weak, so that a CBLAS other than OpenBLAS links too.
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int);
 
-namespace xtape::blas {
+namespace xtape::products {
 namespace {
 
-constexpr Index kRows = 64;  // rows of C in one block of a parallel product
-
-// Of our own kernels. They beat OpenBLAS 0.3.21, whose choice of kernels knows no processor younger
-// than itself (bench/README.md); where there are no wide vectors, BLAS is faster.
 constexpr double kSmallWork = 1 << 15U;  // multiplications below which B is packed on the stack
-constexpr Index kPackedRows = 512;       // of B, packed at a time
-constexpr Index kPackedColumns = 1024;
-constexpr Index kTogether = 32;  // of the rows or the columns, packed by one thread
+constexpr Index kPanelRows = 512;        // B is packed in panels of this size, which stay in L2
+constexpr Index kPanelColumns = 1024;
+constexpr Index kPackedLines = 32;  // rows or columns of B in one block of packing
+constexpr Index kBlasRows = 64;     // rows of C in one call of BLAS
 
-// BLAS takes int; larger extents are cut by the caller's blocks or are out of any memory's reach.
-int narrow(Index i) { return static_cast<int>(i); }
-
+/// Returns the product at position i of the batch.
 template <class T>
-void call(const Gemm& s, Index rows, const T* a, const T* b, T beta, T* c) {
-  const bool at = s.a_column != 1 && s.k > 1;
-  const bool bt = s.b_column != 1 && s.n > 1;
-  const auto ta = at ? CblasTrans : CblasNoTrans;
-  const auto tb = bt ? CblasTrans : CblasNoTrans;
-  // Strides across an extent of 1 are meaningless: BLAS wants them at least as large as a row.
-  const int lda = narrow(std::max(at ? s.a_column : s.a_row, at ? rows : s.k));
-  const int ldb = narrow(std::max(bt ? s.b_column : s.b_row, bt ? s.k : s.n));
-  const int ldc = narrow(std::max(s.c_row, s.n));
-  const int m = narrow(rows);
-  const int n = narrow(s.n);
-  const int k = narrow(s.k);
-  if constexpr (sizeof(T) == sizeof(float)) {
-    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1.0F, a, lda, b, ldb, beta, c, ldc);
+Product<T> product_at(const Product<T>& p, const kernels::Loop<3>& batch, Index i) {
+  Product<T> one = p;
+  for (int axis = 0; axis < batch.rank; ++axis) {
+    const Index at = i % batch.dim[axis];
+    i /= batch.dim[axis];
+    one.a += at * batch.stride[axis][0];
+    one.b += at * batch.stride[axis][1];
+    one.c += at * batch.stride[axis][2];
+  }
+  return one;
+}
+
+/// Calls body(begin, end) for runs of blocks, on the library's threads if `parallel`.
+template <class Body>
+void share(bool parallel, Index blocks, const Body& body) {
+  if (parallel) {
+    detail::parallel_blocks(blocks, body);
   } else {
-    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1.0, a, lda, b, ldb, beta, c, ldc);
+    body(Index{0}, blocks);
   }
 }
 
-struct Offsets {
-  Index a, b, c;
-};
-Offsets offsets(const kernels::Loop<3>& batch, Index at) {
-  Offsets o{0, 0, 0};
-  for (int i = 0; i < batch.rank; ++i) {
-    const Index digit = at % batch.dim[i];
-    at /= batch.dim[i];
-    o.a += digit * batch.stride[i][0];
-    o.b += digit * batch.stride[i][1];
-    o.c += digit * batch.stride[i][2];
-  }
-  return o;
-}
-
-// One product: each block of C is a task. False when there is no memory for B, before any work.
+/// Packs all of B.
 template <class T, class A>
-bool large(const Gemm& s, const T* a, const T* b, Accumulate accumulate, const T* bias, T* c) {
+void pack(const Product<T>& p, bool parallel, T* packed) {
   using Kernels = kernels::GemmKernels<T, A>;
-  const bool parallel =
-      static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) >=
-      kParallelWork;
-  const auto spans = [parallel](Index count, const auto& body) {
-    if (parallel) {
-      detail::parallel_blocks(count, body);
+  const bool row_major = p.b_column == 1;
+  const Index lines = row_major ? p.k : p.n;
+  share(parallel, (lines + kPackedLines - 1) / kPackedLines, [&](Index begin, Index end) {
+    const Index first = begin * kPackedLines;
+    const Index last = std::min(lines, end * kPackedLines);
+    if (row_major) {
+      Kernels::pack_rows(p.k, p.n, first, last, p.b, p.b_row, packed);
     } else {
-      body(Index{0}, count);
+      Kernels::pack(p.k, p.n, first, last, p.b, p.b_row, p.b_column, packed);
     }
-  };
-  // Of a sum over many rows, the gradient of weights, each thread adds those that it made.
-  const Product<T> product{s, a, b, accumulate, bias, c};
-  if (sums_together<T>(std::span(&product, 1), {})) return true;
-  const bool as_it_is = Kernels::reads_unpacked(s.n, s.k, s.b_row, s.b_column);
+  });
+}
+
+/// Computes a product block by block; `packed` is null where the kernel reads B in place.
+template <class T, class A>
+void multiply_blocks(const Product<T>& p, bool parallel, const T* packed) {
+  const Blocks blocks(p.m, p.n, parallel);
+  // A thread computes blocks below each other together.
+  const Index together = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
+  share(parallel, blocks.count(), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; i += together) {
+      const Index row = i / blocks.across * kBlockStep;
+      const Range rows{row, std::min(p.m, row + std::min(together, end - i) * kBlockStep)};
+      const Index column = i % blocks.across * blocks.columns;
+      const Index last = std::min(p.n, column + blocks.columns);
+      for (Index j = column; j < last; j += kBlockColumns) {
+        const Range columns{j, std::min(last, j + kBlockColumns)};
+        const Product<T> part = part_of(p, rows, columns, {0, p.k});
+        kernels::GemmKernels<T, A>::multiply(packed == nullptr ? block_of(part)
+                                                               : block_of(part, packed + j * p.k));
+      }
+    }
+  });
+}
+
+/// Computes one product, with B packed panel by panel unless the kernel reads it in place. Returns false, before
+/// any work, where there is no memory for a panel.
+template <class T, class A>
+bool multiply_panels(const Product<T>& p) {
+  using Kernels = kernels::GemmKernels<T, A>;
+  if (multiply_split_k<T>(std::span(&p, 1), {})) return true;
+  const bool parallel = work(p) >= kParallelWork;
+  const bool in_place = Kernels::reads_unpacked(p.n, p.k, p.b_row, p.b_column);
   T* packed = nullptr;
-  if (!as_it_is) {
+  if (!in_place) {
     packed = detail::scratch<T>(
-        0, Kernels::packed_size(std::min(kPackedRows, s.k), std::min(kPackedColumns, s.n)));
+        0, Kernels::packed_size(std::min(kPanelRows, p.k), std::min(kPanelColumns, p.n)));
     if (packed == nullptr) return false;
   }
-  for (Index j0 = 0; j0 < s.n; j0 += kPackedColumns) {
-    const Index n = std::min(kPackedColumns, s.n - j0);
-    Index k0 = 0;
-    do {
-      const Index k = as_it_is ? s.k : std::min(kPackedRows, s.k - k0);
-      const T* right = b + k0 * s.b_row + j0 * s.b_column;
-      const bool by_rows = s.b_column == 1;  // as it lies in memory
-      const Index lines = as_it_is ? 0 : by_rows ? k : n;
-      if (lines > 0) {
-        spans((lines + kTogether - 1) / kTogether, [&](Index begin, Index end) {
-          const Index first = begin * kTogether;
-          const Index last = std::min(lines, end * kTogether);
-          if (by_rows) {
-            Kernels::pack_rows(k, n, first, last, right, s.b_row, packed);
-          } else {
-            Kernels::pack(k, n, first, last, right, s.b_row, s.b_column, packed);
-          }
-        });
-      }
-      const auto block = [&](Index row, Index rows, Index column, Index columns) {
-        kernels::GemmBlock<T> to;
-        to.m = rows;
-        to.n = columns;
-        to.k = k;
-        to.a = a + row * s.a_row + k0 * s.a_column;
-        to.a_row = s.a_row;
-        to.a_column = s.a_column;
-        to.b = as_it_is ? right + column : packed + column * k;
-        to.b_row = as_it_is ? s.b_row : 0;
-        to.accumulate = k0 == 0 ? accumulate : Accumulate::add;
-        to.bias = bias == nullptr ? nullptr : bias + j0 + column;
-        to.c = c + row * s.c_row + j0 + column;
-        to.c_row = s.c_row;
-        Kernels::multiply(to);
-      };
-      const Blocks blocks(s.m, n, parallel);
-      const Index count = blocks.rows * blocks.across;
-      // Blocks from ... to - 1, which are side by side or below each other.
-      const auto compute = [&](Index begin, Index end) {
-        const Index row = begin / blocks.across * kBlockStep;
-        const Index rows = std::min((end - begin) * kBlockStep, s.m - row);
-        const Index from = begin % blocks.across * blocks.columns;
-        const Index to = std::min(n, from + blocks.columns);
-        for (Index j = from; j < to; j += kBlockColumns) {
-          block(row, rows, j, std::min(kBlockColumns, to - j));
-        }
-      };
-      spans(count, [&](Index begin, Index end) {
-        // Blocks below each other are computed together.
-        const Index step = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
-        for (Index i = begin; i < end; i += step) compute(i, std::min(end, i + step));
-      });
-      k0 += k;
-    } while (k0 < s.k);
+  for (Index j = 0; j < p.n; j += kPanelColumns) {
+    const Range columns{j, std::min(p.n, j + kPanelColumns)};
+    Index k = 0;
+    do {  // also once for k = 0, because C begins with zeros or a bias
+      const Range terms{k, in_place ? p.k : std::min(p.k, k + kPanelRows)};
+      const Product<T> panel = part_of(p, {0, p.m}, columns, terms);
+      if (!in_place) pack<T, A>(panel, parallel, packed);
+      multiply_blocks<T, A>(panel, parallel, packed);
+      k = terms.end;
+    } while (k < p.k);
   }
   return true;
 }
 
 template <class T, class A>
-void with_own_kernels(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a,
-                      const T* b, Accumulate accumulate, const T* bias, T* c) {
+void with_own_kernels(const Product<T>& p, const kernels::Loop<3>& batch) {
   const Index count = batch.size();
-  const auto one = [&](Index i) {
-    const Offsets o = offsets(batch, i);
-    if (work >= kSmallWork && large<T, A>(s, a + o.a, b + o.b, accumulate, bias, c + o.c)) return;
-    const kernels::GemmBlock<T> block{s.m,     s.n, s.k,        a + o.a, s.a_row, s.a_column,
-                                      nullptr, 0,   accumulate, bias,    c + o.c, s.c_row};
-    kernels::GemmKernels<T, A>::small(block, b + o.b, s.b_row, s.b_column);
-  };
-  // Few products share the threads within each, many share them among each other.
-  const double all = work * static_cast<double>(count);
-  const bool together = count < 4 || all < kParallelWork;
+  const double each = work(p);
+  // Few products share the threads within each, many among each other.
+  const bool within = count < 4 || each * static_cast<double>(count) < kParallelWork;
   const Index group =
-      together ? count : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
+      within ? count : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / each));
   detail::parallel_for(count, group, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) one(i);
+    for (Index i = begin; i < end; ++i) {
+      const Product<T> one = product_at(p, batch, i);
+      if (each >= kSmallWork && multiply_panels<T, A>(one)) continue;
+      kernels::GemmKernels<T, A>::small(block_of<T>(one, nullptr), one.b, one.b_row, one.b_column);
+    }
   });
 }
 
+// BLAS takes int. Larger extents are cut before or do not fit in memory.
+int narrow(Index i) { return static_cast<int>(i); }
+
 template <class T>
-void with_blas(const Gemm& s, const kernels::Loop<3>& batch, double work, const T* a, const T* b,
-               Accumulate accumulate, const T* bias, T* c) {
+void call_blas(const Product<T>& p, T beta) {
+  const bool at = p.a_column != 1 && p.k > 1;
+  const bool bt = p.b_column != 1 && p.n > 1;
+  const auto ta = at ? CblasTrans : CblasNoTrans;
+  const auto tb = bt ? CblasTrans : CblasNoTrans;
+  // BLAS wants strides of at least a row, also across an extent of 1, where they mean nothing.
+  const int lda = narrow(std::max(at ? p.a_column : p.a_row, at ? p.m : p.k));
+  const int ldb = narrow(std::max(bt ? p.b_column : p.b_row, bt ? p.k : p.n));
+  const int ldc = narrow(std::max(p.c_row, p.n));
+  const int m = narrow(p.m);
+  const int n = narrow(p.n);
+  const int k = narrow(p.k);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1.0F, p.a, lda, p.b, ldb, beta, p.c, ldc);
+  } else {
+    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1.0, p.a, lda, p.b, ldb, beta, p.c, ldc);
+  }
+}
+
+/// Computes one block of rows with BLAS.
+template <class T>
+void multiply_with_blas(const Product<T>& p) {
+  for (Index i = 0; i < p.m; ++i) {
+    if (p.accumulate == Accumulate::bias) std::copy_n(p.bias, p.n, p.c + i * p.c_row);
+    if (p.accumulate == Accumulate::overwrite && p.k == 0)
+      std::fill_n(p.c + i * p.c_row, p.n, T(0));
+  }
+  if (p.k > 0) call_blas(p, p.accumulate == Accumulate::overwrite ? T(0) : T(1));
+}
+
+template <class T>
+void with_blas(const Product<T>& p, const kernels::Loop<3>& batch) {
   use_one_thread();
-  // Row blocks are the same for any number of threads, and for any batch size.
-  const Index rows = work > kParallelWork ? kRows : s.m;
-  const Index row_blocks = (s.m + rows - 1) / rows;
-  const auto one = [&](Index block) {
-    const Offsets o = offsets(batch, block / row_blocks);
-    const Index r = block % row_blocks * rows;
-    const Index height = std::min(rows, s.m - r);
-    T* to = c + o.c + r * s.c_row;
-    if (accumulate == Accumulate::bias) {
-      for (Index i = 0; i < height; ++i) std::copy_n(bias, s.n, to + i * s.c_row);
-    }
-    if (s.k == 0) {
-      if (accumulate == Accumulate::overwrite) {
-        for (Index i = 0; i < height; ++i) std::fill_n(to + i * s.c_row, s.n, T(0));
-      }
-      return;
-    }
-    call(s, height, a + o.a + r * s.a_row, b + o.b,
-         accumulate == Accumulate::overwrite ? T(0) : T(1), to);
-  };
-  const Index count = batch.size();
-  const Index blocks = count * row_blocks;
-  // Small products are handed out in groups.
-  const Index group = work * static_cast<double>(count) < kParallelWork
+  const double each = work(p);
+  // Blocks of rows depend neither on the number of threads nor on the size of the batch.
+  const Index rows = each > kParallelWork ? kBlasRows : p.m;
+  const Index row_blocks = (p.m + rows - 1) / rows;
+  const Index blocks = batch.size() * row_blocks;
+  const Index group = each * static_cast<double>(batch.size()) < kParallelWork
                           ? blocks
-                          : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / work));
+                          : std::max<Index>(1, static_cast<Index>(kParallelWork / 8 / each));
   detail::parallel_for(blocks, group, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) one(i);
+    for (Index i = begin; i < end; ++i) {
+      const Index row = i % row_blocks * rows;
+      multiply_with_blas(part_of(product_at(p, batch, i / row_blocks),
+                                 {row, std::min(p.m, row + rows)}, {0, p.n}, {0, p.k}));
+    }
   });
 }
 
 }  // namespace
 
+// OpenBLAS's own threads would change bits with their number.
 void use_one_thread() {
   static const bool once = [] {
     if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
@@ -214,27 +197,20 @@ void use_one_thread() {
 }
 
 template <class T>
-void gemm(const Gemm& shape, const kernels::Loop<3>& batch, const T* a, const T* b,
-          Accumulate accumulate, const T* bias, T* c) {
-  if (batch.size() == 0 || shape.m == 0 || shape.n == 0) return;
-  Gemm s = shape;
-  // Without terms A and B are empty and may be null, from which nothing may step.
-  if (s.k == 0) s.a_row = s.a_column = s.b_row = s.b_column = 0;
-  const double work = static_cast<double>(s.m) * static_cast<double>(s.n) *
-                      static_cast<double>(std::max<Index>(s.k, 1));
+void multiply(const Product<T>& product, const kernels::Loop<3>& batch) {
+  if (batch.size() == 0 || product.m == 0 || product.n == 0) return;
+  Product<T> p = product;
+  // Without terms A and B are empty and may be null: no pointer arithmetic on them.
+  if (p.k == 0) p.a_row = p.a_column = p.b_row = p.b_column = 0;
   kernels::on_isa([&](auto isa) {
     using A = decltype(isa);
     if constexpr (std::is_same_v<A, kernels::Baseline>) {
-      with_blas(s, batch, work, a, b, accumulate, bias, c);
+      with_blas(p, batch);
     } else {
-      with_own_kernels<T, A>(s, batch, work, a, b, accumulate, bias, c);
+      with_own_kernels<T, A>(p, batch);
     }
   });
 }
+XTAPE_FOR_REALS(multiply);
 
-template void gemm(const Gemm&, const kernels::Loop<3>&, const float*, const float*, Accumulate,
-                   const float*, float*);
-template void gemm(const Gemm&, const kernels::Loop<3>&, const double*, const double*, Accumulate,
-                   const double*, double*);
-
-}  // namespace xtape::blas
+}  // namespace xtape::products

@@ -30,7 +30,7 @@ struct Layout {
 
 template <class T>
 struct Problem {
-  blas::Gemm s;
+  products::Layout s;
   Array<T> a, b, c, bias;
 
   Problem(Index m, Index n, Index k, Layout layout)
@@ -49,8 +49,8 @@ struct Problem {
 
   Array<T> run(Accumulate accumulate) const {
     Array<T> y = c;
-    blas::gemm<T>(s, {}, a.data(), b.data(), accumulate,
-                  accumulate == Accumulate::bias ? bias.data() : nullptr, y.data());
+    products::multiply<T>({s, a.data(), b.data(), accumulate,
+                           accumulate == Accumulate::bias ? bias.data() : nullptr, y.data()});
     return y;
   }
 
@@ -196,8 +196,12 @@ TEST_CASE("a sum over rows whose right side overlaps itself, for two threads", "
   set_num_threads(2);
   for (const std::size_t step : {0U, 1U}) {  // from one row of B to the next
     std::vector<float> c(m * n, -1.0F);
-    blas::gemm<float>({m, n, k, 1, m, static_cast<kernels::Index>(step), 1, n}, {}, a.data(),
-                      b.data(), blas::Accumulate::overwrite, nullptr, c.data());
+    products::multiply<float>({{m, n, k, 1, m, static_cast<kernels::Index>(step), 1, n},
+                               a.data(),
+                               b.data(),
+                               products::Accumulate::overwrite,
+                               nullptr,
+                               c.data()});
     for (std::size_t i = 0; i < m; ++i) {
       for (std::size_t j = 0; j < n; ++j) {
         float sum = 0;  // of small integers: exact

@@ -9,10 +9,9 @@
 #include <vector>
 
 using namespace xtape;
-using blas::Accumulate;
-using blas::Gemm;
-using blas::Product;
 using kernels::Index;
+using products::Accumulate;
+using products::Product;
 
 namespace {
 
@@ -30,16 +29,18 @@ struct Threads {
 
 template <class T>
 void alone(const Product<T>& p) {
-  if (!p.add) {
-    blas::gemm<T>(p.s, {}, p.a, p.b, p.accumulate, p.bias, p.c);
+  if (!p.add_rounded) {
+    products::multiply(p);
     return;
   }
-  Array<T> product(Shape{static_cast<std::size_t>(p.s.m), static_cast<std::size_t>(p.s.n)});
-  Gemm s = p.s;
-  s.c_row = s.n;
-  blas::gemm<T>(s, {}, p.a, p.b, p.accumulate, p.bias, product.data());
-  for (Index i = 0; i < s.m; ++i) {
-    for (Index j = 0; j < s.n; ++j) p.c[i * p.s.c_row + j] += product.data()[i * s.n + j];
+  Array<T> product(Shape{static_cast<std::size_t>(p.m), static_cast<std::size_t>(p.n)});
+  Product<T> rounded = p;
+  rounded.add_rounded = false;
+  rounded.c = product.data();
+  rounded.c_row = p.n;
+  products::multiply(rounded);
+  for (Index i = 0; i < p.m; ++i) {
+    for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] += product.data()[i * p.n + j];
   }
 }
 
@@ -81,7 +82,7 @@ TEMPLATE_TEST_CASE("products of the same rows, together, are those one by one to
         products.back().c = c[i].data();
       }
       const bool own = kernels::active_isa() != kernels::Isa::baseline;
-      REQUIRE(blas::rows_together<T>(products) == own);
+      REQUIRE(products::multiply_sharing_rows<T>(products) == own);
       if (own) {
         for (std::size_t i = 0; i < 3; ++i) CHECK((c[i] == expected[i]));
       }
@@ -118,7 +119,7 @@ TEMPLATE_TEST_CASE("products are added to what is there, each rounded first", "[
           alone(products.back());
           products.back().c = c.data();
         }
-        REQUIRE(blas::rows_together<T>(products));
+        REQUIRE(products::multiply_sharing_rows<T>(products));
         CHECK((c == expected));
       }
     });
@@ -158,7 +159,7 @@ TEMPLATE_TEST_CASE("sums over rows and of columns, together, are those one by on
         if (i != 1) columns.push_back({n, n, g[i].data(), sums[i].data()});
       }
       const bool expects = threads == 2 && kernels::active_isa() != kernels::Isa::baseline;
-      REQUIRE(blas::sums_together<T>(products, columns) == expects);
+      REQUIRE(products::multiply_split_k<T>(products, columns) == expects);
       if (!expects) return;
       set_num_threads(1);
       for (std::size_t i = 0; i < widths.size(); ++i) {
@@ -198,8 +199,8 @@ TEST_CASE("what is no gain together is left alone", "[blas]") {
            c.data(),
            false};
     }
-    two[1].s.m = rows_of_second;
-    return blas::rows_together<float>(two);
+    two[1].m = rows_of_second;
+    return products::multiply_sharing_rows<float>(two);
   };
   CHECK_FALSE(rows(8, 8, m));      // little work
   CHECK_FALSE(rows(600, 600, m));  // right sides of more than a core's own cache
@@ -213,14 +214,14 @@ TEST_CASE("what is no gain together is left alone", "[blas]") {
                                    c.data(),
                                    false}};
   const Product<float> good = one[0];
-  CHECK_FALSE(blas::rows_together<float>(one));  // one needs no company
-  one[0].s.k = 255;
-  CHECK_FALSE(blas::sums_together<float>(one, {}));  // few rows
+  CHECK_FALSE(products::multiply_sharing_rows<float>(one));  // one needs no company
+  one[0].k = 255;
+  CHECK_FALSE(products::multiply_split_k<float>(one, {}));  // few rows
   one[0] = good;
   const std::vector<detail::ColumnSums<float>> single{{1, 1, b.data(), c.data()}};
-  CHECK_FALSE(blas::sums_together<float>(one, single));
+  CHECK_FALSE(products::multiply_split_k<float>(one, single));
   const std::vector<detail::ColumnSums<float>> wide{{600, 600, b.data(), c.data()},
                                                     {600, 600, b.data(), c.data()}};
-  CHECK_FALSE(blas::sums_together<float>(one, wide));
+  CHECK_FALSE(products::multiply_split_k<float>(one, wide));
   CHECK((c == before));
 }
