@@ -142,7 +142,7 @@ class Importer {
 template <class T>
 void load_torch_attention(Params<T>& params, const std::string& path, const Tensors& tensors,
                           int num_heads, const std::string& prefix) {
-  params.load(Importer<T>(path, tensors, num_heads, prefix).values());
+  params.load(Importer<T>(path, tensors, num_heads, prefix).values(), {.strict = false});
 }
 
 template void load_torch_attention<float>(Params<float>&, const std::string&, const Tensors&, int,

@@ -82,22 +82,14 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
 }
 
 template <class T>
-void load(Params<T>& params, const std::string& path) {
+void load(Params<T>& params, const std::string& path, LoadOptions options) {
   const auto values = read_values<T>(path);
-  io::naming(path, [&] { params.load(values); });
-}
-
-template <class T>
-void load_strict(Params<T>& params, const std::string& path) {
-  const auto values = read_values<T>(path);
-  io::naming(path, [&] { params.load_strict(values); });
+  io::naming(path, [&] { params.load(values, options); });
 }
 
 template void save<float>(const Params<float>&, const std::string&, const Metadata&);
 template void save<double>(const Params<double>&, const std::string&, const Metadata&);
-template void load<float>(Params<float>&, const std::string&);
-template void load<double>(Params<double>&, const std::string&);
-template void load_strict<float>(Params<float>&, const std::string&);
-template void load_strict<double>(Params<double>&, const std::string&);
+template void load<float>(Params<float>&, const std::string&, LoadOptions);
+template void load<double>(Params<double>&, const std::string&, LoadOptions);
 
 }  // namespace xtape

@@ -1,10 +1,12 @@
 #include <xtape/params/params.hpp>
 
 #include "base/message.hpp"
+#include "params/name_check.hpp"
 
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <set>
 
 namespace xtape {
 
@@ -18,10 +20,35 @@ struct ParamsState {
   std::deque<ParameterSlot<T>> slots;
   std::map<std::string, ParameterSlot<T>*> by_path;
   std::map<std::string, Array<T>> pending;  // set before their layer was built
+  // Names among these that a strict load set before any layer was made.
+  std::set<std::string> unchecked;
 
   ParameterSlot<T>* find(const std::string& path) const {
     const auto it = by_path.find(path);
     return it == by_path.end() ? nullptr : it->second;
+  }
+
+  /// ParameterError unless every parameter has its value and every value (of `only`, if given) its
+  /// parameter.
+  void check_names(const std::map<std::string, Array<T>>& values,
+                   const std::set<std::string>* only) const {
+    NameCheck check;
+    for (const ParameterSlot<T>& slot : slots) {
+      const auto it = values.find(slot.path);
+      if (it == values.end()) {
+        check.missing("'" + slot.path + "'");
+      } else if (slot.built && slot.value->shape() != it->second.shape()) {
+        check.misshaped("'" + slot.path + "'", to_string(it->second.shape()),
+                        to_string(slot.value->shape()));
+      }
+    }
+    for (const auto& [path, value] : values) {
+      if (find(path) == nullptr && (only == nullptr || only->contains(path))) {
+        check.unexpected("'" + path + "'");
+      }
+    }
+    check.finish("load",
+                 "make every layer before the first call, or load a part with {.strict = false}");
   }
 };
 
@@ -56,6 +83,10 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
   if (built()) {
     check(slot_->value->shape(), "shape changed");
     return;
+  }
+  if (!params.unchecked.empty()) {
+    params.check_names(params.pending, &params.unchecked);
+    params.unchecked.clear();
   }
   const auto pending = params.pending.find(path());
   if (pending != params.pending.end()) {
@@ -173,62 +204,37 @@ template <class T>
 void Params<T>::set(const std::string& path, Array<T> value) {
   std::map<std::string, Array<T>> one;
   one.emplace(path, std::move(value));
-  load(one);
+  load(one, {.strict = false});
 }
 
 template <class T>
-void Params<T>::load(const std::map<std::string, Array<T>>& values) {
+void Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions options) {
   const std::lock_guard lock(state_->mutex);
-  for (const auto& [path, value] : values) {
-    const detail::ParameterSlot<T>* slot = state_->find(path);
-    if (slot != nullptr && slot->built && slot->value->shape() != value.shape()) {
-      fail<ShapeError>(path, "shape differs: value is ", to_string(value.shape()), ", expected ",
-                       to_string(slot->value->shape()), "; nothing was changed");
-    }
-  }
+  const bool check_later = options.strict && state_->slots.empty();
+  if (options.strict && !check_later) state_->check_names(values, nullptr);
   // Everything that can fail is made first; then nothing does.
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> fresh;
   std::map<std::string, Array<T>> waiting = state_->pending;
+  std::set<std::string> unchecked = state_->unchecked;
   for (const auto& [path, value] : values) {
     detail::ParameterSlot<T>* slot = state_->find(path);
-    if (slot != nullptr && slot->built) {
-      fresh.emplace_back(slot, detail::ArrayPtr<T>(Array<T>(value)));
-    } else {
+    if (slot == nullptr || !slot->built) {
       waiting[path] = value;
+    } else if (slot->value->shape() != value.shape()) {
+      fail<ShapeError>(path, "shape differs: value is ", to_string(value.shape()), ", expected ",
+                       to_string(slot->value->shape()), "; nothing was changed");
+    } else {
+      fresh.emplace_back(slot, detail::ArrayPtr<T>(Array<T>(value)));
+    }
+    if (check_later) {
+      unchecked.insert(path);
+    } else {
+      unchecked.erase(path);
     }
   }
   for (auto& [slot, value] : fresh) slot->value = std::move(value);
   state_->pending.swap(waiting);
-}
-
-template <class T>
-void Params<T>::load_strict(const std::map<std::string, Array<T>>& values) {
-  std::string missing;
-  std::string unexpected;
-  std::string misshaped;
-  std::map<std::string, bool> known;
-  for (const Parameter<T>& p : all()) {
-    if (!p.built()) continue;
-    known[p.path()] = true;
-    const auto it = values.find(p.path());
-    if (it == values.end()) {
-      missing += " '" + p.path() + "'";
-    } else if (it->second.shape() != p.value().shape()) {
-      misshaped += " '" + p.path() + "' is " + to_string(it->second.shape()) + ", expected " +
-                   to_string(p.value().shape()) + ";";
-    }
-  }
-  for (const auto& [path, value] : values) {
-    if (known.count(path) == 0) unexpected += " '" + path + "'";
-  }
-  if (!missing.empty() || !unexpected.empty() || !misshaped.empty()) {
-    fail<ParameterError>("load_strict",
-                         "another architecture: missing:", missing.empty() ? " none" : missing,
-                         "; unexpected:", unexpected.empty() ? " none" : unexpected,
-                         "; mis-shaped:", misshaped.empty() ? " none" : misshaped,
-                         " nothing was changed; build the layers first, and use load() for a part");
-  }
-  load(values);
+  state_->unchecked.swap(unchecked);
 }
 
 template <class T>
@@ -241,11 +247,18 @@ std::map<std::string, Array<T>> Params<T>::values() const {
 }
 
 template <class T>
-void Params<T>::check_pending() const {
+std::vector<std::string> Params<T>::pending() const {
   const std::lock_guard lock(state_->mutex);
-  if (state_->pending.empty()) return;
+  std::vector<std::string> paths;
+  for (const auto& [path, value] : state_->pending) paths.push_back(path);
+  return paths;
+}
+
+template <class T>
+void Params<T>::check_pending() const {
   std::string names;
-  for (const auto& [path, value] : state_->pending) names += " '" + path + "'";
+  for (const std::string& path : pending()) names += " '" + path + "'";
+  if (names.empty()) return;
   fail<ParameterError>("params", "values without a layer: loaded values for", names,
                        " found no layer of that name, expected every one to be used; build the "
                        "model, or load only its own names");

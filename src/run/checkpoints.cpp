@@ -2,6 +2,7 @@
 
 #include "io/file.hpp"
 #include "io/weights.hpp"
+#include "params/name_check.hpp"
 #include "run/checkpoint_file.hpp"
 
 #include <unistd.h>
@@ -45,36 +46,31 @@ bool exists(const std::string& path) {
   return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
 }
 
-/// What is wrong with these names and shapes for this model; nothing is known of one without layers.
+/// ParameterError unless the checkpoint has the model's names, shapes and, if asked for, type. A model
+/// without layers fits every checkpoint.
 template <class T>
 void check_architecture(const std::string& path, const Params<T>& params, const io::Views& weights,
                         bool same_type) {
   const std::vector<Parameter<T>> all = params.all();
   if (all.empty()) return;
-  std::string missing;
-  std::string misshaped;
+  detail::NameCheck check;
   for (const Parameter<T>& p : all) {
     const auto it = weights.find(p.path());
     if (it == weights.end()) {
-      missing += " '" + p.path() + "'";
+      check.missing("'" + p.path() + "'");
       continue;
     }
     const io::View& view = it->second;
     const bool other_type = same_type && view.dtype != io::real_dtype<T>;
     if (!other_type && (!p.built() || p.value().shape() == view.shape)) continue;
-    misshaped += " '" + p.path() + "' is " + to_string(view.dtype) + " " + to_string(view.shape) +
-                 ", expected " + to_string(io::real_dtype<T>) +
-                 (p.built() ? " " + to_string(p.value().shape()) : "") + ";";
+    check.misshaped(
+        "'" + p.path() + "'", to_string(view.dtype) + " " + to_string(view.shape),
+        to_string(io::real_dtype<T>) + (p.built() ? " " + to_string(p.value().shape()) : ""));
   }
-  std::string unexpected;
   for (const auto& [name, view] : weights) {
-    if (!params.contains(name)) unexpected += " " + io::printable(name);
+    if (!params.contains(name)) check.unexpected(io::printable(name));
   }
-  if (missing.empty() && unexpected.empty() && misshaped.empty()) return;
-  fail<ParameterError>(path, "another architecture: missing:", missing.empty() ? " none" : missing,
-                       "; unexpected:", unexpected.empty() ? " none" : unexpected,
-                       "; mis-shaped:", misshaped.empty() ? " none;" : misshaped,
-                       " nothing was changed; make the model that was saved");
+  check.finish(path, "make the model that was saved");
 }
 
 template <class T>

@@ -70,7 +70,7 @@ template <class T>
 void RunOf<T>::set_weights(const Tensors& weights) {
   std::map<std::string, Array<T>> arrays;
   for (const auto& [name, tensor] : weights) arrays.emplace(name, to_array<T>(tensor, name));
-  params_->load(arrays);
+  params_->load(arrays, {.strict = false});
 }
 
 template <class T>

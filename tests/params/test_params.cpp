@@ -92,7 +92,7 @@ TEST_CASE("load changes all or nothing") {
   const auto before = values;
   values.at("a/kernel") *= 2.0;
   values.at("a/bias") = Array<double>(Shape{5}, 0.0);
-  CHECK_THROWS_AS(params.load(values), ShapeError);
+  CHECK_THROWS_AS(params.load(values, {.strict = false}), ShapeError);
   CHECK(difference(a.kernel().value(), before.at("a/kernel")) == 0);
 }
 
@@ -108,12 +108,98 @@ TEST_CASE("another architecture is reported whole, in one message") {
   values.at("b/kernel") = Array<double>(Shape{3, 4}, 0.0);
   values.at("a/kernel") *= 3.0;
   const auto before = params.values();
-  const std::string text = error_of<ParameterError>([&] { params.load_strict(values); });
+  const std::string text = error_of<ParameterError>([&] { params.load(values); });
   CHECK(contains(text, "missing: 'a/bias'"));
   CHECK(contains(text, "unexpected: 'c/kernel'"));
   CHECK(contains(text, "'b/kernel' is (3, 4), expected (3, 2)"));
   CHECK(difference(a.kernel().value(), before.at("a/kernel")) == 0);
-  CHECK_NOTHROW(params.load_strict(before));
+  CHECK_NOTHROW(params.load(before));
+}
+
+TEST_CASE("a strict load before the layers are made is checked at the first call") {
+  Params<double> saved({.seed = 3});
+  const Dense<double> first(saved.scope() / "first", {.units = 4});
+  const Dense<double> second(saved.scope() / "second", {.units = 2});
+  const Var<double> x(random_array<double>({1, 3}, 1));
+  const Array<double> expected = second(first(x)).value();
+
+  Params<double> params({.seed = 1});
+  params.load(saved.values());
+  CHECK(params.pending() ==
+        std::vector<std::string>{"first/bias", "first/kernel", "second/bias", "second/kernel"});
+  SECTION("the same layers") {
+    const Dense<double> a(params.scope() / "first", {.units = 4});
+    const Dense<double> b(params.scope() / "second", {.units = 2});
+    CHECK(difference(b(a(x)).value(), expected) == 0);
+    CHECK(params.pending().empty());
+    const Dense<double> head(params.scope() / "head", {.units = 1});  // new after the check
+    CHECK_NOTHROW(head(b(a(x))));
+  }
+  SECTION("a typo in the name of a scope, without a gradient") {
+    const Dense<double> a(params.scope() / "first", {.units = 4});
+    const Dense<double> b(params.scope() / "secnd", {.units = 2});
+    for (int again = 0; again < 2; ++again) {
+      const std::string text = error_of<ParameterError>([&] { a(x); });
+      INFO(text);
+      CHECK(contains(text,
+                     "load: another architecture: missing: 'secnd/kernel' 'secnd/bias'; "
+                     "unexpected: 'second/bias' 'second/kernel'; mis-shaped: none;"));
+      CHECK_FALSE(a.kernel().built());
+      CHECK(params.pending().size() == 4);
+    }
+    params.load(saved.values(), {.strict = false});  // the way out
+    CHECK_NOTHROW(b(a(x)));
+    CHECK(params.pending() == std::vector<std::string>{"second/bias", "second/kernel"});
+  }
+  SECTION("a layer too few, one too many") {
+    const Dense<double> a(params.scope() / "first", {.units = 4});
+    CHECK(contains(error_of<ParameterError>([&] { a(x); }),
+                   "missing: none; unexpected: 'second/bias' 'second/kernel';"));
+    const Dense<double> b(params.scope() / "second", {.units = 2});
+    {
+      const Dense<double> c(params.scope() / "third", {.units = 2});
+      CHECK(contains(error_of<ParameterError>([&] { a(x); }),
+                     "missing: 'third/kernel' 'third/bias'; unexpected: none;"));
+    }
+  }
+  SECTION("a value of another shape") {
+    const Dense<double> a(params.scope() / "first", {.units = 5});
+    const Dense<double> b(params.scope() / "second", {.units = 2});
+    CHECK(contains(error_of<ShapeError>([&] { a(x); }), "(3, 4), expected (3, 5)"));
+  }
+}
+
+TEST_CASE("a load that is not strict takes a part of a model") {
+  Params<double> saved({.seed = 3});
+  const Dense<double> encoder(saved.scope() / "encoder", {.units = 4});
+  encoder.build({3});
+  auto values = saved.values();
+  values["decoder/kernel"] = Array<double>(Shape{1}, 0.0);
+  for (const bool before : {true, false}) {
+    Params<double> params({.seed = 1});
+    if (before) params.load(values, {.strict = false});
+    const Dense<double> same(params.scope() / "encoder", {.units = 4});
+    const Dense<double> head(params.scope() / "head", {.units = 2});
+    if (!before) {
+      CHECK_THROWS_AS(params.load(values), ParameterError);
+      CHECK(params.pending().empty());
+      params.load(values, {.strict = false});
+    }
+    static_cast<void>(head(same(Var<double>(random_array<double>({1, 3}, 1)))));
+    CHECK(difference(same.kernel().value(), encoder.kernel().value()) == 0);
+    CHECK(params.pending() == std::vector<std::string>{"decoder/kernel"});
+  }
+}
+
+TEST_CASE("of many names the first ten are listed, and the others counted") {
+  Params<double> params;
+  static_cast<void>(params.scope().reserve("a"));
+  std::map<std::string, Array<double>> values;
+  for (int i = 10; i < 23; ++i) values.emplace("x" + std::to_string(i), Array<double>(Shape{1}));
+  const std::string text = error_of<ParameterError>([&] { params.load(values); });
+  INFO(text);
+  CHECK(contains(text, "missing: 'a'; unexpected: 'x10' 'x11'"));
+  CHECK(contains(text, "'x19' and 3 more; mis-shaped: none;"));
 }
 
 TEST_CASE("trainable by parameter and by path prefix") {

@@ -198,6 +198,11 @@ TEST_CASE("another architecture or optimizer: one message with all names, and no
     Adam<float> adam({.learning_rate = schedules::Constant{}});
     load_checkpoint(path, params, adam);
     const Dense<float> hidden(params.scope() / "hidden", {.units = 7});
+    CHECK(contains(error_of<ParameterError>([&] {
+                     hidden.build({1, 3});
+                   }),
+                   "missing: none; unexpected: 'output/bias' 'output/kernel';"));
+    const Dense<float> output(params.scope() / "output", {.units = 2});
     CHECK(contains(error_of<ShapeError>([&] { hidden.build({1, 3}); }), "(3, 6), expected (3, 7)"));
     CHECK_THROWS_AS(params.check_pending(), ParameterError);
   }

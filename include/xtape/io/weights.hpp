@@ -3,7 +3,7 @@
 /// Weights in files: .safetensors and .npz, as PyTorch, Keras and NumPy exchange them.
 ///
 ///     save(params, "model.safetensors");
-///     load_strict(params, "model.safetensors");
+///     load(params, "model.safetensors");
 ///
 /// Reading trusts nothing. A file is checked against every rule of its format before anything the
 /// size of its claims is allocated, so memory is bounded by a small multiple of the file's own size,
@@ -108,15 +108,12 @@ void write_npz(const std::string& path, const Tensors& tensors);
 template <class T>
 void save(const Params<T>& params, const std::string& path, const Metadata& metadata = {});
 
-/// Sets parameters from a file that save (or another program) wrote, as Params::load: values for
-/// layers not built yet wait for them, and Params::check_pending() tells of those never used. F16,
-/// BF16, F32 and F64 are converted as to_array does. When anything is wrong nothing is changed.
+/// Sets parameters from a file that save (or another program) wrote, as Params::load: by default the
+/// file must have exactly the model's names, before or after the layers are made. Converts F16, BF16,
+/// F32 and F64 as to_array does. Changes nothing when anything is wrong. IoError, FormatError, and
+/// the errors of Params::load.
 template <class T>
-void load(Params<T>& params, const std::string& path);
-
-/// The same as Params::load_strict: the file must have exactly the built parameters.
-template <class T>
-void load_strict(Params<T>& params, const std::string& path);
+void load(Params<T>& params, const std::string& path, LoadOptions options = {});
 
 /// Sets the MultiHeadAttention at `path` from the weights of a torch.nn.MultiheadAttention (batch
 /// first or not), as its state_dict() names them below `prefix` ("encoder.self_attn."):

@@ -107,6 +107,13 @@ struct ParamsOptions {
   std::uint64_t seed = 0;  ///< of the initial values: each parameter has its own stream
 };
 
+/// Options of Params::load and xtape::load.
+struct LoadOptions {
+  /// Every name must find its layer and every layer its value. False loads what fits by name: the
+  /// other values wait under their path, and parameters without a value keep theirs.
+  bool strict = true;
+};
+
 /// Owns every trainable array of a model, in creation order, under path names like
 /// "encoder/0/attention/query/kernel". Must outlive the layers made from its scopes.
 template <class T>
@@ -132,14 +139,17 @@ class Params {
   /// Sets an array. Before its layer is built (or even made) the value waits under its path.
   /// ShapeError when the array exists with another shape.
   void set(const std::string& path, Array<T> value);
-  /// Sets many; values for paths not built yet wait. All or nothing.
-  void load(const std::map<std::string, Array<T>>& values);
-  /// Sets exactly the built arrays: missing, unexpected and mis-shaped names are listed in one
-  /// ParameterError and nothing changes.
-  void load_strict(const std::map<std::string, Array<T>>& values);
+  /// Sets many arrays, all or nothing. Values of parameters that are not built wait under their path.
+  /// A strict load compares the names with the reserved parameters. Before any layer is made the
+  /// comparison waits for the first Parameter::build, so make all layers before the first call.
+  /// ParameterError lists the missing, unexpected and mis-shaped names, and nothing is changed.
+  /// Without `strict`, ShapeError when an array exists with another shape.
+  void load(const std::map<std::string, Array<T>>& values, LoadOptions options = {});
   /// All built arrays by path.
   [[nodiscard]] std::map<std::string, Array<T>> values() const;
-  /// Throws ParameterError, naming them, when set or loaded values have not found their layer.
+  /// The paths of set or loaded values whose parameter is not built yet.
+  [[nodiscard]] std::vector<std::string> pending() const;
+  /// Throws ParameterError, naming them, when any values are pending.
   void check_pending() const;
 
   /// Whether the parameters at `path` or below `path/` are trained. ParameterError when there are

@@ -30,10 +30,10 @@ template <class T>
 void save_checkpoint(const std::string& path, const Params<T>& params,
                      const Optimizer<T>& optimizer, const TrainingProgress& progress);
 
-/// Sets weights and optimizer from a checkpoint. The layers may be built, or only made, or not even
-/// that: values wait for them, as after load(). What names can tell is checked at once: a
-/// ParameterError lists all that are missing, unexpected or of another shape, also for an optimizer
-/// of another kind or with other options. FormatError for a damaged file and what is no checkpoint;
+/// Sets weights and optimizer from a checkpoint. The layers may be built, made, or not made yet: then
+/// values wait and the first call checks them, as after load(). ParameterError lists all names that
+/// are missing, unexpected or of another shape, also for an optimizer of another kind or with other
+/// options. FormatError for a damaged file and what is no checkpoint;
 /// IoError. When anything is thrown, neither weights nor optimizer have changed.
 template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
