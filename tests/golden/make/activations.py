@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 
 def sparsemax(x, axis):
-    """By the paper's algorithm 1. Keras 3.15 takes a wrong threshold (keras issue 23425)."""
+    """Follows algorithm 1 of the paper. Keras 3.15 uses a wrong threshold (keras issue 23425)."""
     z, _ = torch.sort(x, dim=axis, descending=True)
     k = torch.arange(1.0, x.shape[axis] + 1).reshape([-1 if d == axis % x.ndim else 1
                                                       for d in range(x.ndim)])
@@ -18,8 +18,8 @@ def sparsemax(x, axis):
     return y
 
 
-# PyTorch's gradients of these hold 1 / alpha and 1 / 6 in float32, also for float64; so the
-# formulas are written out, and it agrees to 1e-7.
+# PyTorch's gradients of these hold 1 / alpha and 1 / 6 in float32, also for float64. So the
+# formulas are written out here; PyTorch agrees to 1e-7.
 WRITTEN_OUT = {
     "celu": lambda x, alpha=1.0: torch.where(x > 0, x, alpha * torch.expm1(x / alpha)),
     "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0.0, 1.0),
@@ -59,7 +59,7 @@ def activations():
         leaves, outputs = f.add(f"{name} {options or ''}".strip(),
                                 {"function": name, "options": options}, {"x": grid},
                                 lambda x: function(x, **options))
-        if torch_function is not None:  # independent of Keras where Keras spells the formula out
+        if torch_function is not None:  # a second opinion, since Keras writes the formula out
             x = torch.tensor(grid, requires_grad=True)
             y = torch_function(x)
             c = torch.tensor(f.cases[-1]["cotangents"]["output"]["data"])

@@ -49,13 +49,13 @@ class Attention(Family):
         leaves, outputs = self.add(
             name, options, {k: self.uniform(*s) for k, s in shapes.items() if s is not None}, call,
             layer, constants)
-        # The path without scores differs in rows that may attend to nothing; elsewhere it agrees.
+        # Keras's path without scores differs in rows that may attend to nothing. Other rows agree.
         if outputs["scores"].sum(-1).min() > 0.5:
             agree(call(*leaves.values(), scores=False), outputs["output"], 1e-13, name)
 
 
 def with_diagonal(mask):
-    """No row attends to nothing."""
+    """Returns a mask in which every row attends to something."""
     return mask | np.eye(*mask.shape[-2:], dtype=bool)
 
 
@@ -103,7 +103,7 @@ def first_cases(f):
 
 
 def masks(f):
-    """Every form of mask on inputs of rank 3, alone and together."""
+    """Records every form of mask on inputs of rank 3, alone and together."""
     cross = {"query": (2, 3, 4), "value": (2, 5, 4)}
     for name, shape in [("(1, S)", (1, 5)), ("(T, 1)", (3, 1)), ("(1, T, S)", (1, 3, 5)),
                         ("(B, T, 1)", (2, 3, 1)), ("(B, T, S)", (2, 3, 5)),
@@ -129,7 +129,7 @@ def masks(f):
 
 
 def options(f):
-    """Gate, window, and the options' edges."""
+    """Records gate, window, and edge values of options."""
     f.case("gate", (2, 4, 5), use_gate=True)
     f.case("gate, cross, value_dim, causal", (2, 3, 5), (2, 4, 6), value_dim=4, use_gate=True,
            causal=True)
@@ -154,7 +154,7 @@ def options(f):
 
 
 def axes(f):
-    """Inputs of rank 4 and 5: every form of attention_axes, and their masks."""
+    """Records inputs of rank 4 and 5: every form of attention_axes, and their masks."""
     four = {"query": (2, 3, 2, 4), "value": (2, 2, 3, 5)}
     f.case("rank 4, all axes, T != S", **four)
     f.case("rank 4, all axes, mask (T1, T2, S1, S2)", **four, attention_mask=f.mask(3, 2, 2, 3))
@@ -212,7 +212,7 @@ def grouped(f):
 
 
 def attention_configs():
-    """What get_config says of layers made by these arguments. A file of its own, without cases."""
+    """Writes get_config of layers made with these arguments, to a file without cases."""
     def config(*arguments, **options):
         return keras.layers.MultiHeadAttention(*arguments, name="mha", dtype="float64",
                                                **options).get_config()

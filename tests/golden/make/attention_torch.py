@@ -1,4 +1,4 @@
-"""Golden cases of multi-head attention by PyTorch: what Keras has not. See make.py.
+"""Golden cases of multi-head attention by PyTorch, for options that Keras lacks. See make.py.
 
 Weights are kept in Keras's layout, and packed for PyTorch inside what is differentiated, so that
 the gradients come out in Keras's layout too. "reference" says what computed a case.
@@ -23,7 +23,7 @@ def shapes_of_weights(query, key, value, heads, key_heads, key_dim, value_dim, o
 
 
 def packed(w, bias, separate):
-    """The state of a torch.nn.MultiheadAttention with these weights."""
+    """Returns the state of a torch.nn.MultiheadAttention with these weights."""
     def matrix(name):
         kernel = w[f"{name}/kernel"]
         return kernel.reshape(kernel.shape[0], -1).T
@@ -42,7 +42,7 @@ def packed(w, bias, separate):
 
 
 def inserted(bias, rank):
-    """With the axes it lacks before its last two, as Keras does with masks."""
+    """Inserts missing axes before the last two, as Keras does with masks."""
     return bias.reshape(bias.shape[:-2] + (1,) * (rank - bias.ndim) + bias.shape[-2:])
 
 
@@ -78,7 +78,7 @@ class Torch(Family):
         some = keep if padding is None else keep & torch.tensor(padding)[:, None, None, :]
         nothing = ~some.any(-1)  # (B, N, T)
         assert differs is not None or not nothing.any()
-        # A row that may attend to nothing would be NaN: it attends to all, and is replaced.
+        # A row that may attend to nothing would be NaN. It attends to all here, and is then replaced.
         keep = keep | nothing[..., None]
         if nothing.any():
             assert padding is None and (nothing == nothing[:, :1]).all()
@@ -177,7 +177,7 @@ class Torch(Family):
 
 
 def turned(x, start=0, interleaved=False, max_wavelength=10000.0):
-    """Rotary positions (Su et al. 2021) of (..., T, n): pairs are complex numbers that turn."""
+    """Rotates (..., T, n) by rotary positions (Su et al. 2021): a pair is a complex number."""
     t, n = x.shape[-2:]
     pairs = x.reshape(*x.shape[:-1], n // 2, 2) if interleaved else (
         x.reshape(*x.shape[:-1], 2, n // 2).transpose(-1, -2))

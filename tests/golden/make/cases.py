@@ -1,4 +1,4 @@
-"""What the golden cases of all frameworks share: arrays as JSON, and files of cases. See make.py."""
+"""Arrays as JSON and files of cases, for all frameworks. See make.py."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def pinned_versions(modules, file):
-    """The versions in use; exits unless they are the pinned ones."""
+    """Returns the versions in use. Exits unless they are the pinned ones."""
     found = {m.__name__: m.__version__.split("+")[0] for m in modules}
     pinned = dict(line.split("==") for line in (HERE / file).read_text().split())
     if any(pinned[name] != version for name, version in found.items()):
@@ -19,12 +19,12 @@ def pinned_versions(modules, file):
 
 
 def numpy(x):
-    """A NumPy array of a tensor of any of the frameworks."""
+    """Returns the NumPy array of a tensor of any framework."""
     return x.detach().numpy() if hasattr(x, "detach") else np.asarray(x)
 
 
 def encode(x):
-    """An array as JSON. Reads back exactly: repr of a double is its shortest exact form."""
+    """Returns an array as JSON. It reads back exactly: repr of a double is its shortest exact form."""
     x = numpy(x)
     if x.dtype.kind == "f":
         assert x.dtype == np.float64, f"{x.dtype} among the results: something left float64"
@@ -40,7 +40,7 @@ def agree(a, b, tolerance, what):
 
 
 class Cases:
-    """The cases of one file, with their source of random numbers."""
+    """The cases of one file, with their random numbers."""
 
     def __init__(self, name, seed, versions):
         self.name, self.random, self.cases = name, np.random.default_rng(seed), []

@@ -4,7 +4,7 @@ from reference import Family, encode, keras, np, torch
 
 
 def regularizers():
-    """Values and gradients; a case's output is the penalty of its input w."""
+    """Records values and gradients. The output of a case is the penalty of its input w."""
     f = Family("regularizers", 9)
     example = np.array([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]])
     r = keras.regularizers
@@ -116,9 +116,9 @@ def activity():
 
 
 def initializers():
-    """Statistics of large draws: the numbers themselves are Keras's own business."""
+    """Records statistics of large draws. Single numbers may differ from Keras's."""
     f = Family("initializers", 12)
-    # Not "constant": Keras 3.15 fails for the bare name.
+    # "constant" is left out: Keras 3.15 fails for the bare name.
     names = ["zeros", "ones", "zero", "one", "Zeros", "Ones",
              "random_uniform", "uniform", "RandomUniform", "random_normal", "normal",
              "RandomNormal", "truncated_normal", "TruncatedNormal", "variance_scaling",
@@ -131,7 +131,7 @@ def initializers():
             if "dentity" in name and len(shape) != 2:
                 continue
             keras.utils.set_random_seed(1)
-            # A bare call counts fans as Keras before 3.15 did: as of a convolution.
+            # A bare call counts fans by the rule before Keras 3.15, for convolutions.
             values = np.asarray(keras.initializers.get(name)(shape).detach(), dtype=np.float64)
             f.cases.append({"name": f"'{name}' of {shape}", "by_name": name, "shape": shape,
                             "mean": float(values.mean()), "stddev": float(values.std()),

@@ -1,4 +1,4 @@
-"""What Keras's callbacks do in fit: the order of hooks, and their decisions. See make.py."""
+"""Keras's callbacks in fit: the order of hooks, and their decisions. See make.py."""
 
 import os
 import tempfile
@@ -30,7 +30,7 @@ def model(rate=0.125, weight=0.0):
 
 
 def run(callback, columns, epochs, rate=0.125):
-    """Epochs trained, and the weight, which is the number of the epoch while it runs."""
+    """Returns the epochs trained and the weight. The weight is the number of the running epoch."""
     m = model(rate)
     rates, epochs_run = [], []
 

@@ -24,7 +24,7 @@ def identifiers(text):
 
 
 def batches(f):
-    """Sources padded with 0, what the decoder is fed (1 in front), what it must say (2 behind)."""
+    """Returns sources padded with 0, decoder inputs (1 in front), and targets (2 at the end)."""
     out = []
     for _ in range(BATCHES):
         sources, targets = [], []
@@ -45,7 +45,7 @@ def batches(f):
 
 
 def initial_weights(f):
-    """As the layers draw them: tables normal, kernels Glorot uniform, biases 0, norms 1."""
+    """Draws weights as the layers do: tables normal, kernels Glorot uniform, biases 0, norms 1."""
     size = 3 + len(LETTERS)
     w = {f"{n}/embeddings": f.random.standard_normal((size, WIDTH)).round(4)
          for n in ("source", "target")}
@@ -64,7 +64,7 @@ def initial_weights(f):
     shapes |= {f"{n}/{k}": (WIDTH,) for n in ("memory_norm", "final_norm") for k in ("gamma", "beta")}
     for path, shape in shapes.items():
         if path.endswith("kernel"):
-            # Of attention's kernels PyTorch and we count the width, on both sides.
+            # For attention's kernels both PyTorch and xtape count the width, on both sides.
             limit = (6 / (2 * WIDTH if "attention" in path else sum(shape))) ** 0.5
             w[path] = f.uniform(*shape, low=-limit, high=limit)
         else:
@@ -131,7 +131,7 @@ def loss_curve():
     f = Family("loss_curve", 17)
     data, weights = batches(f), initial_weights(f)
     losses = train(weights, data)
-    # Rounding must not grow to what the test allows: as much again, put in at the beginning, does not.
+    # Rounding must not grow to the tolerance of the test. A change of that size at the start does not.
     shaken = {k: v * (1 + 2e-16 * f.random.integers(-1, 2, v.shape)) for k, v in weights.items()}
     again = train(shaken, data)
     worst = (np.abs(again - losses) / losses).max()

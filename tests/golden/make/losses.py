@@ -37,7 +37,7 @@ def losses():
                 weights = np.repeat(weights[:, None], 3, 1)
 
         def call(prediction, target=None):
-            if mask is not None:  # as a layer with a mask would leave it on its output
+            if mask is not None:  # where a layer with a mask leaves it: on its output
                 prediction = prediction * 1.0
                 keras.src.backend.set_keras_mask(prediction, torch.tensor(mask))
             t = torch.tensor(truth) if target is None else target
@@ -52,7 +52,7 @@ def losses():
                      constants=constants)
 
     def probabilities(*shape):
-        # Not quite normalised, so that the renormalisation and its gradient count.
+        # Not normalized, so that the renormalization and its gradient count.
         p = f.uniform(*shape, low=0.05, high=1.0)
         return (p / p.sum(-1, keepdims=True) * 1.1).round(4)
 
@@ -77,7 +77,7 @@ def losses():
     add("sparse", x, np.array([1, 0, 3, 3, 2]), from_logits=True, note=", large")
     add("sparse", x, np.array([1, 0, 2, 2, 2]), from_logits=True, ignore_class=2, note=", ignore 2")
     add("sparse", f.uniform(2, 3, 4), labels, from_logits=True, mask=none, note=", nothing counts")
-    # Sample weights multiply and are not in the divisor, but for one reduction.
+    # Sample weights multiply. Only one reduction divides by them.
     w = f.uniform(2, 3, low=0, high=2)
     for reduction in ("sum_over_batch_size", "sum", "none", "mean", "mean_with_sample_weight"):
         for m, note in ((None, ""), (some, ", mask"), (none, ", nothing counts")):

@@ -5,7 +5,7 @@ of TensorFlow 2. See make.py.
     venv-tf/bin/pip install -r tests/golden/make/requirements_tf.txt
     venv-tf/bin/python tests/golden/make/make_tf.py
 
-An environment of its own, for tf-keras wants TensorFlow. In float64, like make.py.
+It needs an environment of its own, because tf-keras needs TensorFlow. Everything is in float64.
 """
 
 import os
@@ -77,7 +77,7 @@ class TfKeras(Cases):
 
 
 def configs():
-    """What get_config says of new layers."""
+    """Writes get_config of new layers."""
     def config(*arguments, **options):
         return tf_keras.layers.MultiHeadAttention(*arguments, name="mha", **options).get_config()
 

@@ -29,11 +29,11 @@ def transcribed(kind, o, weights, gradients, epsilon=1e-7):
 
 
 def torch_optimizer(kind, o, w):
-    """torch.optim's, and the epsilon at which its formula is Keras's; None where there is none."""
+    """Returns torch.optim's optimizer, and the epsilon with which its formula is Keras's, or None."""
     lr, decay = o.get("learning_rate", 0.001), o.get("weight_decay", 0.0)
     betas = (o.get("beta_1", 0.9), o.get("beta_2", 0.999))
     rho, momentum = o.get("rho", 0.9), o.get("momentum", 0.0)
-    tiny = 1e-300  # its epsilon stands elsewhere
+    tiny = 1e-300  # its epsilon has another place in the formula
     if kind in ("Adam", "AdamW"):
         return tiny, torch.optim.AdamW(w, lr, eps=tiny, betas=betas, amsgrad=o.get("amsgrad", False),
                                        weight_decay=0.004 if kind == "AdamW" and not decay else decay)
@@ -59,7 +59,7 @@ def torch_optimizer(kind, o, w):
 
 
 def by_torch(kind, o, weights, gradients):
-    """Checks Keras against torch.optim with the epsilon that makes the formulas one."""
+    """Compares Keras with torch.optim, with the epsilon that makes their formulas equal."""
     w = [torch.tensor(x, requires_grad=True) for x in weights]
     epsilon, optimizer = torch_optimizer(kind, o, w)
     if optimizer is None:
@@ -235,7 +235,7 @@ def schedules():
         values = [float(schedule(torch.tensor(s))) for s in steps]
         f.cases.append({"name": f"{kind} {o}", "kind": kind, "options": o, "steps": steps,
                         "values": values})
-    # PyTorch's, where Keras has none: a line of ten steps from a tenth, then half a cosine of 30.
+    # PyTorch's schedule, which Keras lacks: ten steps up from a tenth, then half a cosine of 30.
     w = [torch.zeros(1, requires_grad=True)]
     optimizer = torch.optim.SGD(w, 0.5)
     warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, 1.0, 10)

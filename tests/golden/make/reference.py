@@ -1,4 +1,4 @@
-"""Keras on PyTorch, and PyTorch, in float64, and recording their cases. See make.py."""
+"""Records cases of Keras on PyTorch, and of PyTorch, in float64. See make.py."""
 
 import os
 

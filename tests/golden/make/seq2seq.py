@@ -1,4 +1,4 @@
-"""Golden cases of Seq2Seq and LanguageModel: PyTorch's layers, put together. See make.py."""
+"""Golden cases of Seq2Seq and LanguageModel, from PyTorch's layers. See make.py."""
 
 from reference import Family, np, torch
 from transformer import attention_to_torch, attention_weights, record
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 class Stack:
-    """Blocks of PyTorch, with weights in this project's layout and what brings them into theirs."""
+    """Blocks of PyTorch with weights in xtape's layout, and the conversion to PyTorch's."""
 
     def __init__(self, f, o, layers, decoder, at):
         self.o, self.at = o, at

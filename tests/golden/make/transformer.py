@@ -13,8 +13,8 @@ def rms_normalization():
                                  ((2, 3, 4), (0,), 1e-5), ((2, 2, 3, 5), (-1,), 1e-6)]:
         at = sorted(a % len(shape) for a in axes)
         last = list(range(len(shape) - len(at), len(shape)))
-        # PyTorch's goes over the last axes; Keras's over one axis, whose weight broadcasts as the
-        # last one. So PyTorch's is the reference, and Keras's agrees where it can say the same.
+        # PyTorch normalizes over the last axes, Keras over one axis, whose weight broadcasts as the last
+        # one. So PyTorch is the reference; Keras agrees in the cases both can express.
         layer = torch.nn.RMSNorm([shape[a] for a in at], eps=epsilon)
         scale = f.uniform(*[shape[a] for a in at], low=-2, high=2)
         x = f.uniform(*shape, low=-2, high=3)
@@ -50,8 +50,8 @@ def positions():
 
 
 def record(f, name, options, inputs, weights, call, constants=None):
-    """A case whose weights are in this project's layout: call(inputs, weights) brings them into the
-    reference's differentiably, so that gradients come back in this layout."""
+    """Records a case whose weights are in xtape's layout. call(inputs, weights) converts them to the
+    reference's layout differentiably, so that gradients come back in xtape's."""
     leaves = {k: torch.tensor(v, requires_grad=True) for k, v in inputs.items()}
     variables = {k: torch.tensor(v, requires_grad=True) for k, v in weights.items()}
     outputs = call(leaves, variables)
