@@ -2,6 +2,8 @@
 /// \file
 /// Everything. Include this before any xtensor header of your own.
 
+#include <xtape/base/language.hpp>
+
 #include <xtape/array/array.hpp>
 #include <xtape/base/error.hpp>
 #include <xtape/base/random.hpp>

@@ -10,7 +10,9 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace xtape {
@@ -39,6 +41,46 @@ std::string to_string(const Shape& shape);
 
 /// Number of elements of an array of this shape: the product of its extents.
 std::size_t size_of(const Shape& shape) noexcept;
+
+/// An array of this shape, every element 0. Mind that Array<T>({2, 3}) holds the two values 2 and 3.
+template <class T>
+Array<T> zeros(const Shape& shape) {
+  return Array<T>(shape, T(0));
+}
+
+/// An array of this shape, every element 1.
+template <class T>
+Array<T> ones(const Shape& shape) {
+  return Array<T>(shape, T(1));
+}
+
+/// An array of this shape, every element `value`.
+template <class T>
+Array<T> full(const Shape& shape, std::type_identity_t<T> value) {
+  return Array<T>(shape, value);
+}
+
+/// start, start + step, ... as long as they lie before stop, computed as start + i * step; empty where
+/// none does. After NumPy. ValueError for a step of 0, and for numbers that are not finite.
+template <class T>
+Array<T> arange(std::type_identity_t<T> start, std::type_identity_t<T> stop,
+                std::type_identity_t<T> step = T(1));
+
+/// 0, 1, ... stop - 1.
+template <class T>
+Array<T> arange(std::type_identity_t<T> stop) {
+  return arange<T>(T(0), stop);
+}
+
+/// The elements in NumPy's form: at most eight digits after the point, columns aligned, and an ellipsis
+/// for the middle of arrays of more than 1000 elements. For float, double, bool, int, std::int64_t,
+/// std::uint64_t and std::uint8_t.
+template <class T>
+std::string to_string(const Array<T>& array);
+
+/// Writes to_string(array).
+template <class T>
+std::ostream& operator<<(std::ostream& out, const Array<T>& array);
 
 /// Counters of the caching allocator, in bytes except where said. Each thread adds up its small
 /// blocks by itself and reports them every 64 KiB, so figures that involve other running threads

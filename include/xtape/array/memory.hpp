@@ -1,6 +1,8 @@
 #pragma once
 // The caching allocator behind Array<T>; the public face is <xtape/array/array.hpp>.
 
+#include <xtape/base/language.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <new>

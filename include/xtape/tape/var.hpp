@@ -152,6 +152,10 @@ class Var {
   detail::NodeRef<T> node_ref_;
 };
 
+/// Writes the elements as an array's, or "(no value)" for a Var without one.
+template <class T>
+std::ostream& operator<<(std::ostream& out, const Var<T>& x);
+
 /// Integer data (token ids, labels) that may carry a tape's context. Never differentiated. A plain
 /// integer array converts to it, without context: inference.
 template <class T>
