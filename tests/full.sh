@@ -79,6 +79,33 @@ installed() {
   ! grep -E '^(install|test_products_gemm):' "$temporary/targets"
 }
 
+# Shows names of xtape alone; serves programs without run-time type information.
+shared_library() {
+  local build=build/shared prefix=$temporary/shared names
+  cmake -G Ninja -S . -B "$build" -DBUILD_SHARED_LIBS=ON -DXTAPE_BUILD_TESTS=OFF -DXTAPE_BUILD_EXAMPLES=OFF \
+    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1 -DNDEBUG" \
+    -DCMAKE_INSTALL_LIBDIR=lib -DXTAPE_WERROR=ON >/dev/null
+  cmake --build "$build" --target xtape
+  cmake --install "$build" --prefix "$prefix" >/dev/null
+  g++ -std=c++20 -fno-rtti -I"$prefix/include" examples/consumer/main.cpp -o "$temporary/without_rtti" \
+    -L"$prefix/lib" -lxtape -Wl,-rpath,"$prefix/lib"
+  "$temporary/without_rtti"
+  names=$(nm -DC --defined-only "$prefix/lib/libxtape.so" | grep -vE ' A XTAPE_0$')
+  if grep -v xtape:: <<<"$names" || grep xtape::kernels:: <<<"$names" | grep -v ' xtape::detail'; then
+    echo "libxtape.so shows names that are not xtape's own" >&2
+    return 1
+  fi
+  note "$(wc -l <<<"$names") names"
+}
+
+# One readable error from a compiler that is told to speak C++17.
+refuses_cxx17() {
+  echo '#include <xtape/xtape.hpp>' >"$temporary/old.cpp"
+  ! g++ -std=c++17 -Iinclude -fsyntax-only "$temporary/old.cpp" 2>"$temporary/old"
+  [[ $(grep -c 'error: #error "xtape needs C++20' "$temporary/old") == 1 ]]
+  [[ $(grep -c 'error:' "$temporary/old") == 2 ]]  # and the one that ends it
+}
+
 umbrella_time() {
   local start end
   echo '#include <xtape/xtape.hpp>' >"$temporary/umbrella.cpp"
@@ -120,6 +147,8 @@ find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 suite "for coverage, and gradient faults" coverage
 stage "coverage" coverage
 stage "installed package" installed
+stage "shared library" shared_library
+stage "refusal of C++17" refuses_cxx17
 stage "compile time of the umbrella header" umbrella_time
 stage "no source over 400 lines" file_length
 stage "formatting" formatted

@@ -1,4 +1,4 @@
-// The gradient of |A x|^2 is 2 A^T A x.
+// The gradient of |A x|^2 is 2 A^T A x; shapes that do not fit are refused.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>
@@ -11,5 +11,11 @@ int main() {
       tape.backward(xtape::sum(xtape::square(xtape::matmul(xtape::Var<float>(a), x))));
   const xtape::Array<float> g = gradients[x].value();
   std::printf("gradient %g %g\n", g(0), g(1));
+  try {
+    xtape::matmul(xtape::Var<float>(a), xtape::Var<float>(xtape::ones<float>({3, 1})));
+    return 1;
+  } catch (const xtape::ShapeError& e) {
+    std::printf("%s\n", e.what());
+  }
   return g(0) == -8.0F && g(1) == -12.0F ? 0 : 1;
 }
