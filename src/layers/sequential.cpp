@@ -2,19 +2,16 @@
 
 #include "layers/common.hpp"
 
-#include <cxxabi.h>
 #include <algorithm>
-#include <cstdlib>
 
 namespace xtape {
 
 using detail::fail;
 
-std::string detail::layer_type(const std::type_info& type) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
-  std::string name = text == nullptr ? type.name() : text;
-  std::free(text);
+std::string detail::layer_type(std::string_view signature) {
+  // "... [with F = xtape::Dense<float>; ...]" from g++, "... [F = xtape::Dense<float>]" from clang.
+  signature.remove_prefix(signature.find("F = ") + 4);
+  std::string name(signature.substr(0, signature.find_first_of(";]")));
   if (name.find("lambda") != std::string::npos || name.find('(') != std::string::npos ||
       name.find("std::function") != std::string::npos) {
     return "Lambda";

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <regex>
 
 namespace xtape {
 
@@ -99,14 +100,21 @@ Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOp
                  o.dynamic_loss_scale->growth_steps, "a positive number");
     loss_scale_ = o.dynamic_loss_scale->initial_scale;
   }
+  // Regular expressions stay out of the header: they are a quarter of its compile time.
+  std::vector<std::regex> patterns;
   for (const std::string& pattern : o.exclude_from_weight_decay) {
     try {
-      no_decay_.emplace_back(pattern);
+      patterns.emplace_back(pattern);
     } catch (const std::regex_error& e) {
       fail<ValueError>(who, "not a regular expression: exclude_from_weight_decay holds '", pattern,
                        "', expected an ECMAScript expression (", e.what(), ")");
     }
   }
+  if (patterns.empty()) return;
+  no_decay_ = [patterns = std::move(patterns)](const std::string& path) {
+    return std::any_of(patterns.begin(), patterns.end(),
+                       [&](const std::regex& r) { return std::regex_search(path, r); });
+  };
 }
 
 template <class T>
@@ -135,9 +143,7 @@ bool Optimizer<T>::overwrites() const noexcept {
 
 template <class T>
 bool Optimizer<T>::decays(const std::string& path) const {
-  return weight_decay_ > 0 &&
-         std::none_of(no_decay_.begin(), no_decay_.end(),
-                      [&](const std::regex& r) { return std::regex_search(path, r); });
+  return weight_decay_ > 0 && !(no_decay_ && no_decay_(path));
 }
 
 template <class T>

@@ -42,7 +42,7 @@ Tape<T>::Tape(TapeOptions options) : state_(StatePool<T>::instance().take()) {
   state_->check_finite = options.check_finite;
   state_->seed = options.seed;
   state_->random_index = 0;
-  state_->owner = std::this_thread::get_id();
+  state_->owner = detail::this_thread();
   state_->birth = state_->next_stamp++;
   state_->paused = 0;
   state_->inside_checkpoint = 0;

@@ -28,15 +28,27 @@ Var<T> Var<T>::detach() const {
   return {value_, context};
 }
 
+template <class T>
+std::ostream& operator<<(std::ostream& out, const Var<T>& x) {
+  return x.has_value() ? out << x.value() : out << "(no value)";
+}
+
 template class Var<float>;
 template class Var<double>;
+template std::ostream& operator<<(std::ostream&, const Var<float>&);
+template std::ostream& operator<<(std::ostream&, const Var<double>&);
 
 namespace detail {
+
+const void* this_thread() noexcept {
+  static thread_local const char here = 0;
+  return &here;
+}
 
 template <class T>
 void check_node_ref(const char* op, const NodeRef<T>& ref) {
   TapeState<T>& state = *ref.state;
-  if (state.owner != std::this_thread::get_id()) {
+  if (state.owner != this_thread()) {
     if (state.birth == 0 || ref.stamp < state.birth) {
       fail<TapeError>(op,
                       "stale handle: the operand's tape was destroyed, expected a live tape; "

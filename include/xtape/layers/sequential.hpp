@@ -7,8 +7,8 @@
 #include <concepts>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -32,8 +32,15 @@ struct SequentialPart {
   [[nodiscard]] virtual Var<T> call(const Tokens<T>& ids) const = 0;
 };
 
-/// "Dense" for xtape::Dense<float>, "Lambda" for a function without a name.
-std::string layer_type(const std::type_info& type);
+/// Returns "Dense" for the signature of type_signature<xtape::Dense<float>>, "Lambda" for that of a
+/// function without a name.
+std::string layer_type(std::string_view signature);
+
+/// Returns a text that holds the name of F; needs no run-time type information.
+template <class F>
+constexpr std::string_view type_signature() {
+  return __PRETTY_FUNCTION__;
+}
 
 template <class T, class F>
 struct SequentialPartOf final : SequentialPart<T> {
@@ -42,7 +49,7 @@ struct SequentialPartOf final : SequentialPart<T> {
   static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");
   F layer;
   SequentialPartOf(std::string n, F f)
-      : SequentialPart<T>(std::move(n), layer_type(typeid(F))), layer(std::move(f)) {}
+      : SequentialPart<T>(std::move(n), layer_type(type_signature<F>())), layer(std::move(f)) {}
   [[nodiscard]] bool takes_ids() const override { return kIds; }
   [[nodiscard]] bool takes_arrays() const override { return kArrays; }
   [[nodiscard]] Var<T> call(const Var<T>& x) const override {

@@ -9,8 +9,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
-#include <regex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -183,7 +183,7 @@ class Optimizer {
   Schedule rate_;
   double weight_decay_;
   OptimizerOptions options_;
-  std::vector<std::regex> no_decay_;
+  std::function<bool(const std::string& path)> no_decay_;  // empty where every weight decays
   double loss_scale_ = 1.0;
   std::int64_t good_steps_ = 0;  // since the dynamic loss scale changed
   std::int64_t steps_ = 0;       // calls that counted

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -135,7 +134,7 @@ struct TapeState {
   std::uint64_t random_index =
       0;  // of the next random operation; never resets while the tape lives
 
-  std::thread::id owner;
+  const void* owner = nullptr;   // the thread that made the tape; see this_thread()
   std::uint64_t birth = 0;       // stamp of the present tape; 0 while in the pool
   std::uint64_t next_stamp = 1;  // never decreases, also from one tape to the next
   int paused = 0;                // inside an ordinary backward or a checkpoint: nothing is recorded
@@ -182,6 +181,9 @@ struct TapeState {
   /// asked for them.
   void check_penalties() const;
 };
+
+// Tells threads apart, as std::this_thread::get_id does, whose header takes long to compile.
+[[nodiscard]] const void* this_thread() noexcept;
 
 // Throw TapeError unless the operation may use what `ref` refers to from this thread.
 template <class T>
