@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kShortened = 1000;  // elements from which on the middle is left out
 constexpr std::size_t kEdge = 3;          // entries that then stay at either end of an axis
 constexpr std::size_t kWidth = 74;        // of a line before its closing bracket
-constexpr int kDigits = 8;                // after the point
+constexpr int kDigits = 8;                // after the point, at most
 
 /// A number in the fewest digits that read back, at most kDigits of them after the point.
 template <class T>
@@ -23,13 +23,16 @@ struct Number {
 
   Number(T x, std::chars_format format) {
     char text[512];
-    char* end = std::to_chars(text, text + sizeof text, x, format).ptr;
-    split(text, end);
+    split(text, std::to_chars(text, text + sizeof text, x, format).ptr);
     if (fraction.size() > kDigits) {
-      end = std::to_chars(text, text + sizeof text, x, format, kDigits).ptr;
-      split(text, end);
+      round(x, format, kDigits);
       fraction.erase(fraction.find_last_not_of('0') + 1);
     }
+  }
+  /// As many digits after the point.
+  void round(T x, std::chars_format format, int digits) {
+    char text[512];
+    split(text, std::to_chars(text, text + sizeof text, x, format, digits).ptr);
   }
 
  private:
@@ -77,6 +80,7 @@ std::vector<std::string> words_of(const std::vector<T>& values) {
 template <class T>
 requires std::is_floating_point_v<T> std::vector<std::string> words_of(
     const std::vector<T>& values) {
+  constexpr T kLarge = std::is_same_v<T, float> ? T(1e6) : T(1e8);
   T least = std::numeric_limits<T>::infinity();
   T largest = 0;
   for (const T x : values) {
@@ -85,15 +89,15 @@ requires std::is_floating_point_v<T> std::vector<std::string> words_of(
     largest = std::max(largest, std::abs(x));
   }
   const bool exponents =
-      largest > 0 && (largest >= T(1e8) || least < T(1e-4) || largest / least > T(1000));
+      largest > 0 && (largest >= kLarge || least < T(1e-4) || largest / least > T(1000));
+  const auto format = exponents ? std::chars_format::scientific : std::chars_format::fixed;
   std::vector<Number<T>> numbers;
   std::size_t left = 0;
   std::size_t right = 0;
   std::size_t digits = 0;
   for (const T x : values) {
     if (!std::isfinite(x)) continue;
-    const Number<T>& n = numbers.emplace_back(
-        x, exponents ? std::chars_format::scientific : std::chars_format::fixed);
+    const Number<T>& n = numbers.emplace_back(x, format);
     left = std::max(left, n.whole.size());
     right = std::max(right, n.fraction.size());
     digits = std::max(digits, n.exponent.size());
@@ -113,8 +117,9 @@ requires std::is_floating_point_v<T> std::vector<std::string> words_of(
       word = not_finite(static_cast<double>(x));
       word.insert(0, left + 1 + behind - std::min(word.size(), left + 1 + behind), ' ');
     } else {
+      if (exponents) n->round(x, format, static_cast<int>(right));
       word = std::string(left - n->whole.size(), ' ') + n->whole + '.' + n->fraction +
-             std::string(right - n->fraction.size(), exponents ? '0' : ' ');
+             std::string(right - n->fraction.size(), ' ');
       if (exponents) {
         word += 'e' + n->exponent.substr(0, 1) + std::string(digits - n->exponent.size(), '0') +
                 n->exponent.substr(1);
@@ -169,6 +174,7 @@ class Layout {
         const std::size_t size = ellipsis ? 3 : word->size();
         const std::size_t gap = first ? 0 : 1;
         if (!first && column + gap + size > room && column > axis + 1) {
+          out.erase(out.find_last_not_of(' ') + 1);
           out.append(1, '\n').append(axis + 1, ' ');
           column = axis + 1;
         } else {
