@@ -6,7 +6,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 awk 'BEGIN { print "#include \"tests/support/snippets.hpp\"" }
-  /^```cpp later/ { next }  # waits for the code
   /^```cpp/ {
     inside = 1
     if ($2 == "more") { print at_top ? "void more() {" : "{"; close_all = close_all "}" }
