@@ -3,6 +3,8 @@
 
 #include "meter.hpp"
 
+#include "kernels/cross_entropy.hpp"
+#include "kernels/dropout.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/normalization.hpp"
