@@ -107,7 +107,8 @@ TEST_CASE("halves of rows are added up one after the other, each once", "[thread
   set_num_threads(before);
 }
 
-TEST_CASE("who has done the first halves helps a late thread with the second", "[threads]") {
+TEST_CASE("the thread that has done the first halves helps a late one with the second",
+          "[threads]") {
   if (one_processor()) return;
   const std::size_t before = num_threads();
   set_num_threads(2);
@@ -230,7 +231,7 @@ class OnProcessor {
 
 }  // namespace
 
-TEST_CASE("a worker found on the processor of who brings a job moves to another", "[threads]") {
+TEST_CASE("a worker found on the processor of the caller moves to another", "[threads]") {
   using Clock = std::chrono::steady_clock;
   if (one_processor()) return;
   const std::size_t before = num_threads();
@@ -253,12 +254,12 @@ TEST_CASE("a worker found on the processor of who brings a job moves to another"
   int looks = 0;
   int found_here = 0;
   for (int round = 0; round < 2000 && looks < 50; ++round) {
-    bool brought = false;
+    bool moved_here = false;
     worker_does([&] {
-      const OnProcessor bring(here);
-      brought = true;
+      const OnProcessor move(here);
+      moved_here = true;
     });
-    if (!brought) continue;
+    if (!moved_here) continue;
     worker_does([&] {
       ++looks;
       found_here += sched_getcpu() == here ? 1 : 0;
@@ -269,7 +270,7 @@ TEST_CASE("a worker found on the processor of who brings a job moves to another"
   set_num_threads(before);
 }
 
-TEST_CASE("a worker that has no other processor leaves jobs to who brings them", "[threads]") {
+TEST_CASE("a worker that has no other processor leaves jobs to the caller", "[threads]") {
   const std::size_t before = num_threads();
   set_num_threads(2);
   const auto me = std::this_thread::get_id();

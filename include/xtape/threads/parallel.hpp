@@ -1,19 +1,19 @@
 #pragma once
 /// \file
-/// How many threads the library uses. The number never changes a result: work is cut into blocks
-/// fixed by the problem, and whichever worker is free takes the next.
+/// The number of threads that the library uses. It never changes a result: the problem fixes the blocks into which
+/// work is cut.
 
 #include <cstddef>
 
 namespace xtape {
 
-/// Threads used for one operation, the caller's included. Default: the machine's processors, or the
-/// environment variable XTAPE_NUM_THREADS. ValueError for 0. Not to be called while another thread
-/// computes. The others start with the next operation and may use the processors (affinity) that its caller may;
-/// one that the system puts on the caller's processor moves to another of these.
+/// Sets the number of threads for one operation, the caller's included. The default is the environment variable
+/// XTAPE_NUM_THREADS, or else the number of processors. Throws ValueError for 0. No other thread may compute
+/// meanwhile. Workers start with the next operation and inherit its caller's affinity. A worker that finds itself on
+/// the caller's processor moves to another one of them.
 void set_num_threads(std::size_t count);
 
-/// The present number.
+/// Returns the number of threads.
 std::size_t num_threads();
 
 }  // namespace xtape
