@@ -10,15 +10,15 @@
 #include <mutex>
 #include <utility>
 
-// Sizes up to 4 KiB go through a small cache of the thread, which exchanges whole batches of blocks
-// with one shared pool; larger ones go through the pool directly. What is in use and what the pool
-// keeps are together at most twice as much as was ever in use at one time (resetting the peak does not
-// lower that). So a program's steady state finds every block there, although not all sizes are in use
-// at the same time, and a thread that only frees cannot make the pool grow without bound (thread-local
-// lists alone did).
+// The way of a block:
+//   up to 4 KiB   ThreadCache  <-- batches of 16 KiB -->  SharedPool  <-->  system
+//   larger                                                SharedPool  <-->  system
+// Blocks in use and blocks kept by the pool take together at most twice the peak of use; resetting the peak does not
+// lower this limit. Sizes that are not in use at the same time all find their blocks then. A thread that only frees
+// cannot make the pool grow without bound.
 //
-// Under AddressSanitizer every block is the system's own, so that it can watch it. With XTAPE_POISON
-// every block begins as NaNs, so that what is read before it is written is seen.
+// Under AddressSanitizer every block comes from the system, so that the sanitizer watches it. With XTAPE_POISON every
+// block begins as NaNs, so that a read before the first write shows.
 
 namespace xtape {
 namespace {
@@ -31,17 +31,17 @@ constexpr bool kPoison = false;
 constexpr std::size_t kSmallest = 64;
 constexpr std::size_t kSmallLimit = 4096;
 constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
-constexpr std::int64_t kFlush = 64 * 1024;
-constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;
-// Large classes: four per doubling, from 4 KiB up to 2^62.
+constexpr std::int64_t kFlush = 64 * 1024;                    // unreported bytes of a thread
+constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;  // bytes that the pool may always keep
+// Four large classes per doubling, from 4 KiB up to 2^62.
 constexpr std::size_t kLargeClasses = 4 * 51;
 
 struct FreeBlock {
   FreeBlock* next;
-  FreeBlock* next_batch = nullptr;  // of the first block of a batch, in the pool
+  FreeBlock* next_batch = nullptr;  // in the pool, for the first block of a batch
 };
 
-// A chain of free blocks of one class.
+/// A chain of free blocks of one class.
 struct Batch {
   FreeBlock* head = nullptr;
   std::size_t count = 0;
@@ -62,8 +62,8 @@ constexpr std::size_t small_class(std::size_t bytes) noexcept {
   return bytes == 0 ? 0 : (bytes - 1) / kSmallest;
 }
 constexpr std::size_t small_size(std::size_t cls) noexcept { return (cls + 1) * kSmallest; }
-// Blocks that change hands together: 16 KiB worth, so that the pool's lock is rarely taken and a
-// thread that only frees keeps little to itself.
+/// Returns the number of blocks that a thread exchanges with the pool: 16 KiB, so that it rarely takes the lock and
+/// keeps little to itself.
 constexpr std::size_t batch_size(std::size_t cls) noexcept {
   return std::clamp<std::size_t>(16384 / small_size(cls), 4, 64);
 }
@@ -72,9 +72,9 @@ struct LargeClass {
   std::size_t index;
   std::size_t bytes;
 };
-// Rounds up to a multiple of a quarter of the power of two below: at most 25 % is wasted.
+/// Returns the class of the next multiple of 2^log / 4, where 2^log < bytes <= 2^(log + 1). It wastes at most 25 %.
 LargeClass large_class(std::size_t bytes) {
-  const auto log = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;  // 2^log < bytes
+  const auto log = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;
   const std::size_t step = (std::size_t{1} << log) / 4;
   const std::size_t quarter = (bytes - (std::size_t{1} << log) + step - 1) / step;  // 1..4
   return {(log - 12) * 4 + quarter - 1, (std::size_t{1} << log) + quarter * step};
@@ -86,6 +86,7 @@ std::atomic<std::int64_t> g_past_peak{0};  // the largest peak that was reset
 std::atomic<std::int64_t> g_cached{0};
 std::atomic<std::int64_t> g_system{0};
 
+/// Adds to the bytes in use, and raises their peak.
 void account(std::int64_t bytes) noexcept {
   const std::int64_t now = g_in_use.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   std::int64_t peak = g_peak.load(std::memory_order_relaxed);
@@ -101,6 +102,7 @@ void to_system(void* pointer) noexcept {
   ::operator delete (pointer, std::align_val_t{detail::kAlignment});
 }
 
+/// The free blocks of all threads, behind a lock.
 class SharedPool {
  public:
   void* take_large(LargeClass cls) noexcept {
@@ -189,23 +191,23 @@ class SharedPool {
   std::array<FreeBlock*, kLargeClasses> large_{};
 };
 
-// Never destroyed: arrays with static storage may be freed after any static of ours.
+// The pool is never destroyed, because arrays with static storage may be freed after any static of this file.
 SharedPool& shared_pool() {
   static SharedPool* const pool = new SharedPool;
   return *pool;
 }
 
+/// The free small blocks of one thread, and its part of the counters.
 struct ThreadCache {
-  // Two batches a class: the spare one keeps a thread that allocates and frees around a full batch
-  // from going to the pool each time.
+  // The spare batch keeps a thread that allocates and frees around a full batch from going to the pool each time.
   struct Class {
     Batch active, spare;
   };
   std::array<Class, kSmallClasses> classes{};
   std::size_t held = 0;
   std::size_t reported_held = 0;
-  std::int64_t unreported = 0;  // change of in_use not yet in the global counter
-  std::int64_t highest = 0;     // the largest value `unreported` reached since the last report
+  std::int64_t unreported = 0;  // change of in_use that g_in_use does not have yet
+  std::int64_t highest = 0;     // maximum of `unreported` since the last report
 
   void* take(std::size_t cls) noexcept {
     Class& c = classes[cls];
@@ -230,6 +232,7 @@ struct ThreadCache {
     c.active.push(p);
     held += small_size(cls);
   }
+  /// Gives all blocks to the pool.
   void release() noexcept {
     for (std::size_t cls = 0; cls < classes.size(); ++cls) {
       shared_pool().give_small(std::exchange(classes[cls].active, {}), cls);
@@ -243,7 +246,7 @@ struct ThreadCache {
     g_cached.fetch_add(static_cast<std::int64_t>(held) - static_cast<std::int64_t>(reported_held),
                        std::memory_order_relaxed);
     reported_held = held;
-    // The highest point first, so that the peak sees it.
+    // In two steps, so that the peak sees the highest point.
     account(highest);
     account(unreported - highest);
     unreported = 0;
@@ -256,7 +259,7 @@ struct ThreadCache {
   }
 };
 
-// A plain pointer costs no guard on each access, unlike a thread-local object with a destructor.
+// A plain pointer needs no guard at each access, unlike a thread-local object with a destructor.
 constinit thread_local ThreadCache* t_cache = nullptr;
 constinit thread_local bool t_ended = false;
 
@@ -272,7 +275,7 @@ struct ThreadCacheOwner {
   }
 };
 
-// Null only while a thread is ending and its cache is gone.
+/// Returns the calling thread's cache; null while the thread ends and its cache is gone.
 ThreadCache* thread_cache() {
   if (t_cache == nullptr && !t_ended) {
     thread_local ThreadCacheOwner owner;
@@ -306,10 +309,6 @@ void deallocate_small(void* p, std::size_t cls) noexcept {
   one.push(p);
   shared_pool().give_small(one, cls);
 }
-
-}  // namespace
-
-namespace {
 
 void* take(std::size_t bytes) {
   if constexpr (detail::kAddressSanitizer) {

@@ -1,5 +1,5 @@
 #pragma once
-// Shape arithmetic with NumPy's rules, and the errors that go with it.
+// Shape arithmetic by NumPy's rules, and its errors.
 
 #include "base/message.hpp"
 #include "kernels/loop.hpp"
@@ -13,7 +13,7 @@ namespace xtape::detail {
 
 using kernels::Index;
 
-/// "(2, 3)", "(3,)" or "()" of any list of extents.
+/// Returns extents as "(2, 3)", "(3,)" or "()".
 template <class Extents>
 std::string print_extents(const Extents& shape) {
   std::string text = "(";
@@ -29,26 +29,27 @@ inline Index extent(const Shape& shape, std::size_t axis) {
   return static_cast<Index>(shape[axis]);
 }
 
-/// Row-major element strides; kept for extents of 1 too.
+/// Returns row-major element strides, for extents of 1 too.
 std::vector<Index> strides_of(const Shape& shape);
 
-/// The shape two operands broadcast to. ShapeError naming both where they do not.
+/// Returns the shape that two operands broadcast to. Throws ShapeError, which names both, if there is none.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 
-/// Whether `from` broadcasts to exactly `to`.
+/// Returns whether `from` broadcasts to exactly `to`.
 bool broadcasts_to(const Shape& from, const Shape& to);
 
-/// 0 <= axis < rank, counted from the end where negative; ShapeError otherwise.
+/// Returns the axis as a number from 0 to rank - 1; a negative axis counts from the end. Throws ShapeError if it is
+/// out of range.
 std::size_t normalize_axis(const std::string& op, int axis, std::size_t rank);
 
-/// The same for several, in the order given; ShapeError where one repeats.
+/// Returns several axes as such numbers, in the order given. Throws ShapeError if an axis repeats.
 std::vector<std::size_t> normalize_axes(const std::string& op, std::span<const int> axes,
                                         std::size_t rank);
 
-/// Element strides of an operand of shape `from` when walked in the (broadcast) shape `to`.
+/// Returns the element strides of an operand of shape `from`, broadcast to the shape `to`.
 std::vector<Index> broadcast_strides(const Shape& from, const Shape& to);
 
-/// The loops of a result of shape `out`, given the strides of every operand, outermost first.
+/// Returns the loop nest over a result of shape `out`. The strides of each operand stand outermost first.
 template <int N>
 kernels::Loop<N> make_loop(const Shape& out, const std::vector<Index> (&strides)[N]) {
   kernels::Loop<N> loop;
@@ -60,10 +61,10 @@ kernels::Loop<N> make_loop(const Shape& out, const std::vector<Index> (&strides)
   return loop;
 }
 
-/// ShapeError unless rank <= kMaxRank.
+/// Throws ShapeError unless rank <= kMaxRank.
 void check_rank(const char* op, std::size_t rank);
 
-/// The shape left by a reduction: the axes dropped, or kept as 1.
+/// Returns the shape after a reduction: without the axes, or with 1 in their place.
 Shape reduced_shape(const Shape& shape, const std::vector<std::size_t>& axes, bool keep_dims);
 
 }  // namespace xtape::detail

@@ -7,7 +7,7 @@ namespace xtape::detail {
 
 namespace {
 
-// Table k holds the checksums of a byte that k others follow: eight bytes at a time.
+// tables[k][b] is the checksum of byte b followed by k zero bytes. With it run() does eight bytes at a time.
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
 
 constexpr Tables make_tables(std::uint32_t polynomial) {

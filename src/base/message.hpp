@@ -1,5 +1,5 @@
 #pragma once
-// Composing error messages, one place for their form.
+// The form of error messages.
 
 #include <xtape/base/error.hpp>
 
@@ -8,7 +8,7 @@
 
 namespace xtape::detail {
 
-/// "op: part part part" from anything that prints.
+/// Returns "op: " and the parts, which are anything that prints.
 template <class... Parts>
 std::string message(const std::string& op, const Parts&... parts) {
   std::ostringstream out;
@@ -17,6 +17,7 @@ std::string message(const std::string& op, const Parts&... parts) {
   return out.str();
 }
 
+/// Throws an E with such a message.
 template <class E, class... Parts>
 [[noreturn]] void fail(const std::string& op, const Parts&... parts) {
   throw E(message(op, parts...));

@@ -40,7 +40,7 @@ double RandomStream::normal() noexcept {
 }
 
 std::uint64_t RandomStream::below(std::uint64_t count) noexcept {
-  // Numbers from the incomplete last run of `count` would favour the small ones: drawn again.
+  // Drops 2^64 mod count values, because the rest of the range is a multiple of count.
   const std::uint64_t reject = (0 - count) % count;
   while (true) {
     const std::uint64_t high = bits();
@@ -55,7 +55,7 @@ std::uint64_t stable_hash(std::string_view text) noexcept {
     h ^= static_cast<unsigned char>(c);
     h *= 0x100000001B3ULL;
   }
-  // The last characters hardly reach the high bits otherwise (the finaliser of SplitMix64).
+  // Without the finaliser of SplitMix64 the last characters hardly reach the high bits.
   h = (h ^ (h >> 30U)) * 0xBF58476D1CE4E5B9ULL;
   h = (h ^ (h >> 27U)) * 0x94D049BB133111EBULL;
   return h ^ (h >> 31U);

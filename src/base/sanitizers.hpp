@@ -1,5 +1,5 @@
 #pragma once
-// What the compiler was told to watch. GCC tells by macros, Clang by features.
+// Which sanitizer the program is built with. GCC defines macros, Clang has features.
 
 namespace xtape::detail {
 

@@ -1,5 +1,5 @@
 #pragma once
-// The caching allocator behind Array<T>; the public face is <xtape/array/array.hpp>.
+// The caching allocator of Array<T>. Users include <xtape/array/array.hpp>.
 
 #include <xtape/base/language.hpp>
 
@@ -11,18 +11,17 @@ namespace xtape::detail {
 
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and a full AVX-512 register
 
-/// 64-byte aligned storage from the cache, or from the system when the cache has none.
-/// Throws std::bad_alloc.
+/// Returns storage aligned to 64 bytes, from the cache if it has any. Throws std::bad_alloc.
 [[nodiscard]] void* allocate(std::size_t bytes);
 
-/// Gives storage back; `bytes` must be what was asked for. Any thread may free what another got.
+/// Gives storage back. `bytes` must be what allocate() got. Any thread may free what another one allocated.
 void deallocate(void* pointer, std::size_t bytes) noexcept;
 
 }  // namespace xtape::detail
 
 namespace xtape {
 
-/// The standard allocator interface over the caching allocator. Stateless: all instances are equal.
+/// The caching allocator with the interface of the standard library. It has no state, so all instances are equal.
 template <class T>
 class Allocator {
  public:

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// The exceptions xtape throws. All derive from xtape::Error, so one catch serves; each is worded
+/// The exceptions that xtape throws. All derive from xtape::Error. Each message reads
 /// "<path or op>: <what is wrong>: <operand> is <shape>, expected <shape>; <what to do>".
 
 #include <cstdint>
@@ -15,12 +15,12 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Shapes, ranks or axes that do not fit together.
+/// Shapes, ranks or axes do not fit together.
 struct ShapeError : Error {
   using Error::Error;
 };
 
-/// An option or argument outside its range (rates, counts, labels, names).
+/// An option or argument is out of range (rates, counts, labels, names).
 struct ValueError : Error {
   using Error::Error;
 };
@@ -35,24 +35,24 @@ struct ParameterError : Error {
   using Error::Error;
 };
 
-/// A NaN or an infinity where the tape was asked to look for one (TapeOptions::check_finite).
+/// A result has a NaN or an infinity, and the tape looks for them (TapeOptions::check_finite).
 struct NonFiniteError : Error {
   using Error::Error;
 };
 
-/// A file that cannot be opened, read or written; names the path and the cause.
+/// A file cannot be opened, read or written. The message names the path and the cause.
 struct IoError : Error {
   explicit IoError(const std::string& what, std::string file = {}, int error_number = 0)
       : Error(what), path(std::move(file)), code(error_number) {}
   std::string path;
-  int code = 0;  ///< errno, where the system gave one (ENOENT, ENOSPC, ...)
+  int code = 0;  ///< errno (ENOENT, ENOSPC, ...); 0 if the system gave none
 };
 
-/// A file whose contents break a rule of its format.
+/// The contents of a file break a rule of its format.
 struct FormatError : Error {
   explicit FormatError(const std::string& what, std::uint64_t byte = 0)
       : Error(what), offset(byte) {}
-  std::uint64_t offset = 0;  ///< where in the file, in bytes; also in the message
+  std::uint64_t offset = 0;  ///< the byte in the file; also in the message
 };
 
 }  // namespace xtape
