@@ -1,7 +1,8 @@
 #pragma once
-// The only file that includes xtensor. It knows the header paths before and since 0.26. It also mends xtensor 0.24 and
-// 0.25 in C++20 with g++: their guard tests __cplusplus == 201703L, so they take a dynamic shape for a fixed rank of 4,
-// and expressions evaluate to the wrong type.
+// The only file that includes xtensor. It knows the header paths before and since 0.26.
+// It also mends xtensor 0.24 and 0.25 in C++20 with g++. Their guard tests __cplusplus == 201703L, so they take a
+// dynamic shape for a fixed rank of 4.
+// Expressions then evaluate to the wrong type.
 
 #if __has_include(<xtensor/containers/xarray.hpp>)
 #include <xtensor/containers/xadapt.hpp>
