@@ -80,7 +80,7 @@ void EarlyStopping::load(const TrainingProgress& progress) {
   const std::int64_t best = detail::count_in(progress, kWho, "best_epoch");
   std::optional<Tensors> weights;
   if (const std::string* text = detail::text_in(progress, kBestWeights)) {
-    weights = detail::from_text(*text, std::string(kWho) + "/" + kBestWeights);
+    weights = detail::from_text(*text, std::string(kWho).append("/").append(kBestWeights));
   }
   monitor_.load(progress);
   wait_ = waited;
