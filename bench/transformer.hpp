@@ -97,9 +97,10 @@ struct Transformer {
 
  private:
   static xp::Embedding<float>::Options table(const Sizes& z) {
-    return {.input_dim = z.vocabulary,
-            .output_dim = z.width,
-            .embeddings_initializer = xp::initializers::random_normal(0, 1 / std::sqrt(z.width))};
+    return {
+        .input_dim = z.vocabulary,
+        .output_dim = z.width,
+        .embeddings_initializer = xp::initializers::RandomNormal{.stddev = 1 / std::sqrt(z.width)}};
   }
 };
 

@@ -16,7 +16,7 @@ int main() {
   const xp::Dense<float> second(
       params.scope() / "second",
       {.units = 8,
-       .kernel_regularizer = xp::regularizers::Orthogonal{.factor = 1e-3},
+       .kernel_regularizer = xp::regularizers::OrthogonalRegularizer{.factor = 1e-3},
        .kernel_constraint = xp::constraints::MinMaxNorm{.min_value = 0.5, .max_value = 2}});
   const xp::Dense<float> third(
       params.scope() / "third",

@@ -93,7 +93,7 @@ void check_common(const std::string& path, const Options& o) {
 template <class T, class Options>
 typename TokenInput<T>::Options input_options(const Options& o, int vocabulary) {
   const Initializer normal =
-      initializers::random_normal(0, 1 / std::sqrt(static_cast<double>(o.hidden_dim)));
+      initializers::RandomNormal{.stddev = 1 / std::sqrt(static_cast<double>(o.hidden_dim))};
   const Initializer embedding = o.embedding_initializer.value_or(normal);
   return {.vocabulary = vocabulary,
           .width = o.hidden_dim,

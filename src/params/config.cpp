@@ -209,25 +209,25 @@ Initializer initializer_from(ConfigReader& reader, const char* key, const Initia
         r.must_be_null("output_axes", "null: the layer knows which axes it makes");
         const bool convolution = r.boolean("convolution_fans", false);
         const auto make = [&]() -> Initializer {
-          if (name == "Constant") return constant(r.number("value", 0));
-          if (name == "Identity") return identity(r.number("gain", 1));
-          if (name == "Orthogonal") return orthogonal(r.number("gain", 1));
+          if (name == "Constant") return Constant{r.number("value", 0)};
+          if (name == "Identity") return Identity{r.number("gain", 1)};
+          if (name == "Orthogonal") return Orthogonal{r.number("gain", 1)};
           if (name == "RandomUniform") {
-            return random_uniform(r.number("minval", -0.05), r.number("maxval", 0.05));
+            return RandomUniform{r.number("minval", -0.05), r.number("maxval", 0.05)};
           }
           if (name == "RandomNormal") {
-            return random_normal(r.number("mean", 0), r.number("stddev", 0.05));
+            return RandomNormal{r.number("mean", 0), r.number("stddev", 0.05)};
           }
           if (name == "TruncatedNormal") {
-            return truncated_normal(r.number("mean", 0), r.number("stddev", 0.05));
+            return TruncatedNormal{r.number("mean", 0), r.number("stddev", 0.05)};
           }
           if (name == "VarianceScaling") {
-            return variance_scaling(r.number("scale", 1), r.text("mode", "fan_in"),
-                                    r.text("distribution", "truncated_normal"));
+            return VarianceScaling{r.number("scale", 1), r.text("mode", "fan_in"),
+                                   r.text("distribution", "truncated_normal")};
           }
           return name;
         };
-        return convolution ? with_convolution_fans(make()) : make();
+        return convolution ? WithConvolutionFans{make()} : make();
       });
 }
 
@@ -237,14 +237,15 @@ Regularizer<T> regularizer_from(ConfigReader& reader, const char* key) {
   return catalogue_entry<Regularizer<T>>(
       reader, key, "regularizers", {},
       [](const std::string& name, ConfigReader& r) -> Regularizer<T> {
-        if (name == "L1") return l1(r.number("l1", 0.01));
-        if (name == "L2") return l2(r.number("l2", 0.01));
-        if (name == "L1L2") return l1_l2(r.number("l1", 0), r.number("l2", 0));
+        if (name == "L1") return L1{r.number("l1", 0.01)};
+        if (name == "L2") return L2{r.number("l2", 0.01)};
+        if (name == "L1L2") return L1L2{r.number("l1", 0), r.number("l2", 0)};
         if (name == "OrthogonalRegularizer") {
           const std::string mode = r.text("mode", "rows");
           if (mode != "rows" && mode != "columns") r.refuse("mode", mode, "rows or columns");
-          return orthogonal(r.number("factor", 0.01),
-                            mode == "rows" ? OrthogonalMode::rows : OrthogonalMode::columns);
+          return OrthogonalRegularizer{r.number("factor", 0.01), mode == "rows"
+                                                                     ? OrthogonalMode::rows
+                                                                     : OrthogonalMode::columns};
         }
         return name;
       });

@@ -1,12 +1,11 @@
 #include <xtape/params/constraints.hpp>
 
 #include "array/shapes.hpp"
+#include "base/check.hpp"
 #include "params/look_up.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>
-
-#include <cmath>
 
 namespace xtape {
 
@@ -20,7 +19,7 @@ void check_axes(const char* name, const Axes& axes) {
   }
 }
 
-// w scaled so that its norms become `desired(norms)`, as Keras computes it.
+// Returns w scaled so that its norms become `desired(norms)`, as Keras computes it.
 template <class T, class Desired>
 Array<T> rescaled(const Array<T>& w, const Axes& axes, const std::string& name, Desired desired) {
   static_cast<void>(detail::normalize_axes(name, axes, w.dimension()));  // names the parameter
@@ -34,28 +33,21 @@ Array<T> rescaled(const Array<T>& w, const Axes& axes, const std::string& name, 
 template <class T>
 Constraint<T>::Constraint(const std::string& name) {
   if (name.empty()) return;
-  using Make = Constraint (*)();
-  const Make make =
-      detail::look_up<Make>("constraint", "constraint", name,
-                            {{"max_norm", [] { return Constraint(constraints::MaxNorm{}); }},
-                             {"MaxNorm", [] { return Constraint(constraints::MaxNorm{}); }},
-                             {"unit_norm", [] { return Constraint(constraints::UnitNorm{}); }},
-                             {"UnitNorm", [] { return Constraint(constraints::UnitNorm{}); }},
-                             {"non_neg", [] { return Constraint(constraints::NonNeg{}); }},
-                             {"NonNeg", [] { return Constraint(constraints::NonNeg{}); }},
-                             {"min_max_norm", [] { return Constraint(constraints::MinMaxNorm{}); }},
-                             {"MinMaxNorm", [] { return Constraint(constraints::MinMaxNorm{}); }}},
-                            "or pass a function");
-  *this = make();
+  using namespace constraints;
+  using detail::made;
+  *this =
+      detail::look_up<Constraint (*)()>("constraint", "constraint", name,
+                                        {{"max_norm MaxNorm", made<Constraint, MaxNorm>},
+                                         {"unit_norm UnitNorm", made<Constraint, UnitNorm>},
+                                         {"non_neg NonNeg", made<Constraint, NonNeg>},
+                                         {"min_max_norm MinMaxNorm", made<Constraint, MinMaxNorm>}},
+                                        "or pass a function")();
 }
 
 template <class T>
 Constraint<T>::Constraint(constraints::MaxNorm options) {
   check_axes("max_norm", options.axes);
-  if (!(options.max_value >= 0) || !std::isfinite(options.max_value)) {
-    fail<ValueError>("max_norm", "max_value out of range: max_value is ", options.max_value,
-                     ", expected a finite number, 0 or more");
-  }
+  detail::check_not_negative("max_norm", "max_value", options.max_value);
   description_ = {"MaxNorm", {{"max_value", options.max_value}, {"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
     return rescaled(w, options.axes, name,
@@ -89,10 +81,7 @@ Constraint<T>::Constraint(constraints::MinMaxNorm options) {
                      " and max_value is ", options.max_value,
                      ", expected 0 <= min_value <= max_value, both finite");
   }
-  if (!(options.rate >= 0 && options.rate <= 1)) {
-    fail<ValueError>("min_max_norm", "rate out of range: rate is ", options.rate,
-                     ", expected 0 to 1");
-  }
+  detail::check_unit("min_max_norm", "rate", options.rate, true);
   description_ = {"MinMaxNorm",
                   {{"min_value", options.min_value},
                    {"max_value", options.max_value},

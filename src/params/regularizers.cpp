@@ -1,5 +1,6 @@
 #include <xtape/params/regularizers.hpp>
 
+#include "base/check.hpp"
 #include "params/look_up.hpp"
 
 #include <xtape/ops/elementwise.hpp>
@@ -7,35 +8,10 @@
 #include <xtape/ops/reductions.hpp>
 #include <xtape/tape/tape_state.hpp>
 
-#include <cmath>
-
 namespace xtape {
 
+using detail::check_not_negative;
 using detail::fail;
-
-namespace regularizers {
-namespace {
-
-double checked(const char* name, const char* option, double value) {
-  if (!(value >= 0) || !std::isfinite(value)) {
-    fail<ValueError>(name, option, " out of range: ", option, " is ", value,
-                     ", expected a finite number, 0 or more");
-  }
-  return value;
-}
-
-}  // namespace
-
-L1L2 l1(double factor) { return {checked("l1", "factor", factor), 0.0}; }
-L1L2 l2(double factor) { return {0.0, checked("l2", "factor", factor)}; }
-L1L2 l1_l2(double l1, double l2) {
-  return {checked("l1_l2", "l1", l1), checked("l1_l2", "l2", l2)};
-}
-Orthogonal orthogonal(double factor, OrthogonalMode mode) {
-  return {checked("orthogonal", "factor", factor), mode};
-}
-
-}  // namespace regularizers
 
 namespace {
 
@@ -46,7 +22,7 @@ detail::Description described(double l1, double l2) {
 }
 
 template <class T>
-Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::Orthogonal& options,
+Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::OrthogonalRegularizer& options,
                           const std::string& name) {
   if (w.rank() != 2) {
     fail<ShapeError>(name, "no orthogonal penalty: weights are ", to_string(w.shape()),
@@ -71,25 +47,23 @@ template <class T>
 Regularizer<T>::Regularizer(const std::string& name) {
   using namespace regularizers;
   if (name.empty()) return;
-  using Make = Regularizer (*)();
-  const Make make = detail::look_up<Make>(
+  using detail::made;
+  *this = detail::look_up<Regularizer (*)()>(
       "regularizer", "regularizer", name,
-      {{"l1", [] { return Regularizer(l1()); }},
-       {"L1", [] { return Regularizer(l1()); }},
-       {"l2", [] { return Regularizer(l2()); }},
-       {"L2", [] { return Regularizer(l2()); }},
-       {"l1l2", [] { return Regularizer(L1L2{}); }},
-       {"L1L2", [] { return Regularizer(L1L2{}); }},
-       {"orthogonal_regularizer", [] { return Regularizer(orthogonal()); }},
-       {"OrthogonalRegularizer", [] { return Regularizer(orthogonal()); }}},
-      name == "l1_l2" ? "this one has no agreed coefficients: pass regularizers::l1_l2(l1, l2)"
-                      : "or pass a function");
-  *this = make();
+      {{"l1 L1", made<Regularizer, L1>},
+       {"l2 L2", made<Regularizer, L2>},
+       {"l1l2 L1L2", made<Regularizer, L1L2>},
+       {"orthogonal_regularizer OrthogonalRegularizer", made<Regularizer, OrthogonalRegularizer>}},
+      name == "l1_l2" ? "this one has no agreed coefficients: pass "
+                        "regularizers::L1L2{.l1 = ..., .l2 = ...}"
+                      : "or pass a function")();
 }
 
 template <class T>
 Regularizer<T>::Regularizer(regularizers::L1L2 options) {
-  const auto [l1, l2] = regularizers::l1_l2(options.l1, options.l2);
+  const auto [l1, l2] = options;
+  check_not_negative("l1_l2", "l1", l1);
+  check_not_negative("l1_l2", "l2", l2);
   description_ = described(l1, l2);
   if (l1 == 0 && l2 == 0) return;
   function_ = [a = static_cast<T>(l1), b = static_cast<T>(l2)](const Var<T>& w,
@@ -101,8 +75,8 @@ Regularizer<T>::Regularizer(regularizers::L1L2 options) {
 }
 
 template <class T>
-Regularizer<T>::Regularizer(regularizers::Orthogonal options) {
-  static_cast<void>(regularizers::orthogonal(options.factor));
+Regularizer<T>::Regularizer(regularizers::OrthogonalRegularizer options) {
+  check_not_negative("orthogonal", "factor", options.factor);
   const bool rows = options.mode == regularizers::OrthogonalMode::rows;
   description_ = {"OrthogonalRegularizer",
                   {{"factor", options.factor}, {"mode", rows ? "rows" : "columns"}}};

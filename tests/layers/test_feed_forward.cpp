@@ -42,8 +42,8 @@ TEST_CASE("rules on the weights reach both layers") {
   const Block block(params.scope() / "ff", {.intermediate_dim = 3,
                                             .bias_initializer = "ones",
                                             .trainable = true,
-                                            .kernel_regularizer = regularizers::l2(0.5),
-                                            .bias_regularizer = regularizers::l1(2.0)});
+                                            .kernel_regularizer = regularizers::L2{.l2 = 0.5},
+                                            .bias_regularizer = regularizers::L1{.l1 = 2.0}});
   static_cast<void>(block(V(random_array<double>({2, 4}, 1))));
   double expected = 2.0 * (3 + 4);
   for (const char* k : {"ff/intermediate/kernel", "ff/output/kernel"}) {

@@ -48,7 +48,7 @@ TEMPLATE_TEST_CASE("the penalties of outputs agree with Keras's", "", double, fl
   using T = TestType;
   const Json cases = golden("activity");
   Errors errors(with_type<T>("activity"), golden_tolerance<T>);
-  const auto penalty = regularizers::l1_l2(0.01, 0.02);
+  const auto penalty = regularizers::L1L2{.l1 = 0.01, .l2 = 0.02};
   for (const Json& c : cases) {
     errors.begin(c["name"].get<std::string>());
     Params<T> params;
@@ -78,7 +78,7 @@ TEST_CASE("penalties of outputs without a batch, and inside a checkpoint") {
   Params<double> params({.seed = 1});
   const Embedding<double> table(
       params.scope() / "e",
-      {.input_dim = 3, .output_dim = 2, .activity_regularizer = regularizers::l2(1.0)});
+      {.input_dim = 3, .output_dim = 2, .activity_regularizer = regularizers::L2{.l2 = 1.0}});
   Tape<double> tape;
   const auto penalty_of = [&](const Array<std::int64_t>& ids) {
     tape.clear();

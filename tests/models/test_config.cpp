@@ -16,7 +16,7 @@ TEST_CASE("options of a Seq2Seq as text and back") {
   o.attention_dropout = 0.2;
   o.activation_dropout = 0.3;
   o.output_bias = false;
-  o.position_initializer = initializers::random_uniform(-0.1, 0.1);
+  o.position_initializer = initializers::RandomUniform{.minval = -0.1, .maxval = 0.1};
   o.output_initializer = "zeros";
   o.epsilon = 1e-6;
   o.pad_id = 1;

@@ -33,16 +33,16 @@ TEST_CASE("a published language model has the published number of parameters") {
   // nanoGPT on characters, on a laptop: 4 layers of 4 heads, width 128, 65 characters, blocks of 64,
   // no biases: 0.80 M, of which 64 x 128 are positions.
   Params<float> params({.seed = 1});
-  const LanguageModel<float> model(params.scope(),
-                                   {.vocabulary = 65,
-                                    .hidden_dim = 128,
-                                    .num_heads = 4,
-                                    .intermediate_dim = 512,
-                                    .layers = 4,
-                                    .max_length = 64,
-                                    .use_bias = false,
-                                    .embedding_initializer = initializers::random_normal(0, 0.02),
-                                    .kernel_initializer = initializers::random_normal(0, 0.02)});
+  const LanguageModel<float> model(
+      params.scope(), {.vocabulary = 65,
+                       .hidden_dim = 128,
+                       .num_heads = 4,
+                       .intermediate_dim = 512,
+                       .layers = 4,
+                       .max_length = 64,
+                       .use_bias = false,
+                       .embedding_initializer = initializers::RandomNormal{.stddev = 0.02},
+                       .kernel_initializer = initializers::RandomNormal{.stddev = 0.02}});
   model.build();
   // 4 x (2 norms, 4 projections, 2 layers of 4 x 128), the last norm, tokens, positions.
   CHECK(params.count() ==

@@ -96,10 +96,11 @@ TEST_CASE("bad constraints") {
 
 TEST_CASE("an optimizer applies constraints after the update, to nothing else") {
   Params<double> params({.seed = 1});
-  const Dense<double> dense(params.scope() / "d", {.units = 2,
-                                                   .bias_initializer = initializers::constant(-3),
-                                                   .kernel_constraint = "unit_norm",
-                                                   .bias_constraint = constraints::NonNeg{}});
+  const Dense<double> dense(params.scope() / "d",
+                            {.units = 2,
+                             .bias_initializer = initializers::Constant{.value = -3},
+                             .kernel_constraint = "unit_norm",
+                             .bias_constraint = constraints::NonNeg{}});
   dense.build({1, 3});
   CHECK(params.at("d/bias").value()(0) == -3.0);  // not at init
   params.set("d/kernel", array<double>({3, 2}, {3, 0, 0, 2, 4, 0}));

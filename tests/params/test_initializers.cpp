@@ -52,7 +52,7 @@ TEST_CASE("the initializers have the spread that their formulas say") {
   }
   CHECK(moments("zeros", {3}, {}).largest == 0);
   CHECK(moments("ones", {3}, {}).mean == 1);
-  CHECK(moments(initializers::constant(2.5), {3}, {}).mean == 2.5);
+  CHECK(moments(initializers::Constant{.value = 2.5}, {3}, {}).mean == 2.5);
 }
 
 TEST_CASE("fans come from what is contracted and what is made") {
@@ -75,7 +75,7 @@ TEST_CASE("the initializers of Keras's names have Keras's statistics") {
     const auto extents = c["shape"].get<std::vector<std::size_t>>();
     const Initializer init = c["by_name"].get<std::string>();
     // The golden draws are bare calls, which count fans as of a convolution.
-    const Moments m = moments(initializers::with_convolution_fans(init),
+    const Moments m = moments(initializers::WithConvolutionFans{init},
                               Shape(extents.begin(), extents.end()), {1, 1});
     const double stddev = c["stddev"].get<double>();
     CHECK(std::abs(m.mean - c["mean"].get<double>()) <= 0.02 * stddev);
@@ -90,7 +90,9 @@ TEST_CASE("the initializers of Keras's names have Keras's statistics") {
 }
 
 TEST_CASE("convolution fans are counted from the shape alone") {
-  using initializers::with_convolution_fans;
+  const auto with_convolution_fans = [](const Initializer& i) -> Initializer {
+    return initializers::WithConvolutionFans{.initializer = i};
+  };
   const auto fans_of = [](const Shape& shape) {
     Fans seen;
     const Initializer spy = [&](const Shape& s, Fans fans, RandomStream&) {
@@ -121,11 +123,12 @@ TEST_CASE("identity, given values, and functions of one's own") {
     return init(shape, {}, stream);
   };
   CHECK((make("identity", {2, 3}) == array<double>({2, 3}, {1, 0, 0, 0, 1, 0})));
-  CHECK((make(initializers::identity(-2), {3, 2}) == array<double>({3, 2}, {-2, 0, 0, -2, 0, 0})));
+  CHECK((make(initializers::Identity{.gain = -2}, {3, 2}) ==
+         array<double>({3, 2}, {-2, 0, 0, -2, 0, 0})));
   CHECK(make("identity", {0, 3}).size() == 0);
   const Array<double> given = random_array<double>({2, 2}, 1);
-  CHECK((make(initializers::from_array(given), {2, 2}) == given));
-  CHECK_THROWS_AS(make(initializers::from_array(given), {4}), ShapeError);
+  CHECK((make(initializers::FromArray{given}, {2, 2}) == given));
+  CHECK_THROWS_AS(make(initializers::FromArray{given}, {4}), ShapeError);
   CHECK(make("constant", {2})(0) == 0.0);
   // A lambda stands in an option as a name does.
   Params<double> params;
@@ -138,44 +141,54 @@ TEST_CASE("identity, given values, and functions of one's own") {
   CHECK(dense.kernel().value()(1, 1) == 3.0);
 }
 
-TEST_CASE("variance scaling by objects and by names") {
-  using namespace initializers;
+TEST_CASE("variance scaling by mode and distribution") {
+  using initializers::VarianceScaling;
   const Fans fans{100, 300};
   const Shape shape{100, 300};
-  CHECK(moments(variance_scaling(2, FanMode::out, Distribution::uniform), shape, fans).stddev ==
+  const auto scaled = [&](const VarianceScaling& options) { return moments(options, shape, fans); };
+  CHECK(scaled({.scale = 2, .mode = "fan_out", .distribution = "uniform"}).stddev ==
         Approx(std::sqrt(2.0 / 300)).epsilon(0.02));
-  CHECK(moments(variance_scaling(2, "fan_out", "uniform"), shape, fans).stddev ==
-        Approx(std::sqrt(2.0 / 300)).epsilon(0.02));
-  CHECK(moments(variance_scaling(1, "fan_avg", "untruncated_normal"), shape, fans).largest > 0.25);
-  CHECK(moments(variance_scaling(1, "fan_avg", "normal"), shape, fans).largest <
+  CHECK(scaled({.mode = "fan_avg", .distribution = "untruncated_normal"}).largest > 0.25);
+  CHECK(scaled({.mode = "fan_avg", .distribution = "normal"}).largest <
         2 * std::sqrt(1.0 / 200) / 0.87962566103423978);
-  CHECK(moments(variance_scaling(), shape, fans).stddev == Approx(0.1).epsilon(0.02));
+  CHECK(scaled({}).stddev == Approx(0.1).epsilon(0.02));
   // A fan below 1 counts as 1.
-  CHECK(moments(variance_scaling(1, FanMode::in, Distribution::uniform), shape, {0, 0}).stddev ==
+  CHECK(moments(VarianceScaling{.distribution = "uniform"}, shape, {0, 0}).stddev ==
         Approx(1.0).epsilon(0.02));
 }
 
 TEST_CASE("bad initializers") {
   CHECK(contains(error_of<ValueError>([] { Initializer("glorot"); }), "glorot_uniform"));
-  CHECK_THROWS_AS(initializers::variance_scaling(0, initializers::FanMode::in,
-                                                 initializers::Distribution::uniform),
+  CHECK_THROWS_AS(Initializer(initializers::VarianceScaling{.scale = 0, .distribution = "uniform"}),
                   ValueError);
-  CHECK_THROWS_AS(initializers::random_uniform(1, 0), ValueError);
-  CHECK_THROWS_AS(initializers::random_uniform(0, HUGE_VAL), ValueError);
-  CHECK_THROWS_AS(initializers::random_normal(std::nan(""), 1), ValueError);
-  CHECK(contains(error_of<ValueError>([] { initializers::random_normal(0, -1); }), "stddev is -1"));
-  CHECK_THROWS_AS(initializers::truncated_normal(0, -1), ValueError);
-  CHECK_THROWS_AS(initializers::identity(std::nan("")), ValueError);
-  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(-2); }), "scale is -2"));
-  CHECK_THROWS_AS(initializers::variance_scaling(HUGE_VAL), ValueError);
-  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(1, "fan", "uniform"); }),
+  CHECK_THROWS_AS(Initializer(initializers::RandomUniform{.minval = 1, .maxval = 0}), ValueError);
+  CHECK_THROWS_AS(Initializer(initializers::RandomUniform{.minval = 0, .maxval = HUGE_VAL}),
+                  ValueError);
+  CHECK_THROWS_AS(Initializer(initializers::RandomNormal{.mean = std::nan(""), .stddev = 1}),
+                  ValueError);
+  CHECK(
+      contains(error_of<ValueError>([] { Initializer(initializers::RandomNormal{.stddev = -1}); }),
+               "stddev is -1"));
+  CHECK_THROWS_AS(Initializer(initializers::TruncatedNormal{.mean = 0, .stddev = -1}), ValueError);
+  CHECK_THROWS_AS(Initializer(initializers::Identity{.gain = std::nan("")}), ValueError);
+  CHECK(contains(
+      error_of<ValueError>([] { Initializer(initializers::VarianceScaling{.scale = -2}); }),
+      "scale is -2"));
+  CHECK_THROWS_AS(Initializer(initializers::VarianceScaling{.scale = HUGE_VAL}), ValueError);
+  CHECK(contains(error_of<ValueError>([] {
+                   Initializer(initializers::VarianceScaling{
+                       .scale = 1, .mode = "fan", .distribution = "uniform"});
+                 }),
                  "fan_in fan_out fan_avg"));
-  CHECK(contains(error_of<ValueError>([] { initializers::variance_scaling(1, "fan_in", "gauss"); }),
+  CHECK(contains(error_of<ValueError>([] {
+                   Initializer(initializers::VarianceScaling{
+                       .scale = 1, .mode = "fan_in", .distribution = "gauss"});
+                 }),
                  "distribution is 'gauss'"));
   CHECK_THROWS_AS(Initializer(Initializer::Function()), ValueError);
   CHECK(contains(error_of<ShapeError>([] {
                    RandomStream stream(1, 2);
-                   static_cast<void>(initializers::identity()({2, 2, 2}, {}, stream));
+                   static_cast<void>(Initializer(initializers::Identity{})({2, 2, 2}, {}, stream));
                  }),
                  "(2, 2, 2), expected rank 2"));
   const Initializer wrong(Initializer::Function(

@@ -8,7 +8,7 @@ namespace {
 
 Array<double> drawn(const Shape& shape, double gain = 1.0, std::uint64_t seed = 1) {
   RandomStream stream(seed, 2);
-  return initializers::orthogonal(gain)(shape, {}, stream);
+  return Initializer(initializers::Orthogonal{.gain = gain})(shape, {}, stream);
 }
 
 // Largest deviation of m m^T, or of m^T m, from `square` times the identity.
@@ -81,7 +81,7 @@ TEST_CASE("orthogonal parameters depend on the seed and the path alone") {
   CHECK(difference(make(1, "a"), make(2, "a")) > 0.1);
   set_num_threads(1);
   RandomStream stream(1, 2);
-  const Array<double> one = initializers::orthogonal()({200, 200}, {}, stream);
+  const Array<double> one = Initializer(initializers::Orthogonal{})({200, 200}, {}, stream);
   set_num_threads(4);
   CHECK(difference(drawn({200, 200}), one) == 0.0);
 }
@@ -90,7 +90,7 @@ TEST_CASE("bad orthogonal arrays") {
   const std::string text = error_of<ShapeError>([] { drawn({4}); });
   CHECK(contains(text, "(4,), expected rank 2 or more"));
   CHECK_THROWS_AS(drawn({}), ShapeError);
-  CHECK_THROWS_AS(initializers::orthogonal(HUGE_VAL), ValueError);
+  CHECK_THROWS_AS(Initializer(initializers::Orthogonal{.gain = HUGE_VAL}), ValueError);
   Params<double> params;
   const Dense<double> dense(params.scope() / "d", {.units = 2, .bias_initializer = "orthogonal"});
   CHECK_THROWS_AS(dense.build({1, 3}), ShapeError);

@@ -15,7 +15,7 @@ Dense<double>::Options regularized() {
   return {.units = 2,
           .bias_initializer = "ones",
           .kernel_regularizer = "l2",
-          .bias_regularizer = regularizers::l1(0.5)};
+          .bias_regularizer = regularizers::L1{.l1 = 0.5}};
 }
 double squares(const Array<double>& a) { return sum(square(V(a))).item(); }
 
@@ -122,7 +122,7 @@ TEST_CASE("backward insists on the penalties of the weights") {
 TEST_CASE("repeated backward counts penalties once each time") {
   Params<double> params({.seed = 1});
   auto options = regularized();
-  options.activity_regularizer = regularizers::l2(0.3);
+  options.activity_regularizer = regularizers::L2{.l2 = 0.3};
   const Dense<double> dense(params.scope() / "d", options);
   Tape<double> tape;
   const V x = tape.watch(random_array<double>({5, 3}, 1));
@@ -200,15 +200,16 @@ TEST_CASE("an activity regularizer penalizes each call, divided by the batch") {
 TEST_CASE("gradients of penalties, first and second order") {
   Params<double> params({.seed = 1});
   const auto scope = params.scope();
-  const Dense<double> dense(scope / "d", {.units = 2,
-                                          .activation = "tanh",
-                                          .bias_initializer = "random_normal",
-                                          .kernel_regularizer = regularizers::orthogonal(0.5),
-                                          .bias_regularizer = regularizers::l1_l2(0.3, 0.2),
-                                          .activity_regularizer = regularizers::l2(0.7)});
+  const Dense<double> dense(
+      scope / "d", {.units = 2,
+                    .activation = "tanh",
+                    .bias_initializer = "random_normal",
+                    .kernel_regularizer = regularizers::OrthogonalRegularizer{.factor = 0.5},
+                    .bias_regularizer = regularizers::L1L2{.l1 = 0.3, .l2 = 0.2},
+                    .activity_regularizer = regularizers::L2{.l2 = 0.7}});
   const LayerNormalization<double> norm(
       scope / "n", {.beta_initializer = "random_normal",
-                    .beta_regularizer = regularizers::l2(0.4),
+                    .beta_regularizer = regularizers::L2{.l2 = 0.4},
                     .gamma_regularizer = [](const V& w) { return mean(w * w * w); }});
   const auto report = check_gradients(
       [&](const std::vector<V>& x) {
@@ -225,11 +226,11 @@ TEST_CASE("embeddings and normalizations have penalties and constraints too") {
   const auto scope = params.scope();
   const Embedding<double> table(scope / "e", {.input_dim = 5,
                                               .output_dim = 3,
-                                              .embeddings_regularizer = regularizers::l2(2.0),
+                                              .embeddings_regularizer = regularizers::L2{.l2 = 2.0},
                                               .embeddings_constraint = constraints::UnitNorm{{1}}});
   const LayerNormalization<double> norm(scope / "n",
                                         {.beta_regularizer = "l1",
-                                         .gamma_regularizer = regularizers::l1(0.25),
+                                         .gamma_regularizer = regularizers::L1{.l1 = 0.25},
                                          .beta_constraint = "non_neg",
                                          .gamma_constraint = [](const Array<double>& w) {
                                            return detail::full<double>(w.shape(), 7.0);
@@ -251,10 +252,10 @@ TEST_CASE("embeddings and normalizations have penalties and constraints too") {
 TEST_CASE("a shared parameter keeps its first rules") {
   Params<double> params({.seed = 1});
   const auto scope = params.scope() / "d";
-  const Dense<double> first(scope, {.units = 2, .kernel_regularizer = regularizers::l2(1.0)});
+  const Dense<double> first(scope, {.units = 2, .kernel_regularizer = regularizers::L2{.l2 = 1.0}});
   const Dense<double> second(scope.reuse(), {.units = 2,
-                                             .kernel_regularizer = regularizers::l2(5.0),
-                                             .bias_regularizer = regularizers::l1(1.0),
+                                             .kernel_regularizer = regularizers::L2{.l2 = 5.0},
+                                             .bias_regularizer = regularizers::L1{.l1 = 1.0},
                                              .bias_constraint = "non_neg"});
   first.build({1, 3});
   CHECK(params.penalties(V(0.0)).item() == Approx(squares(first.kernel().value())));  // once
@@ -283,12 +284,13 @@ TEMPLATE_TEST_CASE("the losses of a Dense with penalties agree with Keras", "", 
   for (const Json& c : cases) {
     errors.begin(c["name"].get<std::string>());
     Params<T> params;
-    const Dense<T> dense(params.scope(), {.units = c["units"].get<int>(),
-                                          .activation = "tanh",
-                                          .trainable = !c["frozen"].get<bool>(),
-                                          .kernel_regularizer = regularizers::l1_l2(0.01, 0.02),
-                                          .bias_regularizer = regularizers::l2(0.03),
-                                          .activity_regularizer = regularizers::l2(0.04)});
+    const Dense<T> dense(params.scope(),
+                         {.units = c["units"].get<int>(),
+                          .activation = "tanh",
+                          .trainable = !c["frozen"].get<bool>(),
+                          .kernel_regularizer = regularizers::L1L2{.l1 = 0.01, .l2 = 0.02},
+                          .bias_regularizer = regularizers::L2{.l2 = 0.03},
+                          .activity_regularizer = regularizers::L2{.l2 = 0.04}});
     for (const auto& [path, json] : c["weights"].items()) params.set(path, golden_array<T>(json));
     Tape<T> tape;
     const Var<T> x = tape.watch(golden_array<T>(c["inputs"]["x"]));

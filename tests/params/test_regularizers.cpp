@@ -15,9 +15,10 @@ Regularizer<T> regularizer_of(const Json& c) {
   if (c.contains("by_name")) return c["by_name"].get<std::string>();
   const Json& o = c["options"];
   if (c["kind"] == "OrthogonalRegularizer") {
-    return regularizers::orthogonal(o["factor"].get<double>(),
-                                    o["mode"] == "rows" ? regularizers::OrthogonalMode::rows
-                                                        : regularizers::OrthogonalMode::columns);
+    return regularizers::OrthogonalRegularizer{.factor = o["factor"].get<double>(),
+                                               .mode = o["mode"] == "rows"
+                                                           ? regularizers::OrthogonalMode::rows
+                                                           : regularizers::OrthogonalMode::columns};
   }
   return regularizers::L1L2{.l1 = o.value("l1", 0.0), .l2 = o.value("l2", 0.0)};
 }
@@ -25,22 +26,22 @@ Regularizer<T> regularizer_of(const Json& c) {
 }  // namespace
 
 TEST_CASE("the regularizers have the values that their formulas say") {
-  CHECK(value(regularizers::l1(0.1)) == Approx(0.75));
-  CHECK(value(regularizers::l2(0.1)) == Approx(1.525));
-  CHECK(value(regularizers::l1_l2(0.1, 0.2)) == Approx(3.8));
-  CHECK(value(regularizers::orthogonal(0.1)) == Approx(0.0597614));
-  CHECK(value(regularizers::orthogonal(0.1, regularizers::OrthogonalMode::columns)) ==
-        Approx(0.0850072));
+  CHECK(value(regularizers::L1{.l1 = 0.1}) == Approx(0.75));
+  CHECK(value(regularizers::L2{.l2 = 0.1}) == Approx(1.525));
+  CHECK(value(regularizers::L1L2{.l1 = 0.1, .l2 = 0.2}) == Approx(3.8));
+  CHECK(value(regularizers::OrthogonalRegularizer{.factor = 0.1}) == Approx(0.0597614));
+  CHECK(value(regularizers::OrthogonalRegularizer{
+            .factor = 0.1, .mode = regularizers::OrthogonalMode::columns}) == Approx(0.0850072));
   CHECK(value(regularizers::L1L2{.l2 = 1}) == Approx(15.25));
-  CHECK(value(regularizers::l1()) == Approx(0.075));
+  CHECK(value(regularizers::L1{}) == Approx(0.075));
   CHECK(value([](const Var<double>& w) { return sum(w * w * w); }) == Approx(19.125));
 }
 
 TEST_CASE("a regularizer of nothing is none") {
   for (const Regularizer<double>& none :
        {Regularizer<double>(), Regularizer<double>(""), Regularizer<double>("l1l2"),
-        Regularizer<double>("L1L2"), Regularizer<double>(regularizers::l1(0)),
-        Regularizer<double>(regularizers::orthogonal(0))}) {
+        Regularizer<double>("L1L2"), Regularizer<double>(regularizers::L1{.l1 = 0}),
+        Regularizer<double>(regularizers::OrthogonalRegularizer{.factor = 0})}) {
     CHECK_FALSE(none);
     CHECK(value(none) == 0.0);
   }
@@ -50,7 +51,7 @@ TEST_CASE("a regularizer of nothing is none") {
 }
 
 TEST_CASE("orthogonal penalties at the limits") {
-  const Regularizer<double> rows = regularizers::orthogonal(1.0);
+  const Regularizer<double> rows = regularizers::OrthogonalRegularizer{.factor = 1.0};
   CHECK(rows(Var<double>(random_array<double>({1, 4}, 1))).item() == 0.0);
   CHECK(rows(Var<double>(random_array<double>({0, 4}, 1))).item() == 0.0);
   CHECK(rows(Var<double>(random_array<double>({3, 0}, 1))).item() == 0.0);
@@ -66,11 +67,12 @@ TEST_CASE("orthogonal penalties at the limits") {
 TEST_CASE("the regularizers' gradients, first and second order") {
   const Array<double> w = random_array<double>({4, 3}, 5, 0.2, 1.0) *
                           xt::sign(random_array<double>({4, 3}, 6));  // away from the kinks
-  for (const Regularizer<double>& r : {Regularizer<double>("l1"), Regularizer<double>("l2"),
-                                       Regularizer<double>(regularizers::l1_l2(0.3, 0.2)),
-                                       Regularizer<double>(regularizers::orthogonal(0.7)),
-                                       Regularizer<double>(regularizers::orthogonal(
-                                           0.7, regularizers::OrthogonalMode::columns))}) {
+  for (const Regularizer<double>& r :
+       {Regularizer<double>("l1"), Regularizer<double>("l2"),
+        Regularizer<double>(regularizers::L1L2{.l1 = 0.3, .l2 = 0.2}),
+        Regularizer<double>(regularizers::OrthogonalRegularizer{.factor = 0.7}),
+        Regularizer<double>(regularizers::OrthogonalRegularizer{.factor = 0.7,
+        .mode = regularizers::OrthogonalMode::columns})}) {
     const auto report =
         check_gradients([&](const std::vector<Var<double>>& x) { return r(x[0]); }, {w});
     INFO(report.message);
@@ -85,14 +87,17 @@ TEST_CASE("bad regularizers") {
     CHECK(contains(text, name));
   }
   CHECK(contains(error_of<ValueError>([] { Regularizer<float>("l1_l2"); }),
-                 "regularizers::l1_l2(l1, l2)"));
-  CHECK(contains(error_of<ValueError>([] { regularizers::l1(-0.1); }), "factor is -0.1"));
-  CHECK_THROWS_AS(regularizers::l2(HUGE_VAL), ValueError);
-  CHECK_THROWS_AS(regularizers::l2(std::nan("")), ValueError);
-  CHECK(contains(error_of<ValueError>([] { regularizers::l1_l2(0, -1); }), "l2 is -1"));
-  CHECK_THROWS_AS(regularizers::orthogonal(-1), ValueError);
+                 "regularizers::L1L2{.l1 = ..., .l2 = ...}"));
+  CHECK(contains(error_of<ValueError>([] { Regularizer<double>(regularizers::L1{.l1 = -0.1}); }),
+                 "l1 is -0.1"));
+  CHECK_THROWS_AS(Regularizer<double>(regularizers::L2{.l2 = HUGE_VAL}), ValueError);
+  CHECK_THROWS_AS(Regularizer<double>(regularizers::L2{.l2 = std::nan("")}), ValueError);
+  CHECK(contains(
+      error_of<ValueError>([] { Regularizer<double>(regularizers::L1L2{.l1 = 0, .l2 = -1}); }),
+      "l2 is -1"));
   CHECK_THROWS_AS(Regularizer<double>(regularizers::L1L2{.l1 = -1}), ValueError);
-  CHECK_THROWS_AS(Regularizer<double>(regularizers::Orthogonal{.factor = -1}), ValueError);
+  CHECK_THROWS_AS(Regularizer<double>(regularizers::OrthogonalRegularizer{.factor = -1}),
+                  ValueError);
   CHECK_THROWS_AS(Regularizer<double>(std::function<Var<double>(const Var<double>&)>()),
                   ValueError);
 

@@ -34,9 +34,9 @@ inline std::vector<Seq2SeqOptions> all_seq2seqs() {
                              .encoder_layers = 2,
                              .decoder_layers = 2,
                              .max_length = 24,
-                             .embedding_initializer = initializers::random_normal(0, 1),
-                             .kernel_initializer = initializers::random_normal(0, 0.5),
-                             .bias_initializer = initializers::random_normal(0, 0.5)};
+                             .embedding_initializer = initializers::RandomNormal{.stddev = 1},
+                             .kernel_initializer = initializers::RandomNormal{.stddev = 0.5},
+                             .bias_initializer = initializers::RandomNormal{.stddev = 0.5}};
   std::vector<Seq2SeqOptions> all{plain};
   Seq2SeqOptions o = plain;
   o.normalize_first = false;
@@ -71,9 +71,9 @@ inline std::vector<LanguageModelOptions> all_language_models() {
                                    .intermediate_dim = 10,
                                    .layers = 2,
                                    .max_length = 24,
-                                   .embedding_initializer = initializers::random_normal(0, 1),
-                                   .kernel_initializer = initializers::random_normal(0, 0.5),
-                                   .bias_initializer = initializers::random_normal(0, 0.5),
+                                   .embedding_initializer = initializers::RandomNormal{.stddev = 1},
+                                   .kernel_initializer = initializers::RandomNormal{.stddev = 0.5},
+                                   .bias_initializer = initializers::RandomNormal{.stddev = 0.5},
                                    .end_id = 3};
   std::vector<LanguageModelOptions> all{plain};
   LanguageModelOptions o = plain;

@@ -1,6 +1,7 @@
 #pragma once
 /// \file
-/// Limits on weights, applied after each update, by Keras's names or by a function of one's own.
+/// Limits on weights, applied after each update: an entry of the catalogue, by object or by name, or
+/// a function.
 
 #include <xtape/array/array.hpp>
 #include <xtape/params/description.hpp>
@@ -12,8 +13,8 @@
 
 namespace xtape {
 
-/// The limits, with Keras's defaults and formulas. Norms are Euclidean, over `axes` jointly; axis 0
-/// is the inputs' in a Dense kernel, but the heads' in the output kernel of attention.
+/// The catalogue, with Keras's names, defaults and formulas. Norms are Euclidean, over `axes` jointly.
+/// Axis 0 is the inputs' in a Dense kernel, but the heads' in the output kernel of attention.
 namespace constraints {
 
 /// w * min(norm, max_value) / (1e-7 + norm)
@@ -71,7 +72,7 @@ class Constraint {
   [[nodiscard]] Array<T> operator()(const Array<T>& w,
                                     const std::string& name = "constraint") const;
 
-  /// What it was made from, for configs. Of a function of one's own nothing.
+  /// The name and options for configs; empty for a function.
   [[nodiscard]] const detail::Description& description() const { return description_; }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What an initializer, a regularizer or a constraint was made from, so that it can be written down.
+/// The name and options of an initializer, a regularizer or a constraint, for configs.
 
 #include <xtape/array/array.hpp>
 
@@ -11,8 +11,8 @@
 
 namespace xtape::detail {
 
-/// Keras's name of the class and its parameters, under Keras's names. Without a class name it is a
-/// function of the user's, which nothing describes.
+/// A class of Keras and its parameters, under Keras's names. The class name is empty for a user's
+/// function, which nothing describes.
 struct Description {
   using Value = std::variant<bool, double, std::string, Axes>;
   using Parameters = std::vector<std::pair<std::string, Value>>;
@@ -21,15 +21,6 @@ struct Description {
   Parameters parameters = {};
 
   friend bool operator==(const Description&, const Description&) = default;
-};
-
-/// Gives an object its description.
-struct Describe {
-  template <class Object>
-  static Object as(Object object, Description description) {
-    object.description_ = std::move(description);
-    return object;
-  }
 };
 
 }  // namespace xtape::detail

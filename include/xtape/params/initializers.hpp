@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Initial values of parameters, by Keras's names or by a function of one's own.
+/// Initial values of parameters: an entry of the catalogue, by object or by name, or a function.
 
 #include <xtape/array/array.hpp>
 #include <xtape/base/random.hpp>
@@ -20,14 +20,80 @@ struct Fans {
   double out = 1;
 };
 
-/// Fills an array of a given shape from a random stream. Made from a name, from one of the functions
-/// of xtape::initializers, or from any callable (shape, fans, stream) -> Array<double>.
+/// The catalogue, with Keras's names and defaults. Options are checked where an object becomes an
+/// Initializer.
+namespace initializers {
+
+/// Every element is 0.
+struct Zeros {};
+/// Every element is 1.
+struct Ones {};
+/// Every element is `value`.
+struct Constant {
+  double value = 0.0;
+};
+/// The elements are these values. ShapeError, when drawn, for a parameter of another shape.
+struct FromArray {
+  Array<double> values;
+};
+/// `gain` on the diagonal, zeros elsewhere. ShapeError, when drawn, unless the rank is 2.
+struct Identity {
+  double gain = 1.0;  ///< finite
+};
+/// Uniform on [minval, maxval).
+struct RandomUniform {
+  double minval = -0.05;  ///< finite, at most maxval
+  double maxval = 0.05;   ///< finite
+};
+/// Normal with this mean and standard deviation.
+struct RandomNormal {
+  double mean = 0.0;     ///< finite
+  double stddev = 0.05;  ///< finite, 0 or more
+};
+/// Normal, drawn again while farther than two standard deviations from the mean.
+struct TruncatedNormal {
+  double mean = 0.0;     ///< finite
+  double stddev = 0.05;  ///< finite, 0 or more
+};
+/// Variance scale / max(1, fan). Truncated normals are widened so that their variance is exact
+/// (Glorot & Bengio 2010, He et al. 2015).
+struct VarianceScaling {
+  double scale = 1.0;           ///< positive
+  std::string mode = "fan_in";  ///< fan_in, fan_out or fan_avg
+  /// truncated_normal (or normal), untruncated_normal or uniform
+  std::string distribution = "truncated_normal";
+};
+/// VarianceScaling of 1, fan_avg, uniform.
+struct GlorotUniform {};
+/// VarianceScaling of 1, fan_avg, truncated_normal.
+struct GlorotNormal {};
+/// VarianceScaling of 2, fan_in, uniform.
+struct HeUniform {};
+/// VarianceScaling of 2, fan_in, truncated_normal.
+struct HeNormal {};
+/// VarianceScaling of 1, fan_in, uniform.
+struct LecunUniform {};
+/// VarianceScaling of 1, fan_in, truncated_normal.
+struct LecunNormal {};
+/// The shorter of rows and columns are orthogonal and have the length `gain`. The shape is flattened
+/// to (product of all but the last extent, last extent). The values are the factor Q of a normal
+/// matrix, with the signs that make the diagonal of R positive, so that Q is uniformly distributed
+/// (Saxe et al. 2014; Mezzadri 2007). The last digits depend on the LAPACK in use. ShapeError, when
+/// drawn, below rank 2.
+struct Orthogonal {
+  double gain = 1.0;  ///< finite
+};
+struct WithConvolutionFans;
+
+}  // namespace initializers
+
+/// Fills an array of a given shape from a random stream. Made from a name, from an object of
+/// xtape::initializers, or from any callable (shape, fans, stream) -> Array<double>.
 ///
-/// Names: zeros ones constant (0) identity random_uniform (-0.05, 0.05) random_normal (0, 0.05)
-/// truncated_normal (0, 0.05) variance_scaling (1, fan_in, truncated_normal) glorot_uniform
-/// glorot_normal he_uniform he_normal lecun_uniform lecun_normal orthogonal; Keras's names of the
-/// classes (Zeros, GlorotUniform, ...); and its aliases zero, one, uniform, normal,
-/// IdentityInitializer, OrthogonalInitializer.
+/// Names: zeros ones constant identity random_uniform random_normal truncated_normal
+/// variance_scaling glorot_uniform glorot_normal he_uniform he_normal lecun_uniform lecun_normal
+/// orthogonal; Keras's names of the classes (Zeros, GlorotUniform, ...); and its aliases zero, one,
+/// uniform, normal, IdentityInitializer, OrthogonalInitializer. A name has the default options.
 ///
 /// Each parameter draws from a stream of its own, so two with one initializer never start equal.
 class Initializer {
@@ -35,88 +101,56 @@ class Initializer {
   using Function = std::function<Array<double>(const Shape&, Fans, RandomStream&)>;
 
   /// ValueError listing the known names when this is not one of them.
-  Initializer(const char* name);
+  Initializer(const char* name) : Initializer(std::string(name)) {}
   Initializer(const std::string& name);
+  /// ValueError for options out of range.
+  Initializer(initializers::Zeros);
+  Initializer(initializers::Ones);
+  Initializer(initializers::Constant options);
+  Initializer(initializers::FromArray options);
+  Initializer(initializers::Identity options);
+  Initializer(initializers::RandomUniform options);
+  Initializer(initializers::RandomNormal options);
+  Initializer(initializers::TruncatedNormal options);
+  Initializer(const initializers::VarianceScaling& options);
+  Initializer(initializers::GlorotUniform);
+  Initializer(initializers::GlorotNormal);
+  Initializer(initializers::HeUniform);
+  Initializer(initializers::HeNormal);
+  Initializer(initializers::LecunUniform);
+  Initializer(initializers::LecunNormal);
+  Initializer(initializers::Orthogonal options);
+  Initializer(initializers::WithConvolutionFans options);
   /// ValueError for an empty std::function.
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Initializer> &&
            std::is_invocable_r_v<Array<double>, F&, const Shape&, Fans, RandomStream&>)
       Initializer(F&& function)
-      : function_(std::forward<F>(function)) {
-    check();
-  }
+      : Initializer(detail::Description{}, std::forward<F>(function)) {}
 
   /// Draws the values. ShapeError when a callable returns another shape.
   [[nodiscard]] Array<double> operator()(const Shape& shape, Fans fans, RandomStream& stream) const;
 
-  /// What it was made from, for configs. Of a function of one's own, and of from_array, nothing.
+  /// The name and options for configs; empty for a function and for FromArray.
   [[nodiscard]] const detail::Description& description() const { return description_; }
 
  private:
-  friend struct detail::Describe;
-  void check() const;
-  Function function_;
+  Initializer(detail::Description description, Function function);
+  Initializer(const char* class_name, const initializers::VarianceScaling& options);
+
   detail::Description description_;
+  Function function_;
 };
 
 namespace initializers {
 
-/// Every element 0.
-Initializer zeros();
-/// Every element 1.
-Initializer ones();
-/// Every element `value`.
-Initializer constant(double value = 0.0);
-/// These very values. ShapeError, when drawn, for a parameter of another shape.
-Initializer from_array(Array<double> values);
-/// `gain` on the diagonal, zeros elsewhere. ShapeError, when drawn, unless the rank is 2. ValueError
-/// unless gain is finite.
-Initializer identity(double gain = 1.0);
-/// Uniform on [low, high). ValueError unless low <= high, both finite.
-Initializer random_uniform(double low = -0.05, double high = 0.05);
-/// Normal with this mean and standard deviation. ValueError unless stddev >= 0, both finite.
-Initializer random_normal(double mean = 0.0, double stddev = 0.05);
-/// Normal, drawn again while farther than two standard deviations from the mean. ValueError unless
-/// stddev >= 0, both finite.
-Initializer truncated_normal(double mean = 0.0, double stddev = 0.05);
-
-enum class FanMode { in, out, average };
-enum class Distribution { truncated_normal, untruncated_normal, uniform };
-/// Variance scale / max(1, fan). Truncated normals are widened so that their variance is exact
-/// (Glorot & Bengio 2010, He et al. 2015; Keras's VarianceScaling). ValueError unless scale is
-/// positive and finite.
-Initializer variance_scaling(double scale = 1.0, FanMode mode = FanMode::in,
-                             Distribution distribution = Distribution::truncated_normal);
-/// The same by Keras's names: mode fan_in, fan_out or fan_avg; distribution truncated_normal (or
-/// normal), untruncated_normal or uniform. ValueError listing them for any other.
-Initializer variance_scaling(double scale, const std::string& mode,
-                             const std::string& distribution);
-
-/// variance_scaling(1, average, uniform)
-Initializer glorot_uniform();
-/// variance_scaling(1, average, truncated_normal)
-Initializer glorot_normal();
-/// variance_scaling(2, in, uniform)
-Initializer he_uniform();
-/// variance_scaling(2, in, truncated_normal)
-Initializer he_normal();
-/// variance_scaling(1, in, uniform)
-Initializer lecun_uniform();
-/// variance_scaling(1, in, truncated_normal)
-Initializer lecun_normal();
-
-/// An array whose rows or columns, whichever are fewer, are orthogonal and of length `gain`: the
-/// shape is flattened to (product of all but the last extent, last extent), and the factor Q of a
-/// normal matrix is taken with the signs that make the diagonal of R positive, so that it is
-/// uniformly distributed (Saxe et al. 2014; Mezzadri 2007). ShapeError, when drawn, below rank 2;
-/// ValueError unless gain is finite. Its last digits are those of the LAPACK in use.
-Initializer orthogonal(double gain = 1.0);
-
-/// `initializer` with the fans of a convolution, counted from the shape alone: of (..., m, n) they
-/// are m and n times the product of the other extents. That is how Keras before 3.15, and
-/// TensorFlow, counted for every array, also for the kernels of attention: of (512, 8, 64) they made
-/// glorot_uniform's limit 0.0128, where the true fans, 512 and 512, make it 0.0765.
-Initializer with_convolution_fans(Initializer initializer);
+/// `initializer` with the fans of a convolution, counted from the shape alone: for (..., m, n) they
+/// are m and n times the product of the other extents. Keras before 3.15, and TensorFlow, counted
+/// this way for every array. For attention's kernel (512, 8, 64) GlorotUniform then has the limit
+/// 0.0128; with the true fans, 512 and 512, it has 0.0765.
+struct WithConvolutionFans {
+  Initializer initializer;
+};
 
 }  // namespace initializers
 }  // namespace xtape

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Penalties on weights and outputs, by Keras's names or by a function of one's own.
+/// Penalties on weights and outputs: an entry of the catalogue, by object or by name, or a function.
 
 #include <xtape/params/description.hpp>
 #include <xtape/tape/var.hpp>
@@ -12,9 +12,19 @@
 
 namespace xtape {
 
+/// The catalogue, with Keras's names and defaults. Options are checked where an object becomes a
+/// Regularizer.
 namespace regularizers {
 
-/// l1 * sum(|w|) + l2 * sum(w * w): no half, no mean. Both 0 (as by default) is no penalty at all.
+/// l1 * sum(|w|)
+struct L1 {
+  double l1 = 0.01;  ///< finite, 0 or more
+};
+/// l2 * sum(w * w), without a half and without a mean
+struct L2 {
+  double l2 = 0.01;  ///< finite, 0 or more
+};
+/// The sum of L1 and L2. With both 0, the default, there is no penalty at all.
 struct L1L2 {
   double l1 = 0.0;  ///< finite, 0 or more
   double l2 = 0.0;  ///< finite, 0 or more
@@ -24,29 +34,20 @@ enum class OrthogonalMode { rows, columns };
 /// factor / 2 * sum over i != j of |cos(w_i, w_j)| / (n (n - 1) / 2), for the n rows (or columns) w_i
 /// of a matrix; 0 for fewer than two. Rows shorter than 1e-7 are divided by 1e-7 instead of by their
 /// length.
-struct Orthogonal {
+struct OrthogonalRegularizer {
   double factor = 0.01;  ///< finite, 0 or more
   OrthogonalMode mode = OrthogonalMode::rows;
 };
-
-/// L1L2 with l1 only. ValueError unless it is finite and 0 or more.
-L1L2 l1(double factor = 0.01);
-/// L1L2 with l2 only. ValueError unless it is finite and 0 or more.
-L1L2 l2(double factor = 0.01);
-/// L1L2 with both. ValueError unless they are finite and 0 or more.
-L1L2 l1_l2(double l1, double l2);
-/// ValueError unless the factor is finite and 0 or more.
-Orthogonal orthogonal(double factor = 0.01, OrthogonalMode mode = OrthogonalMode::rows);
 
 }  // namespace regularizers
 
 /// Makes a scalar penalty of an array. Empty, by name, from an object of xtape::regularizers, or
 /// from any callable Var<T> -> Var<T> of one element, written in operations on Var.
 ///
-/// Names: l1 (0.01), l2 (0.01), l1l2, orthogonal_regularizer (0.01, rows), and Keras's names of the
-/// classes L1, L2, L1L2, OrthogonalRegularizer. Beware of l1l2: as in Keras both its coefficients
-/// are 0 then, so it does nothing; ask for regularizers::l1_l2(l1, l2). The name l1_l2 is refused, as
-/// in Keras 3, for TensorFlow meant 0.01 and 0.01 by it.
+/// Names: l1, l2, l1l2, orthogonal_regularizer, and Keras's names of the classes L1, L2, L1L2,
+/// OrthogonalRegularizer. A name has the default options. The name l1l2 does nothing, as in Keras:
+/// both its coefficients are 0. The name l1_l2 is refused, as in Keras 3, because it meant 0.01 and
+/// 0.01 in TensorFlow.
 template <class T>
 class Regularizer {
  public:
@@ -56,8 +57,10 @@ class Regularizer {
   Regularizer(const char* name) : Regularizer(std::string(name)) {}
   Regularizer(const std::string& name);
   /// ValueError for coefficients out of range.
+  Regularizer(regularizers::L1 options) : Regularizer(regularizers::L1L2{.l1 = options.l1}) {}
+  Regularizer(regularizers::L2 options) : Regularizer(regularizers::L1L2{.l2 = options.l2}) {}
   Regularizer(regularizers::L1L2 options);
-  Regularizer(regularizers::Orthogonal options);
+  Regularizer(regularizers::OrthogonalRegularizer options);
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Regularizer> &&
            std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Regularizer(F&& function)
@@ -69,7 +72,7 @@ class Regularizer {
   /// callable returns anything but one element, or for an orthogonal penalty of anything but a matrix.
   [[nodiscard]] Var<T> operator()(const Var<T>& w, const std::string& name = "regularizer") const;
 
-  /// What it was made from, for configs. Of a function of one's own nothing.
+  /// The name and options for configs; empty for a function.
   [[nodiscard]] const detail::Description& description() const { return description_; }
 
  private:

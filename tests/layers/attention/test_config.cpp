@@ -15,26 +15,28 @@ std::string config_of(const Mha::Options& options, const std::string& name = "mh
 }
 
 Mha::Options full() {
-  return {.num_heads = 6,
-          .key_dim = 4,
-          .value_dim = 3,
-          .dropout = 0.125,
-          .use_bias = false,
-          .output_shape = {5, 2},
-          .attention_axes = {-2},
-          .kernel_initializer = initializers::variance_scaling(0.1, "fan_out", "uniform"),
-          .bias_initializer = initializers::constant(0.1),
-          .seed = 18446744073709551615ULL,
-          .trainable = false,
-          .use_gate = true,
-          .sliding_window = 3,
-          .num_key_value_heads = 2,
-          .rotary = RotaryOptions{.max_wavelength = 500.5, .start = -2, .interleaved = true},
-          .kernel_regularizer = regularizers::l1_l2(0.1, 1e-300),
-          .bias_regularizer = regularizers::l2(1.0 / 3),
-          .activity_regularizer = regularizers::orthogonal(0.25),
-          .kernel_constraint = constraints::MinMaxNorm{0.1, 0.7, 0.3, {0, -1}},
-          .bias_constraint = "unit_norm"};
+  return {
+      .num_heads = 6,
+      .key_dim = 4,
+      .value_dim = 3,
+      .dropout = 0.125,
+      .use_bias = false,
+      .output_shape = {5, 2},
+      .attention_axes = {-2},
+      .kernel_initializer =
+          initializers::VarianceScaling{.scale = 0.1, .mode = "fan_out", .distribution = "uniform"},
+      .bias_initializer = initializers::Constant{.value = 0.1},
+      .seed = 18446744073709551615ULL,
+      .trainable = false,
+      .use_gate = true,
+      .sliding_window = 3,
+      .num_key_value_heads = 2,
+      .rotary = RotaryOptions{.max_wavelength = 500.5, .start = -2, .interleaved = true},
+      .kernel_regularizer = regularizers::L1L2{.l1 = 0.1, .l2 = 1e-300},
+      .bias_regularizer = regularizers::L2{.l2 = 1.0 / 3},
+      .activity_regularizer = regularizers::OrthogonalRegularizer{.factor = 0.25},
+      .kernel_constraint = constraints::MinMaxNorm{0.1, 0.7, 0.3, {0, -1}},
+      .bias_constraint = "unit_norm"};
 }
 
 /// Every entry of `part` that is not null is in `whole`, and equal; a list of one axis is that axis.
@@ -117,7 +119,7 @@ TEST_CASE("a layer from a config computes what the first one does") {
   Mha::Options options = full();
   options.trainable = true;
   options.output_shape = {5};
-  options.activity_regularizer = regularizers::l1(0.25);
+  options.activity_regularizer = regularizers::L1{.l1 = 0.25};
   options.kernel_constraint = constraints::MinMaxNorm{0.1, 0.7, 0.3, {0, 1}};
   Params<double> params;
   const auto first = outputs(options);
@@ -129,16 +131,18 @@ TEST_CASE("a layer from a config computes what the first one does") {
 }
 
 TEST_CASE("the whole catalogue goes through a config") {
-  std::vector<Initializer> all = {initializers::constant(-2.5),
-                                  initializers::identity(0.5),
-                                  initializers::random_uniform(-1, 2),
-                                  initializers::random_normal(1, 2),
-                                  initializers::truncated_normal(3, 4),
-                                  initializers::variance_scaling(2, "fan_avg", "normal"),
-                                  initializers::variance_scaling(2, "fan_in", "untruncated_normal"),
-                                  initializers::orthogonal(1.5),
-                                  initializers::with_convolution_fans("he_uniform"),
-                                  initializers::with_convolution_fans(initializers::constant(2))};
+  std::vector<Initializer> all = {
+      initializers::Constant{.value = -2.5},
+      initializers::Identity{.gain = 0.5},
+      initializers::RandomUniform{.minval = -1, .maxval = 2},
+      initializers::RandomNormal{.mean = 1, .stddev = 2},
+      initializers::TruncatedNormal{.mean = 3, .stddev = 4},
+      initializers::VarianceScaling{.scale = 2, .mode = "fan_avg", .distribution = "normal"},
+      initializers::VarianceScaling{
+          .scale = 2, .mode = "fan_in", .distribution = "untruncated_normal"},
+      initializers::Orthogonal{.gain = 1.5},
+      initializers::WithConvolutionFans{"he_uniform"},
+      initializers::WithConvolutionFans{initializers::Constant{.value = 2}}};
   for (const char* name :
        {"zeros", "ones", "constant", "identity", "random_uniform", "random_normal",
         "truncated_normal", "variance_scaling", "glorot_uniform", "glorot_normal", "he_uniform",
@@ -156,9 +160,10 @@ TEST_CASE("the whole catalogue goes through a config") {
   }
   const Array<double> w = random_array<double>({4, 3}, 1);
   for (const Regularizer<double>& one : std::initializer_list<Regularizer<double>>{
-           "l1", "l2", "l1l2", "orthogonal_regularizer", regularizers::l1(0), regularizers::l2(3),
-           regularizers::l1_l2(1, 2),
-           regularizers::orthogonal(2, regularizers::OrthogonalMode::columns)}) {
+           "l1", "l2", "l1l2", "orthogonal_regularizer", regularizers::L1{.l1 = 0},
+           regularizers::L2{.l2 = 3}, regularizers::L1L2{.l1 = 1, .l2 = 2},
+           regularizers::OrthogonalRegularizer{.factor = 2,
+           .mode = regularizers::OrthogonalMode::columns}}) {
     INFO(one.description().class_name);
     Mha::Options options{.num_heads = 2, .key_dim = 3, .kernel_regularizer = one};
     const auto back = Mha::from_config(config_of(options)).kernel_regularizer;
@@ -239,13 +244,14 @@ TEST_CASE("what cannot be written is refused, naming the option") {
     return c;
   };
   refuse(changed([&](auto& c) { c.kernel_initializer = drawn; }), "kernel_initializer");
-  refuse(changed([&](auto& c) { c.bias_initializer = initializers::with_convolution_fans(drawn); }),
+  refuse(changed([&](auto& c) { c.bias_initializer = initializers::WithConvolutionFans{drawn}; }),
          "bias_initializer");
   refuse(changed([&](auto& c) {
-           c.kernel_initializer = initializers::from_array(Array<double>(Shape{2, 3}));
+           c.kernel_initializer = initializers::FromArray{Array<double>(Shape{2, 3})};
          }),
          "kernel_initializer");
-  refuse(changed([&](auto& c) { c.bias_initializer = initializers::constant(HUGE_VAL); }), "inf");
+  refuse(changed([&](auto& c) { c.bias_initializer = initializers::Constant{.value = HUGE_VAL}; }),
+         "inf");
   refuse(changed([&](auto& c) { c.kernel_regularizer = mine; }), "kernel_regularizer");
   refuse(changed([&](auto& c) { c.bias_regularizer = mine; }), "bias_regularizer");
   refuse(changed([&](auto& c) { c.activity_regularizer = mine; }), "activity_regularizer");

@@ -259,8 +259,8 @@ TEST_CASE("penalties and constraints reach all four projections") {
   Params<double> params({.seed = 3});
   const Mha layer(params.scope() / "mha", {.num_heads = 2,
                                            .key_dim = 3,
-                                           .kernel_regularizer = regularizers::l2(0.1),
-                                           .activity_regularizer = regularizers::l2(0.01),
+                                           .kernel_regularizer = regularizers::L2{.l2 = 0.1},
+                                           .activity_regularizer = regularizers::L2{.l2 = 0.01},
                                            .kernel_constraint = "non_neg"});
   Tape<double> tape;
   const V x = tape.input(random_array<double>({2, 5, 4}, 1));
