@@ -22,7 +22,7 @@ float fit(xp::Optimizer<float>& optimizer) {
   for (int step = 0; step < 200; ++step) {
     xp::Tape<float> tape;
     const auto loss = xp::mean_squared_error(output(hidden(tape.input(x))), y);
-    optimizer.step(params, tape.backward(optimizer.scale_loss(loss)));
+    optimizer.step(params, tape.backward(loss));
     losses.reset();
     losses.update(loss.item());
   }
@@ -36,14 +36,13 @@ bool optimizers() {
   xp::AdamW<float> adamw({.learning_rate = 0.1, .weight_decay = 1e-4},
                          {.exclude_from_weight_decay = {"bias$"}});
   xp::Adamax<float> adamax({.learning_rate = 0.1});
-  xp::Nadam<float> nadam({.learning_rate = 0.1}, {.loss_scale_factor = 8.0});
+  xp::Nadam<float> nadam({.learning_rate = 0.1});
   xp::Lamb<float> lamb({.learning_rate = 0.05}, {.clipvalue = 10.0});
   xp::Lion<float> lion({.learning_rate = schedules::ExponentialDecay{
                             .initial_learning_rate = 0.1, .decay_steps = 20, .decay_rate = 0.5}});
   xp::Adagrad<float> adagrad({.learning_rate = 0.5});
   xp::Adadelta<float> adadelta({.learning_rate = 50.0}, {.clipnorm = 5.0});
-  xp::RMSprop<float> rmsprop({.learning_rate = 0.01, .centered = true},
-                             {.dynamic_loss_scale = xp::DynamicLossScale{}});
+  xp::RMSprop<float> rmsprop({.learning_rate = 0.01, .centered = true});
   xp::Adafactor<float> adafactor({.learning_rate = 0.5}, {.gradient_accumulation_steps = 2});
   xp::SGD<float> averaged({.learning_rate = 0.2}, {.use_ema = true, .ema_momentum = 0.9});
   bool good = true;

@@ -5,8 +5,6 @@
 #include "kernels/optimizers_plain.hpp"
 #include "threads/loops.hpp"
 
-#include <xtape/ops/elementwise.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <regex>
@@ -20,14 +18,14 @@ using kernels::Index;
 
 /// One parameter's part in a step.
 template <class T>
-struct Optimizer<T>::Item {
+struct Optimizer<T>::ParameterStep {
   detail::ParameterSlot<T>* slot;
-  const T* gradient = nullptr;  // none: only its average follows
+  const T* gradient = nullptr;  // null if only the average of the weights is updated
   double scale = 1.0;           // of the gradient
-  Memory* memory = nullptr;
-  std::optional<Array<T>> own = {};    // where the gradient is not the given one
-  detail::ArrayPtr<T> fresh = {};      // weights, where somebody else still holds the old ones
-  std::optional<Memory> changed = {};  // the memory after the step, where there is a constraint
+  ParameterMemory* memory = nullptr;
+  std::optional<Array<T>> own = {};             // the gradient, if it is not the given one
+  detail::ArrayPtr<T> fresh = {};               // new weights, if the old ones have another owner
+  std::optional<ParameterMemory> changed = {};  // the memory after the step, under a constraint
 
   [[nodiscard]] Index size() const { return static_cast<Index>(slot->value->size()); }
   void replace(Array<T> gradient_now) {
@@ -37,18 +35,18 @@ struct Optimizer<T>::Item {
   }
 };
 
-/// Forgets the memories added by a step that fails.
+/// Takes the memories that a step added away again, unless keep() was called.
 template <class T>
-class Optimizer<T>::Added {
+class Optimizer<T>::NewMemories {
  public:
-  explicit Added(Memories& memories) : memories_(memories) {}
-  Added(const Added&) = delete;
-  Added& operator=(const Added&) = delete;
-  ~Added() {
+  explicit NewMemories(Memories& memories) : memories_(memories) {}
+  NewMemories(const NewMemories&) = delete;
+  NewMemories& operator=(const NewMemories&) = delete;
+  ~NewMemories() {
     for (const std::string& path : paths_) memories_.erase(path);
   }
-  // The memory of a path, and whether it is new.
-  std::pair<Memory*, bool> find(const std::string& path) {
+  // Returns the memory of a path, and whether it is new.
+  std::pair<ParameterMemory*, bool> find(const std::string& path) {
     const auto found = memories_.find(path);
     if (found != memories_.end()) return {&found->second, false};
     paths_.push_back(path);
@@ -85,21 +83,6 @@ Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOp
                o.ema_overwrite_frequency, "0 or more");
   check_option(o.gradient_accumulation_steps >= 1, who, "gradient_accumulation_steps",
                o.gradient_accumulation_steps, "1 or more");
-  if (o.loss_scale_factor) {
-    check_positive(who, "loss_scale_factor", *o.loss_scale_factor);
-    loss_scale_ = *o.loss_scale_factor;
-  }
-  if (o.dynamic_loss_scale) {
-    if (o.loss_scale_factor) {
-      fail<ValueError>(who,
-                       "scaled twice: loss_scale_factor and dynamic_loss_scale are both set, "
-                       "expected one at most");
-    }
-    check_positive(who, "initial_scale", o.dynamic_loss_scale->initial_scale);
-    check_option(o.dynamic_loss_scale->growth_steps > 0, who, "growth_steps",
-                 o.dynamic_loss_scale->growth_steps, "a positive number");
-    loss_scale_ = o.dynamic_loss_scale->initial_scale;
-  }
   // Regular expressions stay out of the header: they are a quarter of its compile time.
   std::vector<std::regex> patterns;
   for (const std::string& pattern : o.exclude_from_weight_decay) {
@@ -131,11 +114,6 @@ void Optimizer<T>::set_learning_rate(Schedule rate) {
 }
 
 template <class T>
-Var<T> Optimizer<T>::scale_loss(const Var<T>& loss) const {
-  return loss_scale_ == 1.0 ? loss : loss * static_cast<T>(loss_scale_);
-}
-
-template <class T>
 bool Optimizer<T>::overwrites() const noexcept {
   return options_.use_ema && options_.ema_overwrite_frequency > 0 &&
          (iterations() + 1) % options_.ema_overwrite_frequency == 0;
@@ -148,8 +126,8 @@ bool Optimizer<T>::decays(const std::string& path) const {
 
 template <class T>
 auto Optimizer<T>::collect(Params<T>& params, const Gradients<T>& gradients,
-                           StepOptions options) const -> std::vector<Item> {
-  std::vector<Item> items;
+                           StepOptions options) const -> std::vector<ParameterStep> {
+  std::vector<ParameterStep> parts;
   std::string missing;
   bool some = false;
   for (const Parameter<T>& p : params.all()) {
@@ -157,61 +135,61 @@ auto Optimizer<T>::collect(Params<T>& params, const Gradients<T>& gradients,
     const auto* entry = gradients.find(&p.slot());
     if (entry != nullptr) {
       some = true;
-      items.push_back({&p.slot(), entry->gradient.data(), gradients.stored_scale() / loss_scale_});
+      parts.push_back({&p.slot(), entry->gradient.data(), gradients.stored_scale()});
       continue;
     }
     missing += " '" + p.path() + "'";
     const auto memory = memories_.find(p.path());
     const bool begun = memory != memories_.end() && memory->second.accumulated;
-    if (begun || options_.use_ema) items.push_back({&p.slot()});
+    if (begun || options_.use_ema) parts.push_back({&p.slot()});
   }
   if (!some || (!missing.empty() && !options.allow_missing)) {
     fail<ParameterError>("step", "gradients missing: trainable parameters", missing,
                          " got none, expected one for each; freeze them with set_trainable(), or "
                          "pass {.allow_missing = true}");
   }
-  return items;
+  return parts;
 }
 
 template <class T>
-void Optimizer<T>::remember(Item& item, Added& added) {
-  const Shape& shape = item.slot->value->shape();
-  const auto [memory, is_new] = added.find(item.slot->path);
-  item.memory = memory;
+void Optimizer<T>::find_memory(ParameterStep& part, NewMemories& added) {
+  const Shape& shape = part.slot->value->shape();
+  const auto [memory, is_new] = added.find(part.slot->path);
+  part.memory = memory;
   if (!is_new) {
     if (memory->shape != shape) {
-      fail<ParameterError>("step", "state of another model: '", item.slot->path, "' is ",
+      fail<ParameterError>("step", "state of another model: '", part.slot->path, "' is ",
                            to_string(shape), ", expected ", to_string(memory->shape),
                            "; use one optimizer per model");
     }
     return;
   }
   memory->shape = shape;
-  memory->decays = decays(item.slot->path);
+  memory->decays = decays(part.slot->path);
   for (const OptimizerSlot& slot : slots(shape)) {
     memory->slots.push_back(detail::full<T>(slot.shape, static_cast<T>(slot.initial)));
   }
-  if (options_.use_ema) memory->average = *item.slot->value;
+  if (options_.use_ema) memory->average = *part.slot->value;
 }
 
-// The gradient of this step, where it is not the given one: accumulated.
+// Adds the given gradient to those before, and takes the mean if this step updates.
 template <class T>
-void Optimizer<T>::gather(Item& item, bool updates) const {
-  const std::optional<Array<T>>& before = item.memory->accumulated;
-  if (options_.gradient_accumulation_steps == 1 || (item.gradient == nullptr && !before)) return;
-  Array<T> sum = detail::full<T>(item.slot->value->shape(), T(0));
+void Optimizer<T>::accumulate_gradient(ParameterStep& part, bool updates) const {
+  const std::optional<Array<T>>& before = part.memory->accumulated;
+  if (options_.gradient_accumulation_steps == 1 || (part.gradient == nullptr && !before)) return;
+  Array<T> sum = detail::full<T>(part.slot->value->shape(), T(0));
   const double by = updates ? 1.0 / static_cast<double>(options_.gradient_accumulation_steps) : 1.0;
-  if (before) kernels::scale_add<T>(item.size(), T(1), before->data(), nullptr, sum.data());
-  if (item.gradient != nullptr) {
-    kernels::scale_add(item.size(), static_cast<T>(item.scale), item.gradient, sum.data(),
+  if (before) kernels::scale_add<T>(part.size(), T(1), before->data(), nullptr, sum.data());
+  if (part.gradient != nullptr) {
+    kernels::scale_add(part.size(), static_cast<T>(part.scale), part.gradient, sum.data(),
                        sum.data());
   }
-  item.replace(std::move(sum));
-  item.scale = by;
+  part.replace(std::move(sum));
+  part.scale = by;
 }
 
 template <class T>
-void Optimizer<T>::clip(std::vector<Item>& items) const {
+void Optimizer<T>::clip(std::vector<ParameterStep>& parts) const {
   const auto finite = [](double norm, const std::string& what) {
     if (std::isfinite(norm)) return norm;
     fail<NonFiniteError>("step", "norm is not finite: ", what,
@@ -219,29 +197,29 @@ void Optimizer<T>::clip(std::vector<Item>& items) const {
                          "with TapeOptions::check_finite");
   };
   double squares = 0;
-  for (Item& item : items) {
-    if (item.gradient == nullptr) continue;
+  for (ParameterStep& part : parts) {
+    if (part.gradient == nullptr) continue;
     if (options_.clipvalue) {
-      Array<T> limited(item.slot->value->shape());
-      kernels::scale_clamp(item.size(), static_cast<T>(item.scale),
-                           static_cast<T>(*options_.clipvalue), item.gradient, limited.data());
-      item.replace(std::move(limited));
+      Array<T> limited(part.slot->value->shape());
+      kernels::scale_clamp(part.size(), static_cast<T>(part.scale),
+                           static_cast<T>(*options_.clipvalue), part.gradient, limited.data());
+      part.replace(std::move(limited));
     } else if (options_.clipnorm || options_.global_clipnorm) {
       const double norm = finite(
-          std::abs(item.scale) * std::sqrt(kernels::sum_of_squares(item.size(), item.gradient)),
-          "gradient of '" + item.slot->path + "'");
-      if (options_.clipnorm) item.scale *= std::min(1.0, *options_.clipnorm / norm);
+          std::abs(part.scale) * std::sqrt(kernels::sum_of_squares(part.size(), part.gradient)),
+          "gradient of '" + part.slot->path + "'");
+      if (options_.clipnorm) part.scale *= std::min(1.0, *options_.clipnorm / norm);
       squares += norm * norm;
     }
   }
   if (!options_.global_clipnorm) return;
   const double norm = finite(std::sqrt(squares), "the gradients' sum of squares");
   if (norm <= *options_.global_clipnorm) return;
-  for (Item& item : items) item.scale *= *options_.global_clipnorm / norm;
+  for (ParameterStep& part : parts) part.scale *= *options_.global_clipnorm / norm;
 }
 
 template <class T>
-void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
+void Optimizer<T>::update_average(ParameterMemory& memory, const T* weights) const noexcept {
   if (!memory.average) return;
   T* average = memory.average->data();
   const auto n = static_cast<Index>(memory.average->size());
@@ -255,89 +233,95 @@ void Optimizer<T>::follow(Memory& memory, const T* weights) const noexcept {
   }
 }
 
-// The weights after a step, and the memory with them. A rate below 0 stands for no update.
+// Writes the weights after a step, and the memory with them. A rate below 0 stands for no update.
 template <class T>
-void Optimizer<T>::advance(const Item& item, double rate, Memory& memory, T* to) const noexcept {
-  const Index n = item.size();
-  const T* from = item.slot->value->data();
-  if (rate >= 0 && item.gradient != nullptr) {
+void Optimizer<T>::apply_update(const ParameterStep& part, double rate, ParameterMemory& memory,
+                                T* to) const noexcept {
+  const Index n = part.size();
+  const T* from = part.slot->value->data();
+  if (rate >= 0 && part.gradient != nullptr) {
     const double decay = memory.decays ? rate * weight_decay_ : 0.0;
-    update({memory.shape, static_cast<std::size_t>(n), from, to, item.gradient, item.scale, rate,
+    update({memory.shape, static_cast<std::size_t>(n), from, to, part.gradient, part.scale, rate,
             decay, iterations() + 1, memory.slots});
   } else if (to != from) {
     std::copy(from, from + n, to);
   }
-  follow(memory, to);
+  update_average(memory, to);
   if (overwrites()) std::copy(memory.average->data(), memory.average->data() + n, to);
 }
 
-// Whether a gradient is not finite under a dynamic loss scale, which is then halved.
+// Prepares everything that can fail for new weights: a copy, or the result of a user's constraint.
 template <class T>
-bool Optimizer<T>::skips(const std::vector<Item>& items) {
-  if (!options_.dynamic_loss_scale) return false;
-  const bool finite = std::all_of(items.begin(), items.end(), [](const Item& item) {
-    return item.gradient == nullptr || kernels::first_non_finite(item.size(), item.gradient) < 0;
-  });
-  if (finite) return false;
-  loss_scale_ *= 0.5;
-  good_steps_ = 0;
-  return true;
+void Optimizer<T>::prepare_weights(ParameterStep& part, bool updates, double rate) const {
+  const Shape& shape = part.slot->value->shape();
+  const bool given = part.gradient != nullptr;
+  if (part.slot->constraint && (given || overwrites())) {
+    part.changed =
+        ParameterMemory{shape, part.memory->decays, part.memory->slots, part.memory->average, {}};
+    Array<T> updated(shape);
+    apply_update(part, rate, *part.changed, updated.data());
+    part.fresh = detail::ArrayPtr<T>(part.slot->constraint(updated, part.slot->path));
+  } else if (((updates && given) || overwrites()) && !part.slot->value.unique()) {
+    part.fresh = detail::ArrayPtr<T>(shape);
+  }
 }
 
 template <class T>
-void Optimizer<T>::commit(std::vector<Item>& items, bool updates, double rate) noexcept {
-  const auto one = [&](Item& item) {
-    if (item.changed) {
-      item.memory->slots.swap(item.changed->slots);
-      item.memory->average.swap(item.changed->average);
-      item.slot->value = std::move(item.fresh);
-    } else if (item.fresh) {
-      advance(item, rate, *item.memory, item.fresh.mutate().data());
-      item.slot->value = std::move(item.fresh);
-    } else if ((updates && item.gradient != nullptr) || overwrites()) {
-      advance(item, rate, *item.memory, item.slot->value.mutate().data());
-    } else {
-      follow(*item.memory, item.slot->value->data());
-    }
-    if (updates) {
-      item.memory->accumulated.reset();
-    } else if (item.own) {
-      item.memory->accumulated = std::move(item.own);
-    }
-  };
-  // Large ones have all threads each, small ones share them.
-  const auto small = [this](const Item& item) {
-    return concurrent() && item.size() <= detail::kElementGrain;
+void Optimizer<T>::finish(ParameterStep& part, bool updates, double rate) const noexcept {
+  if (part.changed) {
+    part.memory->slots.swap(part.changed->slots);
+    part.memory->average.swap(part.changed->average);
+    part.slot->value = std::move(part.fresh);
+  } else if (part.fresh) {
+    apply_update(part, rate, *part.memory, part.fresh.mutate().data());
+    part.slot->value = std::move(part.fresh);
+  } else if ((updates && part.gradient != nullptr) || overwrites()) {
+    apply_update(part, rate, *part.memory, part.slot->value.mutate().data());
+  } else {
+    update_average(*part.memory, part.slot->value->data());
+  }
+  if (updates) {
+    part.memory->accumulated.reset();
+  } else if (part.own) {
+    part.memory->accumulated = std::move(part.own);
+  }
+}
+
+// Large parameters have all threads each, small ones share them.
+template <class T>
+void Optimizer<T>::finish_all(std::vector<ParameterStep>& parts, bool updates,
+                              double rate) const noexcept {
+  const auto small = [this](const ParameterStep& part) {
+    return concurrent() && part.size() <= detail::kElementGrain;
   };
   Index together = 0;
-  for (Item& item : items) {
-    if (small(item)) {
-      together += item.size();
+  for (ParameterStep& part : parts) {
+    if (small(part)) {
+      together += part.size();
     } else {
-      one(item);
+      finish(part, updates, rate);
     }
   }
-  const auto count = static_cast<Index>(items.size());
+  const auto count = static_cast<Index>(parts.size());
   detail::parallel_for(count, together <= detail::kElementGrain ? count : 1,
                        [&](Index begin, Index end) {
                          for (Index i = begin; i < end; ++i) {
-                           Item& item = items[static_cast<std::size_t>(i)];
-                           if (small(item)) one(item);
+                           ParameterStep& part = parts[static_cast<std::size_t>(i)];
+                           if (small(part)) finish(part, updates, rate);
                          }
                        });
-  ++steps_;
-  if (options_.dynamic_loss_scale && ++good_steps_ >= options_.dynamic_loss_scale->growth_steps) {
-    loss_scale_ *= 2.0;
-    good_steps_ = 0;
-  }
 }
 
+// for each trainable parameter: find its gradient and its memory
+// accumulate the gradients; return unless they are complete
+// clip them
+// prepare copies and constrained weights; nothing fails from here on
+// for each parameter: decay, update, average; forget the accumulated gradient
 template <class T>
 bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOptions options) {
   params.check_pending();
-  settle_all("step", params);
-  std::vector<Item> items = collect(params, gradients, options);
-  if (skips(items)) return false;
+  claim_all("step", params);
+  std::vector<ParameterStep> parts = collect(params, gradients, options);
   const bool updates = (steps_ + 1) % options_.gradient_accumulation_steps == 0;
   double rate = -1.0;
   if (updates) {
@@ -345,34 +329,22 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     check_option(rate >= 0 && std::isfinite(rate), name(), "learning_rate", rate,
                  "a finite number, 0 or more, of the schedule");
   }
-  // What can fail is done first: memories, copies, norms, and constraints, which may be anybody's.
-  Added added(memories_);
-  for (Item& item : items) {
-    remember(item, added);
-    gather(item, updates);
+  NewMemories added(memories_);
+  for (ParameterStep& part : parts) {
+    find_memory(part, added);
+    accumulate_gradient(part, updates);
   }
-  if (updates) clip(items);
-  for (Item& item : items) {
-    const Shape& shape = item.slot->value->shape();
-    const bool given = item.gradient != nullptr;
-    if (item.slot->constraint && (given || overwrites())) {
-      item.changed =
-          Memory{shape, item.memory->decays, item.memory->slots, item.memory->average, {}};
-      Array<T> updated(shape);
-      advance(item, rate, *item.changed, updated.data());
-      item.fresh = detail::ArrayPtr<T>(item.slot->constraint(updated, item.slot->path));
-    } else if (((updates && given) || overwrites()) && !item.slot->value.unique()) {
-      item.fresh = detail::ArrayPtr<T>(shape);
-    }
-  }
+  if (updates) clip(parts);
+  for (ParameterStep& part : parts) prepare_weights(part, updates, rate);
   added.keep();
-  commit(items, updates, rate);
+  finish_all(parts, updates, rate);
+  ++steps_;
   return updates;
 }
 
 template <class T>
 void Optimizer<T>::finalize(Params<T>& params) {
-  settle_all("finalize", params);
+  claim_all("finalize", params);
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> averages;
   for (const Parameter<T>& p : params.all()) {
     const auto memory = memories_.find(p.path());

@@ -1,4 +1,4 @@
-// What an optimizer remembers, going out and coming in.
+// The memory of an optimizer, saved and loaded.
 
 #include <xtape/optim/optimizer.hpp>
 
@@ -12,22 +12,18 @@ using detail::fail;
 
 namespace {
 
-// Beside the slots of the formula.
+// Names of arrays beside the slots of the formula.
 constexpr const char* kAverage = "average";
 constexpr const char* kAccumulator = "accumulator";
 
 }  // namespace
 
-// The numbers that are kept, with their present values.
+// Returns the numbers of the state, with their present values.
 template <class T>
 std::map<std::string, double> Optimizer<T>::scalars() const {
   const std::string prefix = std::string(name()) + "/";
   std::map<std::string, double> all{{prefix + "steps", static_cast<double>(steps_)}};
   if (rate_.constant()) all[prefix + "learning_rate"] = rate_(0);
-  if (options_.dynamic_loss_scale) {
-    all[prefix + "loss_scale"] = loss_scale_;
-    all[prefix + "good_steps"] = static_cast<double>(good_steps_);
-  }
   return all;
 }
 
@@ -42,17 +38,17 @@ OptimizerState<T> Optimizer<T>::state() const {
     if (memory.average) out.arrays.emplace(full_name(kAverage, path), *memory.average);
     if (memory.accumulated) out.arrays.emplace(full_name(kAccumulator, path), *memory.accumulated);
   }
-  for (const auto& [path, arrays] : waiting_) {
+  for (const auto& [path, arrays] : unclaimed_) {
     for (const auto& [slot, array] : arrays) out.arrays.emplace(full_name(slot, path), array);
   }
   return out;
 }
 
-// Moves one parameter's arrays into its memory, whose shape is set; says what does not fit.
+// Moves one parameter's arrays into its memory, whose shape is set. Returns a text of what does not
+// fit, or an empty one.
 template <class T>
-std::string Optimizer<T>::settle_one(const std::string& path,
-                                     std::map<std::string, Array<T>>& arrays,
-                                     Memory& memory) const {
+std::string Optimizer<T>::claim_one(const std::string& path, ArraysBySlot arrays,
+                                    ParameterMemory& memory) const {
   std::string wrong;
   const auto take = [&](const std::string& slot, const Shape& shape, bool required) {
     std::optional<Array<T>> taken;
@@ -76,27 +72,27 @@ std::string Optimizer<T>::settle_one(const std::string& path,
   if (options_.gradient_accumulation_steps > 1) {
     memory.accumulated = take(kAccumulator, memory.shape, false);
   }
-  for (const auto& [slot, array] : arrays)
+  for (const auto& [slot, array] : arrays) {
     wrong += " '" + full_name(slot, path) + "' is unexpected,";
+  }
   return wrong;
 }
 
-// Turns waiting arrays of built parameters into memories; says what does not fit, and then has
-// changed nothing. `all`: none may go on waiting.
+// Turns loaded arrays of built parameters into memories; the others stay in `loaded`, unless `all` are
+// expected to have a parameter. Returns a text of what does not fit, and then has changed nothing.
 template <class T>
-std::string Optimizer<T>::settle(Waiting& waiting, Memories& memories, const Params<T>& params,
-                                 bool all) const {
+std::string Optimizer<T>::claim(LoadedArrays& loaded, Memories& memories, const Params<T>& params,
+                                bool all) const {
   std::string wrong;
-  Waiting left;
-  Memories settled = memories;
-  for (const auto& [path, arrays] : waiting) {
+  LoadedArrays left;
+  Memories claimed = memories;
+  for (const auto& [path, arrays] : loaded) {
     if (params.contains(path) && params.at(path).built()) {
-      std::map<std::string, Array<T>> rest = arrays;
-      Memory memory;
+      ParameterMemory memory;
       memory.shape = params.at(path).value().shape();
       memory.decays = decays(path);
-      wrong += settle_one(path, rest, memory);
-      settled.insert_or_assign(path, std::move(memory));
+      wrong += claim_one(path, arrays, memory);
+      claimed.insert_or_assign(path, std::move(memory));
     } else if (all) {
       for (const auto& [slot, array] : arrays) {
         wrong += " '" + full_name(slot, path) + "' has no parameter,";
@@ -109,15 +105,15 @@ std::string Optimizer<T>::settle(Waiting& waiting, Memories& memories, const Par
     wrong.pop_back();
     return wrong;
   }
-  waiting.swap(left);
-  memories.swap(settled);
+  loaded.swap(left);
+  memories.swap(claimed);
   return wrong;
 }
 
 template <class T>
-void Optimizer<T>::settle_all(const char* op, const Params<T>& params) {
-  if (waiting_.empty()) return;
-  const std::string wrong = settle(waiting_, memories_, params, true);
+void Optimizer<T>::claim_all(const char* op, const Params<T>& params) {
+  if (unclaimed_.empty()) return;
+  const std::string wrong = claim(unclaimed_, memories_, params, true);
   if (wrong.empty()) return;
   fail<ParameterError>(op, "loaded state does not fit:", wrong, "; load the state of this model");
 }
@@ -133,67 +129,56 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
     if (!state.scalars.contains(key)) wrong += " '" + key + "' is missing,";
   }
   for (const auto& [key, value] : state.scalars) {
+    // Versions with loss scaling saved its numbers. Their arrays were never scaled.
+    if (key == prefix + "loss_scale" || key == prefix + "good_steps") continue;
     if (!expected.contains(key)) wrong += " '" + key + "' is unexpected,";
   }
-  Waiting waiting;
+  LoadedArrays loaded;
   for (const auto& [key, array] : state.arrays) {
     const std::size_t slash = key.find('/', prefix.size());
     if (!key.starts_with(prefix) || slash == std::string::npos) {
       wrong += " '" + key + "' is unexpected,";
     } else {
-      waiting[key.substr(slash + 1)].emplace(key.substr(prefix.size(), slash - prefix.size()),
-                                             array);
+      loaded[key.substr(slash + 1)].emplace(key.substr(prefix.size(), slash - prefix.size()),
+                                            array);
     }
   }
   Memories memories;
   if (!wrong.empty()) {
     wrong.pop_back();
   } else {
-    wrong = settle(waiting, memories, params, false);
+    wrong = claim(loaded, memories, params, false);
   }
   if (!wrong.empty()) {
     fail<ParameterError>(op, "state does not fit:", wrong, "; load the state of ", name(),
                          " with the same options for the same model");
   }
-  const auto number = [&](const char* key) { return state.scalars.at(prefix + key); };
-  const auto positive = [&](const char* key, double value) {
-    if (!(value > 0) || !std::isfinite(value)) {
-      fail<ValueError>(op, "out of range: '", prefix, key, "' is ", value,
-                       ", expected a positive number");
-    }
-    return value;
+  // Returns a number of the state, which must be `good`.
+  const auto number = [&](const char* key, auto good, const char* range) {
+    const double value = state.scalars.at(prefix + key);
+    if (good(value)) return value;
+    fail<ValueError>(op, "out of range: '", prefix, key, "' is ", value, ", expected ", range);
   };
-  const auto count = [&](const char* key) {
-    const double value = number(key);
-    if (!(value >= 0) || value > 9007199254740992.0 || value != std::floor(value)) {  // 2^53
-      fail<ValueError>(op, "out of range: '", prefix, key, "' is ", value,
-                       ", expected a whole number, 0 or more");
-    }
-    return static_cast<std::int64_t>(value);
-  };
-  const std::int64_t steps = count("steps");
-  double loss_scale = loss_scale_;
-  std::int64_t good_steps = 0;
-  if (options_.dynamic_loss_scale) {
-    loss_scale = positive("loss_scale", number("loss_scale"));
-    good_steps = count("good_steps");
-  }
+  const auto steps = static_cast<std::int64_t>(number(
+      "steps", [](double v) { return v >= 0 && v <= 9007199254740992.0 && v == std::floor(v); },
+      "a whole number, 0 or more"));  // at most 2^53
   Schedule rate = rate_;
-  if (rate_.constant()) rate = positive("learning_rate", number("learning_rate"));
+  if (rate_.constant()) {
+    rate = number(
+        "learning_rate", [](double v) { return v > 0 && std::isfinite(v); }, "a positive number");
+  }
   if (also) also();
   // Nothing below throws.
   std::swap(rate_, rate);
   steps_ = steps;
-  loss_scale_ = loss_scale;
-  good_steps_ = good_steps;
   memories_.swap(memories);
-  waiting_.swap(waiting);
+  unclaimed_.swap(loaded);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                         \
   template std::map<std::string, double> Optimizer<T>::scalars() const;              \
   template OptimizerState<T> Optimizer<T>::state() const;                            \
-  template void Optimizer<T>::settle_all(const char*, const Params<T>&);             \
+  template void Optimizer<T>::claim_all(const char*, const Params<T>&);              \
   template void Optimizer<T>::load_state(const OptimizerState<T>&, const Params<T>&, \
                                          const std::function<void()>&);
 XTAPE_INSTANTIATE(float)

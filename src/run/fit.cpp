@@ -239,17 +239,15 @@ void Fit<T>::update(const StepResult<T>& result, double loss) {
     told_ = true;
     return;
   }
-  Gradients<T> gradients = tape_.backward(optimizer_.scale_loss(total));
+  Gradients<T> gradients = tape_.backward(total);
   if (options_.log_optimizer || options_.clip_norm) {
-    // A loss scale makes them larger. Infinite ones are then the optimizer's to skip.
-    const double scale = optimizer_.loss_scale();
-    const double norm = gradients.global_norm() / scale;
+    const double norm = gradients.global_norm();
     if (std::isfinite(norm)) {
       norm_.update(norm);
       if (options_.clip_norm && norm > *options_.clip_norm) {
         gradients.scale(*options_.clip_norm / norm);
       }
-    } else if (options_.clip_norm && scale == 1.0) {
+    } else if (options_.clip_norm) {
       gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
     }
   }

@@ -182,18 +182,8 @@ TEST_CASE("options out of range") {
     refused("clipnorm is", [&] { SGD<float>({}, {.clipnorm = bad}); });
     refused("clipvalue is", [&] { SGD<float>({}, {.clipvalue = bad}); });
     refused("global_clipnorm is", [&] { SGD<float>({}, {.global_clipnorm = bad}); });
-    refused("loss_scale_factor is", [&] { SGD<float>({}, {.loss_scale_factor = bad}); });
-    refused("initial_scale is", [&] {
-      SGD<float>({}, {.dynamic_loss_scale = DynamicLossScale{bad, 1}});
-    });
   }
   refused("clipped twice", [] { SGD<float>({}, {.clipnorm = 1.0, .clipvalue = 1.0}); });
-  refused("scaled twice", [] {
-    SGD<float>({}, {.loss_scale_factor = 2.0, .dynamic_loss_scale = DynamicLossScale{}});
-  });
-  refused("growth_steps is 0", [] {
-    SGD<float>({}, {.dynamic_loss_scale = DynamicLossScale{1.0, 0}});
-  });
   refused("weight_decay is", [] { SGD<float>({.weight_decay = -0.1}); });
   refused("ema_overwrite_frequency", [] { SGD<float>({}, {.ema_overwrite_frequency = -1}); });
   refused("gradient_accumulation_steps is 0",
@@ -256,15 +246,36 @@ TEST_CASE("averages also follow weights without a gradient, and end in the weigh
   CHECK(m.b.value()(0) == 0.75);
 }
 
-TEST_CASE("a loss that was scaled gives the step of one that was not") {
+TEST_CASE("every optimizer is made from nothing, from empty braces, and copied") {
+  const auto check = []<class O>(std::in_place_type_t<O>) {
+    O plain;
+    O braces({});
+    O both({}, {});
+    const O copy(plain);
+    INFO(plain.name());
+    CHECK(std::string(braces.name()) == plain.name());
+    CHECK(braces.learning_rate() == typename O::Options().learning_rate(0));
+    CHECK(both.state().scalars == copy.state().scalars);
+  };
+  check(std::in_place_type<SGD<float>>);
+  check(std::in_place_type<Adam<float>>);
+  check(std::in_place_type<AdamW<double>>);
+  check(std::in_place_type<Adamax<float>>);
+  check(std::in_place_type<Nadam<double>>);
+  check(std::in_place_type<Lamb<float>>);
+  check(std::in_place_type<Lion<float>>);
+  check(std::in_place_type<Adagrad<double>>);
+  check(std::in_place_type<Adadelta<float>>);
+  check(std::in_place_type<RMSprop<float>>);
+  check(std::in_place_type<Adafactor<float>>);
+}
+
+TEST_CASE("gradients that were scaled give the step of those that were not") {
   Two m, n;
-  SGD<double> plain;
-  SGD<double> scaled({}, {.loss_scale_factor = 1024.0});
-  CHECK(scaled.scale_loss(Var<double>(3.0)).item() == 3072.0);
-  CHECK(plain.scale_loss(Var<double>(3.0)).item() == 3.0);
-  plain.step(m.params, m.gradients());
+  SGD<double> a, b;
+  a.step(m.params, m.gradients());
   auto g = n.gradients();
-  scaled.step(n.params, g.scale(1024.0));
+  b.step(n.params, g.scale(1024.0).scale(1.0 / 1024.0));
   CHECK((m.a.value() == n.a.value()));
 }
 

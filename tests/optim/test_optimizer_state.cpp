@@ -47,7 +47,6 @@ std::vector<Make<T>> all() {
                               .use_ema = true,
                               .ema_momentum = 0.9,
                               .ema_overwrite_frequency = 3,
-                              .dynamic_loss_scale = DynamicLossScale{1.0, 4},
                               .gradient_accumulation_steps = 2};
   std::vector<Make<T>> makes;
   for (const OptimizerOptions& common : {plain, full}) {
@@ -61,9 +60,9 @@ std::vector<Make<T>> all() {
       return std::make_unique<AdamW<T>>(
           typename AdamW<T>::Options{.learning_rate = schedules::Noam{}}, common);
     });
-    makes.push_back([=] { return std::make_unique<Adamax<T>>(MomentOptions{}, common); });
-    makes.push_back([=] { return std::make_unique<Nadam<T>>(MomentOptions{}, common); });
-    makes.push_back([=] { return std::make_unique<Lamb<T>>(MomentOptions{}, common); });
+    makes.push_back([=] { return std::make_unique<Adamax<T>>(AdamaxOptions{}, common); });
+    makes.push_back([=] { return std::make_unique<Nadam<T>>(NadamOptions{}, common); });
+    makes.push_back([=] { return std::make_unique<Lamb<T>>(LambOptions{}, common); });
     makes.push_back([=] { return std::make_unique<Lion<T>>(typename Lion<T>::Options{}, common); });
     makes.push_back(
         [=] { return std::make_unique<Adagrad<T>>(typename Adagrad<T>::Options{}, common); });
@@ -168,6 +167,26 @@ TEST_CASE("a changed learning rate is part of the state") {
   CHECK(other.learning_rate() == 0.125);
 }
 
+TEST_CASE("the numbers of loss scaling in an older state are ignored") {
+  Model<double> m, n;
+  Adam<double> adam;
+  adam.step(m.params, m.gradients(0));
+  OptimizerState<double> old = adam.state();
+  old.scalars["adam/loss_scale"] = 4096;
+  old.scalars["adam/good_steps"] = 17;
+  Adam<double> other;
+  n.params.load(m.params.values());
+  other.load_state(old, n.params);
+  CHECK(other.state().scalars == adam.state().scalars);
+  adam.step(m.params, m.gradients(1));
+  other.step(n.params, n.gradients(1));
+  CHECK(n.same(m));
+  // Those of another optimizer are not.
+  old.scalars["sgd/loss_scale"] = 1;
+  CHECK(contains(error_of<ParameterError>([&] { other.load_state(old, n.params); }),
+                 "'sgd/loss_scale' is unexpected"));
+}
+
 TEST_CASE("a state that does not fit is refused as a whole, every name in one message") {
   Model<double> m;
   Adam<double> adam;
@@ -193,9 +212,9 @@ TEST_CASE("a state that does not fit is refused as a whole, every name in one me
   bad.arrays["adamw/m/layer/bias"] = Array<double>(Shape{3}, 0.0);
   bad.arrays["adam/m"] = Array<double>(Shape{3}, 0.0);
   bad.scalars.erase("adam/steps");
-  bad.scalars["adam/loss_scale"] = 2;
+  bad.scalars["adam/momentum"] = 2;
   refused(bad, {"'adamw/m/layer/bias' is unexpected", "'adam/m' is unexpected",
-                "'adam/steps' is missing", "'adam/loss_scale' is unexpected"});
+                "'adam/steps' is missing", "'adam/momentum' is unexpected"});
   for (const double steps : {-1.0, 0.5, std::nan(""), HUGE_VAL, 1e300}) {
     bad = good;
     bad.scalars["adam/steps"] = steps;

@@ -86,23 +86,6 @@ TEMPLATE_TEST_CASE("fit is the loop one would write", "", float, double) {
   CHECK(logs.at("error") == history["val_error"].back());
 }
 
-TEST_CASE("loss scales change neither the norm that is reported nor the clip") {
-  const auto batches = three_batches<double>();
-  const auto train = [&](OptimizerOptions common) {
-    Network<double> net;
-    SGD<double> sgd({.learning_rate = 0.25}, std::move(common));
-    const History history =
-        fit(net.params, sgd, batches, [&](auto& tape, const auto& b) { return net.step(tape, b); },
-            {.clip_norm = 0.25, .progress = silent()});
-    return std::pair(history["gradient_norm"][0], net.params.values());
-  };
-  const auto plain = train({});
-  const auto scaled = train({.loss_scale_factor = 1024.0});
-  CHECK(plain.first > 0.25);
-  CHECK(plain.first == scaled.first);
-  CHECK(plain.second == scaled.second);
-}
-
 TEST_CASE("averages are put in place at the end, also when a step throws") {
   const auto batches = three_batches<double>();
   for (const bool throws : {false, true}) {

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// What all optimizers share: which parameters a step updates, clipping, decay, accumulation, loss
-/// scaling, averages of the weights, and the state that is saved. The formulas are in optimizers.hpp.
+/// The common part of all optimizers: which parameters a step updates, clipping, decay, accumulation,
+/// averages of the weights, and the state that is saved. The formulas are in optimizers.hpp.
 
 #include <xtape/optim/schedules.hpp>
 #include <xtape/params/params.hpp>
@@ -17,37 +17,30 @@
 
 namespace xtape {
 
-/// What one step may allow.
+/// Options of one step.
 struct StepOptions {
   bool allow_missing = false;  ///< trainable parameters without a gradient stay as they are
 };
 
-/// A loss scale that finds its size: halved, and the step skipped, when a gradient is not finite;
-/// doubled after growth_steps steps without that.
-struct DynamicLossScale {
-  double initial_scale = 32768.0;    ///< positive
-  std::int64_t growth_steps = 2000;  ///< positive
-};
-
-/// Options all optimizers have, beside their own (Keras's keyword arguments of every optimizer).
+/// Options that every optimizer has beside its own (Keras's common keyword arguments).
 struct OptimizerOptions {
   /// Regular expressions (ECMAScript), searched in parameters' paths: "bias$", "norm/".
   std::vector<std::string> exclude_from_weight_decay = {};
-  std::optional<double> clipnorm = {};         ///< limits the norm of each gradient; at most
-  std::optional<double> clipvalue = {};        ///< one of the three: this limits each element,
-  std::optional<double> global_clipnorm = {};  ///< this the norm of all gradients together
+  /// At most one of the three limits is set: the norm of each gradient, each element, or the norm of
+  /// all gradients together.
+  std::optional<double> clipnorm = {};
+  std::optional<double> clipvalue = {};
+  std::optional<double> global_clipnorm = {};
   bool use_ema = false;        ///< keep a moving average of the weights; see finalize()
   double ema_momentum = 0.99;  ///< 0 to 1
-  std::int64_t ema_overwrite_frequency = 0;      ///< weights become the average so often; 0: never
-  std::optional<double> loss_scale_factor = {};  ///< gradients are those of scale_loss(loss)
-  std::optional<DynamicLossScale> dynamic_loss_scale = {};  ///< likewise; only one of the two
-  /// So many calls of step() average their gradients and then update once. Schedules count the
-  /// calls, the average of the weights is updated at each (as in Keras), iterations() counts updates.
+  std::int64_t ema_overwrite_frequency = 0;  ///< updates until weights become the average; 0: never
+  /// This many calls of step() average their gradients and then update once. Schedules count the
+  /// calls, and each call updates the average of the weights, as in Keras. iterations() counts updates.
   std::int64_t gradient_accumulation_steps = 1;
 };
 
-/// All an optimizer remembers, by name: arrays like "adam/m/<path>", and numbers like "adam/steps".
-/// The numbers must be stored as doubles, also beside a model of floats.
+/// The whole memory of an optimizer, by name: arrays like "adam/m/<path>", and numbers like
+/// "adam/steps". The numbers must be stored as doubles, also beside a model of floats.
 template <class T>
 struct OptimizerState {
   std::map<std::string, Array<T>> arrays;
@@ -61,7 +54,7 @@ struct OptimizerSlot {
   double initial = 0;
 };
 
-/// What a formula works on: n elements; `from` and `to` may be the same.
+/// The arguments of a formula: n elements; `from` and `to` may be the same.
 template <class T>
 struct OptimizerUpdate {
   const Shape& shape;
@@ -84,21 +77,16 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// Updates every trainable parameter by its gradient (with the gradients' stored scale folded in):
-  /// unscale, accumulate, clip, decay, update, average, constrain. True when weights were updated,
-  /// false when gradients were only accumulated, or skipped because a dynamic loss scale was too high.
-  /// ParameterError naming them when trainable parameters got no gradient, loaded values found no
-  /// layer, or a loaded state does not fit; NonFiniteError when a norm to clip by is not finite;
-  /// ValueError for a schedule's rate that is negative or not finite; ShapeError for a constraint
-  /// that does not fit. When anything is thrown, also by a constraint or schedule of your own,
-  /// neither parameters nor the optimizer's state have changed.
+  /// accumulate, clip, decay, update, average, constrain. True when weights were updated, false when
+  /// gradients were only accumulated. ParameterError naming them when trainable parameters got no
+  /// gradient, loaded values found no layer, or a loaded state does not fit; NonFiniteError when a
+  /// norm to clip by is not finite; ValueError for a schedule's rate that is negative or not finite;
+  /// ShapeError for a constraint that does not fit. When anything is thrown, also by a constraint or
+  /// schedule of your own, neither parameters nor the optimizer's state have changed.
   bool step(Params<T>& params, const Gradients<T>& gradients, StepOptions options = {});
 
-  /// The loss times the loss scale, to run backward from; the loss itself without one.
-  [[nodiscard]] Var<T> scale_loss(const Var<T>& loss) const;
-  [[nodiscard]] double loss_scale() const noexcept { return loss_scale_; }
-
-  /// With use_ema: sets the weights to their averages, as at the end of training. ParameterError when
-  /// a loaded state does not fit.
+  /// Sets the weights to their averages, if use_ema is set: the end of a training. ParameterError
+  /// when a loaded state does not fit.
   void finalize(Params<T>& params);
 
   /// Updates done.
@@ -113,18 +101,18 @@ class Optimizer {
   /// in the place of a schedule.
   void set_learning_rate(Schedule rate);
 
-  /// A copy of what it remembers, to go into a checkpoint. Complete: an optimizer with the same options
-  /// that loads it continues bit by bit. A schedule is an option, and not in it.
+  /// Returns a copy of the memory, for checkpoints. An optimizer with the same options that loads it
+  /// continues bit by bit. A schedule is an option, and not part of the state.
   [[nodiscard]] OptimizerState<T> state() const;
-  /// The opposite of state(). The parameters that are built are checked here, those that come later at
-  /// the next step: ParameterError listing all names that are missing, unexpected, of another
-  /// optimizer or of another shape. All or nothing: also together with something else that is to be
-  /// loaded with it, which `also` does, after everything was checked and before anything changes. What
-  /// `also` throws, this throws.
+  /// Replaces the memory. Parameters that are built are checked here, later ones at the next step:
+  /// ParameterError listing all names that are missing, unexpected, of another optimizer or of another
+  /// shape. `also` loads something else under the same guarantee of all or nothing: it is called after
+  /// all checks and before any change, and load_state() throws its exceptions. The numbers
+  /// "loss_scale" and "good_steps" of earlier versions are ignored.
   void load_state(const OptimizerState<T>& state, const Params<T>& params,
                   const std::function<void()>& also = {});
 
-  /// Under which names its state is saved: "adam".
+  /// The name of the saved state: "adam".
   [[nodiscard]] virtual const char* name() const noexcept = 0;
 
  protected:
@@ -132,50 +120,50 @@ class Optimizer {
   Optimizer(const Optimizer&) = default;
   Optimizer& operator=(const Optimizer&) = default;
 
-  /// What is kept for a parameter of this shape.
+  /// The arrays that the formula keeps for a parameter of this shape.
   [[nodiscard]] virtual std::vector<OptimizerSlot> slots(const Shape& shape) const = 0;
 
   /// Writes the weights after a step.
   virtual void update(const OptimizerUpdate<T>& u) const noexcept = 0;
 
-  /// Whether update() may run for several parameters at once, on the library's threads: it changes
-  /// nothing but what `u` names.
+  /// Whether update() may run for several parameters at once, on the library's threads. It may change
+  /// only arrays that `u` names.
   [[nodiscard]] virtual bool concurrent() const noexcept { return false; }
 
  private:
-  /// What is remembered for one parameter.
-  struct Memory {
+  struct ParameterMemory {
     Shape shape;  // the parameter's
     bool decays = true;
     std::vector<Array<T>> slots;
     std::optional<Array<T>> average;
     std::optional<Array<T>> accumulated;  // gradients since the last update
   };
-  using Memories = std::unordered_map<std::string, Memory>;
-  struct Item;
-  class Added;
+  using Memories = std::unordered_map<std::string, ParameterMemory>;  // by path
+  struct ParameterStep;
+  class NewMemories;
 
-  std::vector<Item> collect(Params<T>& params, const Gradients<T>& gradients,
-                            StepOptions options) const;
-  void remember(Item& item, Added& added);
-  void gather(Item& item, bool updates) const;
-  void clip(std::vector<Item>& items) const;
-  void advance(const Item& item, double rate, Memory& memory, T* to) const noexcept;
-  void follow(Memory& memory, const T* weights) const noexcept;
-  void commit(std::vector<Item>& items, bool updates, double rate) noexcept;
-  [[nodiscard]] bool skips(const std::vector<Item>& items);
+  std::vector<ParameterStep> collect(Params<T>& params, const Gradients<T>& gradients,
+                                     StepOptions options) const;
+  void find_memory(ParameterStep& part, NewMemories& added);
+  void accumulate_gradient(ParameterStep& part, bool updates) const;
+  void clip(std::vector<ParameterStep>& parts) const;
+  void prepare_weights(ParameterStep& part, bool updates, double rate) const;
+  void apply_update(const ParameterStep& part, double rate, ParameterMemory& memory,
+                    T* to) const noexcept;
+  void update_average(ParameterMemory& memory, const T* weights) const noexcept;
+  void finish(ParameterStep& part, bool updates, double rate) const noexcept;
+  void finish_all(std::vector<ParameterStep>& parts, bool updates, double rate) const noexcept;
   [[nodiscard]] bool overwrites() const noexcept;
   [[nodiscard]] bool decays(const std::string& path) const;
   [[nodiscard]] std::map<std::string, double> scalars() const;
 
-  // Arrays by path and slot that were loaded for parameters not built yet.
-  using Waiting = std::map<std::string, std::map<std::string, Array<T>>>;
-  void settle_all(const char* op, const Params<T>& params);
-  [[nodiscard]] std::string settle(Waiting& waiting, Memories& memories, const Params<T>& params,
-                                   bool all) const;
-  [[nodiscard]] std::string settle_one(const std::string& path,
-                                       std::map<std::string, Array<T>>& arrays,
-                                       Memory& memory) const;
+  using ArraysBySlot = std::map<std::string, Array<T>>;
+  using LoadedArrays = std::map<std::string, ArraysBySlot>;  // by path, then by slot
+  void claim_all(const char* op, const Params<T>& params);
+  [[nodiscard]] std::string claim(LoadedArrays& loaded, Memories& memories, const Params<T>& params,
+                                  bool all) const;
+  [[nodiscard]] std::string claim_one(const std::string& path, ArraysBySlot arrays,
+                                      ParameterMemory& memory) const;
   [[nodiscard]] std::string full_name(const std::string& slot, const std::string& path) const {
     return std::string(name()) + "/" + slot + "/" + path;
   }
@@ -183,12 +171,10 @@ class Optimizer {
   Schedule rate_;
   double weight_decay_;
   OptimizerOptions options_;
-  std::function<bool(const std::string& path)> no_decay_;  // empty where every weight decays
-  double loss_scale_ = 1.0;
-  std::int64_t good_steps_ = 0;  // since the dynamic loss scale changed
-  std::int64_t steps_ = 0;       // calls that counted
+  std::function<bool(const std::string& path)> no_decay_;  // empty if all weights decay
+  std::int64_t steps_ = 0;  // calls of step()
   Memories memories_;
-  Waiting waiting_;
+  LoadedArrays unclaimed_;  // of parameters that are not built yet
 };
 
 }  // namespace xtape

@@ -27,7 +27,7 @@ from layers import dense, embedding, layer_normalization, softmax
 from loss_curve import loss_curve
 from losses import ctc, losses
 from metrics import bleu, metrics
-from optimizers import loss_scales, optimizers, schedules
+from optimizers import optimizers, schedules
 from seq2seq import language_model, seq2seq
 from summary import summary
 from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     setup()
     for make in (dense, softmax, layer_normalization, embedding, multi_head_attention,
                  multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
-                 loss_scales, schedules, metrics, bleu, regularizers, constraints, penalties,
+                 schedules, metrics, bleu, regularizers, constraints, penalties,
                  initializers, activity, rms_normalization, positions, transformer_encoder,
                  transformer_decoder, loss_curve, summary, fit, seq2seq, language_model):
         make()

@@ -1,6 +1,5 @@
 """Golden cases of the optimizers and schedules. See make.py."""
 
-import math
 
 from reference import Family, agree, encode, keras, np, torch
 
@@ -87,6 +86,8 @@ def make(kind, o, common, weights):
     excluded = common.pop("exclude_from_weight_decay", None)
     if common.pop("constraint", None):
         w[0].constraint = keras.constraints.MaxNorm(1.5, axis=0)
+    if "gradient_scale" in common:  # Gradients::scale() in the test
+        common["loss_scale_factor"] = 1 / common.pop("gradient_scale")
     o = dict(o)
     if o.get("learning_rate") in RATES:
         o["learning_rate"] = RATES[o["learning_rate"]]()
@@ -137,8 +138,8 @@ def optimizers():
         ("SGD", {"learning_rate": 0.1}, {"clipnorm": 0.5}),
         ("SGD", {"learning_rate": 0.1}, {"clipvalue": 0.3}),
         ("SGD", {"learning_rate": 0.1}, {"global_clipnorm": 1.5}),
-        ("Adam", {"learning_rate": 0.1}, {"global_clipnorm": 0.5, "loss_scale_factor": 8.0}),
-        ("SGD", {"learning_rate": 0.1}, {"loss_scale_factor": 4.0, "clipnorm": 0.5}),
+        ("Adam", {"learning_rate": 0.1}, {"global_clipnorm": 0.5, "gradient_scale": 0.125}),
+        ("SGD", {"learning_rate": 0.1}, {"gradient_scale": 0.25, "clipnorm": 0.5}),
         ("SGD", {"learning_rate": 0.1}, {"use_ema": True}),
         ("SGD", {"learning_rate": 0.1},
          {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 2}),
@@ -180,27 +181,6 @@ def optimizers():
     # The last digits of cos and sin depend on the machine; the tests read these.
     f.cases = [{"name": "data", "weights": [encode(x) for x in weights],
                 "gradients": [[encode(x) for x in g] for g in gradients]}] + cases
-    f.write()
-
-
-def loss_scales():
-    """A dynamic loss scale over steps some of which have a gradient that is infinite."""
-    weights, gradients = data()
-    infinite = [4, 5, 13]
-    inner = keras.optimizers.SGD(0.1, momentum=0.9)
-    optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=4.0,
-                                                    dynamic_growth_steps=3)
-    w = [keras.Variable(x) for x in weights]
-    scales = []
-    for t, g in enumerate(gradients[:20], 1):
-        g = [torch.tensor(x) for x in g]
-        if t in infinite:
-            g[0][0, 0] = math.inf
-        optimizer.apply(g, w)
-        scales.append(float(optimizer.dynamic_scale.numpy()))
-    f = Family("loss_scales", 8)
-    f.cases = [{"name": "sgd", "infinite": infinite, "scales": scales,
-                "iterations": int(optimizer.iterations), "final": [encode(x.value) for x in w]}]
     f.write()
 
 
