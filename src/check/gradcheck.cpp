@@ -32,7 +32,7 @@ double inner(const Point& a, const Point& b) {
   return sum;
 }
 
-/// A direction in the space of all inputs: one element, or a random one.
+/// A direction in the space of all inputs: along one element, or random.
 struct Probe {
   std::size_t part = 0;
   std::size_t index = 0;
@@ -65,7 +65,7 @@ class Checker {
   }
 
  private:
-  // Puts a point's values into the parameters.
+  // Sets the parameters to a point's values.
   void place(const Point& point) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       params_->set(parameters_[i].path(), point[inputs_ + i]);
@@ -96,18 +96,19 @@ class Checker {
     return run;
   }
 
-  // Gradients of all parts; zeros where none arrived.
+  // Returns the gradient of a part; no value if none arrived.
+  Var<double> gradient(const Run& run, const Gradients<double>& g, std::size_t part) const {
+    if (part < inputs_) return g.contains(run.x[part]) ? g[run.x[part]] : Var<double>();
+    const Parameter<double>& p = parameters_[part - inputs_];
+    return g.contains(p) ? g[p] : Var<double>();
+  }
+
+  // Returns the gradients of all parts, with zeros if none arrived.
   Point collect(const Run& run, const Gradients<double>& gradients) const {
     Point out;
     for (std::size_t i = 0; i < point_.size(); ++i) {
-      const bool there =
-          i < inputs_ ? gradients.contains(run.x[i]) : gradients.contains(parameters_[i - inputs_]);
-      if (!there) {
-        out.push_back(detail::full<double>(point_[i].shape(), 0.0));
-      } else {
-        out.push_back(i < inputs_ ? gradients[run.x[i]].value()
-                                  : gradients[parameters_[i - inputs_]].value());
-      }
+      const Var<double> g = gradient(run, gradients, i);
+      out.push_back(g.has_value() ? g.value() : detail::full<double>(point_[i].shape(), 0.0));
     }
     return out;
   }
@@ -150,7 +151,7 @@ class Checker {
     return inner(gradient, probe.direction);
   }
 
-  // False when the result depends on nothing.
+  // Compares first derivatives. Returns false when the result depends on nothing.
   bool first_order(const Array<double>& y, RandomStream& stream) {
     std::vector<Array<double>> seeds;
     if (y.size() <= options_.all_outputs) {
@@ -188,7 +189,7 @@ class Checker {
     return true;
   }
 
-  // Zero in, zero out; and the same bits twice.
+  // Fails unless a zero seed gives zeros, and the same seed the same bits twice.
   template <class G>
   void exactness(const Shape& shape, const G& gradient, RandomStream& stream) {
     for (const Array<double>& part : gradient(detail::full<double>(shape, 0.0))) {
@@ -210,7 +211,7 @@ class Checker {
     }
   }
 
-  // A joint operation has another gradient when the backward is recorded: it must be the same.
+  // Fails unless both gradients agree. A fused operation has another one in a recorded backward.
   void agreement(const Point& ordinary, const Point& recorded) {
     const double scale = largest({ordinary});
     for (std::size_t p = 0; p < ordinary.size(); ++p) {
@@ -224,7 +225,7 @@ class Checker {
     }
   }
 
-  // The gradient of <seed, f> along `u`, a scalar function of the point and of the seed.
+  // Returns the gradient of <seed, f> along `u`, a scalar function of the point and of the seed.
   double slope(const Point& at, const Point& u) {
     Tape<double> tape(tape_options(true));
     const Point point(at.begin(), at.end() - 1);
@@ -250,11 +251,8 @@ class Checker {
         agreement(ordinary, collect(run, g));
         Var<double> s = tape.input(Var<double>(0.0));
         for (std::size_t i = 0; i < point_.size(); ++i) {
-          const bool there =
-              i < inputs_ ? g.contains(run.x[i]) : g.contains(parameters_[i - inputs_]);
-          if (!there) continue;
-          s = s +
-              sum((i < inputs_ ? g[run.x[i]] : g[parameters_[i - inputs_]]) * Var<double>(u[i]));
+          const Var<double> part = gradient(run, g, i);
+          if (part.has_value()) s = s + sum(part * Var<double>(u[i]));
         }
         if (s.tracked()) {
           const Gradients<double> second = tape.backward(s);

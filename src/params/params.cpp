@@ -1,6 +1,6 @@
 #include <xtape/params/params.hpp>
 
-#include "base/message.hpp"
+#include "base/check.hpp"
 #include "params/name_check.hpp"
 
 #include <algorithm>
@@ -115,6 +115,12 @@ Scope<T> Scope<T>::operator/(const std::string& name) const {
                      "', expected at least one character and no slash");
   }
   return {*params_, path_.empty() ? name : path_ + "/" + name, reuse_};
+}
+
+template <class T>
+Scope<T> Scope<T>::numbered(std::int64_t index) const {
+  detail::check_option(index >= 0, path_.empty() ? "scope" : path_, "index", index, "0 or more");
+  return *this / std::to_string(index);
 }
 
 template <class T>

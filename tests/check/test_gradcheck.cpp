@@ -116,6 +116,23 @@ TEST_CASE("parameters are checked too, and left as they were") {
   CHECK(contains(report.message, "dense/kernel"));
 }
 
+TEST_CASE("a function of Vars is checked at arrays, numbers and Vars") {
+  const Array<double> x = random_array<double>({2, 3}, 1);
+  const Array<double> w = random_array<double>({3, 2}, 2);
+  CHECK(check_gradients([](const V& a) { return tanh(a); }, x));
+  CHECK(check_gradients([](const V& a, V b, const auto& c) { return matmul(a, b) * c; }, x, V(w),
+                        0.5));
+  // The same report as with a list.
+  const auto wrong = squares([](const V& g, const V& v) { return g * v * 2.002; });
+  const auto by_list = check_gradients(
+      [&](const std::vector<V>& in) { return matmul(in[0], wrong({in[1]})); }, {x, w});
+  const auto by_vars =
+      check_gradients([&](const V& a, const V& b) { return matmul(a, wrong({b})); }, x, w);
+  CHECK_FALSE(by_vars);
+  CHECK(contains(by_vars.message, "input 1"));
+  CHECK(by_vars.message == by_list.message);
+}
+
 TEST_CASE("a check is reproducible") {
   const auto f = squares([](const V& g, const V& v) { return g * v * 2.0; });
   const auto a = check_gradients(f, {kPoint});

@@ -4,6 +4,18 @@
 using namespace xtape;
 using namespace xtape::test;
 
+TEST_CASE("a scope goes down by a name or by a number") {
+  Params<float> params;
+  const Scope<float> encoder = params.scope() / "encoder";
+  CHECK((encoder / 0).path() == "encoder/0");
+  CHECK((encoder / std::size_t{12} / "bias").path() == "encoder/12/bias");
+  CHECK((params.scope() / std::uint8_t{7}).path() == "7");
+  CHECK(contains(error_of<ValueError>([&] { static_cast<void>(encoder / -1); }),
+                 "encoder: index out of range: index is -1, expected 0 or more"));
+  CHECK(contains(error_of<ValueError>([&] { static_cast<void>(params.scope() / -2L); }),
+                 "scope: index out of range: index is -2"));
+}
+
 TEST_CASE("creation is registration: order of the constructors, not of the calls") {
   Params<float> params({.seed = 1});
   const Dense<float> a(params.scope() / "a", {.units = 2});

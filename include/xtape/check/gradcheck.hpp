@@ -5,8 +5,11 @@
 #include <xtape/params/params.hpp>
 #include <xtape/tape/tape.hpp>
 
+#include <concepts>
 #include <functional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace xtape {
@@ -23,35 +26,50 @@ struct GradcheckOptions {
   std::size_t all_inputs = 512;  ///< up to this many input elements each is moved by itself
 };
 
-/// What check_gradients found.
+/// The result of check_gradients.
 struct GradcheckReport {
   bool passed = true;
   int order = 1;              ///< of the worst deviation
   double worst = 0.0;         ///< |analytic - numeric| / max(1e-3, largest gradient entry)
   double worst_first = 0.0;   ///< the worst deviation of the first order
-  double worst_second = 0.0;  ///< and of the second
+  double worst_second = 0.0;  ///< the worst deviation of the second order
   std::string where;          ///< "input 1", a parameter's path, or "direction 3"
   std::size_t index = 0;      ///< element within it, row-major
   double value = 0.0;         ///< the element's value
   double analytic = 0.0;
   double numeric = 0.0;
-  std::string message;  ///< the above in words; names the first failure
+  std::string message;  ///< describes the first failure; empty without one
   explicit operator bool() const noexcept { return passed; }
 };
 
 /// A function to check: Vars in, one Var of any shape out. It must be deterministic.
 using GradcheckFunction = std::function<Var<double>(const std::vector<Var<double>>&)>;
 
-/// Compares the gradients of `f` at `inputs` (and for all trainable parameters of `params`, where
-/// given) with central differences in double: the full Jacobian when it is small, random directions
-/// when it is large. The second order compares derivatives of the gradients, also by the seed
-/// gradient. Also fails when a second backward differs by a bit, when a zero seed gives anything but
-/// zeros, or when a recorded backward (create_graph) gives another gradient. Reproducible: everything
-/// follows from options.seed. Parameters are left as they were. After PyTorch's gradcheck and
-/// gradgradcheck.
+/// Compares the gradients of `f` at `inputs`, and for all trainable parameters of `params`, with
+/// central differences in double. A small Jacobian is compared as a whole, a large one along random
+/// directions. The second order compares derivatives of the gradients, also by the seed gradient.
+///
+/// The check also fails when a second backward differs by a bit, when a zero seed gives anything but
+/// zeros, or when a recorded backward (create_graph) gives another gradient. All random numbers follow
+/// from options.seed. Parameters keep their values. After PyTorch's gradcheck and gradgradcheck.
 GradcheckReport check_gradients(const GradcheckFunction& f,
                                 const std::vector<Array<double>>& inputs,
                                 const GradcheckOptions& options = {},
                                 Params<double>* params = nullptr);
+
+/// Checks `f(Var, Var, ...)` at `inputs`, which are arrays, numbers or Vars, with default options:
+///
+///     check_gradients([](const Var<double>& x, const Var<double>& w) { return matmul(x, w); }, x, w);
+template <class F, class... Inputs>
+requires(sizeof...(Inputs) > 0 && (std::convertible_to<const Inputs&, Var<double>> && ...) &&
+         std::is_invocable_r_v<Var<double>, const F&,
+                               std::conditional_t<true, const Var<double>&, Inputs>...>)
+    GradcheckReport check_gradients(const F& f, const Inputs&... inputs) {
+  const auto with_list = [&f](const std::vector<Var<double>>& x) -> Var<double> {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }
+    (std::index_sequence_for<Inputs...>());
+  };
+  return check_gradients(GradcheckFunction(with_list), {Var<double>(inputs).value()...});
+}
 
 }  // namespace xtape

@@ -8,6 +8,7 @@
 #include <xtape/tape/tape_state.hpp>
 
 #include <atomic>
+#include <concepts>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,7 +52,7 @@ class Parameter {
   [[nodiscard]] const std::string& path() const { return slot_->path; }
   [[nodiscard]] bool built() const { return slot_->built.load(std::memory_order_acquire); }
   [[nodiscard]] bool trainable() const { return slot_->trainable; }
-  /// The array. ParameterError before it is built.
+  /// The array. ParameterError unless it is built.
   [[nodiscard]] const Array<T>& value() const;
   /// Makes the array if it is not there: the value that was set or loaded for its path, or what the
   /// initializer draws from the stream of (seed, path). ShapeError when an existing or pending value
@@ -62,12 +63,13 @@ class Parameter {
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
   [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 
-  /// Its penalty, one of Tape::penalties(params); empty for none. Not while others use it.
+  /// The penalty, one of Tape::penalties(params); empty for none. Not while other threads use it.
   [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
   void set_regularizer(Regularizer<T> regularizer) const {
     slot_->set_regularizer(std::move(regularizer));
   }
-  /// What an optimizer applies after each update; empty for nothing. Not while others use it.
+  /// The limit that an optimizer applies after each update; empty for none. Not while other threads
+  /// use it.
   [[nodiscard]] const Constraint<T>& constraint() const { return slot_->constraint; }
   void set_constraint(Constraint<T> constraint) const { slot_->constraint = std::move(constraint); }
 
@@ -77,7 +79,7 @@ class Parameter {
   detail::ParameterSlot<T>* slot_ = nullptr;
 };
 
-/// A place in the tree of parameter names. `scope / "name"` goes one step down.
+/// A place in the tree of parameter names. `scope / "name"` and `scope / 0` go one step down.
 template <class T>
 class Scope {
  public:
@@ -86,17 +88,25 @@ class Scope {
 
   /// The scope `name` below this one. ValueError for an empty name or one with a slash.
   Scope operator/(const std::string& name) const;
+  /// The scope that is named by a number. ValueError for a negative one.
+  template <std::integral Index>
+  requires(!std::same_as<Index, bool> && !std::same_as<Index, char>) Scope operator/(
+      Index index) const {
+    return numbered(static_cast<std::int64_t>(index));
+  }
   /// The same place, where taken names are shared instead of refused.
   [[nodiscard]] Scope reuse() const { return {*params_, path_, true}; }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
-  /// is taken and this scope does not reuse. Of a shared parameter the first regularizer and the
-  /// first constraint hold.
+  /// is taken and this scope does not reuse. A shared parameter has the first regularizer and the
+  /// first constraint.
   [[nodiscard]] Parameter<T> reserve(const std::string& name, bool trainable = true,
                                      Regularizer<T> regularizer = {},
                                      Constraint<T> constraint = {}) const;
 
  private:
+  [[nodiscard]] Scope numbered(std::int64_t index) const;
+
   detail::ParamsState<T>* params_;
   std::string path_;
   bool reuse_;
@@ -136,7 +146,7 @@ class Params {
   /// Number of elements of all built arrays; only the trainable ones on request.
   [[nodiscard]] std::size_t count(bool only_trainable = false) const;
 
-  /// Sets an array. Before its layer is built (or even made) the value waits under its path.
+  /// Sets an array. The value waits under its path until its layer is built.
   /// ShapeError when the array exists with another shape.
   void set(const std::string& path, Array<T> value);
   /// Sets many arrays, all or nothing. Values of parameters that are not built wait under their path.
@@ -152,15 +162,14 @@ class Params {
   /// Throws ParameterError, naming them, when any values are pending.
   void check_pending() const;
 
-  /// Whether the parameters at `path` or below `path/` are trained. ParameterError when there are
-  /// none. The empty path means all.
+  /// Sets whether the parameters at `path` or below `path/` are trained. ParameterError when there
+  /// are none. The empty path means all.
   void set_trainable(const std::string& path, bool trainable);
 
   [[nodiscard]] std::vector<Parameter<T>> all() const;
 
-  /// The sum of the regularizers of all built trainable parameters that have one, differentiable on
-  /// the tape of x; a constant where there is none. Not divided by any batch. Tape::penalties(params)
-  /// is this and the penalties of the layers' outputs.
+  /// The sum of the penalties of all built trainable parameters, differentiable on the tape of x. It
+  /// is not divided by a batch. Tape::penalties(params) adds the penalties of the layers' outputs.
   [[nodiscard]] Var<T> penalties(const detail::NodeRef<T>& ref) const;
   [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.node_ref()); }
 
