@@ -1,5 +1,7 @@
 #include "losses/reduction.hpp"
 
+#include "base/instantiate.hpp"
+
 #include <xtape/ops/activations.hpp>
 #include <xtape/ops/cross_entropy.hpp>
 #include <xtape/ops/indexing.hpp>
@@ -28,7 +30,7 @@ void check_focus(const char* op, const Focus& focus) {
   detail::check_unit(op, "alpha", focus.alpha, true);
 }
 
-/// Checks of the losses whose target has the prediction's shape.
+/// Checks the arguments of the losses whose target has the prediction's shape.
 template <class T>
 void check_dense(const char* op, const Var<T>& prediction, const Var<T>& target,
                  const CrossentropyOptions& options) {
@@ -41,7 +43,7 @@ void check_dense(const char* op, const Var<T>& prediction, const Var<T>& target,
   detail::check_samples(op, common_of(options), detail::but_last(prediction.shape()));
 }
 
-/// Probabilities as Keras treats them before the logarithm.
+/// Renormalises and limits probabilities, as Keras does before the logarithm.
 template <class T>
 Var<T> safe(const Var<T>& p) {
   return clip(p / sum(p, {-1}, true), kTiny, 1 - kTiny);
@@ -54,13 +56,13 @@ Var<T> smoothed(const Var<T>& target, double smoothing, std::size_t classes) {
          static_cast<T>(smoothing / static_cast<double>(classes));
 }
 
-/// x ^ exponent, where the exponent 0 has gradient 0 also at 0.
+/// Returns x ^ exponent. The exponent 0 gives gradient 0 also at x = 0.
 template <class T>
 Var<T> power(const Var<T>& x, double exponent) {
   return exponent == 0 ? Var<T>(T(1)) : pow(x, exponent);
 }
 
-/// The labels, -1 for samples that do not count; the others are checked.
+/// Returns the labels, with -1 for samples that do not count. Checks the others.
 Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, std::size_t classes,
                             const CrossentropyOptions& options, std::optional<Array<bool>>& mask) {
   const auto n = static_cast<std::int64_t>(classes);
@@ -84,7 +86,7 @@ Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, s
   return out;
 }
 
-/// The entry at the label along the last axis; the first where the label is -1.
+/// Returns the entry at the label along the last axis, and the first entry for the label -1.
 template <class T>
 Var<T> picked(const Var<T>& x, Array<std::int64_t> labels) {
   const Shape samples = labels.shape();
@@ -116,7 +118,7 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std
     const Var<T> hard = sparse_softmax_cross_entropy(prediction, ids, -1);
     if (s == 0) return reduced(hard, common);
     const Var<T> x = kept(prediction, common.mask);
-    // The mean of -log(probability) over the classes.
+    // The mean of -log(probability) over the classes:
     const Var<T> spread = logsumexp(x, {-1}) - mean(x, {-1});
     return reduced(hard * (T(1) - s) + spread * s, common);
   }
@@ -125,6 +127,7 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std
   if (s == 0) return reduced(hard, common);
   return reduced(hard * (T(1) - s) - mean(log_p, {-1}) * s, common);
 }
+XTAPE_FOR_REALS(sparse_categorical_crossentropy);
 
 template <class T>
 Var<T> categorical_crossentropy(const Var<T>& prediction,
@@ -137,6 +140,7 @@ Var<T> categorical_crossentropy(const Var<T>& prediction,
   const Var<T> log_p = options.from_logits ? log_softmax(p) : log(safe(p));
   return reduced(-sum(log_p * t, {-1}), common_of(options));
 }
+XTAPE_FOR_REALS(categorical_crossentropy);
 
 template <class T>
 Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -152,6 +156,7 @@ Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<
   const Var<T> p = clip(x, kTiny, 1 - kTiny);
   return reduced(-mean(t * log(p) + (T(1) - t) * log(T(1) - p), {-1}), common_of(options));
 }
+XTAPE_FOR_REALS(binary_crossentropy);
 
 template <class T>
 Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
@@ -160,11 +165,7 @@ Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
   const char* op = "categorical_focal_crossentropy";
   check_dense(op, prediction, target, options);
   check_focus(op, focus);
-  if (focus.balance) {
-    fail<ValueError>(op,
-                     "balance out of range: balance is true, expected false; it is for the "
-                     "binary loss");
-  }
+  detail::check_option(!focus.balance, op, "balance", "true", "false; it is for the binary loss");
   const Var<T> x = kept(prediction, options.mask);
   const Var<T> t =
       smoothed(kept(target, options.mask), options.label_smoothing, prediction.shape().back());
@@ -172,6 +173,7 @@ Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
   const Var<T> weight = power(T(1) - p, focus.gamma) * static_cast<T>(focus.alpha);
   return reduced(-sum(weight * t * log(p), {-1}), common_of(options));
 }
+XTAPE_FOR_REALS(categorical_focal_crossentropy);
 
 template <class T>
 Var<T> binary_focal_crossentropy(const Var<T>& prediction,
@@ -194,19 +196,6 @@ Var<T> binary_focal_crossentropy(const Var<T>& prediction,
   }
   return reduced(mean(each, {-1}), common_of(options));
 }
-
-#define XTAPE_INSTANTIATE(T)                                                                     \
-  template Var<T> sparse_categorical_crossentropy(const Var<T>&, const Array<std::int64_t>&,     \
-                                                  const CrossentropyOptions&);                   \
-  template Var<T> categorical_crossentropy(const Var<T>&, const Var<T>&,                         \
-                                           const CrossentropyOptions&);                          \
-  template Var<T> binary_crossentropy(const Var<T>&, const Var<T>&, const CrossentropyOptions&); \
-  template Var<T> categorical_focal_crossentropy(const Var<T>&, const Var<T>&, Focus,            \
-                                                 const CrossentropyOptions&);                    \
-  template Var<T> binary_focal_crossentropy(const Var<T>&, const Var<T>&, Focus,                 \
-                                            const CrossentropyOptions&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(binary_focal_crossentropy);
 
 }  // namespace xtape

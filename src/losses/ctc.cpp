@@ -1,5 +1,7 @@
 #include "losses/reduction.hpp"
 
+#include "base/instantiate.hpp"
+
 #include <xtape/ops/indexing.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
@@ -11,8 +13,8 @@ using detail::fail;
 namespace {
 
 constexpr const char* kOp = "ctc";
-// The logarithm of an impossible probability. Not infinite, so that differences of two are no NaN;
-// exp() of it is 0 beside any possible one.
+// The logarithm of an impossible probability. It is finite, so that the difference of two is no NaN.
+// Its exp() is 0 beside any possible one.
 constexpr double kImpossible = -1e30;
 
 using Ids = Array<std::int64_t>;
@@ -35,7 +37,7 @@ Lengths lengths_of(const char* option, const std::vector<std::int64_t>& given, s
   return out;
 }
 
-/// How many labels of each sample stand before the first blank.
+/// Returns the number of labels before the first blank, for each sample.
 Lengths before_blank(const Ids& labels, std::int64_t blank) {
   Lengths out;
   for (std::size_t b = 0; b < labels.shape()[0]; ++b) {
@@ -52,7 +54,7 @@ Lengths before_blank(const Ids& labels, std::int64_t blank) {
   return out;
 }
 
-/// The path through a sample: blanks around all labels, and what the steps between them may be.
+/// The states of a sample, which are its labels with blanks around each, and the steps between them.
 struct Paths {
   Ids ids;            // (batch, states): the class of each state
   Array<bool> first;  // (batch, states): where a path may begin
@@ -106,10 +108,9 @@ Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
   const std::size_t batch = logits.shape()[0];
   const std::size_t time = logits.shape()[1];
   const std::size_t classes = logits.shape()[2];
-  if (options.blank < 0 || static_cast<std::size_t>(options.blank) >= classes) {
-    fail<ValueError>(kOp, "blank out of range: blank is ", options.blank, ", expected 0 to ",
-                     static_cast<std::int64_t>(classes) - 1);
-  }
+  const auto last_class = static_cast<std::int64_t>(classes) - 1;
+  detail::check_option(options.blank >= 0 && options.blank <= last_class, kOp, "blank",
+                       options.blank, "0 to ", last_class);
   const LossOptions common{options.mask, options.sample_weight, options.reduction};
   detail::check_samples(kOp, common, Shape{batch});
   const Lengths frames = options.input_lengths
@@ -124,7 +125,7 @@ Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
   const std::size_t states = path.ids.shape()[1];
   if (time == 0) return detail::reduced(Var<T>(detail::full<T>(Shape{batch}, T(0))), common);
 
-  Array<bool> there(Shape{batch, time});  // frames that count; others may hold anything
+  Array<bool> there(Shape{batch, time});  // frames that count
   Ids ids(Shape{batch, time, states});
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t t = 0; t < time; ++t) {
@@ -132,7 +133,7 @@ Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
       for (std::size_t s = 0; s < states; ++s) ids(b, t, s) = path.ids(b, s);
     }
   }
-  // (batch, time, states): the logarithm of the probability of each state's class.
+  // The logarithm of the probability of each state's class, (batch, time, states).
   const Var<T> emitted = take_along_axis(log_softmax(detail::kept(logits, there)), ids, -1);
   const auto frame = [&](std::size_t t) {
     return slice(emitted, {Slice::all(), Slice::at(static_cast<std::int64_t>(t))});
@@ -143,7 +144,7 @@ Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
     const Var<T> cut = slice(x, {Slice::all(), Slice::range(0, -static_cast<int>(by))});
     return pad(cut, {{0, 0}, {by, 0}}, kImpossible);
   };
-  // alpha: the logarithm of the probability of all beginnings that end in a state (Graves et al. 2006).
+  // alpha[b, s] = log(probability of all beginnings that end in state s) (Graves et al. 2006).
   Var<T> alpha = where(path.first, frame(0), impossible);
   for (std::size_t t = 1; t < time; ++t) {
     const Var<T> skipped = where(path.skip, later(alpha, 2), impossible);
@@ -154,8 +155,6 @@ Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
   }
   return detail::reduced(-logsumexp(where(path.last, alpha, impossible), {-1}), common);
 }
-
-template Var<float> ctc(const Var<float>&, const Ids&, const CtcOptions&);
-template Var<double> ctc(const Var<double>&, const Ids&, const CtcOptions&);
+XTAPE_FOR_REALS(ctc);
 
 }  // namespace xtape

@@ -1,5 +1,7 @@
 #include "losses/reduction.hpp"
 
+#include "base/instantiate.hpp"
+
 #include <xtape/ops/activations.hpp>
 
 #include <numbers>
@@ -12,7 +14,7 @@ using detail::reduced;
 
 namespace {
 
-/// A loss whose samples lie along the last axis: f(prediction, target) is a value per sample.
+/// Returns the loss of samples along the last axis: f(prediction, target) is a value per sample.
 template <class T, class F>
 Var<T> along_last(const char* op, const Var<T>& prediction, const Var<T>& target,
                   const LossOptions& options, bool averages, F f) {
@@ -22,7 +24,7 @@ Var<T> along_last(const char* op, const Var<T>& prediction, const Var<T>& target
   return reduced(f(kept(prediction, options.mask), kept(target, options.mask)), options);
 }
 
-/// The same where a sample's loss is the mean of a function of its elements.
+/// Returns the loss of samples whose value is the mean of f over the last axis.
 template <class T, class F>
 Var<T> mean_of(const char* op, const Var<T>& prediction, const Var<T>& target,
                const LossOptions& options, F f) {
@@ -30,7 +32,7 @@ Var<T> mean_of(const char* op, const Var<T>& prediction, const Var<T>& target,
                     [&](const Var<T>& p, const Var<T>& t) { return mean(f(p, t), {-1}); });
 }
 
-/// Zeros of targets that are all 0 or 1 become -1.
+/// Returns the targets with -1 for 0, if all of them are 0 or 1.
 template <class T>
 Var<T> signs(const Var<T>& target) {
   for (std::size_t i = 0; i < target.size(); ++i) {
@@ -39,7 +41,7 @@ Var<T> signs(const Var<T>& target) {
   return target * T(2) - T(1);
 }
 
-/// A loss of sums over some axes, or all.
+/// Returns the loss of sums over `axes`, or over all axes for an empty list.
 template <class T, class F>
 Var<T> over_axes(const char* op, const Var<T>& prediction, const Var<T>& target, const Axes& axes,
                  const LossOptions& options, F f) {
@@ -67,6 +69,7 @@ Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<V
   return mean_of("mean_squared_error", prediction, target, options,
                  [](const Var<T>& p, const Var<T>& t) { return square(p - t); });
 }
+XTAPE_FOR_REALS(mean_squared_error);
 
 template <class T>
 Var<T> mean_absolute_error(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -74,6 +77,7 @@ Var<T> mean_absolute_error(const Var<T>& prediction, const std::type_identity_t<
   return mean_of("mean_absolute_error", prediction, target, options,
                  [](const Var<T>& p, const Var<T>& t) { return abs(p - t); });
 }
+XTAPE_FOR_REALS(mean_absolute_error);
 
 template <class T>
 Var<T> mean_absolute_percentage_error(const Var<T>& prediction,
@@ -85,6 +89,7 @@ Var<T> mean_absolute_percentage_error(const Var<T>& prediction,
                    return abs((t - p) / size) * T(100);
                  });
 }
+XTAPE_FOR_REALS(mean_absolute_percentage_error);
 
 template <class T>
 Var<T> mean_squared_logarithmic_error(const Var<T>& prediction,
@@ -97,6 +102,7 @@ Var<T> mean_squared_logarithmic_error(const Var<T>& prediction,
       "mean_squared_logarithmic_error", prediction, target, options,
       [&](const Var<T>& p, const Var<T>& t) { return square(logarithm(p) - logarithm(t)); });
 }
+XTAPE_FOR_REALS(mean_squared_logarithmic_error);
 
 template <class T>
 Var<T> huber(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, double delta,
@@ -111,6 +117,7 @@ Var<T> huber(const Var<T>& prediction, const std::type_identity_t<Var<T>>& targe
     return where(near, square(error) * T(0.5), size * d - d * d / 2);
   });
 }
+XTAPE_FOR_REALS(huber);
 
 template <class T>
 Var<T> log_cosh(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -120,6 +127,7 @@ Var<T> log_cosh(const Var<T>& prediction, const std::type_identity_t<Var<T>>& ta
     return x + softplus(x * T(-2)) - static_cast<T>(std::numbers::ln2);
   });
 }
+XTAPE_FOR_REALS(log_cosh);
 
 template <class T>
 Var<T> hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -127,6 +135,7 @@ Var<T> hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& targe
   return mean_of("hinge", prediction, target, options,
                  [](const Var<T>& p, const Var<T>& t) { return relu(T(1) - signs(t) * p); });
 }
+XTAPE_FOR_REALS(hinge);
 
 template <class T>
 Var<T> squared_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -135,6 +144,7 @@ Var<T> squared_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>
       "squared_hinge", prediction, target, options,
       [](const Var<T>& p, const Var<T>& t) { return square(relu(T(1) - signs(t) * p)); });
 }
+XTAPE_FOR_REALS(squared_hinge);
 
 template <class T>
 Var<T> categorical_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -146,6 +156,7 @@ Var<T> categorical_hinge(const Var<T>& prediction, const std::type_identity_t<Va
                       return relu(wrong - right + T(1));
                     });
 }
+XTAPE_FOR_REALS(categorical_hinge);
 
 template <class T>
 Var<T> kl_divergence(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -157,6 +168,7 @@ Var<T> kl_divergence(const Var<T>& prediction, const std::type_identity_t<Var<T>
                       return sum(to * log(to / from), {-1});
                     });
 }
+XTAPE_FOR_REALS(kl_divergence);
 
 template <class T>
 Var<T> poisson(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -165,6 +177,7 @@ Var<T> poisson(const Var<T>& prediction, const std::type_identity_t<Var<T>>& tar
     return p - t * log(p + static_cast<T>(kTiny));
   });
 }
+XTAPE_FOR_REALS(poisson);
 
 template <class T>
 Var<T> cosine_similarity(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -172,6 +185,7 @@ Var<T> cosine_similarity(const Var<T>& prediction, const std::type_identity_t<Va
   return along_last("cosine_similarity", prediction, target, options, false,
                     [](const Var<T>& p, const Var<T>& t) { return -sum(unit(t) * unit(p), {-1}); });
 }
+XTAPE_FOR_REALS(cosine_similarity);
 
 template <class T>
 Var<T> dice(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, const Axes& axes,
@@ -182,6 +196,7 @@ Var<T> dice(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target
                      return T(1) - sum(t * p, over) * T(2) / all;
                    });
 }
+XTAPE_FOR_REALS(dice);
 
 template <class T>
 Var<T> tversky(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, double alpha,
@@ -196,27 +211,6 @@ Var<T> tversky(const Var<T>& prediction, const std::type_identity_t<Var<T>>& tar
                      return T(1) - same / (same + missed + wrong + static_cast<T>(kTiny));
                    });
 }
-
-#define XTAPE_LOSS(T, name) template Var<T> name(const Var<T>&, const Var<T>&, const LossOptions&);
-#define XTAPE_INSTANTIATE(T)                                                           \
-  XTAPE_LOSS(T, mean_squared_error)                                                    \
-  XTAPE_LOSS(T, mean_absolute_error)                                                   \
-  XTAPE_LOSS(T, mean_absolute_percentage_error)                                        \
-  XTAPE_LOSS(T, mean_squared_logarithmic_error)                                        \
-  XTAPE_LOSS(T, log_cosh)                                                              \
-  XTAPE_LOSS(T, hinge)                                                                 \
-  XTAPE_LOSS(T, squared_hinge)                                                         \
-  XTAPE_LOSS(T, categorical_hinge)                                                     \
-  XTAPE_LOSS(T, kl_divergence)                                                         \
-  XTAPE_LOSS(T, poisson)                                                               \
-  XTAPE_LOSS(T, cosine_similarity)                                                     \
-  template Var<T> huber(const Var<T>&, const Var<T>&, double, const LossOptions&);     \
-  template Var<T> dice(const Var<T>&, const Var<T>&, const Axes&, const LossOptions&); \
-  template Var<T> tversky(const Var<T>&, const Var<T>&, double, double, const Axes&,   \
-                          const LossOptions&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
-#undef XTAPE_LOSS
+XTAPE_FOR_REALS(tversky);
 
 }  // namespace xtape

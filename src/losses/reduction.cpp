@@ -1,6 +1,6 @@
 #include "losses/reduction.hpp"
 
-#include <cmath>
+#include "base/instantiate.hpp"
 
 namespace xtape::detail {
 
@@ -14,7 +14,7 @@ void check_samples(const char* op, const LossOptions& options, const Shape& samp
   const Array<double>& weights = *options.sample_weight;
   bool fits = true;
   for (std::size_t i = 0; i < weights.dimension(); ++i) {
-    // A further axis may only be 1, as of weights (batch, 1) for losses (batch,).
+    // A further axis must be 1, such as weights (batch, 1) for losses (batch,).
     const std::size_t extent = weights.shape()[i];
     fits = fits && (extent == 1 || (i < samples.size() && extent == samples[i]));
   }
@@ -24,14 +24,13 @@ void check_samples(const char* op, const LossOptions& options, const Shape& samp
                      ", the shape of the samples, or of their first axes, or 1 for an axis");
   }
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    check_option(std::isfinite(weights.data()[i]), op, "sample_weight", weights.data()[i],
-                 "a finite number");
+    check_number(op, "sample_weight", weights.data()[i]);
   }
 }
 
 template <class T>
 Array<T> weights_of(const Array<double>& weights, const Shape& samples) {
-  // Aligned at the first axis, the batch.
+  // Axes are aligned at the first one, the batch.
   std::vector<std::size_t> stride(samples.size(), 0);
   std::size_t step = 1;
   for (std::size_t i = weights.dimension(); i-- > 0;) {
@@ -50,7 +49,6 @@ Array<T> weights_of(const Array<double>& weights, const Shape& samples) {
   return out;
 }
 
-template Array<float> weights_of(const Array<double>&, const Shape&);
-template Array<double> weights_of(const Array<double>&, const Shape&);
+XTAPE_FOR_REALS(weights_of);
 
 }  // namespace xtape::detail

@@ -1,5 +1,5 @@
 #pragma once
-// What all losses share: their checks, leaving masked samples out, and the reduction.
+// The common part of all losses: checks, masked samples, and the reduction.
 
 #include "array/shapes.hpp"
 #include "base/check.hpp"
@@ -24,7 +24,7 @@ void check_same(const char* op, const Var<T>& prediction, const Var<T>& target) 
   }
 }
 
-/// A mean over no elements would be NaN.
+/// Throws ShapeError for an empty last axis, whose mean would be NaN.
 template <class T>
 void check_not_empty(const char* op, const Var<T>& prediction) {
   if (prediction.shape().back() == 0) {
@@ -40,12 +40,12 @@ inline Shape but_last(const Shape& shape) {
 /// Checks mask and weights against the shape of the samples.
 void check_samples(const char* op, const LossOptions& options, const Shape& samples);
 
-/// One weight per sample.
+/// Broadcasts weights to one per sample.
 template <class T>
 Array<T> weights_of(const Array<double>& weights, const Shape& samples);
 
-/// x with ones in the place of the samples that are left out, so that neither their value nor their
-/// gradient is ever computed with. The samples are x without `axes`.
+/// Returns x with ones in the place of masked samples, so that neither their value nor their gradient
+/// takes part in any computation. The samples are x without `axes`.
 template <class T>
 Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask,
             const std::vector<std::size_t>& axes) {
@@ -55,13 +55,13 @@ Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask,
   return where(wide, x, Var<T>(T(1)));
 }
 
-/// The same where samples lie along the last axis.
+/// Returns kept() of samples along the last axis.
 template <class T>
 Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask) {
   return kept(x, mask, {x.rank() - 1});
 }
 
-/// The result from the losses of the samples, whose options are checked.
+/// Reduces the losses of the samples. The options are checked before.
 template <class T>
 Var<T> reduced(const Var<T>& losses, const LossOptions& options) {
   Var<T> each = options.mask ? where(*options.mask, losses, Var<T>(T(0))) : losses;
@@ -81,7 +81,7 @@ Var<T> reduced(const Var<T>& losses, const LossOptions& options) {
   if (!options.sample_weight || options.reduction != Reduction::mean_with_sample_weight) {
     for (std::size_t i = 0; i < losses.size(); ++i) divisor += counts(i) ? 1 : 0;
   }
-  // As Keras: nothing to divide by is a loss of 0.
+  // In Keras, too, a divisor of 0 gives a loss of 0.
   if (divisor == 0) return sum(each) * T(0);
   return sum(each) / static_cast<T>(divisor);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What metrics check of a state they are to load.
+// Checks of the states that metrics load.
 
 #include "base/message.hpp"
 
@@ -15,7 +15,7 @@ inline void check_state(const std::string& who, std::span<const double> state, s
                    n);
 }
 
-/// A count that went through a double.
+/// Returns a count that was saved as a double. ValueError unless it is whole and below 2^53.
 inline std::int64_t state_count(const std::string& who, double value) {
   if (value >= 0 && value < 9007199254740992.0 && value == std::floor(value)) {
     return static_cast<std::int64_t>(value);

@@ -10,14 +10,13 @@
 namespace xtape {
 
 using detail::but_last;
-using detail::check_option;
 using detail::fail;
 
 namespace {
 
 using Ids = Array<std::int64_t>;
 
-/// Labels of the shape of the samples, also where they have a last axis of 1.
+/// Returns the labels without a last axis of 1, in the shape of the samples.
 Ids squeezed(const char* op, const Ids& labels, const Shape& prediction) {
   if (prediction.size() > 0) {
     const Shape samples = but_last(prediction);
@@ -52,7 +51,7 @@ void check_samples(const char* op, const MetricOptions& options, const Shape& sa
                         samples);
 }
 
-/// 1 where the condition of a sample's number holds.
+/// Returns 1 for each sample whose index satisfies the condition, else 0.
 template <class F>
 Array<double> where_right(const Shape& samples, F right) {
   Array<double> out(samples);
@@ -73,7 +72,7 @@ void Mean::load_state(std::span<const double> state) {
 }
 
 void Mean::update(double value, double weight) {
-  check_option(std::isfinite(weight), name_.c_str(), "weight", weight, "a finite number");
+  detail::check_number(name_, "weight", weight);
   if (weight == 0) return;
   sum_ += value * weight;
   weight_ += weight;
@@ -94,7 +93,7 @@ void Mean::update(const Array<T>& values, const MetricOptions& options) {
 
 Accuracy::Accuracy(double threshold, std::string name)
     : Mean(std::move(name), true), threshold_(threshold) {
-  check_option(std::isfinite(threshold), "Accuracy", "threshold", threshold, "a finite number");
+  detail::check_number("Accuracy", "threshold", threshold);
 }
 
 template <class T>
@@ -142,8 +141,7 @@ void Accuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T
 
 BinaryAccuracy::BinaryAccuracy(double threshold, std::string name)
     : Mean(std::move(name), true), threshold_(threshold) {
-  check_option(std::isfinite(threshold), "BinaryAccuracy", "threshold", threshold,
-               "a finite number");
+  detail::check_number("BinaryAccuracy", "threshold", threshold);
 }
 
 template <class T>
@@ -167,7 +165,7 @@ void BinaryAccuracy::update(const Var<T>& prediction, const std::type_identity_t
 }
 
 TopKAccuracy::TopKAccuracy(std::int64_t k, std::string name) : Mean(std::move(name), true), k_(k) {
-  check_option(k > 0, "TopKAccuracy", "k", k, "a positive number");
+  detail::check_count("TopKAccuracy", "k", k);
 }
 
 template <class T>
@@ -193,7 +191,7 @@ double Perplexity::result() const { return mean_.weight() == 0 ? 0 : std::exp(me
 
 template <class T>
 void Perplexity::update(const Var<T>& prediction, const Ids& labels, const MetricOptions& options) {
-  // Detached: nothing is recorded on a tape that records.
+  // Without a tape, so that nothing is recorded.
   const Var<T> values(prediction.value());
   const Ids ids = squeezed("Perplexity", labels, prediction.shape());
   MetricOptions counted = options;

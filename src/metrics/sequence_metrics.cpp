@@ -21,7 +21,7 @@ std::vector<double> numbers(const std::vector<std::int64_t>& counts) {
   return {counts.begin(), counts.end()};
 }
 
-/// All or nothing.
+/// Returns a state of n counts. ValueError unless all of them are counts.
 std::vector<std::int64_t> counts(const std::string& who, std::span<const double> state,
                                  std::size_t n) {
   detail::check_state(who, state, n);
@@ -75,13 +75,13 @@ Words folded(std::span<const std::string> tokens, bool lowercase) {
   return out;
 }
 
-// The lower case of a code point of two UTF-8 bytes; itself where it has none there.
+// Returns the lower case of a code point of two UTF-8 bytes, or the code point itself.
 unsigned lower(unsigned c) {
   const auto within = [c](unsigned first, unsigned last) { return c >= first && c <= last; };
   if (within(0xC0, 0xDE) && c != 0xD7) return c + 0x20;  // Latin-1
   if (c == 0x178) return 0xFF;
   if (within(0x139, 0x148) || within(0x179, 0x17E)) return c % 2 == 1 ? c + 1 : c;
-  // 0x130, the dotted I, becomes two code points; we leave it.
+  // 0x130, the dotted I, would become two code points and stays.
   if (within(0x100, 0x177) && c != 0x130 && c != 0x138 && c != 0x149) {
     return c % 2 == 0 ? c + 1 : c;
   }
@@ -194,7 +194,7 @@ void BLEU::update(std::span<const std::string> hypothesis,
                std::pair(std::abs(length(b) - length(said)), length(b));
       });
   for (std::size_t n = 0; n < matches_.size(); ++n) {
-    Counts allowed;  // the most of an n-gram in any one reference
+    Counts allowed;  // the maximum over the references
     for (const Words& tokens : meant) {
       for (const auto& [gram, count] : ngrams(tokens, n + 1)) {
         std::int64_t& most = allowed[gram];

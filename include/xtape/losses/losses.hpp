@@ -1,9 +1,10 @@
 #pragma once
 /// \file
 /// Losses, with Keras's formulas: a value per sample, then a reduction. Predictions come first. A
-/// sample is everything along the last axis, unless a loss says otherwise; all are differentiable by
-/// prediction and target. ShapeError unless prediction and target have one shape, ValueError for
-/// options out of range. What masked samples hold, also NaN, changes neither value nor gradient.
+/// sample is everything along the last axis, unless a loss says otherwise. All losses are
+/// differentiable by prediction and target. ShapeError unless prediction and target have one shape,
+/// ValueError for options out of range. The content of masked samples, also NaN, changes neither value
+/// nor gradient.
 ///
 ///     auto loss = mean_squared_error(prediction, target, {.sample_weight = weights});
 
@@ -13,9 +14,9 @@
 
 namespace xtape {
 
-/// How per-sample losses become the result. Means divide by the number of samples or, under a mask,
-/// of samples that count; sample weights are factors only, except for mean_with_sample_weight, which
-/// divides by the sum of the samples' weights. 0 where a divisor would be 0.
+/// The way from per-sample losses to the result. Means divide by the number of samples that count.
+/// Sample weights are factors, and mean_with_sample_weight divides by their sum. The result is 0 where
+/// a divisor would be 0.
 enum class Reduction { sum_over_batch_size, sum, none, mean, mean_with_sample_weight };
 
 /// Options common to all losses.
@@ -85,7 +86,7 @@ template <class T>
 Var<T> poisson(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
                const LossOptions& options = {});
 
-/// Minus the cosine of the angle between prediction and target along the last axis; 0 where one of
+/// Minus the cosine of the angle between prediction and target along the last axis, or 0 if one of
 /// them is 0.
 template <class T>
 Var<T> cosine_similarity(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
@@ -135,7 +136,7 @@ template <class T>
 Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
                            const CrossentropyOptions& options = {});
 
-/// How much the focal losses turn to what is predicted badly (Lin et al. 2017).
+/// The weight of badly predicted samples in the focal losses (Lin et al. 2017).
 struct Focus {
   double gamma = 2.0;    ///< 0 or more: the exponent of 1 - p
   double alpha = 0.25;   ///< 0 to 1: the weight
@@ -148,8 +149,8 @@ Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
                                       const std::type_identity_t<Var<T>>& target, Focus focus = {},
                                       const CrossentropyOptions& options = {});
 
-/// binary_crossentropy with every element multiplied by (1 - p_t) ^ gamma, p_t being the probability
-/// given to what is true; and, if balance, by alpha or 1 - alpha.
+/// binary_crossentropy with every element multiplied by (1 - p_t) ^ gamma, where p_t is the predicted
+/// probability of the true class; and, if balance, by alpha or 1 - alpha.
 template <class T>
 Var<T> binary_focal_crossentropy(const Var<T>& prediction,
                                  const std::type_identity_t<Var<T>>& target, Focus focus = {},

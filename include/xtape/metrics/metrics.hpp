@@ -1,15 +1,15 @@
 #pragma once
 /// \file
-/// Metrics: what is reported beside the loss. Each adds up what update() is given, in double, until
-/// reset(). Fractions are from 0 to 1, as in Keras; BLEU and the error rates are percentages, as they
-/// are published. Everything is 0 before anything counted.
+/// Metrics: the numbers reported beside the loss. Each metric sums the arguments of update(), in
+/// double, until reset(). Fractions are from 0 to 1, as in Keras. BLEU and the error rates are
+/// percentages, as they are published. A result is 0 before the first sample that counts.
 ///
 ///     Accuracy accuracy;
 ///     for (auto& batch : batches) accuracy.update(model(batch.x), batch.labels);
 ///     std::cout << accuracy.name() << ' ' << accuracy.result() << '\n';
 ///
-/// ShapeError where shapes do not fit, ValueError for options and labels out of range; the metric is
-/// then unchanged.
+/// update() throws ShapeError for shapes that do not fit, and ValueError for options and labels out of
+/// range. The metric is then unchanged.
 
 #include <xtape/tape/var.hpp>
 
@@ -21,7 +21,7 @@
 
 namespace xtape {
 
-/// What a report or a callback asks of any metric.
+/// The interface for reports and callbacks.
 class Metric {
  public:
   virtual ~Metric() = default;
@@ -31,10 +31,10 @@ class Metric {
   virtual void reset() = 0;
   /// Whether more is better, for callbacks that keep the best.
   [[nodiscard]] virtual bool higher_is_better() const noexcept = 0;
-  /// What it has added up, to go into a checkpoint; whole numbers must be below 2^53. A metric that
-  /// gives none begins anew where a run goes on in the middle of an epoch.
+  /// The sums so far, for checkpoints; whole numbers must be below 2^53. A metric without a state
+  /// starts again when a run is resumed in the middle of an epoch.
   [[nodiscard]] virtual std::vector<double> state() const { return {}; }
-  /// The opposite. ValueError for another count of numbers; the metric is then unchanged.
+  /// Replaces the sums. ValueError for another count of numbers; the metric is then unchanged.
   virtual void load_state(std::span<const double> state);
 
  protected:
@@ -43,13 +43,13 @@ class Metric {
   Metric& operator=(const Metric&) = default;
 };
 
-/// Which samples count, and how much, as for losses.
+/// The samples that count, and their weights, as for losses.
 struct MetricOptions {
   std::optional<Array<bool>> mask = {};
   std::optional<Array<double>> sample_weight = {};  ///< factors and, in sum, the divisor
 };
 
-/// The weighted mean of anything: a loss per batch, a norm, a value per sample.
+/// The weighted mean of any values: a loss per batch, a norm, a value per sample.
 class Mean : public Metric {
  public:
   explicit Mean(std::string name = "mean", bool higher_is_better = false)
@@ -75,8 +75,8 @@ class Mean : public Metric {
   double sum_ = 0, weight_ = 0;
 };
 
-/// The fraction of samples predicted right. As in Keras the shapes tell how: a last axis of 1 is
-/// compared with the threshold, otherwise the first largest entry along the last axis is the answer.
+/// The fraction of samples predicted right. A last axis of 1 is compared with the threshold, as in
+/// Keras; otherwise the first largest entry along the last axis is the answer.
 class Accuracy final : public Mean {
  public:
   /// ValueError for a threshold that is not finite.
@@ -151,13 +151,13 @@ class Perplexity final : public Metric {
   Mean mean_;
 };
 
-/// Levenshtein's distance: how many insertions, deletions and replacements of one entry turn one list
-/// into the other.
+/// Levenshtein's distance: the number of insertions, deletions and replacements of one entry that
+/// turn one list into the other.
 std::int64_t edit_distance(std::span<const std::int64_t> a, std::span<const std::int64_t> b);
 std::int64_t edit_distance(std::span<const std::string> a, std::span<const std::string> b);
 
-/// Error rates of sequences of tokens (phones, characters, words). Where a sample has several
-/// references the nearest one is taken, the first of equals.
+/// Error rates of sequences of tokens (phones, characters, words). A sample with several references
+/// is compared with the nearest one, the first of equals.
 class EditDistance final : public Metric {
  public:
   explicit EditDistance(std::string name = "edit_distance") : name_(std::move(name)) {}
@@ -224,8 +224,8 @@ class BLEU final : public Metric {
   std::int64_t hypothesis_length_ = 0, reference_length_ = 0;
 };
 
-/// A text with the upper-case letters of the Latin (to U+017F), modern Greek and Cyrillic (to U+052F)
-/// alphabets in lower case, letter by letter; everything else, also malformed UTF-8, as it is.
+/// Returns a text in lower case, letter by letter, in the Latin (to U+017F), modern Greek and Cyrillic
+/// (to U+052F) alphabets. Other bytes, also malformed UTF-8, stay.
 std::string to_lower(const std::string& text);
 
 }  // namespace xtape
