@@ -5,6 +5,7 @@
 
 #include <xtape/ops/reductions.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape {
@@ -59,6 +60,11 @@ Array<double> where_right(const Shape& samples, F right) {
   return out;
 }
 
+template <class T>
+bool is_above(const Var<T>& prediction, std::size_t i, double threshold) {
+  return static_cast<double>(prediction.data()[i]) > threshold;
+}
+
 }  // namespace
 
 void Metric::load_state(std::span<const double> state) {
@@ -103,13 +109,10 @@ void Accuracy::update(const Var<T>& prediction, const Ids& labels, const MetricO
   const std::size_t classes = prediction.shape().back();
   check_labels("Accuracy", ids, classes == 1 ? 2 : classes, options);
   if (classes == 1) {
-    Mean::update(where_right(ids.shape(),
-                             [&](std::size_t i) {
-                               const bool above =
-                                   static_cast<double>(prediction.data()[i]) > threshold_;
-                               return above == (ids.data()[i] == 1);
-                             }),
-                 options);
+    const auto right = [&](std::size_t i) {
+      return is_above(prediction, i, threshold_) == (ids.data()[i] == 1);
+    };
+    Mean::update(where_right(ids.shape(), right), options);
     return;
   }
   if (ids.size() == 0) return;
@@ -126,13 +129,10 @@ void Accuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T
   const Shape samples = but_last(prediction.shape());
   check_samples("Accuracy", options, samples);
   if (prediction.shape().back() == 1) {
-    Mean::update(where_right(samples,
-                             [&](std::size_t i) {
-                               const bool above =
-                                   static_cast<double>(prediction.data()[i]) > threshold_;
-                               return target.data()[i] == static_cast<T>(above ? 1 : 0);
-                             }),
-                 options);
+    const auto right = [&](std::size_t i) {
+      return target.data()[i] == static_cast<T>(is_above(prediction, i, threshold_));
+    };
+    Mean::update(where_right(samples, right), options);
     return;
   }
   detail::check_not_empty("Accuracy", prediction);
@@ -156,8 +156,7 @@ void BinaryAccuracy::update(const Var<T>& prediction, const std::type_identity_t
   for (std::size_t i = 0; i < right.size(); ++i) {
     double sum = 0;
     for (std::size_t k = i * n; k < (i + 1) * n; ++k) {
-      const bool above = static_cast<double>(prediction.data()[k]) > threshold_;
-      sum += target.data()[k] == static_cast<T>(above ? 1 : 0) ? 1 : 0;
+      sum += target.data()[k] == static_cast<T>(is_above(prediction, k, threshold_)) ? 1 : 0;
     }
     right.data()[i] = sum / static_cast<double>(n);
   }
@@ -175,16 +174,14 @@ void TopKAccuracy::update(const Var<T>& prediction, const Ids& labels,
   check_samples("TopKAccuracy", options, ids.shape());
   const std::size_t classes = prediction.shape().back();
   check_labels("TopKAccuracy", ids, classes, options);
-  Mean::update(where_right(ids.shape(),
-                           [&](std::size_t i) {
-                             if (options.mask && !options.mask->data()[i]) return false;
-                             const T* row = prediction.data() + i * classes;
-                             const T mine = row[ids.data()[i]];
-                             std::int64_t larger = 0;
-                             for (std::size_t c = 0; c < classes; ++c) larger += row[c] > mine;
-                             return std::isfinite(mine) && larger < k_;
-                           }),
-               options);
+  const auto among_k = [&](std::size_t i) {
+    if (options.mask && !options.mask->data()[i]) return false;
+    const T* row = prediction.data() + i * classes;
+    const T mine = row[ids.data()[i]];
+    const auto larger = std::count_if(row, row + classes, [=](T x) { return x > mine; });
+    return std::isfinite(mine) && larger < k_;
+  };
+  Mean::update(where_right(ids.shape(), among_k), options);
 }
 
 double Perplexity::result() const { return mean_.weight() == 0 ? 0 : std::exp(mean_.result()); }

@@ -35,30 +35,6 @@ struct Optimizer<T>::ParameterStep {
   }
 };
 
-/// Takes the memories that a step added away again, unless keep() was called.
-template <class T>
-class Optimizer<T>::NewMemories {
- public:
-  explicit NewMemories(Memories& memories) : memories_(memories) {}
-  NewMemories(const NewMemories&) = delete;
-  NewMemories& operator=(const NewMemories&) = delete;
-  ~NewMemories() {
-    for (const std::string& path : paths_) memories_.erase(path);
-  }
-  // Returns the memory of a path, and whether it is new.
-  std::pair<ParameterMemory*, bool> find(const std::string& path) {
-    const auto found = memories_.find(path);
-    if (found != memories_.end()) return {&found->second, false};
-    paths_.push_back(path);
-    return {&memories_[path], true};
-  }
-  void keep() noexcept { paths_.clear(); }
-
- private:
-  Memories& memories_;
-  std::vector<std::string> paths_;
-};
-
 template <class T>
 Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOptions options)
     : rate_(std::move(learning_rate)), weight_decay_(weight_decay), options_(std::move(options)) {
@@ -151,25 +127,26 @@ auto Optimizer<T>::collect(Params<T>& params, const Gradients<T>& gradients,
   return parts;
 }
 
+// Finds the memory of a parameter, or makes it in `added`.
 template <class T>
-void Optimizer<T>::find_memory(ParameterStep& part, NewMemories& added) {
-  const Shape& shape = part.slot->value->shape();
-  const auto [memory, is_new] = added.find(part.slot->path);
-  part.memory = memory;
-  if (!is_new) {
-    if (memory->shape != shape) {
-      fail<ParameterError>("step", "state of another model: '", part.slot->path, "' is ",
-                           to_string(shape), ", expected ", to_string(memory->shape),
-                           "; use one optimizer per model");
-    }
-    return;
+void Optimizer<T>::find_memory(ParameterStep& part, Memories& added) {
+  const Array<T>& weights = *part.slot->value;
+  const auto found = memories_.find(part.slot->path);
+  if (found != memories_.end()) {
+    part.memory = &found->second;
+    if (found->second.shape == weights.shape()) return;
+    fail<ParameterError>("step", "state of another model: '", part.slot->path, "' is ",
+                         to_string(weights.shape()), ", expected ", to_string(found->second.shape),
+                         "; use one optimizer per model");
   }
-  memory->shape = shape;
-  memory->decays = decays(part.slot->path);
-  for (const OptimizerSlot& slot : slots(shape)) {
-    memory->slots.push_back(detail::full<T>(slot.shape, static_cast<T>(slot.initial)));
+  ParameterMemory& memory = added[part.slot->path];
+  part.memory = &memory;
+  memory.shape = weights.shape();
+  memory.decays = decays(part.slot->path);
+  for (const OptimizerSlot& slot : slots(memory.shape)) {
+    memory.slots.push_back(detail::full<T>(slot.shape, static_cast<T>(slot.initial)));
   }
-  if (options_.use_ema) memory->average = *part.slot->value;
+  if (options_.use_ema) memory.average = weights;
 }
 
 // Adds the given gradient to those before, and takes the mean if this step updates.
@@ -329,14 +306,17 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     check_option(rate >= 0 && std::isfinite(rate), name(), "learning_rate", rate,
                  "a finite number, 0 or more, of the schedule");
   }
-  NewMemories added(memories_);
+  Memories added;  // kept if nothing fails
   for (ParameterStep& part : parts) {
     find_memory(part, added);
     accumulate_gradient(part, updates);
   }
   if (updates) clip(parts);
   for (ParameterStep& part : parts) prepare_weights(part, updates, rate);
-  added.keep();
+  if (!added.empty()) {
+    memories_.reserve(memories_.size() + added.size());
+    memories_.merge(added);  // moves nodes, so pointers to memories stay
+  }
   finish_all(parts, updates, rate);
   ++steps_;
   return updates;

@@ -22,9 +22,6 @@ namespace {
 
 constexpr Index kGrain = 1 << 13;  // weights that one thread updates at a time
 
-template <class O>
-concept AdamLike = std::same_as<O, AdamOptions> || std::same_as<O, AdamWOptions>;
-
 constexpr std::index_sequence<0> kOneSlot;
 constexpr std::index_sequence<0, 1> kTwoSlots;
 
@@ -54,22 +51,32 @@ double correction(double beta, std::int64_t step) {
   return 1.0 - std::pow(beta, static_cast<double>(step));
 }
 
-/// The name in errors, and the name of the saved state.
+/// The name in errors, the name of the saved state, and the slots that do not depend on options.
 struct Names {
   const char* who;
   const char* saved;
+  const char* slots[2] = {};
 };
 constexpr Names names(const SGDOptions&) { return {"SGD", "sgd"}; }
-constexpr Names names(const LionOptions&) { return {"Lion", "lion"}; }
+constexpr Names names(const LionOptions&) { return {"Lion", "lion", {"m"}}; }
 constexpr Names names(const AdamOptions&) { return {"Adam", "adam"}; }
 constexpr Names names(const AdamWOptions&) { return {"Adam", "adamw"}; }
-constexpr Names names(const AdamaxOptions&) { return {"Adamax", "adamax"}; }
-constexpr Names names(const NadamOptions&) { return {"Nadam", "nadam"}; }
-constexpr Names names(const LambOptions&) { return {"Lamb", "lamb"}; }
+constexpr Names names(const AdamaxOptions&) { return {"Adamax", "adamax", {"m", "u"}}; }
+constexpr Names names(const NadamOptions&) { return {"Nadam", "nadam", {"m", "v"}}; }
+constexpr Names names(const LambOptions&) { return {"Lamb", "lamb", {"m", "v"}}; }
 constexpr Names names(const AdagradOptions&) { return {"Adagrad", "adagrad"}; }
-constexpr Names names(const AdadeltaOptions&) { return {"Adadelta", "adadelta"}; }
+constexpr Names names(const AdadeltaOptions&) { return {"Adadelta", "adadelta", {"a", "b"}}; }
 constexpr Names names(const RMSpropOptions&) { return {"RMSprop", "rmsprop"}; }
 constexpr Names names(const AdafactorOptions&) { return {"Adafactor", "adafactor"}; }
+
+template <class O>
+std::vector<OptimizerSlot> slots_of(const O& o, const Shape& shape) {
+  std::vector<OptimizerSlot> all;
+  for (const char* name : names(o).slots) {
+    if (name != nullptr) all.push_back({name, shape});
+  }
+  return all;
+}
 
 // Adam, AdamW, Adamax, Nadam and Lamb.
 template <class T, class O>
@@ -78,11 +85,6 @@ void check(const O& o) {
   check_unit(who, "beta_1", o.beta_1, false);
   check_unit(who, "beta_2", o.beta_2, false);
   check_epsilon<T>(who, o.epsilon);
-}
-
-template <class Formula>
-std::vector<OptimizerSlot> slots_of(const MomentOptions<Formula>&, const Shape& shape) {
-  return {{"m", shape}, {std::same_as<Formula, AdamaxFormula> ? "u" : "v", shape}};
 }
 
 template <class T>
@@ -107,22 +109,19 @@ void check(const LionOptions& o) {
   check_unit("Lion", "beta_2", o.beta_2, false);
 }
 
-std::vector<OptimizerSlot> slots_of(const LionOptions&, const Shape& shape) {
-  return {{"m", shape}};
-}
-
 template <class T>
 void apply(const LionOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kOneSlot, kernels::lion<T>, k.u.rate, 1 - o.beta_1, 1 - o.beta_2);
 }
 
-std::vector<OptimizerSlot> slots_of(const AdamLike auto& o, const Shape& shape) {
+template <bool Decays>
+std::vector<OptimizerSlot> slots_of(const AdamOptionsOf<Decays>& o, const Shape& shape) {
   if (o.amsgrad) return {{"m", shape}, {"v", shape}, {"v_max", shape}};
   return {{"m", shape}, {"v", shape}};
 }
 
-template <class T>
-void apply(const AdamLike auto& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T, bool Decays>
+void apply(const AdamOptionsOf<Decays>& o, const Numbers<T>& k, ProductOfSteps&) {
   const auto rate = static_cast<T>(k.u.rate * std::sqrt(correction(o.beta_2, k.u.step)) /
                                    correction(o.beta_1, k.u.step));
   const auto gain_1 = static_cast<T>(1 - o.beta_1);
@@ -189,10 +188,6 @@ template <class T>
 void check(const AdadeltaOptions& o) {
   check_unit("Adadelta", "rho", o.rho, false);
   check_epsilon<T>("Adadelta", o.epsilon);
-}
-
-std::vector<OptimizerSlot> slots_of(const AdadeltaOptions&, const Shape& shape) {
-  return {{"a", shape}, {"b", shape}};
 }
 
 template <class T>
@@ -287,7 +282,7 @@ void OptimizerOf<T, O>::update(const OptimizerUpdate<T>& u) const noexcept {
 
 template <class T, class O>
 bool OptimizerOf<T, O>::concurrent() const noexcept {
-  return AdamLike<O>;
+  return std::same_as<O, AdamOptions> || std::same_as<O, AdamWOptions>;
 }
 
 #define XTAPE_OPTIMIZER(O)              \

@@ -15,9 +15,6 @@ using detail::look_up;
 
 namespace {
 
-enum class Fan { in, out, average };
-enum class Distribution { truncated_normal, untruncated_normal, uniform };
-
 /// Returns a function that draws element by element: next(stream).
 template <class Next>
 Initializer::Function each(Next next) {
@@ -46,30 +43,29 @@ void check_normal(const char* name, double mean, double stddev) {
   detail::check_option(stddev >= 0, name, "stddev", stddev, "0 or more");
 }
 
-Initializer::Function scaled(const initializers::VarianceScaling& options) {
+Initializer::Function scaled(const initializers::VarianceScaling& o) {
   const char* op = "variance_scaling";
-  detail::check_positive(op, "scale", options.scale);
-  const auto mode =
-      look_up<Fan>(op, "mode", options.mode,
-                   {{"fan_in", Fan::in}, {"fan_out", Fan::out}, {"fan_avg", Fan::average}});
-  const auto kind = look_up<Distribution>(op, "distribution", options.distribution,
-                                          {{"truncated_normal", Distribution::truncated_normal},
-                                           {"normal", Distribution::truncated_normal},
-                                           {"untruncated_normal", Distribution::untruncated_normal},
-                                           {"uniform", Distribution::uniform}});
-  return [scale = options.scale, mode, kind](const Shape& shape, Fans fans, RandomStream& stream) {
-    const double fan = mode == Fan::in    ? fans.in
-                       : mode == Fan::out ? fans.out
-                                          : (fans.in + fans.out) / 2;
-    const double variance = scale / std::max(1.0, fan);
-    // The standard deviation of a normal truncated at two is 0.8796...
-    const double stddev = std::sqrt(variance) / 0.87962566103423978;
+  detail::check_positive(op, "scale", o.scale);
+  look_up<bool>(op, "mode", o.mode, {{"fan_in fan_out fan_avg", true}});
+  look_up<bool>(op, "distribution", o.distribution,
+                {{"truncated_normal normal untruncated_normal uniform", true}});
+  return [o](const Shape& shape, Fans fans, RandomStream& stream) {
+    const double fan = o.mode == "fan_in"    ? fans.in
+                       : o.mode == "fan_out" ? fans.out
+                                             : (fans.in + fans.out) / 2;
+    const double variance = o.scale / std::max(1.0, fan);
+    const double stddev = std::sqrt(variance);
     const double limit = std::sqrt(3 * variance);
-    return each([&](RandomStream& s) {
-      if (kind == Distribution::uniform) return limit * (2 * s.uniform() - 1);
-      if (kind == Distribution::untruncated_normal) return std::sqrt(variance) * s.normal();
-      return stddev * truncated(s);
-    })(shape, fans, stream);
+    const auto draw = [&](auto next) { return each(next)(shape, fans, stream); };
+    if (o.distribution == "uniform") {
+      return draw([=](RandomStream& s) { return limit * (2 * s.uniform() - 1); });
+    }
+    if (o.distribution == "untruncated_normal") {
+      return draw([=](RandomStream& s) { return stddev * s.normal(); });
+    }
+    // The standard deviation of a normal truncated at two is 0.8796...
+    return draw(
+        [wide = stddev / 0.87962566103423978](RandomStream& s) { return wide * truncated(s); });
   };
 }
 

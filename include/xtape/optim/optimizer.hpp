@@ -140,11 +140,10 @@ class Optimizer {
   };
   using Memories = std::unordered_map<std::string, ParameterMemory>;  // by path
   struct ParameterStep;
-  class NewMemories;
 
   std::vector<ParameterStep> collect(Params<T>& params, const Gradients<T>& gradients,
                                      StepOptions options) const;
-  void find_memory(ParameterStep& part, NewMemories& added);
+  void find_memory(ParameterStep& part, Memories& added);
   void accumulate_gradient(ParameterStep& part, bool updates) const;
   void clip(std::vector<ParameterStep>& parts) const;
   void prepare_weights(ParameterStep& part, bool updates, double rate) const;

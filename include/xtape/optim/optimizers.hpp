@@ -68,28 +68,23 @@ struct LionOptions {
 template <class T>
 using Lion = OptimizerOf<T, LionOptions>;
 
-struct AdamOptions {
+template <bool Decays>
+struct AdamOptionsOf {
   Schedule learning_rate = 0.001;
-  double beta_1 = 0.9;        ///< 0 <= beta < 1
-  double beta_2 = 0.999;      ///< 0 <= beta < 1
-  double epsilon = 1e-7;      ///< positive
-  double weight_decay = 0.0;  ///< 0 or more
+  double beta_1 = 0.9;                         ///< 0 <= beta < 1
+  double beta_2 = 0.999;                       ///< 0 <= beta < 1
+  double epsilon = 1e-7;                       ///< positive
+  double weight_decay = Decays ? 0.004 : 0.0;  ///< 0 or more
   bool amsgrad = false;
 };
+using AdamOptions = AdamOptionsOf<false>;
+using AdamWOptions = AdamOptionsOf<true>;
 /// Adam (Kingma & Ba 2015) as Keras computes it: w -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m /
 /// (sqrt(v) + epsilon), with epsilon outside the bias correction. With amsgrad (Reddi et al. 2018)
 /// the largest v so far takes the place of v.
 template <class T>
 using Adam = OptimizerOf<T, AdamOptions>;
 
-struct AdamWOptions {
-  Schedule learning_rate = 0.001;
-  double beta_1 = 0.9;
-  double beta_2 = 0.999;
-  double epsilon = 1e-7;
-  double weight_decay = 0.004;
-  bool amsgrad = false;
-};
 /// Adam with a weight decay of 0.004 by default (Loshchilov & Hutter 2019).
 template <class T>
 using AdamW = OptimizerOf<T, AdamWOptions>;
