@@ -93,7 +93,7 @@ TEST_CASE("convolution fans are counted from the shape alone") {
   const auto with_convolution_fans = [](const Initializer& i) -> Initializer {
     return initializers::WithConvolutionFans{.initializer = i};
   };
-  const auto fans_of = [](const Shape& shape) {
+  const auto fans_of = [&](const Shape& shape) {
     Fans seen;
     const Initializer spy = [&](const Shape& s, Fans fans, RandomStream&) {
       seen = fans;
