@@ -15,7 +15,7 @@ using detail::check_positive;
 
 namespace {
 
-// The step as a number, with the options checked.
+// Checks the options and the step, and returns the step as a number.
 template <class S>
 double at(const char* who, const S& schedule, std::int64_t step) {
   schedule.check();

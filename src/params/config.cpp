@@ -7,7 +7,7 @@ namespace xtape::detail {
 
 namespace {
 
-constexpr int kDepth = 16;  // of a config: 4
+constexpr int kDepth = 16;  // a config has 4 levels
 
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
@@ -142,7 +142,7 @@ OrderedJson config_of(const std::string& op, const char* what, const char* famil
     OrderedJson& entry = config[name];
     const auto* axes = std::get_if<Axes>(&value);
     if (axes != nullptr && axes->size() == 1) {
-      entry = axes->front();  // as Keras's default is written
+      entry = axes->front();  // Keras writes its default so
     } else {
       std::visit([&](const auto& v) { entry = v; }, value);
     }
@@ -155,7 +155,7 @@ OrderedJson config_of(const std::string& op, const char* what, const char* famil
 
 namespace {
 
-/// The object of entry `key` made by `make(class_name, reader of its config)`, or by its name.
+/// Reads entry `key` with `make(class_name, reader of its config)`, or by name.
 template <class Object, class Make>
 Object catalogue_entry(ConfigReader& reader, const char* key, const char* family,
                        const Object& otherwise, const Make& make) {
@@ -175,7 +175,7 @@ Object catalogue_entry(ConfigReader& reader, const char* key, const char* family
     outer.refuse("module", outer.at("module"), (module + "; set your own after reading").c_str());
   }
   static_cast<void>(outer.text("registered_name", ""));
-  static_cast<void>(outer.at("shared_object_id"));  // tf-keras's: which objects were the same one
+  static_cast<void>(outer.at("shared_object_id"));  // of tf-keras
   const Json& name = outer.at("class_name");
   if (!name.is_string()) outer.refuse("class_name", name, "the name of a class");
   const Json empty = Json::object();

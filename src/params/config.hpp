@@ -17,13 +17,13 @@ namespace xtape::detail {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-/// The object in a text. ValueError, beginning with `op`, for anything else, for a key that is there
-/// twice, and for what is nested deeper than any config.
+/// Parses a text that is an object. ValueError, beginning with `op`, for anything else, for a repeated
+/// key, and for deeper nesting than any config has.
 Json parse_config(const std::string& op, const std::string& text);
 
-/// Reads the entries of an object one by one, and knows in the end which ones nobody asked for. All
-/// throw ValueError naming the entry, its value, and what was expected. A missing entry is null, and
-/// null is the default.
+/// Reads the entries of an object one by one, and refuses entries that were not read. Errors are
+/// ValueErrors naming the entry, its value, and the expected one. A missing entry is null, and null is
+/// the default.
 class ConfigReader {
  public:
   /// `where` is what comes before the entries' names in errors: "", or "kernel_initializer.config.".
@@ -39,9 +39,9 @@ class ConfigReader {
   std::string text(const char* key, const std::string& otherwise);
   /// One integer or a list of them; empty by default.
   Axes integers(const char* key);
-  /// An entry that has no meaning here must be null.
+  /// Throws ValueError unless an entry that has no meaning here is null.
   void must_be_null(const char* key, const char* why);
-  /// ValueError naming the first entry that was not asked for, and those that were.
+  /// Throws ValueError naming the first entry that was not read, and those that were.
   void finish() const;
 
   [[nodiscard]] const std::string& op() const { return op_; }
@@ -54,12 +54,12 @@ class ConfigReader {
   std::set<std::string> asked_;
 };
 
-/// An object of the catalogue in Keras's form {"module", "class_name", "config", ...}. `family` is
+/// Writes an object of the catalogue in Keras's form {"module", "class_name", "config", ...}. `family` is
 /// "initializers", "regularizers" or "constraints". ValueError naming `what` without a description.
 OrderedJson config_of(const std::string& op, const char* what, const char* family,
                       const Description& description);
 
-/// The entry `key` as an object of the catalogue: a name, or Keras's form. Null is none.
+/// Reads the entry `key` as an object of the catalogue: a name, or Keras's form. Null is none.
 Initializer initializer_from(ConfigReader& reader, const char* key, const Initializer& otherwise);
 template <class T>
 Regularizer<T> regularizer_from(ConfigReader& reader, const char* key);

@@ -2,8 +2,7 @@
 
 #include "products/gemm.hpp"
 
-// xtensor-blas declares CBLAS and LAPACK itself, in its own way: no other declaration of them may
-// come into this file, and this is the only file of the library that includes it.
+// xtensor-blas has declarations of CBLAS and LAPACK that exclude others. Only this file includes it.
 #include <xtensor-blas/xlinalg.hpp>
 
 #include <algorithm>
@@ -15,7 +14,7 @@ Array<double> orthogonal_array(const Shape& shape, double gain, RandomStream& st
   for (std::size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
   const std::size_t columns = shape.back();
   Array<double> out(shape);
-  if (out.size() == 0) return out;  // LAPACK has no opinion on nothing
+  if (out.size() == 0) return out;  // LAPACK refuses empty matrices
   // Q has orthonormal columns, so the longer side goes down.
   const std::size_t tall = std::max(rows, columns);
   const std::size_t narrow = std::min(rows, columns);

@@ -16,7 +16,7 @@ template <class T>
 struct ParamsState {
   explicit ParamsState(std::uint64_t s) : seed(s) {}
   std::uint64_t seed;
-  mutable std::mutex mutex;  // guards what follows; built values are read without it
+  mutable std::mutex mutex;  // of all below; built values are read without it
   std::deque<ParameterSlot<T>> slots;
   std::map<std::string, ParameterSlot<T>*> by_path;
   std::map<std::string, Array<T>> pending;  // set before their layer was built
@@ -218,7 +218,7 @@ void Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions 
   const std::lock_guard lock(state_->mutex);
   const bool check_later = options.strict && state_->slots.empty();
   if (options.strict && !check_later) state_->check_names(values, nullptr);
-  // Everything that can fail is made first; then nothing does.
+  // Everything that can fail comes before the first change.
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> fresh;
   std::map<std::string, Array<T>> waiting = state_->pending;
   std::set<std::string> unchecked = state_->unchecked;

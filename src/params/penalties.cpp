@@ -1,4 +1,4 @@
-// What tape and parameters say to each other: penalties, and gradients by parameter.
+// Functions of a tape and its parameters: penalties, and gradients by parameter.
 
 #include "base/message.hpp"
 

@@ -18,7 +18,7 @@ namespace xtape {
 struct GradcheckOptions {
   double eps = 1e-5;               ///< step of the central differences
   double tolerance = 1e-6;         ///< first order, relative to the largest gradient entry
-  double second_tolerance = 1e-5;  ///< second order, likewise
+  double second_tolerance = 1e-5;  ///< second order, relative to the same
   bool second_order = true;
   bool training = false;         ///< of the tape the function runs on
   std::uint64_t seed = 1;        ///< of the random directions, and of the tape

@@ -6,8 +6,9 @@
 ///                           .initial_learning_rate = 1e-3, .decay_steps = 10'000}});
 ///     Adam<float> other({.learning_rate = [](std::int64_t step) { return 1e-3 / (1.0 + step); }});
 ///
-/// Names, defaults and formulas are Keras's; Noam and LinearWarmup are ours. ValueError for options
-/// out of range, when a schedule is handed to an optimizer or called; and for a negative step.
+/// Names, defaults and formulas are Keras's; Noam and LinearWarmup are additions. An optimizer that is
+/// given a schedule throws ValueError for options out of range. So does a call, also for a negative
+/// step.
 
 #include <concepts>
 #include <cstdint>
@@ -22,7 +23,7 @@ namespace xtape {
 /// A learning rate: a number, or any callable from the step to one.
 class Schedule {
  public:
-  /// The same rate for ever.
+  /// A constant rate.
   Schedule(double rate) : rate_(rate) {}
   /// ValueError for options of a schedule out of range.
   template <class F>
@@ -105,9 +106,9 @@ struct CosineDecay {
   double operator()(std::int64_t step) const;
 };
 
-/// Half cosines one after the other, each t_mul times as long and m_mul times as high as the one
-/// before, all above alpha * initial. Restarts are found by counting: they are where they should be
-/// also where Keras's quotient of logarithms is rounded to the other side.
+/// Half cosines in a row, each t_mul times as long and m_mul times as high as the one before, all above
+/// alpha * initial. Restarts are found by counting, and are therefore exact. Keras's quotient of
+/// logarithms is rounded.
 struct CosineDecayRestarts {
   double initial_learning_rate = 0;    ///< to be set, positive
   std::int64_t first_decay_steps = 0;  ///< to be set, positive

@@ -67,7 +67,7 @@ class Constraint {
 
   /// Whether there is anything to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }
-  /// The permitted weights; w where there is nothing to apply. ShapeError, beginning with `name`, for
+  /// Returns the permitted weights, or w if there is nothing to apply. ShapeError, beginning with `name`, for
   /// axes that w does not have, and when a callable returns another shape.
   [[nodiscard]] Array<T> operator()(const Array<T>& w,
                                     const std::string& name = "constraint") const;

@@ -54,12 +54,12 @@ class Parameter {
   [[nodiscard]] bool trainable() const { return slot_->trainable; }
   /// The array. ParameterError unless it is built.
   [[nodiscard]] const Array<T>& value() const;
-  /// Makes the array if it is not there: the value that was set or loaded for its path, or what the
-  /// initializer draws from the stream of (seed, path). ShapeError when an existing or pending value
-  /// has another shape. Safe to call from several threads.
+  /// Makes the array if there is none, from the value that was set or loaded for its path, or from the
+  /// initializer and the stream of (seed, path). ShapeError when an existing or pending value has
+  /// another shape. Safe to call from several threads.
   void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
-  /// The value on the tape of an operand: one leaf per tape, so shared parameters' gradients add up.
-  /// A constant where there is no tape.
+  /// The value on the tape of an operand. A tape has one leaf per parameter, so gradients of shared
+  /// ones add up. The value is a constant if there is no tape.
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
   [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 
@@ -94,7 +94,7 @@ class Scope {
       Index index) const {
     return numbered(static_cast<std::int64_t>(index));
   }
-  /// The same place, where taken names are shared instead of refused.
+  /// This scope, but with taken names shared instead of refused.
   [[nodiscard]] Scope reuse() const { return {*params_, path_, true}; }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path

@@ -68,7 +68,7 @@ class Regularizer {
 
   /// Whether there is anything to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }
-  /// The penalty of w; 0 where there is none to apply. ShapeError, beginning with `name`, when a
+  /// Returns the penalty of w, or 0 if there is nothing to apply. ShapeError, beginning with `name`, when a
   /// callable returns anything but one element, or for an orthogonal penalty of anything but a matrix.
   [[nodiscard]] Var<T> operator()(const Var<T>& w, const std::string& name = "regularizer") const;
 
