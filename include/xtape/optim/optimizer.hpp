@@ -171,7 +171,7 @@ class Optimizer {
   double weight_decay_;
   OptimizerOptions options_;
   std::function<bool(const std::string& path)> no_decay_;  // empty if all weights decay
-  std::int64_t steps_ = 0;  // calls of step()
+  std::int64_t steps_ = 0;                                 // calls of step()
   Memories memories_;
   LoadedArrays unclaimed_;  // of parameters that are not built yet
 };
