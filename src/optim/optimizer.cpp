@@ -289,11 +289,11 @@ void Optimizer<T>::finish_all(std::vector<ParameterStep>& parts, bool updates,
                        });
 }
 
-// for each trainable parameter: find its gradient and its memory
-// accumulate the gradients; return unless they are complete
-// clip them
-// prepare copies and constrained weights; nothing fails from here on
-// for each parameter: decay, update, average; forget the accumulated gradient
+// for each trainable parameter: find its gradient and its memory, add up the gradients
+// if this call updates: clip the gradients
+// for each: prepare copies and constrained weights
+// nothing fails from here on
+// for each: decay and update, if this call updates, else keep the sum; average the weights
 template <class T>
 bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOptions options) {
   params.check_pending();
