@@ -21,8 +21,8 @@ xp::Var<T> log_cosh(const xp::Var<T>& x) {
 
 int main() {
   const xp::Array<double> x{-30.0, -1.0, -0.1, 0.2, 3.0};
-  const xp::GradcheckReport report = xp::check_gradients(
-      [](const std::vector<xp::Var<double>>& in) { return log_cosh(in[0]); }, {x});
+  const xp::GradcheckReport report =
+      xp::check_gradients([](const xp::Var<double>& v) { return log_cosh(v); }, x);
   std::printf("gradients: %s\n", report ? "right, first and second order" : report.message.c_str());
 
   xp::Tape<double> tape;

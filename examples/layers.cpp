@@ -24,7 +24,7 @@ struct LanguageModel {
         positions(s / "positions", {.sequence_length = 64}),
         norm(s / "norm") {
     for (int i = 0; i < 2; ++i) {
-      blocks.emplace_back(s / "blocks" / std::to_string(i),
+      blocks.emplace_back(s / "blocks" / i,
                           xp::TransformerOptions<T>{.hidden_dim = 32,
                                                     .num_heads = 4,
                                                     .intermediate_dim = 64,

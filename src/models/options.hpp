@@ -182,9 +182,7 @@ template <class Block, class T, class... More>
 std::vector<Block> stack(const Scope<T>& scope, int count, const TransformerOptions<T>& options,
                          More... more) {
   std::vector<Block> blocks;
-  for (int i = 0; i < count; ++i) {
-    blocks.emplace_back(scope / std::to_string(i), options, more...);
-  }
+  for (int i = 0; i < count; ++i) blocks.emplace_back(scope / i, options, more...);
   return blocks;
 }
 
