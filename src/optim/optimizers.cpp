@@ -115,13 +115,13 @@ void apply(const LionOptions& o, const Numbers<T>& k, ProductOfSteps&) {
 }
 
 template <bool Decays>
-std::vector<OptimizerSlot> slots_of(const AdamOptionsOf<Decays>& o, const Shape& shape) {
+std::vector<OptimizerSlot> slots_of(const AnyAdamOptions<Decays>& o, const Shape& shape) {
   if (o.amsgrad) return {{"m", shape}, {"v", shape}, {"v_max", shape}};
   return {{"m", shape}, {"v", shape}};
 }
 
 template <class T, bool Decays>
-void apply(const AdamOptionsOf<Decays>& o, const Numbers<T>& k, ProductOfSteps&) {
+void apply(const AnyAdamOptions<Decays>& o, const Numbers<T>& k, ProductOfSteps&) {
   const auto rate = static_cast<T>(k.u.rate * std::sqrt(correction(o.beta_2, k.u.step)) /
                                    correction(o.beta_1, k.u.step));
   const auto gain_1 = static_cast<T>(1 - o.beta_1);

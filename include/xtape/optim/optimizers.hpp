@@ -69,7 +69,7 @@ template <class T>
 using Lion = OptimizerOf<T, LionOptions>;
 
 template <bool Decays>
-struct AdamOptionsOf {
+struct AnyAdamOptions {
   Schedule learning_rate = 0.001;
   double beta_1 = 0.9;                         ///< 0 <= beta < 1
   double beta_2 = 0.999;                       ///< 0 <= beta < 1
@@ -77,8 +77,8 @@ struct AdamOptionsOf {
   double weight_decay = Decays ? 0.004 : 0.0;  ///< 0 or more
   bool amsgrad = false;
 };
-using AdamOptions = AdamOptionsOf<false>;
-using AdamWOptions = AdamOptionsOf<true>;
+using AdamOptions = AnyAdamOptions<false>;
+using AdamWOptions = AnyAdamOptions<true>;
 /// Adam (Kingma & Ba 2015) as Keras computes it: w -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m /
 /// (sqrt(v) + epsilon), with epsilon outside the bias correction. With amsgrad (Reddi et al. 2018)
 /// the largest v so far takes the place of v.
