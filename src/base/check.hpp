@@ -34,6 +34,12 @@ void check_count(const Who& who, const char* option, std::int64_t value) {
 }
 
 template <class Who>
+void check_whole(const Who& who, const char* option, std::int64_t value,
+                 const char* expected = "0 or more") {
+  check_option(value >= 0, who, option, value, expected);
+}
+
+template <class Who>
 void check_not_negative(const Who& who, const char* option, double value) {
   check_option(value >= 0 && std::isfinite(value), who, option, value,
                "a finite number, 0 or more");

@@ -56,7 +56,7 @@ void BatchOrder::check() const {
       }
     }
   }
-  // Only where all examples fit into one batch with room to spare, and then in every epoch.
+  // This happens only when all examples fit into one batch with room to spare, so in every epoch.
   if (o.drop_last && epoch(0).empty()) {
     detail::fail<ValueError>("Batches", "drop_last leaves nothing: count is ", count_,
                              ", expected enough for one full batch; batch_size is ", o.batch_size,
@@ -64,19 +64,15 @@ void BatchOrder::check() const {
   }
 }
 
-void BatchOrder::check_epoch(std::int64_t epoch) const {
-  detail::check_option(epoch >= 0, "Batches", "epoch", epoch, "0 or more");
-}
-
 std::size_t BatchOrder::steps(std::int64_t epoch) const {
-  check_epoch(epoch);
+  detail::check_whole("Batches", "epoch", epoch);
   if (options_.max_tokens != 0) return this->epoch(epoch).size();
   const std::size_t full = count_ / options_.batch_size;
   return full + (options_.drop_last || full * options_.batch_size == count_ ? 0 : 1);
 }
 
 std::vector<std::vector<std::size_t>> BatchOrder::epoch(std::int64_t epoch) const {
-  check_epoch(epoch);
+  detail::check_whole("Batches", "epoch", epoch);
   const BatchOptions& o = options_;
   RandomStream stream(o.seed, stable_hash("batches") + static_cast<std::uint64_t>(epoch));
   std::vector<std::size_t> order(count_);
@@ -87,8 +83,8 @@ std::vector<std::vector<std::size_t>> BatchOrder::epoch(std::int64_t epoch) cons
   }
   if (o.bucket_window == 0) return cut(order);
 
-  // Upwards and downwards in turn: a batch that reaches into the next window has similar lengths
-  // too. And which comes first is random: what drop_last leaves out is not always the longest.
+  // Windows are sorted upwards and downwards in turn: a batch across their border has similar lengths
+  // too. The first direction is random, so that drop_last does not always leave out the longest.
   bool up = !o.shuffle || stream.below(2) == 0;
   for (std::size_t begin = 0; begin < order.size(); up = !up) {
     const std::size_t window = std::min(o.bucket_window, order.size() - begin);
@@ -124,7 +120,7 @@ std::vector<std::vector<std::size_t>> BatchOrder::cut(const std::vector<std::siz
     batches.back().push_back(i);
     longest = std::max(longest, length);
   }
-  // Full: no further example, not even one of its own length, may be added.
+  // A batch is full when one more example of its own length would not fit.
   const auto full = [&](std::size_t size) {
     return (options_.batch_size != 0 && size == limit) || !fits(size + 1, longest, budget);
   };

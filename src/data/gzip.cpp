@@ -47,7 +47,7 @@ std::string gunzip(io::Bytes bytes, const std::string& name, std::size_t max_byt
   for (bool more = true; more;) {
     if (z.avail_in == 0) {
       const std::size_t next = std::min<std::size_t>(bytes.size() - given, UINT_MAX);
-      // zlib does not write there; its interface is older than const.
+      // zlib reads only; its interface has no const.
       z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(bytes.data() + given));  // NOLINT
       z.avail_in = static_cast<uInt>(next);
       given += next;
@@ -64,7 +64,7 @@ std::string gunzip(io::Bytes bytes, const std::string& name, std::size_t max_byt
     text.append(buffer.data(), got);
     switch (status) {
       case Z_OK: break;
-      case Z_STREAM_END:  // of one member; files put one behind another are a file again
+      case Z_STREAM_END:  // of one member; concatenated gzip files are a gzip file
         more = consumed() < bytes.size();
         if (more && !is_gzip(bytes.subspan(consumed()))) {
           source.fail(consumed(), "bytes behind the end of gzip: there are ",

@@ -1,13 +1,11 @@
 #pragma once
-// Reading what gzip compressed; without zlib, an IoError that says so.
+// Decompresses gzip. Without zlib it throws an IoError that says so.
 
-#include "io/tensors.hpp"
-
-#include <string>
+#include "io/text.hpp"
 
 namespace xtape::data {
 
-/// Whether the bytes begin as gzip's files do.
+/// Whether the bytes begin as a gzip file.
 bool is_gzip(io::Bytes bytes) noexcept;
 
 /// The contents of all members. FormatError for damage and for more than max_bytes.

@@ -1,19 +1,16 @@
 #pragma once
-// A checked text, line by line: what the readers of lines, tables and vocabularies share.
+// A checked text line by line, for the readers of lines, tables and vocabularies.
 
-#include "io/tensors.hpp"
+#include "io/text.hpp"
 
 #include <xtape/data/text.hpp>
-
-#include <string>
-#include <string_view>
 
 namespace xtape::data {
 
 /// A text's lines in order.
 class Lines {
  public:
-  /// Decompresses if need be. FormatError for an empty text.
+  /// Decompresses gzip. FormatError for an empty text.
   Lines(io::Bytes bytes, const std::string& name, const TextOptions& options);
   Lines(const Lines&) = delete;  // its views point into itself
   Lines& operator=(const Lines&) = delete;

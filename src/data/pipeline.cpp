@@ -12,19 +12,21 @@
 namespace xtape::detail {
 
 struct Pipeline::State {
-  std::function<void(std::size_t)> make;
-  std::size_t end;
-  std::size_t ahead;
+  State(std::function<void(std::size_t)> f, std::size_t begin, std::size_t last, std::size_t limit)
+      : make(std::move(f)), end(last), ahead(limit), upcoming(begin), made(begin), taken(begin) {}
 
-  // The consumer's.
+  std::function<void(std::size_t)> make;
+  std::size_t end, ahead;
+
+  // Used by the consumer alone.
   std::size_t upcoming;
   bool over = false;
 
-  // Under the mutex.
+  // Guarded by the mutex.
   std::mutex mutex;
   std::condition_variable change;
   std::size_t made;   // steps before this one are ready
-  std::size_t taken;  // steps before this one the consumer has, or had
+  std::size_t taken;  // steps before this one went to the consumer
   std::exception_ptr error;
   bool stop = false;
 
@@ -57,16 +59,7 @@ struct Pipeline::State {
 
 Pipeline::Pipeline(std::size_t begin, std::size_t end, std::size_t ahead,
                    std::function<void(std::size_t)> make)
-    : state_(new State{.make = std::move(make),
-                       .end = end,
-                       .ahead = ahead,
-                       .upcoming = begin,
-                       .mutex = {},
-                       .change = {},
-                       .made = begin,
-                       .taken = begin,
-                       .error = {},
-                       .thread = {}}) {
+    : state_(std::make_unique<State>(std::move(make), begin, end, ahead)) {
   if (ahead == 0 || begin == end) return;
   try {
     state_->thread = std::thread([state = state_.get()] { state->work(); });

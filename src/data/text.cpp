@@ -11,23 +11,6 @@ namespace {
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kSeparators = " \t\n\v\f\r";
 
-/// Bytes of the well-formed character that begins so.
-std::size_t character_length(char lead) noexcept {
-  const auto u = static_cast<unsigned char>(lead);
-  return u < 0x80 ? 1 : u < 0xE0 ? 2 : u < 0xF0 ? 3 : 4;
-}
-
-/// Where a text ceases to be UTF-8.
-std::size_t malformed_at(std::string_view text) noexcept {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t length = character_length(text[at]);
-    if (length > text.size() - at || !io::valid_utf8(text.substr(at, length))) break;
-    at += length;
-  }
-  return at;
-}
-
 std::size_t count_fields(std::string_view line) {
   return static_cast<std::size_t>(std::count(line.begin(), line.end(), '\t')) + 1;
 }
@@ -46,7 +29,7 @@ Lines::Lines(io::Bytes bytes, const std::string& name, const TextOptions& option
                  " bytes, expected at most ", options.max_bytes,
                  "; raise max_bytes or split the file");
   } else {
-    text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    text_ = io::text_of(bytes);
   }
   if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) next_ = kByteOrderMark.size();
   if (next_ == text_.size()) source_.fail(next_, "empty file: expected at least one line");
@@ -68,8 +51,7 @@ bool Lines::next() {
   if (zero != std::string_view::npos) {
     fail(zero, "NUL byte: byte ", zero + 1, " of the line is 0, expected text; is this UTF-8?");
   }
-  if (!io::valid_utf8(line_)) {
-    const std::size_t at = malformed_at(line_);
+  if (const std::size_t at = io::malformed_at(line_); at != line_.size()) {
     fail(at, "malformed UTF-8: byte ", at + 1, " of the line is ",
          static_cast<int>(static_cast<unsigned char>(line_[at])),
          ", which begins no character, expected UTF-8; convert the file");
@@ -128,8 +110,8 @@ std::vector<std::vector<std::string>> read_tsv(const std::string& path, const Ts
 }
 
 std::vector<std::string> tokenize(std::string_view text, TokenKind kind) {
-  if (!io::valid_utf8(text)) {
-    detail::fail<ValueError>("tokenize", "malformed UTF-8: byte ", malformed_at(text),
+  if (const std::size_t at = io::malformed_at(text); at != text.size()) {
+    detail::fail<ValueError>("tokenize", "malformed UTF-8: byte ", at,
                              " of the text begins no character, expected UTF-8: text is ",
                              io::printable(text));
   }
@@ -137,7 +119,7 @@ std::vector<std::string> tokenize(std::string_view text, TokenKind kind) {
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t length = 0;
     if (kind == TokenKind::characters) {
-      length = character_length(text[begin]);
+      length = io::character_length(text.substr(begin));
     } else {
       begin = text.find_first_not_of(kSeparators, begin);
       if (begin == std::string_view::npos) break;

@@ -201,12 +201,7 @@ std::string Vocabulary::to_text() const {
   return text;
 }
 
-void Vocabulary::save(const std::string& path) const {
-  const std::string text = to_text();
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
+void Vocabulary::save(const std::string& path) const { io::write_file(path, to_text()); }
 
 Vocabulary Vocabulary::parse(std::span<const std::byte> bytes, const std::string& name) {
   data::Lines lines(bytes, name, {});

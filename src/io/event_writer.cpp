@@ -60,7 +60,7 @@ std::string doubles(std::uint64_t field, const std::vector<double>& values) {
   return bytes(field, packed);
 }
 
-/// What TFRecord files use, so that a checksum of checksums is not degenerate.
+/// The checksum of TFRecord files: masked, as checksums of data with checksums inside are weak.
 std::string masked_checksum(std::string_view data) {
   const std::uint32_t c = detail::crc32c(io::bytes_of(data));
   return raw(((c >> 15U) | (c << 17U)) + 0xA282EAD8U);
@@ -145,11 +145,8 @@ EventWriter::EventWriter(const std::string& folder, EventWriterOptions options) 
   std::string seconds = std::to_string(static_cast<std::int64_t>(now));
   seconds.insert(0, 10 - std::min<std::size_t>(10, seconds.size()), '0');
   const std::string base = folder + "/events.out.tfevents." + seconds + "." + host();
-  for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    path_ = attempt == 0 ? base : base + "." + std::to_string(attempt);
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && (errno != EEXIST || attempt == 999)) fail("cannot be created", errno);
-  }
+  descriptor_ = io::create_new(base, path_, O_APPEND);
+  if (descriptor_ < 0) fail("cannot be created", errno);
   try {
     write_event(real(1, now) + bytes(3, "brain.Event:2"));
     if (options.purge_step) {
@@ -170,17 +167,11 @@ void EventWriter::fail(const char* what, int code) const {
 
 void EventWriter::write_event(const std::string& fields) {
   const std::string record = frame(fields);
-  for (std::size_t done = 0; done < record.size();) {
-    const ssize_t put = ::write(descriptor_, record.data() + done, record.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) {
-      const int code = put < 0 ? errno : EIO;
-      // Behind half a record nothing would be read.
-      static_cast<void>(::ftruncate(descriptor_, static_cast<off_t>(size_)));
-      fail("cannot be written", code);
-    }
-    done += static_cast<std::size_t>(put);
-  }
+  io::write_all(descriptor_, io::bytes_of(record), [this](int code) {
+    // Readers find nothing behind half a record.
+    static_cast<void>(::ftruncate(descriptor_, static_cast<off_t>(size_)));
+    fail("cannot be written", code);
+  });
   size_ += record.size();
 }
 
@@ -215,7 +206,7 @@ void EventWriter::histogram(const std::string& tag, const Array<T>& values, std:
 
 void EventWriter::image(const std::string& tag, std::span<const std::byte> png, std::int64_t step) {
   constexpr std::string_view kStart("\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
-  const std::string_view data(reinterpret_cast<const char*>(png.data()), png.size());
+  const std::string_view data = io::text_of(png);
   if (!data.starts_with(kStart) || data.size() < 26) {
     detail::fail<ValueError>("EventWriter", "not a picture: ", io::printable(tag), " has ",
                              png.size(), " bytes that do not begin as a PNG, expected a PNG file");

@@ -20,25 +20,15 @@ namespace {
 constexpr std::size_t kBuffer = std::size_t{1} << 16U;
 constexpr std::size_t kMostPerCall = std::size_t{1} << 30U;  // Linux moves below 2 GiB at a time
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 }  // namespace
 
 void fail_io(const std::string& path, const std::string& what, int code, const std::string& then) {
   const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);
   throw IoError(path + ": " + what + cause + ", expected " + then, path, code);
+}
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 FileBytes::FileBytes(const std::string& path) {
@@ -83,18 +73,14 @@ AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
     fail("not a regular file", S_ISDIR(previous.st_mode) ? EISDIR : 0);
   }
   buffer_.reserve(kBuffer);
-  const std::string base = target_ + ".tmp." + std::to_string(::getpid());
-  // Another thread may be writing the same file, or an earlier process of this number have crashed.
-  for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    temporary_ = attempt == 0 ? base : base + "." + std::to_string(attempt);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && (errno != EEXIST || attempt == 999)) {
-      const int code = errno;
-      temporary_.clear();
-      fail("cannot be created", code);
-    }
+  // The name may be taken: by another thread, or by a process of this number that was killed.
+  descriptor_ = create_new(target_ + ".tmp." + std::to_string(::getpid()), temporary_, 0);
+  if (descriptor_ < 0) {
+    const int code = errno;
+    temporary_.clear();
+    fail("cannot be created", code);
   }
-  // Tells others that it is being written, until this process closes it or dies.
+  // The lock tells others that it is being written, until this process closes it or dies.
   static_cast<void>(::flock(descriptor_, LOCK_EX | LOCK_NB));
   if (exists && ::fchmod(descriptor_, previous.st_mode & 0777U) != 0) {
     const int code = errno;
@@ -117,24 +103,19 @@ void AtomicFile::fail(const char* what, int code) const {
 void AtomicFile::write(Bytes bytes) {
   if (buffer_.size() + bytes.size() > kBuffer) flush();
   if (bytes.size() >= kBuffer) {
-    write_all(bytes);
+    put(bytes);
   } else {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   }
 }
 
 void AtomicFile::flush() {
-  write_all(buffer_);
+  put(buffer_);
   buffer_.clear();
 }
 
-void AtomicFile::write_all(Bytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMostPerCall));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail("cannot be written", put < 0 ? errno : EIO);
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-  }
+void AtomicFile::put(Bytes bytes) {
+  write_all(descriptor_, bytes, [this](int code) { fail("cannot be written", code); });
 }
 
 void AtomicFile::commit() {
@@ -143,7 +124,7 @@ void AtomicFile::commit() {
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 && errno != EINTR) fail("cannot be written", errno);
-  // Opened first: once the file has its name, nothing may ask for memory.
+  // The directory is opened first: once the file has its name, nothing may need memory.
   const std::string directory = std::filesystem::path(target_).parent_path().string();
   const Descriptor folder(
       ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -155,6 +136,34 @@ void AtomicFile::commit() {
   if (!unreadable && ::fsync(folder.get()) != 0 && errno != EINVAL) {
     fail_io(asked_, "written, but its directory cannot be flushed to the disk", errno,
             "a local disk; the new file is in place and may be lost in a power failure");
+  }
+}
+
+void write_file(const std::string& path, const std::function<void(const Sink&)>& write) {
+  AtomicFile file(path);
+  write([&](Bytes bytes) { file.write(bytes); });
+  file.commit();
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  write_file(path, [&](const Sink& sink) { sink(bytes_of(text)); });
+}
+
+void write_all(int descriptor, Bytes bytes, const std::function<void(int)>& failed) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMostPerCall));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return failed(put < 0 ? errno : EIO);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+int create_new(const std::string& base, std::string& path, int flags) {
+  for (int attempt = 0;; ++attempt) {
+    path = attempt == 0 ? base : base + "." + std::to_string(attempt);
+    const int descriptor =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0666);
+    if (descriptor >= 0 || errno != EEXIST || attempt == 999) return descriptor;
   }
 }
 
@@ -170,7 +179,7 @@ void make_folder(const std::string& folder) {
   if (!error && !fs::is_directory(path, error))
     error = std::make_error_code(std::errc::not_a_directory);
   if (error) fail_io(folder, "cannot be made", error.value(), expected);
-  // As for files: its name must survive a power loss.
+  // The folder's name, too, must survive a power loss.
   const Descriptor above(
       ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (above.get() >= 0 && ::fsync(above.get()) != 0 && errno != EINVAL) {
@@ -208,8 +217,8 @@ void remove_if_left_over(const std::string& folder, const std::string& name,
   if (file.get() < 0) return;
   const bool unlocked = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
   if (!unlocked && errno == EWOULDBLOCK) return;
-  // A living process of this number may be about to lock it, or its file system have no locks. Our own
-  // number was a dead process's before, as always in a container.
+  // A living process of this number may be about to lock it, or the file system may have no locks. The
+  // number of this process may have been a dead one's before: in a container it is always the same.
   const auto process = static_cast<pid_t>(std::strtol(writer.c_str(), nullptr, 10));
   const bool lives = process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH;
   if (lives && !(unlocked && process == ::getpid())) return;

@@ -1,16 +1,32 @@
 #pragma once
 // Whole files: read at once, and replaced atomically.
 
-#include "io/tensors.hpp"
+#include "io/text.hpp"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace xtape::io {
 
-/// A file's contents.
+/// An open file, or a negative number. The destructor closes it.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// The contents of a file.
 class FileBytes {
  public:
-  /// Reads all of it. IoError also for what is no regular file, and for a file that changes meanwhile.
+  /// Reads the whole file. IoError also for anything but a regular file, and for one that becomes
+  /// shorter meanwhile.
   explicit FileBytes(const std::string& path);
   [[nodiscard]] Bytes bytes() const { return {data_.get(), size_}; }
 
@@ -33,7 +49,7 @@ class AtomicFile {
 
  private:
   void flush();
-  void write_all(Bytes bytes);
+  void put(Bytes bytes);
   [[noreturn]] void fail(const char* what, int code) const;
 
   std::string asked_;      // as the caller named it, for messages
@@ -43,14 +59,25 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Writes a file as an AtomicFile: write(sink) gives its bytes to the sink.
+void write_file(const std::string& path, const std::function<void(const Sink&)>& write);
+void write_file(const std::string& path, const std::string& text);
+
+/// Writes all bytes to an open file, and calls failed(errno) where that is not possible.
+void write_all(int descriptor, Bytes bytes, const std::function<void(int)>& failed);
+
+/// Opens a new file for writing under the first free name of `base`, `base`.1, `base`.2, ..., which
+/// becomes `path`; -1 and errno when that fails.
+int create_new(const std::string& base, std::string& path, int flags);
+
 /// Makes a folder and those above it, if they are not there. IoError.
 void make_folder(const std::string& folder);
 
-/// Names of what is in a folder, sorted. IoError.
+/// The names in a folder, sorted. IoError.
 std::vector<std::string> list_folder(const std::string& folder);
 
-/// When `name` in `folder` is what an AtomicFile was writing for a name that `ours` accepts, and its
-/// writer is gone: removes it.
+/// Removes the file `name` in `folder` when it is the temporary of an AtomicFile whose process is gone,
+/// and `ours` accepts the name it was written for.
 void remove_if_left_over(const std::string& folder, const std::string& name,
                          const std::function<bool(std::string_view)>& ours);
 

@@ -146,7 +146,7 @@ class Literal {
 }  // namespace
 
 View parse_npy(Bytes bytes, std::uint64_t base, const std::string& where, const Source& source) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view text = text_of(bytes);
   if (text.substr(0, kMagic.size()) != kMagic || text.size() < kMagic.size() + 4) {
     source.fail(base, "no npy array: ", where,
                 " does not begin with \\x93NUMPY and a version, expected so; an .npz holds .npy "
@@ -175,17 +175,7 @@ View parse_npy(Bytes bytes, std::uint64_t base, const std::string& where, const 
   View view;
   Literal(header, base + prefix, where, source).read(view);
   view.bytes = bytes.subspan(prefix + length);
-  const auto needed = checked_bytes(view.shape, view.dtype);
-  if (!needed) {
-    source.fail(base + prefix, "shape overflows: ", where, " is ", to_string(view.dtype),
-                " of shape ", to_string(view.shape),
-                ", expected a size below 2^63 bytes; the file is damaged");
-  }
-  if (*needed != view.bytes.size()) {
-    source.fail(base + prefix + length, "size and shape differ: ", where, " has ",
-                view.bytes.size(), " bytes, expected ", *needed, " for ", to_string(view.dtype),
-                " of shape ", to_string(view.shape), "; the file is damaged");
-  }
+  check_size(view, where, base + prefix, base + prefix + length, source);
   return view;
 }
 

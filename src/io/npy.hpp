@@ -1,7 +1,7 @@
 #pragma once
 // NumPy's .npy format, of one array.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 namespace xtape::io {
 

@@ -18,7 +18,7 @@ Views parse_npz_views(Bytes bytes, const Source& source) {
   Views views;
   for (const ZipMember& member : read_zip(bytes, source)) {
     const std::string shown = printable(member.name);
-    if (member.name.size() < kEnding.size() || !member.name.ends_with(kEnding)) {
+    if (!member.name.ends_with(kEnding)) {
       source.fail(member.offset, "member that is no array: ", shown,
                   ", expected names ending in .npy; an .npz holds arrays only");
     }
@@ -52,26 +52,14 @@ void write_npz_to(const Sink& sink, const std::string& path, const Views& tensor
 }  // namespace io
 
 Tensors parse_npz(std::span<const std::byte> bytes, const std::string& name) {
-  Tensors tensors;
-  for (const auto& [tensor, view] : io::parse_npz_views(bytes, io::Source(name))) {
-    tensors.emplace_hint(tensors.end(), tensor, io::to_stored(view));
-  }
-  return tensors;
+  return io::to_stored(io::parse_npz_views(bytes, io::Source(name)));
 }
 
-Tensors read_npz(const std::string& path) {
-  const io::FileBytes file(path);
-  return parse_npz(file.bytes(), path);
-}
+Tensors read_npz(const std::string& path) { return parse_npz(io::FileBytes(path).bytes(), path); }
 
 void write_npz(const std::string& path, const Tensors& tensors) {
-  io::Views views;
-  for (const auto& [name, tensor] : tensors) {
-    views.emplace_hint(views.end(), name, io::view_of(tensor));
-  }
-  io::AtomicFile file(path);
-  io::write_npz_to([&](io::Bytes bytes) { file.write(bytes); }, path, views);
-  file.commit();
+  io::write_file(
+      path, [&](const io::Sink& sink) { io::write_npz_to(sink, path, io::views_of(tensors)); });
 }
 
 }  // namespace xtape

@@ -2,7 +2,7 @@
 
 #include "io/file.hpp"
 #include "io/safetensors_header.hpp"
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -37,18 +37,6 @@ void check_entry(const Named& named, std::uint64_t begin, std::uint64_t availabl
                 "], expected begin <= end <= ", available,
                 "; the file is cut short or damaged, fetch it again");
   }
-  const auto bytes = checked_bytes(entry.shape, entry.dtype);
-  if (!bytes) {
-    source.fail(base + begin, "shape overflows: ", printable(name), " is ", to_string(entry.dtype),
-                " of shape ", to_string(entry.shape),
-                ", expected a size below 2^63 bytes; the file is damaged");
-  }
-  if (*bytes != entry.end - entry.begin) {
-    source.fail(base + begin, "size and shape differ: ", printable(name), " has ",
-                entry.end - entry.begin, " bytes, expected ", *bytes, " for ",
-                to_string(entry.dtype), " of shape ", to_string(entry.shape),
-                "; the file is damaged");
-  }
 }
 
 }  // namespace
@@ -70,30 +58,28 @@ Views parse_safetensors_views(Bytes bytes, const Source& source, Metadata* metad
                 bytes.size() - 8, " in a file of ", bytes.size(),
                 " bytes; the file is cut short, fetch it again");
   }
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, length);
-  Header header = parse_header(text, 8, source);
+  Header header = parse_header(text_of(bytes.subspan(8, length)), 8, source);
 
   const Bytes buffer = bytes.subspan(8 + length);
-  std::vector<const Named*> order;
+  std::vector<Named*> order;
   order.reserve(header.entries.size());
-  for (const Named& named : header.entries) order.push_back(&named);
+  for (Named& named : header.entries) order.push_back(&named);
   std::stable_sort(order.begin(), order.end(), [](const Named* a, const Named* b) {
     return std::tie(a->second.begin, a->second.end) < std::tie(b->second.begin, b->second.end);
   });
+  Views views;
   std::uint64_t at = 0;
-  for (const Named* named : order) {
+  for (Named* named : order) {
     check_entry(*named, at, buffer.size(), 8 + length, source);
-    at = named->second.end;
+    auto& [name, entry] = *named;
+    View view{entry.dtype, std::move(entry.shape), buffer.subspan(at, entry.end - at)};
+    check_size(view, printable(name), 8 + length + at, 8 + length + at, source);
+    views.emplace(name, std::move(view));
+    at = entry.end;
   }
   if (at != buffer.size()) {
     source.fail(8 + length + at, "bytes behind the last tensor: there are ", buffer.size() - at,
                 ", expected none; the file is damaged, or hides another one");
-  }
-  Views views;
-  for (auto& [name, entry] : header.entries) {
-    views.emplace_hint(views.end(), name,
-                       View{entry.dtype, std::move(entry.shape),
-                            buffer.subspan(entry.begin, entry.end - entry.begin)});
   }
   if (metadata != nullptr) *metadata = std::move(header.metadata);
   return views;
@@ -112,27 +98,22 @@ void write_safetensors_to(const Sink& sink, const std::string& path, const Views
                    [](const auto* a, const auto* b) { return a->second.dtype > b->second.dtype; });
 
   std::string header = "{";
-  const auto separate = [&] {
-    if (header.size() > 1) header += ',';
-  };
   if (!metadata.empty()) {
     header += "\"__metadata__\":{";
-    bool first = true;
     for (const auto& [key, value] : metadata) {
       if (!valid_utf8(key) || !valid_utf8(value)) {
         fail<ValueError>(path, "metadata a file cannot hold: ", printable(key),
                          " or its text is not UTF-8, expected UTF-8; encode it, say in base 64");
       }
-      if (!first) header += ',';
+      if (header.back() != '{') header += ',';
       header += json_quoted(key) + ':' + json_quoted(value);
-      first = false;
     }
     header += '}';
   }
   std::uint64_t at = 0;
   for (const auto* named : order) {
     const View& view = named->second;
-    separate();
+    if (header.size() > 1) header += ',';
     header +=
         json_quoted(named->first) + ":{\"dtype\":\"" + to_string(view.dtype) + "\",\"shape\":[";
     for (std::size_t d = 0; d < view.shape.size(); ++d) {
@@ -159,26 +140,19 @@ void write_safetensors_to(const Sink& sink, const std::string& path, const Views
 
 TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
   TensorFile file;
-  for (const auto& [tensor, view] :
-       io::parse_safetensors_views(bytes, io::Source(name), &file.metadata)) {
-    file.tensors.emplace_hint(file.tensors.end(), tensor, io::to_stored(view));
-  }
+  file.tensors =
+      io::to_stored(io::parse_safetensors_views(bytes, io::Source(name), &file.metadata));
   return file;
 }
 
 TensorFile read_safetensors(const std::string& path) {
-  const io::FileBytes file(path);
-  return parse_safetensors(file.bytes(), path);
+  return parse_safetensors(io::FileBytes(path).bytes(), path);
 }
 
 void write_safetensors(const std::string& path, const Tensors& tensors, const Metadata& metadata) {
-  io::Views views;
-  for (const auto& [name, tensor] : tensors) {
-    views.emplace_hint(views.end(), name, io::view_of(tensor));
-  }
-  io::AtomicFile file(path);
-  io::write_safetensors_to([&](io::Bytes bytes) { file.write(bytes); }, path, views, metadata);
-  file.commit();
+  io::write_file(path, [&](const io::Sink& sink) {
+    io::write_safetensors_to(sink, path, io::views_of(tensors), metadata);
+  });
 }
 
 }  // namespace xtape

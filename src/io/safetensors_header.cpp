@@ -2,8 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <iterator>
 
@@ -16,11 +14,7 @@ using Json = nlohmann::json;
 constexpr const char* kForm =
     R"({"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...})";
 
-constexpr std::array<DType, 13> kKnown = {
-    DType::boolean, DType::u8,  DType::i8,  DType::i16, DType::u16, DType::f16, DType::bf16,
-    DType::i32,     DType::u32, DType::f32, DType::f64, DType::i64, DType::u64};
-
-/// Reads the text, and tells where reading has come to.
+/// Walks over the text, and writes to `seen` how far.
 class Cursor {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -48,7 +42,7 @@ class Cursor {
   const char** seen_;
 };
 
-/// Accepts the format's grammar and nothing else; what is nested deeper never gets in.
+/// Accepts the format's grammar and nothing else, so the nesting is bounded.
 class Reader : public nlohmann::json_sax<Json> {
  public:
   Reader(const char* begin, std::uint64_t base, const Source& source, Header& out)
@@ -86,9 +80,8 @@ class Reader : public nlohmann::json_sax<Json> {
       return true;
     }
     if (in_ != In::entry || field_ != Field::dtype) return unexpected("a string");
-    const auto dtype = std::find_if(kKnown.begin(), kKnown.end(),
-                                    [&](DType known) { return to_string(known) == text; });
-    if (dtype == kKnown.end()) {
+    const auto dtype = dtype_named(text);
+    if (!dtype) {
       fail("unsupported dtype: tensor ", printable(entry_->first), " is ", printable(text),
            ", expected BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64 or U64; convert "
            "it with the program that wrote the file");
@@ -236,8 +229,8 @@ class Reader : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Header parse_header(std::string_view text, std::uint64_t base, const Source& source) {
-  // What the JSON parser would let pass: a byte order mark or blanks in front, anything after a NUL
-  // byte, and blanks other than spaces behind.
+  // The JSON parser would accept a byte order mark or blanks in front, anything after a NUL byte, and
+  // blanks other than spaces behind.
   const std::size_t last = text.find_last_not_of(' ');
   if (text.empty() || text.front() != '{') {
     source.fail(base, "header out of form: it does not begin with {, expected ", kForm,
@@ -262,7 +255,6 @@ Header parse_header(std::string_view text, std::uint64_t base, const Source& sou
 }
 
 std::string json_quoted(std::string_view text) {
-  constexpr const char* digits = "0123456789abcdef";
   std::string out = "\"";
   for (const char c : text) {
     const auto u = static_cast<unsigned char>(c);
@@ -277,9 +269,7 @@ std::string json_quoted(std::string_view text) {
     if (shorthand != nullptr) {
       out += shorthand;
     } else if (u < 0x20) {
-      out += "\\u00";
-      out += digits[u >> 4U];
-      out += digits[u & 15U];
+      out += "\\u" + hex(u, 4);
     } else {
       out += c;
     }

@@ -1,7 +1,7 @@
 #pragma once
 // The JSON at the beginning of a safetensors file.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 namespace xtape::io {
 

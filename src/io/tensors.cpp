@@ -1,16 +1,20 @@
-#include "io/tensors.hpp"
+#include <xtape/io/tensors.hpp>
 
-#include <algorithm>
+#include "io/views.hpp"
+
 #include <array>
-#include <cstdint>
+#include <cmath>
 #include <cstring>
+#include <type_traits>
 
 namespace xtape {
+
+using detail::fail;
 
 namespace {
 
 struct DTypeInfo {
-  const char* name;
+  std::string_view name;
   std::size_t width;
 };
 constexpr std::array<DTypeInfo, 13> kDTypes = {{{"BOOL", 1},
@@ -29,154 +33,149 @@ constexpr std::array<DTypeInfo, 13> kDTypes = {{{"BOOL", 1},
 
 }  // namespace
 
-std::string to_string(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
+std::string to_string(DType dtype) {
+  return std::string(kDTypes[static_cast<std::size_t>(dtype)].name);
+}
 
 std::size_t width(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)].width; }
 
 namespace io {
 
-bool valid_utf8(std::string_view text) noexcept {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80                    ? 1
-                               : lead >= 0xC2 && lead <= 0xDF ? 2
-                               : lead >= 0xE0 && lead <= 0xEF ? 3
-                               : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                              : 0;
-    if (length == 0 || length > text.size() - i) return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      // The second byte rules out overlong forms, surrogates, and what lies beyond U+10FFFF.
-      const unsigned char low = k > 1 ? 0x80 : lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-      const unsigned char high = k > 1 ? 0xBF : lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-      if (next < low || next > high) return false;
-    }
-    i += length;
+std::optional<DType> dtype_named(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < kDTypes.size(); ++i) {
+    if (kDTypes[i].name == name) return static_cast<DType>(i);
   }
-  return true;
-}
-
-std::string escaped(std::string_view text, std::size_t longest) {
-  constexpr const char* digits = "0123456789abcdef";
-  const bool cut = text.size() > longest;
-  while (cut && longest > 0 && (static_cast<unsigned char>(text[longest]) & 0xC0U) == 0x80)
-    --longest;
-  text = text.substr(0, longest);
-  const bool plain = valid_utf8(text);
-  std::string out;
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u < 0x20 || u == 0x7F || (u > 0x7F && !plain)) {
-      out += "\\x";
-      out += digits[u >> 4U];
-      out += digits[u & 15U];
-    } else {
-      out += c;
-    }
-  }
-  return cut ? out + "..." : out;
-}
-
-std::string printable(std::string_view name) {
-  std::string out = "'";
-  out += escaped(name, 120);
-  return out += '\'';
-}
-
-std::optional<std::string> name_problem(std::string_view name) {
-  if (name.size() > kMaxNameLength) return std::to_string(name.size()) + " bytes long";
-  if (name.find('\0') != std::string_view::npos) return "with a NUL character";
-  if (!valid_utf8(name)) return "not UTF-8";
   return std::nullopt;
-}
-
-std::optional<std::size_t> checked_bytes(const Shape& shape, DType dtype) noexcept {
-  // Strides multiply the extents beside a zero one too, so these must not overflow either.
-  std::int64_t bound = static_cast<std::int64_t>(width(dtype));
-  bool empty = false;
-  for (const std::size_t extent : shape) {
-    empty = empty || extent == 0;
-    if (extent > static_cast<std::size_t>(INT64_MAX)) return std::nullopt;
-    const auto factor = static_cast<std::int64_t>(std::max<std::size_t>(extent, 1));
-    if (__builtin_mul_overflow(bound, factor, &bound)) return std::nullopt;
-  }
-  return empty ? 0 : static_cast<std::size_t>(bound);
 }
 
 namespace {
 
-template <std::size_t N>
-void reorder(const View& view, std::byte* out) {
-  const std::size_t rank = view.shape.size();
-  std::array<std::size_t, kMaxFileRank> index{};
-  std::array<std::size_t, kMaxFileRank> stride{};
-  std::size_t step = 1;
-  for (std::size_t d = 0; d < rank; ++d) {
-    stride[d] = step;
-    step *= view.shape[d];
+template <class T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>) return DType::f32;
+  if constexpr (std::is_same_v<T, double>) return DType::f64;
+  if constexpr (std::is_same_v<T, bool>) return DType::boolean;
+  if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
+  if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
+  return DType::i64;
+}
+
+float from_bfloat16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+float from_float16(std::uint16_t bits) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16U;
+  const std::uint32_t exponent = (bits >> 10U) & 31U;
+  const std::uint32_t fraction = bits & 0x3FFU;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | (fraction << 13U));
+  if (exponent == 0) {  // zero, or a subnormal: a normal float
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
+    return sign == 0 ? magnitude : -magnitude;
   }
-  const std::size_t count = view.bytes.size() / N;
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    std::memcpy(out + i * N, view.bytes.data() + from * N, N);
-    for (std::size_t d = rank; d-- > 0;) {
-      from += stride[d];
-      if (++index[d] < view.shape[d]) break;
-      from -= stride[d] * view.shape[d];
-      index[d] = 0;
-    }
+  return std::bit_cast<float>(sign | ((exponent + 112U) << 23U) | (fraction << 13U));
+}
+
+template <class Stored, class T, class F>
+void each(const std::byte* from, Array<T>& to, F&& convert_one) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    Stored stored;
+    std::memcpy(&stored, from + i * sizeof(Stored), sizeof(Stored));
+    to.data()[i] = convert_one(stored);
+  }
+}
+
+template <class T>
+void convert_real(DType dtype, const std::byte* from, Array<T>& to, const std::string& where) {
+  switch (dtype) {
+    case DType::f16:
+      each<std::uint16_t>(from, to,
+                          [](std::uint16_t b) { return static_cast<T>(from_float16(b)); });
+      return;
+    case DType::bf16:
+      each<std::uint16_t>(from, to,
+                          [](std::uint16_t b) { return static_cast<T>(from_bfloat16(b)); });
+      return;
+    case DType::f32: each<float>(from, to, [](float x) { return static_cast<T>(x); }); return;
+    case DType::f64:
+      each<double>(from, to, [&](double x) {
+        const T rounded = static_cast<T>(x);
+        if (std::isinf(rounded) && !std::isinf(x)) {
+          fail<ValueError>(where, "value out of range: an element is ", x,
+                           ", expected at most 3.40282e+38 in magnitude to fit float; load it into "
+                           "Params<double>");
+        }
+        return rounded;
+      });
+      return;
+    default:
+      fail<ParameterError>(where, "not floating point: dtype is ", to_string(dtype),
+                           ", expected F16, BF16, F32 or F64; leave this tensor out, or take it "
+                           "from read_safetensors() or read_npz()");
   }
 }
 
 }  // namespace
 
-void copy_row_major(const View& view, std::byte* out) {
-  if (view.bytes.empty()) return;
-  if (!view.fortran_order) {
-    std::memcpy(out, view.bytes.data(), view.bytes.size());
-    return;
-  }
-  switch (width(view.dtype)) {
-    case 1: return reorder<1>(view, out);
-    case 2: return reorder<2>(view, out);
-    case 4: return reorder<4>(view, out);
-    default: return reorder<8>(view, out);
-  }
-}
-
-StoredTensor to_stored(const View& view) {
-  StoredTensor tensor{view.dtype, view.shape, std::vector<std::byte>(view.bytes.size())};
-  copy_row_major(view, tensor.bytes.data());
-  return tensor;
-}
-
-View view_of(const StoredTensor& tensor) { return {tensor.dtype, tensor.shape, tensor.bytes}; }
-
-void check_writable(const std::string& path, const Views& tensors) {
-  if (tensors.size() > kMaxTensors) {
-    detail::fail<ValueError>(path, "too many tensors: there are ", tensors.size(),
-                             ", expected at most ", kMaxTensors, "; write several files");
-  }
-  for (const auto& [name, tensor] : tensors) {
-    if (const auto problem = name_problem(name)) {
-      detail::fail<ValueError>(path, "name a file cannot hold: tensor ", printable(name), " is ",
-                               *problem, ", expected at most ", kMaxNameLength,
-                               " bytes of UTF-8 without NUL; rename it");
-    }
-    const auto bytes = checked_bytes(tensor.shape, tensor.dtype);
-    if (tensor.shape.size() > kMaxFileRank || bytes != tensor.bytes.size()) {
-      detail::fail<ValueError>(path, "tensor that contradicts itself: ", printable(name), " is ",
-                               to_string(tensor.dtype), " of shape ", to_string(tensor.shape),
-                               " with ", tensor.bytes.size(),
-                               " bytes, expected rank <= ", kMaxFileRank,
-                               " and the bytes of its shape; see to_tensor()");
+template <class T>
+Array<T> convert(const View& view, const std::string& where) {
+  if constexpr (!std::is_floating_point_v<T>) {
+    if (view.dtype != dtype_of<T>()) {
+      fail<ParameterError>(where, "another dtype: dtype is ", to_string(view.dtype), ", expected ",
+                           to_string(dtype_of<T>()), "; ask for the type the file has");
     }
   }
-}
-
-Bytes bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+  Array<T> out(view.shape);
+  Bytes bytes = view.bytes;
+  std::vector<std::byte> ordered;
+  if (view.fortran_order) {
+    ordered.resize(bytes.size());
+    copy_row_major(view, ordered.data());
+    bytes = ordered;
+  }
+  if constexpr (std::is_same_v<T, bool>) {  // a byte of 2 would be no bool
+    each<std::uint8_t>(bytes.data(), out, [](std::uint8_t b) { return b != 0; });
+  } else {
+    if (view.dtype == dtype_of<T>()) {  // bit for bit: also what a NaN carries
+      if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
+      return out;
+    }
+    if constexpr (std::is_floating_point_v<T>) convert_real(view.dtype, bytes.data(), out, where);
+  }
+  return out;
 }
 
 }  // namespace io
+
+template <class T>
+StoredTensor to_tensor(const Array<T>& array) {
+  StoredTensor tensor{io::dtype_of<T>(), array.shape(),
+                      std::vector<std::byte>(array.size() * sizeof(T))};
+  if (!tensor.bytes.empty()) std::memcpy(tensor.bytes.data(), array.data(), tensor.bytes.size());
+  return tensor;
+}
+
+template <class T>
+Array<T> to_array(const StoredTensor& tensor, const std::string& name) {
+  const auto bytes = io::checked_bytes(tensor.shape, tensor.dtype);
+  if (bytes != tensor.bytes.size()) {
+    fail<ValueError>(name, "tensor that contradicts itself: ", to_string(tensor.dtype),
+                     " of shape ", to_string(tensor.shape), " with ", tensor.bytes.size(),
+                     " bytes, expected the bytes of its shape; see to_tensor()");
+  }
+  return io::convert<T>(io::view_of(tensor), name);
+}
+
+#define XTAPE_INSTANTIATE(T)                                              \
+  template Array<T> io::convert<T>(const View& view, const std::string&); \
+  template StoredTensor to_tensor<T>(const Array<T>&);                    \
+  template Array<T> to_array<T>(const StoredTensor&, const std::string&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+XTAPE_INSTANTIATE(bool)
+XTAPE_INSTANTIATE(std::uint8_t)
+XTAPE_INSTANTIATE(std::int32_t)
+XTAPE_INSTANTIATE(std::int64_t)
+#undef XTAPE_INSTANTIATE
+
 }  // namespace xtape

@@ -1,6 +1,7 @@
 // PyTorch keeps an attention's projections as rows of one matrix, Keras (and xtape) as kernels
 // (features, heads, dim) of their own.
 
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 
 #include <xtape/io/weights.hpp>
@@ -144,10 +145,6 @@ void load_torch_attention(Params<T>& params, const std::string& path, const Tens
                           int num_heads, const std::string& prefix) {
   params.load(Importer<T>(path, tensors, num_heads, prefix).values(), {.strict = false});
 }
-
-template void load_torch_attention<float>(Params<float>&, const std::string&, const Tensors&, int,
-                                          const std::string&);
-template void load_torch_attention<double>(Params<double>&, const std::string&, const Tensors&, int,
-                                           const std::string&);
+XTAPE_FOR_REALS(load_torch_attention);
 
 }  // namespace xtape

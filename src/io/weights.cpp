@@ -1,8 +1,8 @@
-// Parameters to and from files.
+#include <xtape/io/weights.hpp>
 
-#include "io/weights.hpp"
-
+#include "base/instantiate.hpp"
 #include "io/file.hpp"
+#include "io/parameter_views.hpp"
 
 namespace xtape {
 
@@ -28,12 +28,7 @@ std::map<std::string, Array<T>> read_values(const std::string& path) {
   const io::Views views = format == Format::npz
                               ? io::parse_npz_views(file.bytes(), source)
                               : io::parse_safetensors_views(file.bytes(), source, nullptr);
-  std::map<std::string, Array<T>> values;
-  for (const auto& [name, view] : views) {
-    values.emplace_hint(values.end(), name,
-                        io::convert<T>(view, path + ": tensor " + io::printable(name)));
-  }
-  return values;
+  return io::arrays_of<T>(views, path);
 }
 
 }  // namespace
@@ -59,8 +54,8 @@ Views views_of(const Params<T>& params, const std::string& path) {
   return views;
 }
 
-template Views views_of<float>(const Params<float>&, const std::string&);
-template Views views_of<double>(const Params<double>&, const std::string&);
+template Views views_of(const Params<float>&, const std::string&);
+template Views views_of(const Params<double>&, const std::string&);
 
 }  // namespace io
 
@@ -71,25 +66,21 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
     fail<ValueError>(path, "metadata in an .npz, expected none; save as .safetensors");
   }
   const io::Views views = io::views_of(params, path);
-  io::AtomicFile file(path);
-  const io::Sink sink = [&](io::Bytes bytes) { file.write(bytes); };
-  if (format == Format::npz) {
-    io::write_npz_to(sink, path, views);
-  } else {
-    io::write_safetensors_to(sink, path, views, metadata);
-  }
-  file.commit();
+  io::write_file(path, [&](const io::Sink& sink) {
+    if (format == Format::npz) {
+      io::write_npz_to(sink, path, views);
+    } else {
+      io::write_safetensors_to(sink, path, views, metadata);
+    }
+  });
 }
+XTAPE_FOR_REALS(save);
 
 template <class T>
 void load(Params<T>& params, const std::string& path, LoadOptions options) {
   const auto values = read_values<T>(path);
   io::naming(path, [&] { params.load(values, options); });
 }
-
-template void save<float>(const Params<float>&, const std::string&, const Metadata&);
-template void save<double>(const Params<double>&, const std::string&, const Metadata&);
-template void load<float>(Params<float>&, const std::string&, LoadOptions);
-template void load<double>(Params<double>&, const std::string&, LoadOptions);
+XTAPE_FOR_REALS(load);
 
 }  // namespace xtape

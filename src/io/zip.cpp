@@ -35,10 +35,6 @@ std::string packed(Integers... values) {
   return out;
 }
 
-std::string_view text_at(Bytes bytes, std::size_t at, std::size_t length) {
-  return {reinterpret_cast<const char*>(bytes.data()) + at, length};
-}
-
 struct CentralEntry {
   std::string name;
   std::uint32_t crc = 0;
@@ -47,7 +43,7 @@ struct CentralEntry {
   std::uint16_t flags = 0;
 };
 
-/// One record of the directory at `at`, which is moved behind it.
+/// Reads the record of the directory at `at`, and moves `at` behind it.
 CentralEntry read_central(Bytes archive, std::size_t& at, std::size_t end, const Source& source) {
   if (end - at < kCentralSize || get<std::uint32_t>(archive, at) != kCentral) {
     source.fail(at,
@@ -69,7 +65,7 @@ CentralEntry read_central(Bytes archive, std::size_t& at, std::size_t end, const
     source.fail(at, "zip directory damaged: a record of ", kCentralSize + name_length + rest,
                 " bytes, expected at most ", end - at, "; the file is damaged, fetch it again");
   }
-  entry.name = text_at(archive, at + kCentralSize, name_length);
+  entry.name = text_of(archive.subspan(at + kCentralSize, name_length));
   const std::string shown = printable(entry.name);
   if (const auto problem = name_problem(entry.name)) {
     source.fail(at, "name out of form: member ", shown, " is ", *problem, ", expected at most ",
@@ -109,7 +105,7 @@ CentralEntry read_central(Bytes archive, std::size_t& at, std::size_t end, const
   return entry;
 }
 
-/// The size a local record gives; numpy leaves room for 64 bits there, whatever the size.
+/// Whether a local record gives this size. NumPy writes it in 64 bits there, whatever the size.
 bool local_sizes_match(Bytes record, std::size_t name_length, std::size_t extra_length,
                        std::uint32_t size) {
   const auto stored = get<std::uint32_t>(record, 18);
@@ -151,7 +147,7 @@ ZipMember read_member(Bytes archive, const CentralEntry& entry, std::uint64_t at
                 " bytes, expected at most ", record.size(),
                 "; the file is damaged, fetch it again");
   }
-  if (text_at(record, kLocalSize, name_length) != entry.name ||
+  if (text_of(record.subspan(kLocalSize, name_length)) != entry.name ||
       get<std::uint16_t>(record, 6) != entry.flags || get<std::uint16_t>(record, 8) != 0 ||
       get<std::uint32_t>(record, 14) != entry.crc ||
       !local_sizes_match(record, name_length, extra_length, entry.size)) {

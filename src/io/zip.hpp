@@ -1,7 +1,7 @@
 #pragma once
 // Zip archives of stored members.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 namespace xtape::io {
 

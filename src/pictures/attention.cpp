@@ -1,5 +1,7 @@
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
+#include "io/text.hpp"
 #include "pictures/text.hpp"
 
 #include <xtape/pictures/pictures.hpp>
@@ -20,7 +22,7 @@ constexpr double kEdge = 14;      // around the picture, and between its parts
 constexpr double kWidest = 1400;  // heads beyond it begin another line
 constexpr double kLegend = 90;
 
-// From little to much, evenly darker.
+// From small to large scores, evenly darker.
 struct Colour {
   double red, green, blue;
 };
@@ -38,11 +40,7 @@ std::string colour(double t) {
   const Colour& b = kColours[i + 1];
   const unsigned code =
       mix(a.red, b.red) << 16U | mix(a.green, b.green) << 8U | mix(a.blue, b.blue);
-  std::string out = "#000000";
-  for (std::size_t digit = 0; digit < 6; ++digit) {
-    out[6 - digit] = "0123456789abcdef"[code >> (4 * digit) & 15U];
-  }
-  return out;
+  return "#" + io::hex(code, 6);
 }
 
 std::vector<Label> labels_of(const char* what, const std::vector<std::string>& tokens) {
@@ -60,9 +58,9 @@ std::size_t widest(const std::vector<Label>& labels) {
   return width;
 }
 
-// Where everything stands, in pixels.
+// The positions of all parts, in pixels.
 struct Layout {
-  double cell, font, left, top, above;  // above: what each line of maps has over its cells
+  double cell, font, left, top, above;  // above: the height of labels and titles over the cells
   double map_width, map_height;
   std::size_t per_line, lines;
   bool upright;  // labels of columns
@@ -171,6 +169,40 @@ std::pair<double, double> range(const Array<T>& scores, const AttentionPictureOp
   return {low, high > low ? high : low + 1};
 }
 
+// A text in the middle of `x`, or of `y` when it is turned.
+void put_axis_title(std::string& out, double x, double y, bool turned, const std::string& title) {
+  if (title.empty()) return;
+  put(out, "<text class=\"axis\" text-anchor=\"middle\" fill=\"#666\" ");
+  if (turned) {
+    put(out, "transform=\"translate(", x, " ", y, ") rotate(-90)");
+  } else {
+    put(out, "x=\"", x, "\" y=\"", y);
+  }
+  put(out, "\">", pictures::xml_text(title), "</text>\n");
+}
+
+template <class T>
+void put_cells(std::string& out, const Layout& at, std::size_t head, const Array<T>& scores,
+               double low, double high) {
+  const std::size_t rows = scores.shape()[scores.dimension() - 2];
+  const std::size_t columns = scores.shape()[scores.dimension() - 1];
+  put(out, "<g stroke=\"#fff\" stroke-width=\"", at.cell < 16 ? 0.5 : 1, "\">\n");
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) {
+      const double score = static_cast<double>(scores.data()[(head * rows + i) * columns + j]);
+      put(out, "<rect class=\"cell\" x=\"", at.x(head) + at.cell * static_cast<double>(j),
+          "\" y=\"", at.y(head) + at.cell * static_cast<double>(i), "\" width=\"", at.cell,
+          "\" height=\"", at.cell, "\" fill=\"", colour((score - low) / (high - low)), "\"");
+      if (scores.size() > kMostTitles) {
+        put(out, "/>\n");
+      } else {
+        put(out, "><title>", pictures::number(score, 9), "</title></rect>\n");
+      }
+    }
+  }
+  put(out, "</g>\n");
+}
+
 }  // namespace
 
 template <class T>
@@ -183,7 +215,8 @@ std::string attention_svg(const Array<T>& scores, const std::vector<std::string>
                              ", expected (rows, columns) or (heads, rows, columns); take one "
                              "sample of a batch");
   }
-  const std::size_t heads = shape.size() == 3 ? shape[0] : 1;
+  const bool named = shape.size() == 3;
+  const std::size_t heads = named ? shape[0] : 1;
   const std::size_t rows = shape[shape.size() - 2];
   const std::size_t columns = shape[shape.size() - 1];
   if (row_labels.size() != rows || column_labels.size() != columns || heads == 0) {
@@ -195,71 +228,43 @@ std::string attention_svg(const Array<T>& scores, const std::vector<std::string>
   const auto [low, high] = range(scores, options);
   const std::vector<Label> down = labels_of("row_labels", row_labels);
   const std::vector<Label> across = labels_of("column_labels", column_labels);
-  const bool named = shape.size() == 3;
   const Layout at(heads, rows, columns, widest(down), widest(across), named, options);
 
   const double width = std::max(at.right() + kLegend, 240.0);
-  std::string out =
-      pictures::svg_begin(std::ceil(width), std::ceil(std::max(at.bottom(), at.y(0) + 66) + kEdge));
-  if (!options.title.empty()) {
-    put(out, "<text class=\"title\" x=\"", kEdge, "\" y=\"", kEdge + 12,
-        "\" font-size=\"15\" font-weight=\"bold\">", pictures::xml_text(options.title),
-        "</text>\n");
-  }
+  const double height = std::max(at.bottom(), at.y(0) + 66) + kEdge;
+  std::string out = pictures::svg_begin(std::ceil(width), std::ceil(height));
+  pictures::put_title(out, kEdge, kEdge + 12, options.title);
   for (std::size_t head = 0; head < heads; ++head) {
     const double x = at.x(head);
     const double y = at.y(head);
     const double middle = x + at.map_width / 2;
+    const bool first_of_line = head % at.per_line == 0;
     put(out, "<g class=\"head\">\n");
     double line = y - at.above + 12;
     if (named) {
-      const std::string name = options.heads.empty() ? "head " + std::to_string(head + 1)
-                                                     : pictures::xml_text(options.heads[head]);
       put(out, "<text class=\"name\" text-anchor=\"middle\" font-weight=\"bold\" x=\"", middle,
-          "\" y=\"", line, "\">", name, "</text>\n");
+          "\" y=\"", line, "\">",
+          options.heads.empty() ? "head " + std::to_string(head + 1)
+                                : pictures::xml_text(options.heads[head]),
+          "</text>\n");
       line += 20;
     }
-    if (!options.column_title.empty()) {
-      put(out, "<text class=\"axis\" text-anchor=\"middle\" fill=\"#666\" x=\"", middle, "\" y=\"",
-          line, "\">", pictures::xml_text(options.column_title), "</text>\n");
-    }
+    put_axis_title(out, middle, line, false, options.column_title);
     put(out, "<g font-family=\"'DejaVu Sans Mono',Menlo,Consolas,monospace\" font-size=\"", at.font,
         "\" text-anchor=\"end\">\n");
-    if (head % at.per_line == 0) put_row_labels(out, at, y, down);
+    if (first_of_line) put_row_labels(out, at, y, down);
     put_column_labels(out, at, x, y, across);
     put(out, "</g>\n");
-    if (head % at.per_line == 0 && !options.row_title.empty()) {
-      put(out, "<text class=\"axis\" text-anchor=\"middle\" fill=\"#666\" transform=\"translate(",
-          kEdge + 12, " ", y + at.map_height / 2, ") rotate(-90)\">",
-          pictures::xml_text(options.row_title), "</text>\n");
+    if (first_of_line) {
+      put_axis_title(out, kEdge + 12, y + at.map_height / 2, true, options.row_title);
     }
-    put(out, "<g stroke=\"#fff\" stroke-width=\"", at.cell < 16 ? 0.5 : 1, "\">\n");
-    for (std::size_t i = 0; i < rows; ++i) {
-      for (std::size_t j = 0; j < columns; ++j) {
-        const double score = static_cast<double>(scores.data()[(head * rows + i) * columns + j]);
-        put(out, "<rect class=\"cell\" x=\"", x + at.cell * static_cast<double>(j), "\" y=\"",
-            y + at.cell * static_cast<double>(i), "\" width=\"", at.cell, "\" height=\"", at.cell,
-            "\" fill=\"", colour((score - low) / (high - low)), "\"");
-        if (scores.size() > kMostTitles) {
-          put(out, "/>\n");
-        } else {
-          put(out, "><title>", pictures::number(score, 9), "</title></rect>\n");
-        }
-      }
-    }
-    put(out, "</g>\n<rect class=\"frame\" x=\"", x, "\" y=\"", y, "\" width=\"", at.map_width,
+    put_cells(out, at, head, scores, low, high);
+    put(out, "<rect class=\"frame\" x=\"", x, "\" y=\"", y, "\" width=\"", at.map_width,
         "\" height=\"", at.map_height, "\" fill=\"none\" stroke=\"#888\"/>\n</g>\n");
   }
   put_legend(out, at, low, high);
   return out + "</svg>\n";
 }
-
-#define XTAPE_INSTANTIATE(T)                                                           \
-  template std::string attention_svg(const Array<T>&, const std::vector<std::string>&, \
-                                     const std::vector<std::string>&,                  \
-                                     const AttentionPictureOptions&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(attention_svg);
 
 }  // namespace xtape

@@ -106,7 +106,7 @@ std::vector<Diagram> diagrams_of(const Curves& curves, const CurvesOptions& o) {
   return out;
 }
 
-// Where a value lies between the ends of an axis, from 0 to 1.
+// An axis. part(value) is 0 at its low end and 1 at its high end.
 struct Axis {
   double low, high;
   bool log = false;
@@ -116,7 +116,7 @@ struct Axis {
   }
 };
 
-// Differences of what is larger overflow, and ratios of what is smaller.
+// Differences of larger values overflow, as do ratios of smaller ones.
 bool drawable(double value, bool log) {
   return std::abs(value) <= 1e300 && (!log || value >= 1e-300);
 }
@@ -138,7 +138,7 @@ Axis vertical(const Diagram& d) {
   }
   const double span = high - low;
   const double most = std::max(std::abs(low), std::abs(high));
-  // Of equal values: as much as they are worth, so that the ticks are numbers one can read.
+  // The space around equal values is a part of their size, so that the ticks are short numbers.
   const double space = std::max({0.05 * span, span > 0 ? 1e-12 * most : 0.1 * most, 1e-300});
   if (most == 0) return {0, 1};
   return {low >= 0 && low < 0.3 * span ? 0 : low - space, high + space};
@@ -251,10 +251,7 @@ std::string curves_svg(const Curves& curves, const CurvesOptions& options) {
   const double top = options.title.empty() ? 0 : 32;
   std::string out = pictures::svg_begin(step_x * static_cast<double>(across),
                                         top + step_y * static_cast<double>(down));
-  if (!options.title.empty()) {
-    put(out, "<text class=\"title\" x=\"16\" y=\"26\" font-size=\"15\" font-weight=\"bold\">",
-        pictures::xml_text(options.title), "</text>\n");
-  }
+  pictures::put_title(out, 16, 26, options.title);
   for (std::size_t i = 0; i < diagrams.size(); ++i) {
     const Diagram& d = diagrams[i];
     const Axis y = vertical(d);

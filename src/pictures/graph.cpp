@@ -1,4 +1,5 @@
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 
 #include <xtape/params/params.hpp>
@@ -16,7 +17,7 @@ struct Reached {
   std::map<std::size_t, Shape> outputs;  // by number
 };
 
-// Shapes as they stand in labels of DOT; quotes and backslashes would end a label.
+// Escapes a label of DOT: quotes and backslashes would end it.
 std::string quoted(const std::string& text) {
   std::string out;
   for (const char c : text) {
@@ -89,7 +90,7 @@ std::string graph_dot(const Var<T>& result) {
     } else if (leaf) {
       out += " shape=ellipse style=filled fillcolor=\"#e3f3e4\" color=\"#4d8f55\"";
     }
-    // What the question was about.
+    // The result has a double border.
     if (last >= id && last - id < node.outputs) out += " peripheries=2";
     out += "]\n";
   }
@@ -103,7 +104,6 @@ std::string graph_dot(const Var<T>& result) {
   return out + "}\n";
 }
 
-template std::string graph_dot(const Var<float>&);
-template std::string graph_dot(const Var<double>&);
+XTAPE_FOR_REALS(graph_dot);
 
 }  // namespace xtape

@@ -15,22 +15,15 @@ namespace xtape {
 namespace pictures {
 namespace {
 
-// The code point at `at`, which moves behind it; -1 for what is no UTF-8.
+/// The code point at `at` of a text in UTF-8. Moves `at` behind it.
 std::int64_t decode(const std::string& text, std::size_t& at) {
-  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(at++);
-  if (lead < 0x80) return lead;
-  const std::size_t more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() - at < more) return -1;
-  std::int64_t code = lead & (0x3FU >> more);
-  for (std::size_t i = 0; i < more; ++i) {
-    const unsigned next = byte(at++);
-    if ((next & 0xC0U) != 0x80U) return -1;
-    code = code * 64 + (next & 0x3FU);
-  }
-  constexpr std::array<std::int64_t, 4> kLeast = {0, 0x80, 0x800, 0x10000};
-  const bool surrogate = code >= 0xD800 && code < 0xE000;
-  return code < kLeast[more] || code > 0x10FFFF || surrogate ? -1 : code;
+  const std::size_t length =
+      std::max<std::size_t>(1, io::character_length(std::string_view(text).substr(at)));
+  const auto byte = [&] { return static_cast<unsigned char>(text[at++]); };
+  std::int64_t code = byte();
+  if (length > 1) code &= 0x7F >> length;
+  for (std::size_t i = 1; i < length; ++i) code = code * 64 + (byte() & 0x3F);
+  return code;
 }
 
 void encode(std::int64_t code, std::string& out) {
@@ -66,7 +59,7 @@ bool in(std::int64_t code, std::int64_t first, std::int64_t last) {
   return first <= code && code <= last;
 }
 
-// In columns of a terminal, roughly: East Asian characters and pictures take two, accents none.
+/// Columns of a terminal, roughly: East Asian characters and pictures take two, accents none.
 std::size_t columns(std::int64_t c) {
   if (in(c, 0x300, 0x36F) || in(c, 0x200B, 0x200F) || in(c, 0x20D0, 0x20FF) ||
       in(c, 0xFE00, 0xFE0F)) {
@@ -90,14 +83,11 @@ std::string number(double value, int digits) {
 }
 
 void check_utf8(const std::string& who, const std::string& what, const std::string& text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t begin = at;
-    if (decode(text, at) < 0) {
-      detail::fail<ValueError>(who, what, " is not UTF-8: byte ", begin, " is ",
-                               static_cast<int>(static_cast<unsigned char>(text[begin])),
-                               ", expected a complete character; decode it before");
-    }
-  }
+  const std::size_t at = io::malformed_at(text);
+  if (at == text.size()) return;
+  detail::fail<ValueError>(who, what, " is not UTF-8: byte ", at, " is ",
+                           static_cast<int>(static_cast<unsigned char>(text[at])),
+                           ", expected a complete character; decode it before");
 }
 
 std::string xml_text(const std::string& text) {
@@ -108,7 +98,7 @@ std::string xml_text(const std::string& text) {
 
 Label label(const std::string& token, std::size_t widest) {
   Label whole;
-  Label part;  // what fits when one sign of omission must fit too
+  Label part;  // fits together with the sign of omission
   for (std::size_t at = 0; at < token.size();) {
     const std::int64_t code = decode(token, at);
     whole.width += columns(code);
@@ -126,6 +116,12 @@ std::string svg_begin(double width, double height) {
       "\" font-family=\"'DejaVu Sans',Verdana,Arial,sans-serif\" font-size=\"12\" fill=\"#333\">\n",
       "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
   return out;
+}
+
+void put_title(std::string& out, double x, double y, const std::string& title) {
+  if (title.empty()) return;
+  put(out, "<text class=\"title\" x=\"", x, "\" y=\"", y,
+      "\" font-size=\"15\" font-weight=\"bold\">", xml_text(title), "</text>\n");
 }
 
 std::vector<double> ticks(double low, double high, int count, bool whole) {
@@ -170,10 +166,6 @@ std::vector<double> log_ticks(double low, double high, int count) {
 
 }  // namespace pictures
 
-void write_text(const std::string& path, const std::string& text) {
-  io::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
+void write_text(const std::string& path, const std::string& text) { io::write_file(path, text); }
 
 }  // namespace xtape

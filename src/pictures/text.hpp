@@ -11,7 +11,7 @@ namespace xtape::pictures {
 /// In at most `digits` significant digits, whatever the locale.
 std::string number(double value, int digits = 6);
 
-/// Strings and numbers, one behind the other.
+/// Appends strings and numbers.
 inline void put(std::string&) {}
 template <class... Rest>
 void put(std::string& out, std::string_view text, const Rest&... rest);
@@ -29,7 +29,7 @@ void put(std::string& out, std::string_view text, const Rest&... rest) {
 /// Throws ValueError unless the text is UTF-8; `who` and `what` are for the message.
 void check_utf8(const std::string& who, const std::string& what, const std::string& text);
 
-/// UTF-8 as it stands in XML.
+/// Escapes a text in UTF-8 for XML.
 std::string xml_text(const std::string& text);
 
 /// A token as a label: spaces and control characters as signs, at most so many columns wide.
@@ -39,12 +39,15 @@ struct Label {
 };
 Label label(const std::string& token, std::size_t widest = 24);
 
-/// The opening of a file of this size in pixels.
+/// Begins a file of this size in pixels.
 std::string svg_begin(double width, double height);
+
+/// The title of a picture, unless it is empty.
+void put_title(std::string& out, double x, double y, const std::string& title);
 
 /// Round numbers in [low, high], about `count` of them; at least two.
 std::vector<double> ticks(double low, double high, int count, bool whole = false);
-/// As many significant digits as tell these ticks apart.
+/// The number of significant digits that tell these ticks apart.
 int digits_of(const std::vector<double>& ticks);
 /// Round numbers on a logarithmic axis.
 std::vector<double> log_ticks(double low, double high, int count);

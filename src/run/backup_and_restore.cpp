@@ -19,8 +19,8 @@ BackupAndRestore::BackupAndRestore(Options options) : options_(std::move(options
   if (options_.backup_dir.empty()) {
     detail::fail<ValueError>(kWho, "no folder: backup_dir is '', expected a name");
   }
-  detail::check_option(options_.save_freq >= 0, kWho, "save_freq", options_.save_freq,
-                       "a number of batches, or 0 for every epoch");
+  detail::check_whole(kWho, "save_freq", options_.save_freq,
+                      "a number of batches, or 0 for every epoch");
 }
 
 BackupAndRestore::~BackupAndRestore() = default;

@@ -1,6 +1,6 @@
 #include "run/callback_list.hpp"
 
-#include "base/message.hpp"
+#include "run/state.hpp"
 
 #include <map>
 
@@ -9,16 +9,6 @@ namespace xtape::detail {
 namespace {
 
 constexpr const char* kPresent = "present";
-
-/// Entries below a prefix, without it.
-template <class V>
-std::map<std::string, V> below(const std::string& prefix, const std::map<std::string, V>& all) {
-  std::map<std::string, V> found;
-  for (auto it = all.lower_bound(prefix); it != all.end() && it->first.starts_with(prefix); ++it) {
-    found.emplace(it->first.substr(prefix.size()), it->second);
-  }
-  return found;
-}
 
 }  // namespace
 
@@ -47,8 +37,7 @@ void CallbackList::save(TrainingProgress& progress) const {
     TrainingProgress own;
     callbacks_[i]->save(own);
     progress.numbers[keys_[i] + kPresent] = 1;
-    for (const auto& [key, value] : own.numbers) progress.numbers[keys_[i] + key] = value;
-    for (auto& [key, value] : own.texts) progress.texts[keys_[i] + key] = std::move(value);
+    put_below(progress, keys_[i], std::move(own));
   }
 }
 
@@ -59,10 +48,7 @@ void CallbackList::load(const Run& run, const TrainingProgress& progress) const 
               ", expected the callbacks of the run that is resumed; it begins anew");
       continue;
     }
-    TrainingProgress own = progress;
-    own.numbers = below(keys_[i], progress.numbers);
-    own.texts = below(keys_[i], progress.texts);
-    callbacks_[i]->load(own);
+    callbacks_[i]->load(below(progress, keys_[i]));
   }
 }
 

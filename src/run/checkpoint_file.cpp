@@ -22,13 +22,7 @@ constexpr std::size_t kDigitsAt = 8 + kBeforeDigits.size();
 constexpr std::string_view kBlank = "00000000";  // the checksum is over these in its own place
 constexpr int kVersion = 1;
 
-std::string hex(std::uint64_t value, std::size_t digits) {
-  std::string out(digits, '0');
-  for (std::size_t i = digits; i-- > 0; value >>= 4U) out[i] = "0123456789abcdef"[value & 15U];
-  return out;
-}
-
-/// A number that reads back bit by bit, here and in Python; what JSON has no number for is a text.
+/// A number that reads back bit by bit, here and in Python. NaN and infinities are texts.
 std::string json_number(double value) {
   if (std::isnan(value)) return "\"nan:" + hex(std::bit_cast<std::uint64_t>(value), 16) + '"';
   if (std::isinf(value)) return value < 0 ? "\"-inf\"" : "\"inf\"";
@@ -39,20 +33,12 @@ std::string json_number(double value) {
   return out;
 }
 
-std::string json_numbers(const std::map<std::string, double>& numbers) {
+template <class Value, class Write>
+std::string json_object(const std::map<std::string, Value>& values, Write&& write) {
   std::string out = "{";
-  for (const auto& [key, value] : numbers) {
+  for (const auto& [key, value] : values) {
     if (out.size() > 1) out += ',';
-    out += json_quoted(key) + ':' + json_number(value);
-  }
-  return out + '}';
-}
-
-std::string json_texts(const std::map<std::string, std::string>& texts) {
-  std::string out = "{";
-  for (const auto& [key, value] : texts) {
-    if (out.size() > 1) out += ',';
-    out += json_quoted(key) + ':' + json_quoted(value);
+    out += json_quoted(key) + ':' + write(value);
   }
   return out + '}';
 }
@@ -63,12 +49,14 @@ std::string notes(const CheckpointView& c) {
          ",\"batch\":" + std::to_string(p.batch) + ",\"step\":" + std::to_string(p.step) +
          ",\"tape_seed\":" + std::to_string(p.tape_seed) +
          ",\"random_index\":" + std::to_string(p.random_index) +
-         ",\"numbers\":" + json_numbers(p.numbers) + ",\"texts\":" + json_texts(p.texts) +
-         ",\"optimizer\":" + json_numbers(c.numbers) + '}';
+         ",\"numbers\":" + json_object(p.numbers, json_number) +
+         ",\"texts\":" + json_object(p.texts, json_quoted) +
+         ",\"optimizer\":" + json_object(c.numbers, json_number) + '}';
 }
 
-/// Reads notes from left to right. It may be generous: in the end the text must be what writing makes
-/// of the result. (A tree of nlohmann's would end the program where memory runs out in its destructor.)
+/// Reads notes from left to right. It may accept too much: read_notes compares the text with what
+/// writing makes of the result. (A tree of nlohmann's allocates in its destructor, which ends the program
+/// when memory runs out.)
 class NotesReader {
  public:
   NotesReader(std::string_view text, const Source& source) : rest_(text), source_(source) {}
@@ -100,7 +88,7 @@ class NotesReader {
     return std::bit_cast<double>(bits);
   }
 
-  /// Without escapes that json_quoted does not write.
+  /// Reads a string with the escapes that json_quoted writes.
   std::string string() {
     std::string out;
     for (expect("\""); !accept("\"");) {
@@ -196,8 +184,7 @@ void read_notes(const std::string& text, CheckpointView& c, const Source& source
 }
 
 void check_checksum(Bytes bytes, const Source& source) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const std::string_view digits = text.substr(kDigitsAt, kBlank.size());
+  const std::string_view digits = text_of(bytes).substr(kDigitsAt, kBlank.size());
   const Bytes behind = bytes.subspan(kDigitsAt + kBlank.size());
   const std::uint32_t sum =
       detail::crc32c(behind, detail::crc32c(bytes_of(kBlank),  //
@@ -221,8 +208,7 @@ void take(Views& from, std::string_view prefix, Views& to) {
 CheckpointView parse_checkpoint(Bytes bytes, const Source& source) {
   Metadata metadata;
   Views views = parse_safetensors_views(bytes, source, &metadata);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.substr(8, kBeforeDigits.size()) != kBeforeDigits ||
+  if (text_of(bytes).substr(8, kBeforeDigits.size()) != kBeforeDigits ||
       metadata[kChecksumKey].size() != kBlank.size()) {
     source.fail(8, "not a checkpoint: its header does not begin with a checksum, expected ",
                 kBeforeDigits, "...; load a file of weights with load()");
@@ -266,8 +252,9 @@ void write_checkpoint_to(const Sink& sink, const std::string& path, const Checkp
   for (const auto& [key, text] : p.texts) check_text(key, text);
   Views tensors;
   for (const auto& [name, view] : c.weights) tensors.emplace(std::string(kWeights) + name, view);
-  for (const auto& [name, view] : c.optimizer)
+  for (const auto& [name, view] : c.optimizer) {
     tensors.emplace(std::string(kOptimizer) + name, view);
+  }
   Metadata metadata{{kChecksumKey, std::string(kBlank)}, {kNotesKey, notes(c)}};
   std::uint32_t sum = 0;
   write_safetensors_to([&](Bytes bytes) { sum = detail::crc32c(bytes, sum); }, path, tensors,

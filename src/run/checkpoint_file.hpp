@@ -2,7 +2,7 @@
 // A checkpoint's bytes: a safetensors file with "params/..." and "optimizer/...", whose metadata are
 // a checksum, at a fixed place, and a JSON text with all that is no tensor.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 #include <xtape/run/training_progress.hpp>
 

@@ -1,7 +1,7 @@
 #include <xtape/run/checkpoints.hpp>
 
 #include "io/file.hpp"
-#include "io/weights.hpp"
+#include "io/parameter_views.hpp"
 #include "params/name_check.hpp"
 #include "run/checkpoint_file.hpp"
 
@@ -73,16 +73,6 @@ void check_architecture(const std::string& path, const Params<T>& params, const 
   check.finish(path, "make the model that was saved");
 }
 
-template <class T>
-std::map<std::string, Array<T>> arrays_of(const io::Views& views, const std::string& path) {
-  std::map<std::string, Array<T>> arrays;
-  for (const auto& [name, view] : views) {
-    arrays.emplace_hint(arrays.end(), name,
-                        io::convert<T>(view, path + ": tensor " + io::printable(name)));
-  }
-  return arrays;
-}
-
 }  // namespace
 
 template <class T>
@@ -95,9 +85,8 @@ void save_checkpoint(const std::string& path, const Params<T>& params,
   for (const auto& [name, array] : state.arrays) {
     checkpoint.optimizer.emplace(name, io::view_of(array));
   }
-  io::AtomicFile file(path);
-  io::write_checkpoint_to([&](io::Bytes bytes) { file.write(bytes); }, path, checkpoint);
-  file.commit();
+  io::write_file(path,
+                 [&](const io::Sink& sink) { io::write_checkpoint_to(sink, path, checkpoint); });
 }
 
 template <class T>
@@ -106,8 +95,8 @@ TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
   const io::FileBytes file(path);
   io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
   check_architecture(path, params, checkpoint.weights, true);
-  const auto weights = arrays_of<T>(checkpoint.weights, path);
-  const OptimizerState<T> state{arrays_of<T>(checkpoint.optimizer, path), checkpoint.numbers};
+  const auto weights = io::arrays_of<T>(checkpoint.weights, path);
+  const OptimizerState<T> state{io::arrays_of<T>(checkpoint.optimizer, path), checkpoint.numbers};
   io::naming(path, [&] { optimizer.load_state(state, params, [&] { params.load(weights); }); });
   return std::move(checkpoint.progress);
 }
@@ -117,7 +106,7 @@ TrainingProgress load_checkpoint(const std::string& path, Params<T>& params) {
   const io::FileBytes file(path);
   io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
   check_architecture(path, params, checkpoint.weights, false);
-  params.load(arrays_of<T>(checkpoint.weights, path));
+  params.load(io::arrays_of<T>(checkpoint.weights, path));
   return std::move(checkpoint.progress);
 }
 

@@ -17,9 +17,8 @@ namespace xtape {
 namespace {
 
 constexpr const char* kWho = "CSVLogger";
-constexpr const char* kThen = "a file to write to; check the folder and its room";
 
-/// As Python writes a float: digits that restore it.
+/// A number as Python writes a float: in digits that read back bit by bit.
 std::string number_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
@@ -44,34 +43,30 @@ std::string quoted(const std::string& text, char separator) {
 
 // Each line goes to the system at once.
 struct CSVLogger::File {
-  File(std::string name, bool keep) : path(std::move(name)) {
-    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC);
-    descriptor = ::open(path.c_str(), flags, 0666);
-    if (descriptor < 0) io::fail_io(path, "cannot be opened", errno, kThen);
+  File(std::string name, bool keep)
+      : path(std::move(name)),
+        descriptor(::open(path.c_str(),
+                          O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC), 0666)) {
+    if (descriptor.get() < 0) fail("cannot be opened", errno);
   }
-  ~File() { ::close(descriptor); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
+  [[noreturn]] void fail(const char* what, int code) const {
+    io::fail_io(path, what, code, "a file to write to; check the folder and its room");
+  }
   [[nodiscard]] std::int64_t size() const {
     struct stat status {};
-    if (::fstat(descriptor, &status) != 0) io::fail_io(path, "cannot be read", errno, kThen);
+    if (::fstat(descriptor.get(), &status) != 0) fail("cannot be read", errno);
     return status.st_size;
   }
   void cut(std::int64_t length) const {
-    if (::ftruncate(descriptor, length) != 0) io::fail_io(path, "cannot be cut", errno, kThen);
+    if (::ftruncate(descriptor.get(), length) != 0) fail("cannot be cut", errno);
   }
   void write(const std::string& text) const {
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t put = ::write(descriptor, text.data() + done, text.size() - done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) io::fail_io(path, "cannot be written", put < 0 ? errno : EIO, kThen);
-      done += static_cast<std::size_t>(put);
-    }
+    io::write_all(descriptor.get(), io::bytes_of(text),
+                  [this](int code) { fail("cannot be written", code); });
   }
 
   std::string path;
-  int descriptor = -1;
+  io::Descriptor descriptor;
 };
 
 CSVLogger::CSVLogger(Options options) : options_(std::move(options)) {
@@ -135,14 +130,9 @@ void CSVLogger::load(const TrainingProgress& progress) {
   const std::int64_t bytes = detail::count_in(progress, kWho, "bytes");
   keys_.reset();
   if (const std::string* text = detail::text_in(progress, "keys")) {
-    keys_.emplace();
-    for (std::size_t begin = 0; begin < text->size();) {
-      const std::size_t end = std::min(text->find('\n', begin), text->size());
-      keys_->push_back(text->substr(begin, end - begin));
-      begin = end + 1;
-    }
+    keys_ = detail::lines_in(*text);
   }
-  // A file that was taken away begins anew, with its header.
+  // A file that was removed meanwhile begins again with its header.
   if (file_->size() < bytes) {
     header_ = file_->size() == 0;
     if (header_) keys_.reset();

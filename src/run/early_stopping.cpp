@@ -18,13 +18,9 @@ constexpr const char* kBestWeights = "best_weights";
 EarlyStopping::EarlyStopping(Options options)
     : options_(std::move(options)),
       monitor_(kWho, options_.monitor, options_.mode, options_.min_delta) {
-  detail::check_option(options_.patience >= 0, kWho, "patience", options_.patience, "0 or more");
-  detail::check_option(options_.start_from_epoch >= 0, kWho, "start_from_epoch",
-                       options_.start_from_epoch, "0 or more");
-  if (options_.baseline) {
-    detail::check_option(std::isfinite(*options_.baseline), kWho, "baseline", *options_.baseline,
-                         "a finite number");
-  }
+  detail::check_whole(kWho, "patience", options_.patience);
+  detail::check_whole(kWho, "start_from_epoch", options_.start_from_epoch);
+  if (options_.baseline) detail::check_number(kWho, "baseline", *options_.baseline);
 }
 
 void EarlyStopping::on_train_begin(Run& run) {

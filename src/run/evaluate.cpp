@@ -1,6 +1,7 @@
 #include "run/evaluate.hpp"
 
 #include "base/check.hpp"
+#include "base/instantiate.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>
@@ -20,6 +21,7 @@ double checked_loss(const StepResult<T>& result) {
   check_not_negative("fit", "tokens of the step", result.tokens);
   return static_cast<double>(result.loss.item());
 }
+XTAPE_FOR_REALS(checked_loss);
 
 template <class T>
 std::int64_t count_steps(const char* who, const Feed<T>& feed, std::int64_t epoch,
@@ -34,6 +36,7 @@ std::int64_t count_steps(const char* who, const Feed<T>& feed, std::int64_t epoc
   }
   return limit.value_or(steps);
 }
+XTAPE_FOR_REALS(count_steps);
 
 void fail_short(const char* who, std::int64_t epoch, std::int64_t batch, std::int64_t steps) {
   fail<ValueError>(who, "batches ended too early: epoch ", epoch, " has ", batch, ", expected ",
@@ -78,27 +81,16 @@ Logs run_test(const Params<T>& params, Feed<T>& feed, const std::vector<Metric*>
   if (bar != nullptr) bar->finish(steps, logs);
   return logs;
 }
+XTAPE_FOR_REALS(run_test);
 
 template <class T>
 Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& options) {
-  if (options.steps) {
-    check_option(*options.steps > 0, "evaluate", "steps", *options.steps, "a positive number");
-  }
+  if (options.steps) check_count("evaluate", "steps", *options.steps);
   check_metrics(options.metrics);
   ProgressBar bar(options.progress);
   bar.begin("", count_steps("evaluate", feed, 0, options.steps));
   return run_test(params, feed, options.metrics, options.steps, {}, &bar);
 }
-
-#define XTAPE_INSTANTIATE(T)                                                           \
-  template double checked_loss(const StepResult<T>&);                                  \
-  template std::int64_t count_steps(const char*, const Feed<T>&, std::int64_t,         \
-                                    const std::optional<std::int64_t>&);               \
-  template Logs run_test(const Params<T>&, Feed<T>&, const std::vector<Metric*>&,      \
-                         const std::optional<std::int64_t>&, TestHooks, ProgressBar*); \
-  template Logs evaluate(const Params<T>&, Feed<T>&, const EvaluateOptions&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(evaluate);
 
 }  // namespace xtape::detail

@@ -7,16 +7,16 @@
 
 namespace xtape::detail {
 
-/// The loss of one batch as a number, checked.
+/// Returns the loss of one batch as a number. ValueError, ShapeError for a result out of form.
 template <class T>
 double checked_loss(const StepResult<T>& result);
 
-/// How many batches there are: at most `limit`. ValueError for none, and where fewer than the limit.
+/// Returns the number of batches, or the limit. ValueError for no batches, or fewer than the limit.
 template <class T>
 std::int64_t count_steps(const char* who, const Feed<T>& feed, std::int64_t epoch,
                          const std::optional<std::int64_t>& limit);
 
-/// ValueError: the range ended too early.
+/// Throws ValueError: the range ended too early.
 [[noreturn]] void fail_short(const char* who, std::int64_t epoch, std::int64_t batch,
                              std::int64_t steps);
 
@@ -25,11 +25,12 @@ struct TestHooks {
   Run* run = nullptr;
 };
 
+/// Runs the step on the batches of epoch 0 without recording; returns the loss and the metrics.
 template <class T>
 Logs run_test(const Params<T>& params, Feed<T>& feed, const std::vector<Metric*>& metrics,
               const std::optional<std::int64_t>& limit, TestHooks hooks, ProgressBar* bar);
 
-/// The loss and the metrics now.
+/// Sets the present loss and metrics.
 void fill_logs(Logs& logs, const Mean& loss, const std::vector<Metric*>& metrics);
 
 }  // namespace xtape::detail

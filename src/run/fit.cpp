@@ -5,6 +5,7 @@
 #include <xtape/run/run.hpp>
 #include <xtape/run/stop_signals.hpp>
 
+#include "base/instantiate.hpp"
 #include "run/evaluate.hpp"
 #include "run/fit_options.hpp"
 #include "run/state.hpp"
@@ -15,6 +16,9 @@ namespace xtape::detail {
 
 namespace {
 
+constexpr const char* kMonitor = "fit/monitor/";
+
+/// One run of fit.
 template <class T>
 class Fit {
  public:
@@ -27,8 +31,7 @@ class Fit {
         run_(params, optimizer, {options_.epochs, options_.metrics, options_.message}),
         bar_(options_.progress),
         tape_(tape_options()) {
-    if (options_.initial_epoch < options_.epochs)
-      static_cast<void>(steps_of(options_.initial_epoch));
+    if (options_.initial_epoch < options_.epochs) steps_of(options_.initial_epoch);
     if (options_.validation) {
       count_steps("fit", options_.validation.feed(), 0, options_.validation_steps);
     }
@@ -50,7 +53,7 @@ class Fit {
     } catch (...) {
       try {
         optimizer_.finalize(params_);
-      } catch (const Error&) {  // what ended the training is what the user must see
+      } catch (const Error&) {  // the user must see the first exception
       }
       throw;
     }
@@ -65,24 +68,273 @@ class Fit {
   [[nodiscard]] TapeOptions tape_options() const {
     return {.training = true, .seed = options_.seed, .check_finite = options_.check_finite};
   }
-  [[nodiscard]] std::int64_t steps_of(std::int64_t epoch) const {
+  std::int64_t steps_of(std::int64_t epoch) const {
     return count_steps("fit", feed_, epoch, options_.steps_per_epoch);
   }
   [[nodiscard]] bool signalled() const {
     return options_.signals != nullptr && options_.signals->requested();
   }
 
-  void restore();
-  void load_epoch();
-  void make_layers();
-  void save(bool now, bool is_best);
-  void train();
-  bool train_epoch(std::int64_t first);
-  void train_batch(std::int64_t batch);
-  void update(const StepResult<T>& result, double loss);
-  void fill(Logs& logs) const;
-  void end_epoch();
-  [[nodiscard]] std::string tail(bool last) const;
+  /// The sums of an epoch: loss, norm of the gradients, metrics.
+  [[nodiscard]] std::vector<Metric*> sums() {
+    std::vector<Metric*> all{&loss_, &norm_};
+    all.insert(all.end(), options_.metrics.begin(), options_.metrics.end());
+    return all;
+  }
+  static std::string sum_key(const Metric& metric, std::size_t i) {
+    return "metrics/" + metric.name() + "/" + std::to_string(i);
+  }
+
+  // Loads the history, the monitor and the sums of the epoch from the progress of a checkpoint.
+  void load_epoch() {
+    history_.load(progress_);
+    if (best_) best_->load(below(progress_, kMonitor));
+    warned_nonfinite_ = progress_.numbers.count("fit/told") != 0;
+    if (progress_.batch == 0) return;
+    const std::int64_t steps = steps_of(progress_.epoch);
+    const std::int64_t then = count_in(progress_, "fit", "fit/steps");
+    if (steps != then || progress_.batch > steps) {
+      fail<ValueError>("fit", "other batches: steps of epoch ", progress_.epoch, " is ", steps,
+                       ", expected ", then, " as when the checkpoint was saved after ",
+                       progress_.batch, "; resume with the same batches and options");
+    }
+    for (Metric* metric : sums()) {
+      std::vector<double> state;
+      for (std::size_t i = 0;; ++i) {
+        const auto it = progress_.numbers.find(sum_key(*metric, i));
+        if (it == progress_.numbers.end()) break;
+        state.push_back(it->second);
+      }
+      metric->load_state(state);
+    }
+  }
+
+  // Runs the model once when no step is left to be done: loaded values wait for the first call.
+  void make_layers() {
+    const bool over = progress_.epoch >= options_.epochs;
+    const bool ended = progress_.batch > 0 && (progress_.numbers.count("fit/stopping") != 0 ||
+                                               progress_.batch >= steps_of(progress_.epoch));
+    if (options_.epochs == 0 || (!over && !ended)) return;
+    bool built = true;
+    for (const Parameter<T>& p : params_.all()) built = built && p.built();
+    if (built) return;
+    Tape<T> tape({.record = false});
+    feed_.begin(over ? options_.epochs - 1 : progress_.epoch, 0);
+    if (feed_.more()) static_cast<void>(feed_.run(tape));
+    feed_.end();
+  }
+
+  void restore() {
+    progress_.epoch = options_.initial_epoch;
+    progress_.tape_seed = options_.seed;
+    std::optional<TrainingProgress> found;
+    if (options_.resume) {
+      found = run_.restore(*options_.checkpoints);
+      for (const SkippedCheckpoint& skipped : options_.checkpoints->skipped()) {
+        run_.say("fit: passed over: " + skipped.reason);
+      }
+    }
+    if (!found) found = callbacks_.restore(run_);
+    if (!found) return;
+    progress_ = std::move(*found);
+    run_.set_resumed(true);
+    run_.set_epoch(progress_.epoch);
+    run_.set_step(progress_.step);
+    if (progress_.tape_seed != tape_.seed()) {
+      fail<ValueError>("fit", "another seed: seed is ", options_.seed, ", expected ",
+                       progress_.tape_seed, " as in the checkpoint; resume with the same options");
+    }
+    tape_.set_random_index(progress_.random_index);
+    make_layers();
+    load_epoch();
+  }
+
+  void save(bool now, bool is_best) {
+    if (now && options_.checkpoints != nullptr) run_.save_soon(*options_.checkpoints, is_best);
+    if (!run_.wants_save()) return;
+    progress_.random_index = tape_.random_index();
+    progress_.numbers.clear();
+    progress_.texts.clear();
+    if (run_.stopping()) progress_.numbers["fit/stopping"] = 1;
+    if (warned_nonfinite_) progress_.numbers["fit/told"] = 1;
+    if (best_) {
+      TrainingProgress own;
+      best_->save(own);
+      put_below(progress_, kMonitor, std::move(own));
+    }
+    if (progress_.batch > 0) {
+      put_count(progress_, "fit/steps", steps_);
+      for (const Metric* metric : sums()) {
+        const std::vector<double> state = metric->state();
+        for (std::size_t i = 0; i < state.size(); ++i) {
+          progress_.numbers[sum_key(*metric, i)] = state[i];
+        }
+      }
+    }
+    history_.save(progress_);
+    callbacks_.save(progress_);
+    run_.save_now(progress_);
+    if (now) saved_ = true;
+  }
+
+  void update(const StepResult<T>& result, double loss) {
+    if (!result.loss.tracked()) {
+      fail<TapeError>(
+          "fit",
+          "loss without gradients: the loss of the step does not depend on a "
+          "trainable parameter through the tape, expected a tracked loss; give the model "
+          "tape.input(x), and detach nothing on the way");
+    }
+    const Var<T> penalties = tape_.penalties(params_);
+    const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;
+    if (penalties.tracked()) loss = static_cast<double>(total.item());
+    loss_.update(loss, result.weight);
+    tokens_ += result.tokens;
+    if (!std::isfinite(loss)) {
+      tape_.clear();
+      if (!warned_nonfinite_) {
+        run_.say("fit: loss is not finite: it is " + std::to_string(loss) + " in batch " +
+                 std::to_string(progress_.batch) + " of epoch " + std::to_string(progress_.epoch) +
+                 ", whose update was left out; TerminateOnNaN ends the training there");
+      }
+      warned_nonfinite_ = true;
+      return;
+    }
+    Gradients<T> gradients = tape_.backward(total);
+    if (options_.log_optimizer || options_.clip_norm) {
+      const double norm = gradients.global_norm();
+      if (std::isfinite(norm)) {
+        norm_.update(norm);
+        if (options_.clip_norm && norm > *options_.clip_norm) {
+          gradients.scale(*options_.clip_norm / norm);
+        }
+      } else if (options_.clip_norm) {
+        gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
+      }
+    }
+    optimizer_.step(params_, gradients, {.allow_missing = options_.allow_missing});
+  }
+
+  void fill(Logs& logs) const {
+    fill_logs(logs, loss_, options_.metrics);
+    if (!options_.log_optimizer) return;
+    logs.set("learning_rate", optimizer_.learning_rate());
+    logs.set("gradient_norm", norm_.result());
+  }
+
+  std::string tail(bool last) const {
+    std::string out;
+    const double seconds = bar_.elapsed();
+    if (tokens_ > 0 && seconds > 0) {
+      char text[64];
+      std::snprintf(text, sizeof text, " - %.0f tokens/s", tokens_ / seconds);
+      out += text;
+    }
+    const std::int64_t left = options_.epochs - progress_.epoch - 1;
+    if (last && left > 0) {
+      const double each = (seconds_ + seconds) / static_cast<double>(epochs_done_ + 1);
+      out += " - " + format_seconds(each * static_cast<double>(left)) + " left";
+    }
+    return out;
+  }
+
+  void train_batch(std::int64_t batch) {
+    if (!feed_.more()) fail_short("fit", progress_.epoch, batch, steps_);
+    if (!callbacks_.empty()) callbacks_.call(&Callback::on_train_batch_begin, run_, batch);
+    {
+      const StepResult<T> result = feed_.run(tape_);
+      update(result, checked_loss(result));
+    }
+    saved_ = false;
+    progress_.batch = batch + 1;
+    run_.set_step(++progress_.step);
+    const bool due = bar_.due(batch + 1);
+    if (due || !callbacks_.empty()) fill(batch_logs_);
+    if (!callbacks_.empty()) {
+      callbacks_.call(&Callback::on_train_batch_end, run_, batch, batch_logs_);
+    }
+    if (due) bar_.update(batch + 1, batch_logs_, tail(false));
+    save(options_.save_steps > 0 && progress_.step % options_.save_steps == 0, false);
+  }
+
+  // Returns whether the epoch was finished: no signal came.
+  bool train_epoch(std::int64_t first) {
+    const std::int64_t epoch = progress_.epoch;
+    steps_ = steps_of(epoch);
+    tokens_ = 0;
+    batch_logs_.clear();
+    if (first == 0) {
+      for (Metric* metric : sums()) metric->reset();
+      callbacks_.call(&Callback::on_epoch_begin, run_, epoch);
+    }
+    bar_.begin("Epoch " + std::to_string(epoch + 1) + "/" + std::to_string(options_.epochs), steps_,
+               first);
+    const auto goes_on = [&](std::int64_t batch) {
+      return batch < steps_ && !(batch > 0 && run_.stopping());
+    };
+    if (!goes_on(first)) return true;  // resumed between the last batch and the epoch's end
+    feed_.begin(epoch, static_cast<std::size_t>(first));
+    for (std::int64_t batch = first;;) {
+      train_batch(batch);
+      if (signalled()) {
+        feed_.end();
+        return false;
+      }
+      if (!goes_on(++batch)) break;
+      feed_.next();
+    }
+    feed_.end();
+    return true;
+  }
+
+  void end_epoch() {
+    const std::int64_t epoch = progress_.epoch;
+    const std::int64_t batches = progress_.batch;
+    epoch_logs_.clear();
+    fill(epoch_logs_);
+    if (options_.validation && (epoch + 1) % options_.validation_freq == 0) {
+      const Logs logs = run_test(params_, options_.validation.feed(), options_.metrics,
+                                 options_.validation_steps, {&callbacks_, &run_}, nullptr);
+      for (const auto& [name, value] : logs) epoch_logs_.set("val_" + name, value);
+    }
+    callbacks_.call(&Callback::on_epoch_end, run_, epoch, epoch_logs_);
+    history_.add(epoch, epoch_logs_);
+    bar_.finish(batches, epoch_logs_, tail(!run_.stopping()));
+    seconds_ += bar_.elapsed();
+    ++epochs_done_;
+    progress_.epoch = epoch + 1;
+    progress_.batch = 0;
+    saved_ = false;
+    bool is_best = false;
+    if (best_) {
+      const double* value = best_->find(run_, epoch_logs_);
+      is_best = value != nullptr && best_->better(*value, best_->best);
+      if (is_best) best_->best = *value;
+    }
+    const bool last = progress_.epoch == options_.epochs || run_.stopping();
+    const bool planned = options_.save_epochs > 0 && progress_.epoch % options_.save_epochs == 0;
+    save(planned || is_best || last || signalled(), is_best);
+  }
+
+  void train() {
+    while (progress_.epoch < options_.epochs) {
+      const std::int64_t first = progress_.batch;
+      if (run_.stopping() && first == 0) break;
+      run_.set_epoch(progress_.epoch);
+      const bool finished = train_epoch(first);
+      if (finished) end_epoch();
+      const bool more = progress_.epoch < options_.epochs && !(finished && run_.stopping());
+      if (signalled() && more) {
+        if (!finished) {
+          fill(batch_logs_);
+          bar_.finish(progress_.batch, batch_logs_, " - interrupted");
+        }
+        if (!saved_) save(true, false);
+        run_.set_interrupted(true);
+        return;
+      }
+    }
+  }
 
   Params<T>& params_;
   Optimizer<T>& optimizer_;
@@ -98,290 +350,12 @@ class Fit {
   Mean loss_{"loss"}, norm_{"gradient_norm"};
   Logs batch_logs_, epoch_logs_;
   std::int64_t steps_ = 0;  // of this epoch
-  bool saved_ = true;       // nothing has happened since the last checkpoint
-  bool told_ = false;       // of a loss that is not finite
-  double tokens_ = 0;       // of this epoch
-  double spent_ = 0;        // seconds, on epochs that are done
-  std::int64_t done_ = 0;   // epochs, by this call
+  bool saved_ = true;       // the last checkpoint has the present state
+  bool warned_nonfinite_ = false;
+  double tokens_ = 0;             // of this epoch
+  double seconds_ = 0;            // of the epochs that this call completed
+  std::int64_t epochs_done_ = 0;  // by this call
 };
-
-// The state of sums and monitors; the rest is in the checkpoint itself.
-template <class T>
-void Fit<T>::load_epoch() {
-  history_.load(progress_);
-  if (best_) {
-    TrainingProgress own;
-    for (const char* name : {"best", "warned"}) {
-      const auto it = progress_.numbers.find(std::string("fit/monitor/") + name);
-      if (it != progress_.numbers.end()) own.numbers[name] = it->second;
-    }
-    best_->load(own);
-  }
-  told_ = progress_.numbers.count("fit/told") != 0;
-  if (progress_.batch == 0) return;
-  const std::int64_t steps = steps_of(progress_.epoch);
-  const std::int64_t then = count_in(progress_, "fit", "fit/steps");
-  if (steps != then || progress_.batch > steps) {
-    fail<ValueError>("fit", "other batches: steps of epoch ", progress_.epoch, " is ", steps,
-                     ", expected ", then, " as when the checkpoint was saved after ",
-                     progress_.batch, "; resume with the same batches and options");
-  }
-  const auto load = [&](const std::string& name, Metric& metric) {
-    std::vector<double> state;
-    for (std::size_t i = 0;; ++i) {
-      const auto it = progress_.numbers.find("metrics/" + name + "/" + std::to_string(i));
-      if (it == progress_.numbers.end()) break;
-      state.push_back(it->second);
-    }
-    metric.load_state(state);
-  };
-  load("loss", loss_);
-  load("gradient_norm", norm_);
-  for (Metric* metric : options_.metrics) load(metric->name(), *metric);
-}
-
-// Where no step is left to be done, loaded values would still wait for layers that steps make.
-template <class T>
-void Fit<T>::make_layers() {
-  const bool over = progress_.epoch >= options_.epochs;
-  const bool ended = progress_.batch > 0 && (progress_.numbers.count("fit/stopping") != 0 ||
-                                             progress_.batch >= steps_of(progress_.epoch));
-  if (options_.epochs == 0 || (!over && !ended)) return;
-  bool built = true;
-  for (const Parameter<T>& p : params_.all()) built = built && p.built();
-  if (built) return;
-  Tape<T> tape({.record = false});
-  feed_.begin(over ? options_.epochs - 1 : progress_.epoch, 0);
-  if (feed_.more()) static_cast<void>(feed_.run(tape));
-  feed_.end();
-}
-
-template <class T>
-void Fit<T>::restore() {
-  progress_.epoch = options_.initial_epoch;
-  progress_.tape_seed = options_.seed;
-  std::optional<TrainingProgress> found;
-  if (options_.resume) {
-    found = run_.restore(*options_.checkpoints);
-    for (const SkippedCheckpoint& skipped : options_.checkpoints->skipped()) {
-      run_.say("fit: passed over: " + skipped.reason);
-    }
-  }
-  if (!found) found = callbacks_.restore(run_);
-  if (!found) return;
-  progress_ = std::move(*found);
-  run_.set_resumed(true);
-  run_.set_epoch(progress_.epoch);
-  run_.set_step(progress_.step);
-  if (progress_.tape_seed != tape_.seed()) {
-    fail<ValueError>("fit", "another seed: seed is ", options_.seed, ", expected ",
-                     progress_.tape_seed, " as in the checkpoint; resume with the same options");
-  }
-  tape_.set_random_index(progress_.random_index);
-  make_layers();
-  load_epoch();
-}
-
-template <class T>
-void Fit<T>::save(bool now, bool is_best) {
-  if (now && options_.checkpoints != nullptr) run_.save_soon(*options_.checkpoints, is_best);
-  if (!run_.wants_save()) return;
-  progress_.random_index = tape_.random_index();
-  progress_.numbers.clear();
-  progress_.texts.clear();
-  if (run_.stopping()) progress_.numbers["fit/stopping"] = 1;
-  if (told_) progress_.numbers["fit/told"] = 1;
-  if (best_) {
-    TrainingProgress own;
-    best_->save(own);
-    for (const auto& [name, value] : own.numbers) {
-      progress_.numbers["fit/monitor/" + name] = value;
-    }
-  }
-  if (progress_.batch > 0) {
-    put_count(progress_, "fit/steps", steps_);
-    const auto keep = [&](const std::string& name, const Metric& metric) {
-      const std::vector<double> state = metric.state();
-      for (std::size_t i = 0; i < state.size(); ++i) {
-        progress_.numbers["metrics/" + name + "/" + std::to_string(i)] = state[i];
-      }
-    };
-    keep("loss", loss_);
-    keep("gradient_norm", norm_);
-    for (const Metric* metric : options_.metrics) keep(metric->name(), *metric);
-  }
-  history_.save(progress_);
-  callbacks_.save(progress_);
-  run_.save_now(progress_);
-  if (now) saved_ = true;
-}
-
-template <class T>
-void Fit<T>::update(const StepResult<T>& result, double loss) {
-  if (!result.loss.tracked()) {
-    fail<TapeError>("fit",
-                    "loss without gradients: the loss of the step does not depend on a "
-                    "trainable parameter through the tape, expected a tracked loss; give the model "
-                    "tape.input(x), and detach nothing on the way");
-  }
-  const Var<T> penalties = tape_.penalties(params_);
-  const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;
-  if (penalties.tracked()) loss = static_cast<double>(total.item());
-  loss_.update(loss, result.weight);
-  tokens_ += result.tokens;
-  if (!std::isfinite(loss)) {
-    tape_.clear();
-    if (!told_) {
-      run_.say("fit: loss is not finite: it is " + std::to_string(loss) + " in batch " +
-               std::to_string(progress_.batch) + " of epoch " + std::to_string(progress_.epoch) +
-               ", whose update was left out; TerminateOnNaN ends the training there");
-    }
-    told_ = true;
-    return;
-  }
-  Gradients<T> gradients = tape_.backward(total);
-  if (options_.log_optimizer || options_.clip_norm) {
-    const double norm = gradients.global_norm();
-    if (std::isfinite(norm)) {
-      norm_.update(norm);
-      if (options_.clip_norm && norm > *options_.clip_norm) {
-        gradients.scale(*options_.clip_norm / norm);
-      }
-    } else if (options_.clip_norm) {
-      gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
-    }
-  }
-  optimizer_.step(params_, gradients, {.allow_missing = options_.allow_missing});
-}
-
-template <class T>
-void Fit<T>::fill(Logs& logs) const {
-  fill_logs(logs, loss_, options_.metrics);
-  if (!options_.log_optimizer) return;
-  logs.set("learning_rate", optimizer_.learning_rate());
-  logs.set("gradient_norm", norm_.result());
-}
-
-template <class T>
-std::string Fit<T>::tail(bool last) const {
-  std::string out;
-  const double seconds = bar_.elapsed();
-  if (tokens_ > 0 && seconds > 0) {
-    char text[64];
-    std::snprintf(text, sizeof text, " - %.0f tokens/s", tokens_ / seconds);
-    out += text;
-  }
-  const std::int64_t left = options_.epochs - progress_.epoch - 1;
-  if (last && left > 0) {
-    const double each = (spent_ + seconds) / static_cast<double>(done_ + 1);
-    out += " - " + format_seconds(each * static_cast<double>(left)) + " left";
-  }
-  return out;
-}
-
-template <class T>
-void Fit<T>::train_batch(std::int64_t batch) {
-  if (!feed_.more()) fail_short("fit", progress_.epoch, batch, steps_);
-  if (!callbacks_.empty()) callbacks_.call(&Callback::on_train_batch_begin, run_, batch);
-  {
-    const StepResult<T> result = feed_.run(tape_);
-    update(result, checked_loss(result));
-  }
-  saved_ = false;
-  progress_.batch = batch + 1;
-  run_.set_step(++progress_.step);
-  const bool due = bar_.due(batch + 1);
-  if (due || !callbacks_.empty()) fill(batch_logs_);
-  if (!callbacks_.empty()) {
-    callbacks_.call(&Callback::on_train_batch_end, run_, batch, batch_logs_);
-  }
-  if (due) bar_.update(batch + 1, batch_logs_, tail(false));
-  save(options_.save_steps > 0 && progress_.step % options_.save_steps == 0, false);
-}
-
-/// Whether the epoch was finished: no signal came.
-template <class T>
-bool Fit<T>::train_epoch(std::int64_t first) {
-  const std::int64_t epoch = progress_.epoch;
-  steps_ = steps_of(epoch);
-  tokens_ = 0;
-  batch_logs_.clear();
-  if (first == 0) {
-    loss_.reset();
-    norm_.reset();
-    for (Metric* metric : options_.metrics) metric->reset();
-    callbacks_.call(&Callback::on_epoch_begin, run_, epoch);
-  }
-  bar_.begin("Epoch " + std::to_string(epoch + 1) + "/" + std::to_string(options_.epochs), steps_,
-             first);
-  const auto goes_on = [&](std::int64_t batch) {
-    return batch < steps_ && !(batch > 0 && run_.stopping());
-  };
-  if (!goes_on(first)) return true;  // resumed between the last batch and the epoch's end
-  feed_.begin(epoch, static_cast<std::size_t>(first));
-  for (std::int64_t batch = first;;) {
-    train_batch(batch);
-    if (signalled()) {
-      feed_.end();
-      return false;
-    }
-    if (!goes_on(++batch)) break;
-    feed_.next();
-  }
-  feed_.end();
-  return true;
-}
-
-template <class T>
-void Fit<T>::end_epoch() {
-  const std::int64_t epoch = progress_.epoch;
-  const std::int64_t batches = progress_.batch;
-  epoch_logs_.clear();
-  fill(epoch_logs_);
-  if (options_.validation && (epoch + 1) % options_.validation_freq == 0) {
-    const Logs logs = run_test(params_, options_.validation.feed(), options_.metrics,
-                               options_.validation_steps, {&callbacks_, &run_}, nullptr);
-    for (const auto& [name, value] : logs) epoch_logs_.set("val_" + name, value);
-  }
-  callbacks_.call(&Callback::on_epoch_end, run_, epoch, epoch_logs_);
-  history_.add(epoch, epoch_logs_);
-  bar_.finish(batches, epoch_logs_, tail(!run_.stopping()));
-  spent_ += bar_.elapsed();
-  ++done_;
-  progress_.epoch = epoch + 1;
-  progress_.batch = 0;
-  saved_ = false;
-  bool is_best = false;
-  if (best_) {
-    const double* value = best_->find(run_, epoch_logs_);
-    is_best = value != nullptr && best_->better(*value, best_->best);
-    if (is_best) best_->best = *value;
-  }
-  const bool last = progress_.epoch == options_.epochs || run_.stopping();
-  const bool planned = options_.save_epochs > 0 && progress_.epoch % options_.save_epochs == 0;
-  save(planned || is_best || last || signalled(), is_best);
-}
-
-template <class T>
-void Fit<T>::train() {
-  while (progress_.epoch < options_.epochs) {
-    const std::int64_t first = progress_.batch;
-    if (run_.stopping() && first == 0) break;
-    run_.set_epoch(progress_.epoch);
-    const bool finished = train_epoch(first);
-    if (finished) end_epoch();
-    const bool more = progress_.epoch < options_.epochs && !(finished && run_.stopping());
-    if (signalled() && more) {
-      if (!finished) {
-        fill(batch_logs_);
-        bar_.finish(progress_.batch, batch_logs_, " - interrupted");
-      }
-      if (!saved_) save(true, false);
-      run_.set_interrupted(true);
-      return;
-    }
-  }
-}
 
 }  // namespace
 
@@ -389,8 +363,6 @@ template <class T>
 History fit(Params<T>& params, Optimizer<T>& optimizer, Feed<T>& feed, FitOptions<T> options) {
   return Fit<T>(params, optimizer, feed, std::move(options)).run();
 }
-
-template History fit(Params<float>&, Optimizer<float>&, Feed<float>&, FitOptions<float>);
-template History fit(Params<double>&, Optimizer<double>&, Feed<double>&, FitOptions<double>);
+XTAPE_FOR_REALS(fit);
 
 }  // namespace xtape::detail

@@ -1,5 +1,5 @@
 #pragma once
-// What fit refuses before any work.
+// The checks of fit's options, before any work.
 
 #include <xtape/run/fit.hpp>
 
@@ -7,21 +7,21 @@
 
 namespace xtape::detail {
 
-/// The options, unless one is out of range or lacks another it needs (ValueError).
+/// Returns the options. ValueError when one is out of range or lacks another that it needs.
 template <class T>
 FitOptions<T> checked_fit_options(FitOptions<T> o) {
   const char* who = "fit";
   const auto positive = [&](const char* name, const std::optional<std::int64_t>& value) {
-    if (value) check_option(*value > 0, who, name, *value, "a positive number");
+    if (value) check_count(who, name, *value);
   };
-  check_option(o.epochs >= 0, who, "epochs", o.epochs, "0 or more");
-  check_option(o.initial_epoch >= 0, who, "initial_epoch", o.initial_epoch, "0 or more");
+  check_whole(who, "epochs", o.epochs);
+  check_whole(who, "initial_epoch", o.initial_epoch);
   positive("steps_per_epoch", o.steps_per_epoch);
   positive("validation_steps", o.validation_steps);
   positive("validation_freq", o.validation_freq);
   if (o.clip_norm) check_positive(who, "clip_norm", *o.clip_norm);
-  check_option(o.save_steps >= 0, who, "save_steps", o.save_steps, "0 or more");
-  check_option(o.save_epochs >= 0, who, "save_epochs", o.save_epochs, "0 or more");
+  check_whole(who, "save_steps", o.save_steps);
+  check_whole(who, "save_epochs", o.save_epochs);
   if (o.checkpoints == nullptr && (o.resume || o.save_steps > 0 || !o.best_monitor.empty())) {
     fail<ValueError>(who, "no checkpoints: ",
                      o.resume           ? "resume is true"

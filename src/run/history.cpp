@@ -1,6 +1,6 @@
 #include <xtape/run/history.hpp>
 
-#include "base/message.hpp"
+#include "run/state.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -15,7 +15,7 @@ constexpr const char* kEpochs = "history/epochs";
 constexpr const char* kNames = "history/names";
 constexpr const char* kColumn = "history/columns/";
 
-/// The numbers with blanks between, in digits that restore them.
+/// The numbers with blanks between, in digits that read back bit by bit.
 template <class V>
 std::string to_text(const std::vector<V>& values) {
   std::string out;
@@ -44,11 +44,6 @@ std::vector<V> from_text(const std::string& key, const std::string& text) {
     p = result.ptr == end ? end : result.ptr + 1;
   }
   return values;
-}
-
-const std::string* find_text(const TrainingProgress& progress, const std::string& key) {
-  const auto it = progress.texts.find(key);
-  return it == progress.texts.end() ? nullptr : &it->second;
 }
 
 }  // namespace
@@ -124,20 +119,17 @@ void History::save(TrainingProgress& progress) const {
 
 void History::load(const TrainingProgress& progress) {
   History loaded;
-  if (const std::string* text = find_text(progress, kEpochs)) {
+  if (const std::string* text = detail::text_in(progress, kEpochs)) {
     loaded.epochs_ = from_text<std::int64_t>(kEpochs, *text);
   }
-  if (const std::string* names = find_text(progress, kNames)) {
-    for (std::size_t begin = 0; begin < names->size();) {
-      const std::size_t end = std::min(names->find('\n', begin), names->size());
-      const std::string name = names->substr(begin, end - begin);
-      const std::string* text = find_text(progress, kColumn + name);
+  if (const std::string* names = detail::text_in(progress, kNames)) {
+    for (const std::string& name : detail::lines_in(*names)) {
+      const std::string* text = detail::text_in(progress, kColumn + name);
       if (text == nullptr) {
         fail<ValueError>("History", "list missing: '", kColumn, name,
                          "' is not there, expected what save() wrote");
       }
       loaded.columns_.emplace_back(name, from_text<double>(kColumn + name, *text));
-      begin = end + 1;
     }
   }
   *this = std::move(loaded);

@@ -19,7 +19,7 @@ void check_settable(const Run& run, const char* who) {
                            "expected a number; leave one of the two out");
 }
 
-/// As the callbacks of Keras print it, shortest.
+/// The rate as Keras's callbacks print it.
 std::string rate_text(double rate) {
   std::ostringstream out;
   out << rate;
@@ -33,10 +33,8 @@ ReduceLROnPlateau::ReduceLROnPlateau(Options options)
       monitor_(kPlateau, options_.monitor, options_.mode, options_.min_delta) {
   detail::check_option(options_.factor > 0 && options_.factor < 1, kPlateau, "factor",
                        options_.factor, "above 0 and below 1");
-  detail::check_option(options_.patience >= 0, kPlateau, "patience", options_.patience,
-                       "0 or more");
-  detail::check_option(options_.cooldown >= 0, kPlateau, "cooldown", options_.cooldown,
-                       "0 or more");
+  detail::check_whole(kPlateau, "patience", options_.patience);
+  detail::check_whole(kPlateau, "cooldown", options_.cooldown);
   detail::check_not_negative(kPlateau, "min_lr", options_.min_lr);
 }
 
@@ -60,7 +58,7 @@ void ReduceLROnPlateau::on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) {
     wait_ = 0;
     return;
   }
-  // In float, as Keras compares: a rate that has arrived but for rounding is not cut again.
+  // Compared in float, as in Keras: a rate that differs from min_lr by rounding is not reduced again.
   const bool arrived = static_cast<float>(old) <= static_cast<float>(options_.min_lr);
   if (cooldown_ > 0 || ++wait_ < options_.patience || arrived) return;
   const double rate = std::max(old * options_.factor, options_.min_lr);

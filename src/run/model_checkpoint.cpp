@@ -34,8 +34,8 @@ ModelCheckpoint::ModelCheckpoint(Options options)
         options_.save_weights_only ? " or .npz" : "; .npz is for save_weights_only");
   }
   detail::check_path(kWho, path);
-  detail::check_option(options_.save_freq >= 0, kWho, "save_freq", options_.save_freq,
-                       "a number of batches, or 0 for every epoch");
+  detail::check_whole(kWho, "save_freq", options_.save_freq,
+                      "a number of batches, or 0 for every epoch");
 }
 
 void ModelCheckpoint::on_train_begin(Run& run) {

@@ -1,6 +1,6 @@
 #include <xtape/run/callback.hpp>
 
-#include "base/message.hpp"
+#include "base/check.hpp"
 
 #include <cmath>
 
@@ -16,10 +16,7 @@ Monitor::Monitor(std::string owner, std::string monitor, MonitorMode mode, doubl
   if (monitor_.empty()) {
     fail<ValueError>(owner_, "no number to watch: monitor is '', expected a name as 'val_loss'");
   }
-  if (!std::isfinite(min_delta)) {
-    fail<ValueError>(owner_, "min_delta out of range: min_delta is ", min_delta,
-                     ", expected a finite number");
-  }
+  detail::check_number(owner_, "min_delta", min_delta);
 }
 
 void Monitor::begin(const Run& run, std::optional<double> first) {
@@ -66,12 +63,9 @@ void Monitor::save(TrainingProgress& progress) const {
 }
 
 void Monitor::load(const TrainingProgress& progress) {
+  best.reset();
   const auto found = progress.numbers.find("best");
-  if (found == progress.numbers.end()) {
-    best.reset();
-  } else {
-    best = found->second;
-  }
+  if (found != progress.numbers.end()) best = found->second;
   const auto warned = progress.numbers.find("warned");
   warned_ = warned != progress.numbers.end() && warned->second != 0;
 }

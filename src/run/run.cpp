@@ -1,4 +1,5 @@
 #include <xtape/io/event_writer.hpp>
+#include <xtape/io/weights.hpp>
 #include <xtape/run/checkpoints.hpp>
 #include <xtape/run/run.hpp>
 

@@ -16,16 +16,16 @@ TensorBoard::TensorBoard(Options options) : options_(std::move(options)) {
   if (options_.log_dir.empty()) {
     detail::fail<ValueError>(kWho, "no folder: log_dir is '', expected a name as 'logs/run1'");
   }
-  detail::check_option(options_.update_freq >= 0, kWho, "update_freq", options_.update_freq,
-                       "a number of batches, or 0 for epochs only");
-  detail::check_option(options_.histogram_freq >= 0, kWho, "histogram_freq",
-                       options_.histogram_freq, "a number of epochs, or 0 for never");
+  detail::check_whole(kWho, "update_freq", options_.update_freq,
+                      "a number of batches, or 0 for epochs only");
+  detail::check_whole(kWho, "histogram_freq", options_.histogram_freq,
+                      "a number of epochs, or 0 for never");
 }
 
 TensorBoard::~TensorBoard() = default;
 
-// Made when there is something to write: without validation there is no such folder. What a resumed run
-// writes again is the same; where steps are epochs only, the old is hidden.
+// A writer is made at its first record, so that there is no empty folder "validation". A resumed run
+// writes some records again: the same points by batch, and by epoch the old ones are hidden.
 EventWriter& TensorBoard::train(const Run& run) {
   if (!train_) {
     EventWriterOptions options;

@@ -1,6 +1,6 @@
 #include "run/weights_text.hpp"
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 #include <array>
 

@@ -1,7 +1,7 @@
 #pragma once
 // Weights as a text, for what a checkpoint keeps of callbacks.
 
-#include <xtape/io/weights.hpp>
+#include <xtape/io/tensors.hpp>
 
 #include <string>
 

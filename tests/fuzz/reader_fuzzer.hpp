@@ -2,7 +2,7 @@
 // What holds for a reader of files, whatever the bytes: only xtape::Error comes out, with a message;
 // what is read is no larger than the file; and written again it reads the same.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 #include <cstdint>
 #include <cstdio>

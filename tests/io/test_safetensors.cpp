@@ -1,7 +1,7 @@
 #include "support/catch.hpp"
 #include "support/files.hpp"
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
 
 #include <limits>
 

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Examples become batches: in an order that is a function of seed and epoch, of similar lengths if
-/// wanted, within a budget of tokens, prepared on a background thread.
+/// Batches of examples: their order is a function of seed and epoch. Options sort by length, limit the
+/// tokens, and prepare batches on a background thread.
 ///
 ///     auto batches = batches_of(pairs, [](const Pair& p) { return p.source.size(); },
 ///                               {.batch_size = 64, .seed = 1, .bucket_window = 6400}, make_batch);
@@ -27,25 +27,25 @@
 
 namespace xtape {
 
-/// How examples are put together.
+/// Options of Batches and BatchOrder.
 struct BatchOptions {
   std::size_t batch_size = 32;  ///< examples at most; 0 where max_tokens alone decides
-  /// The most that (examples x the longest of them) may be in a batch; 0 for no such limit.
+  /// The limit of (examples x the longest of them) in a batch; 0 for none.
   std::size_t max_tokens = 0;
   bool shuffle = true;     ///< a new order every epoch; otherwise that of the examples
   std::uint64_t seed = 0;  ///< of the order
-  /// Leaves out the last batch if there was room for more in it: without max_tokens, as many random
-  /// examples as are over.
+  /// Leaves out the last batch if it is not full: without max_tokens the surplus examples are random
+  /// ones.
   bool drop_last = false;
-  /// Sorts by length within windows of this many (shuffled) examples, and then shuffles the batches,
-  /// so that each has examples of similar lengths. 50 to 200 times batch_size serves; 0 for not.
+  /// Sorts by length within windows of this many (shuffled) examples, then shuffles the batches: each
+  /// has examples of similar lengths. Good values are 50 to 200 times batch_size; 0 does not sort.
   std::size_t bucket_window = 0;
-  /// Batches prepared ahead, on a background thread; 0 prepares each when it is asked for. The
-  /// batches are the same.
+  /// Batches prepared ahead, on a background thread; 0 prepares each when it is needed. The batches
+  /// do not depend on it.
   std::size_t prefetch = 2;
 };
 
-/// Which examples form which batch: a function of seed and epoch, on every machine the same.
+/// The examples of each batch: a function of seed and epoch, the same on every machine.
 class BatchOrder {
  public:
   /// Examples 0 to count - 1. ValueError for no examples, options out of range, drop_last where
@@ -65,7 +65,6 @@ class BatchOrder {
 
  private:
   void check() const;
-  void check_epoch(std::int64_t epoch) const;
   [[nodiscard]] std::vector<std::vector<std::size_t>> cut(
       const std::vector<std::size_t>& order) const;
 
@@ -79,12 +78,11 @@ namespace detail {
 void check_first_batch(std::size_t first, std::size_t steps);
 }  // namespace detail
 
-/// The batches of one epoch in order, made as they are walked over, once: an input range. It may
-/// outlive the Batches it came from. Leaving the loop early and destroying this stop the background
-/// thread, which takes as long as the batch it is making.
+/// The batches of one epoch in order, an input range: they are made during one walk. It may outlive
+/// its Batches. The destructor stops the background thread and waits for the batch being made.
 ///
-/// What `make` throws is thrown by begin() or ++ in place of the batch it was to make, and ends the
-/// range: the batches before it arrive first. Movable; an object is used from one thread.
+/// When `make` throws, the batches before arrive first; then begin() or ++ throws the exception and
+/// the range ends. Movable; use an object from one thread.
 template <class Batch>
 class Epoch {
   struct State;
@@ -121,7 +119,7 @@ class Epoch {
         std::size_t first, std::size_t prefetch)
       : state_(std::make_unique<State>(std::move(make), std::move(order), first, prefetch)) {}
 
-  /// Starts the preparation, and waits for the first batch; called again, where the walk stands.
+  /// Starts the preparation and waits for the first batch. A second call returns the present position.
   Iterator begin() {
     if (!state_->pipeline) state_->start();
     return Iterator(state_.get());
@@ -168,27 +166,27 @@ class Epoch {
   std::unique_ptr<State> state_;
 };
 
-/// Batches, epoch after epoch. `make` turns the indices of examples into a batch; it is called on
-/// the background thread, and on several at once where several epochs are walked at once, so it must
-/// only read what it shares with others. Cheap to copy; const and usable from many threads.
+/// Batches, epoch after epoch. `make` turns the indices of examples into a batch. It runs on a
+/// background thread for each epoch that is walked over, so it must only read shared data. Cheap to
+/// copy; usable from many threads.
 template <class Batch>
 class Batches {
  public:
   using Make = typename Epoch<Batch>::Make;
 
-  /// Of examples 0 to count - 1. ValueError as BatchOrder.
+  /// Batches of examples 0 to count - 1. ValueError as BatchOrder.
   Batches(std::size_t count, const BatchOptions& options, Make make)
       : order_(std::make_shared<const BatchOrder>(count, options)),
         make_(std::make_shared<const Make>(std::move(make))) {}
-  /// Of examples of these lengths. ValueError as BatchOrder.
+  /// Batches of examples of these lengths. ValueError as BatchOrder.
   Batches(std::vector<std::size_t> lengths, const BatchOptions& options, Make make)
       : order_(std::make_shared<const BatchOrder>(std::move(lengths), options)),
         make_(std::make_shared<const Make>(std::move(make))) {}
 
   /// Batches in this epoch, as BatchOrder::steps.
   [[nodiscard]] std::size_t steps(std::int64_t epoch) const { return order_->steps(epoch); }
-  /// The batches of this epoch from number `first` on: exactly those that come at that place of the
-  /// whole epoch. `first` may be steps(epoch), which gives none; ValueError beyond.
+  /// The batches of this epoch from number `first` on, the same as in the whole epoch. `first` may be
+  /// steps(epoch), which gives none; ValueError beyond.
   [[nodiscard]] Epoch<Batch> epoch(std::int64_t epoch, std::size_t first = 0) const {
     std::vector<std::vector<std::size_t>> order = order_->epoch(epoch);
     detail::check_first_batch(first, order.size());
@@ -250,7 +248,7 @@ namespace detail {
 template <class Example, class F>
 using BatchOf = std::invoke_result_t<F&, const Selection<Example>&>;
 
-/// The range's elements; a vector that is given away is taken over as it is.
+/// Copies the range's elements; moves a vector that is an rvalue.
 template <class Range>
 auto collect(Range&& examples) {
   using Example = std::ranges::range_value_t<Range>;
@@ -274,8 +272,8 @@ auto over_examples(std::shared_ptr<const std::vector<Example>> all, F make) {
 }
 }  // namespace detail
 
-/// Batches of any range of examples, which are copied (a vector that is given away is moved):
-/// `make` turns a Selection of them into a batch.
+/// Returns Batches of any range of examples, which are copied (an rvalue vector is moved): `make`
+/// turns a Selection of them into a batch.
 template <std::ranges::input_range Range, class F>
 auto batches_of(Range&& examples, const BatchOptions& options, F make) {
   using Example = std::ranges::range_value_t<Range>;
@@ -284,8 +282,8 @@ auto batches_of(Range&& examples, const BatchOptions& options, F make) {
                                               detail::over_examples(all, std::move(make)));
 }
 
-/// The same with the length of each example, by a function or a member: for bucket_window and
-/// max_tokens.
+/// Returns Batches that know the length of each example, from a function or a member: for
+/// bucket_window and max_tokens.
 template <std::ranges::input_range Range, class Length, class F>
 auto batches_of(Range&& examples, Length length, const BatchOptions& options, F make) {
   using Example = std::ranges::range_value_t<Range>;
@@ -299,7 +297,7 @@ auto batches_of(Range&& examples, Length length, const BatchOptions& options, F 
                                               detail::over_examples(all, std::move(make)));
 }
 
-/// Sequences as one array, the shorter ones filled up.
+/// Sequences as one array, padded to the longest.
 struct Padded {
   Array<std::int64_t> ids;      ///< (sequences, the longest length)
   Array<bool> mask;             ///< of that shape: true where a sequence has an element

@@ -7,9 +7,9 @@
 
 namespace xtape::detail {
 
-/// Calls make(step) for begin, begin + 1, ..., end - 1 in this order, at most `ahead` steps beyond
-/// the one the consumer has; with `ahead` 0 in next() itself. The destructor stops the thread and joins it,
-/// which takes as long as a make that is under way. Used from one thread.
+/// Calls make(step) for step = begin ... end - 1 on a thread, at most `ahead` steps beyond the one the
+/// consumer has; next() calls it when `ahead` is 0. The destructor stops the thread and waits for a
+/// running make. Use it from one thread.
 class Pipeline {
  public:
   Pipeline(std::size_t begin, std::size_t end, std::size_t ahead,
@@ -18,10 +18,10 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  /// Gives the step taken last back, if any, and waits for the following one: false at the end.
-  /// What make threw is thrown here, at its step, and nothing follows it.
+  /// Releases the present step and waits for the next one; false at the end. Throws the exception of
+  /// make at its step, which is then the last.
   bool next();
-  /// The step next() came to.
+  /// The present step.
   [[nodiscard]] std::size_t step() const noexcept;
 
  private:

@@ -5,9 +5,8 @@
 ///     const auto words = Vocabulary::build(sentences, {.min_frequency = 2});
 ///     const auto ids = words.encode(tokenize("the house", TokenKind::spaces), {.end = true});
 ///
-/// The file is UTF-8 text: a first line "vocabulary 1 <special tokens> <all tokens>", these being
-/// numbers, with tabs between; then one token a line in the order of their ids, the special ones
-/// first. In a token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage
+/// The file is UTF-8 text. Its first line is "vocabulary 1 <special tokens> <all tokens>", two counts,
+/// separated by tabs. Then comes one token a line in the order of ids, special ones first. In a token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage
 /// return and space.
 
 #include <cstddef>
@@ -19,22 +18,22 @@
 
 namespace xtape {
 
-/// What Vocabulary::build takes in.
+/// Options of Vocabulary::build.
 struct VocabularyOptions {
-  std::size_t min_frequency = 1;  ///< tokens that are seen less often are left out
-  std::size_t max_size = 0;  ///< tokens at most, the special ones included; 0 for no such limit
+  std::size_t min_frequency = 1;  ///< rarer tokens are left out
+  std::size_t max_size = 0;       ///< the most tokens, special ones included; 0 for no limit
   /// Padding, unknown, start and end, in this order, then others of your own. Fewer may be given.
   std::vector<std::string> specials = {"<pad>", "<unk>", "<start>", "<end>"};
 };
 
-/// What encode puts around the tokens.
+/// The tokens that encode adds.
 struct EncodeOptions {
   bool start = false;
   bool end = false;
 };
 
-/// A fixed list of tokens; the place of a token is its id. A token is UTF-8, neither empty nor with
-/// a NUL. What looks like a special token is that token, also in the texts one builds from.
+/// A fixed list of tokens; the index of a token is its id. A token is UTF-8, not empty and without NUL.
+/// A token of a text that is spelled as a special token is that special token.
 class Vocabulary {
  public:
   /// Special tokens first, then by falling frequency, and by code points where it is equal.
@@ -73,7 +72,7 @@ class Vocabulary {
   void save(const std::string& path) const;
   /// Reads a file. IoError; FormatError, with the line, for whatever save does not write.
   static Vocabulary load(const std::string& path);
-  /// The same of bytes in memory; `name` is for messages.
+  /// Reads bytes in memory; `name` is for messages.
   static Vocabulary parse(std::span<const std::byte> bytes, const std::string& name = "vocabulary");
   /// The file's contents.
   [[nodiscard]] std::string to_text() const;

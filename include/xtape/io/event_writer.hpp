@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// EventWriter: numbers, texts, histograms and pictures of a run, as files that TensorBoard shows.
+/// EventWriter: numbers, texts, histograms and pictures of a run, in files for TensorBoard.
 ///
 ///     EventWriter events("logs/run1");
 ///     events.scalar("loss", loss, step);
@@ -19,20 +19,20 @@
 namespace xtape {
 
 struct EventWriterOptions {
-  /// For a run that goes on: what earlier files of the folder say of this step and later ones is no
-  /// longer shown. One more than the last step that was done.
+  /// For a resumed run: TensorBoard hides the records of earlier files from this step on. Use one more
+  /// than the last completed step.
   std::optional<std::int64_t> purge_step = {};
 };
 
-/// Writes one event file of a folder. Each call writes its whole record to the system: a program that
-/// is killed loses nothing but the record it is writing, and readers ignore what is torn.
+/// Writes one event file of a folder. Each call writes its whole record to the system: a killed program
+/// loses only the record it is writing, and readers ignore an incomplete one.
 ///
 /// Tags name curves; a slash groups them ("loss/train"). ValueError for a tag that is empty or not
 /// UTF-8; IoError, after which the file is as before the call.
 class EventWriter {
  public:
-  /// Makes the folder if it is not there, and the file events.out.tfevents.<unix time>.<host> in it
-  /// (with a number behind where that exists). IoError.
+  /// Makes a missing folder, and the file events.out.tfevents.<unix time>.<host> in it (with a number
+  /// appended when that exists). IoError.
   explicit EventWriter(const std::string& folder, EventWriterOptions options = {});
   ~EventWriter();
   EventWriter(const EventWriter&) = delete;
@@ -42,13 +42,13 @@ class EventWriter {
   void scalar(const std::string& tag, double value, std::int64_t step);
   /// A text, shown as Markdown. ValueError when it is not UTF-8.
   void text(const std::string& tag, std::string_view text, std::int64_t step);
-  /// How the finite elements are distributed, in 30 buckets of equal width; others are left out.
+  /// A histogram of the finite elements, in 30 buckets of equal width.
   template <class T>
   void histogram(const std::string& tag, const Array<T>& values, std::int64_t step);
-  /// A picture: the bytes of a PNG file. ValueError when they do not begin as one.
+  /// A picture: the bytes of a PNG file. ValueError for another beginning.
   void image(const std::string& tag, std::span<const std::byte> png, std::int64_t step);
 
-  /// Waits until all is on the disk, so that a power failure loses nothing either. IoError.
+  /// Waits until the records are on the disk, safe from a power failure. IoError.
   void flush();
 
   /// The file.
@@ -61,7 +61,7 @@ class EventWriter {
 
   std::string path_;
   int descriptor_ = -1;
-  std::uint64_t size_ = 0;  // of the records that are whole
+  std::uint64_t size_ = 0;  // of the complete records
 };
 
 }  // namespace xtape

@@ -1,9 +1,9 @@
 #pragma once
 /// \file
-/// Callback: what is to happen at certain points of a training run, and Run: the run as callbacks see
-/// it. fit calls the hooks; a loop of your own may do so too, with a RunOf<T> (fit/run.hpp).
+/// Callback: hooks at certain points of a training run. Run: the run as callbacks see it. fit calls the
+/// hooks; a loop of your own does so with a RunOf<T> (run/run.hpp).
 
-#include <xtape/io/weights.hpp>
+#include <xtape/io/tensors.hpp>
 #include <xtape/metrics/metrics.hpp>
 #include <xtape/run/history.hpp>
 #include <xtape/run/training_progress.hpp>
@@ -19,7 +19,7 @@ namespace xtape {
 class Checkpoints;
 class EventWriter;
 
-/// Where messages go: "Epoch 7: early stopping", and warnings.
+/// Receives messages: "Epoch 7: early stopping", and warnings.
 using Messages = std::function<void(const std::string&)>;
 
 namespace detail {
@@ -32,11 +32,11 @@ void check_metrics(const std::vector<Metric*>& metrics);
 /// Options of a run that callbacks see.
 struct RunOptions {
   std::int64_t epochs = 1;            ///< how many there will be
-  std::vector<Metric*> metrics = {};  ///< tell whether more of them is better
+  std::vector<Metric*> metrics = {};  ///< know whether more is better
   Messages message = {};              ///< unset: the standard error output
 };
 
-/// A training run as callbacks see it, whatever the type of its numbers.
+/// A training run as callbacks see it, without the type of its numbers.
 class Run {
  public:
   virtual ~Run() = default;
@@ -47,38 +47,37 @@ class Run {
   [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
   /// How many epochs there will be.
   [[nodiscard]] std::int64_t epochs() const noexcept { return options_.epochs; }
-  /// Batches trained on in all.
+  /// The number of batches trained on.
   [[nodiscard]] std::int64_t step() const noexcept { return step_; }
-  /// Whether it goes on from a checkpoint.
+  /// Whether the run continues from a checkpoint.
   [[nodiscard]] bool resumed() const noexcept { return resumed_; }
-  /// Whether it ends before its time because of a signal.
+  /// Whether a signal ends the run early.
   [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
   [[nodiscard]] const std::vector<Metric*>& metrics() const noexcept { return options_.metrics; }
 
   /// Ends the run after this batch and its epoch's validation, or after this epoch.
   void stop() noexcept { stopping_ = true; }
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
-  /// Tells the user.
+  /// Sends a message to the user.
   void say(const std::string& text) const;
 
-  /// The rate of the next step.
+  /// The learning rate of the next step.
   [[nodiscard]] virtual double learning_rate() const = 0;
-  /// ValueError unless positive and finite, and where the optimizer has a schedule.
+  /// ValueError unless positive and finite, and when the optimizer has a schedule.
   virtual void set_learning_rate(double rate) = 0;
   /// Whether the optimizer has a schedule.
   [[nodiscard]] virtual bool scheduled() const = 0;
-  /// Updates the optimizer did.
+  /// The number of updates of the optimizer.
   [[nodiscard]] virtual std::int64_t iterations() const = 0;
-  /// A copy of all weights, and the way back.
+  /// Returns a copy of all weights; set_weights puts them back.
   [[nodiscard]] virtual Tensors weights() const = 0;
   virtual void set_weights(const Tensors& weights) = 0;
   /// Writes the weights, as save(params, path).
   virtual void save_weights(const std::string& path) const = 0;
-  /// Writes how each weight is distributed, under "<path>/histogram".
+  /// Writes a histogram of each weight, as "<path>/histogram".
   virtual void write_histograms(EventWriter& events, std::int64_t step) const = 0;
 
-  /// Saves a checkpoint as soon as all callbacks are through with this batch or epoch, because their
-  /// state is part of it.
+  /// Saves a checkpoint after all callbacks of this batch or epoch, because their state is part of it.
   void save_soon(std::string path);
   void save_soon(Checkpoints& checkpoints, bool is_best = false);
   /// Loads the newest checkpoint; only from Callback::restore.
@@ -98,35 +97,35 @@ class Run {
   bool stopping_ = false, interrupted_ = false, resumed_ = false;
 };
 
-/// Derive from it and define the hooks you want. Epochs and batches count from 0. Where an exception
-/// leaves a hook the run ends with it.
+/// Base class of callbacks: define the hooks you need. Epochs and batches count from 0. An exception
+/// from a hook ends the run.
 class Callback {
  public:
   virtual ~Callback() = default;
 
   virtual void on_train_begin(Run&) {}
-  /// Not when an exception ended the run. The logs are those of the last epoch.
+  /// Called unless an exception ended the run. The logs are those of the last epoch.
   virtual void on_train_end(Run&, const Logs&) {}
-  /// Not for an epoch in the middle of which a run goes on.
+  /// Not called when a run continues in the middle of the epoch.
   virtual void on_epoch_begin(Run&, std::int64_t /*epoch*/) {}
-  /// The logs may be added to: callbacks that follow, and the history, see it.
+  /// May add to the logs: later callbacks and the history see it.
   virtual void on_epoch_end(Run&, std::int64_t /*epoch*/, Logs&) {}
   virtual void on_train_batch_begin(Run&, std::int64_t /*batch*/) {}
   /// The logs are means over the epoch so far.
   virtual void on_train_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
   virtual void on_test_begin(Run&) {}
-  /// The logs are without "val_".
+  /// The logs have no "val_".
   virtual void on_test_end(Run&, const Logs&) {}
   virtual void on_test_batch_begin(Run&, std::int64_t /*batch*/) {}
   virtual void on_test_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
 
-  /// Under which name its state is in checkpoints; equal names are numbered.
+  /// The name of its state in checkpoints; equal names are numbered.
   [[nodiscard]] virtual std::string name() const { return "Callback"; }
-  /// Writes what it must know to go on in another process. Names are its own.
+  /// Writes the state that another process needs to continue. Names may be those of other callbacks.
   virtual void save(TrainingProgress&) const {}
-  /// The opposite, after on_train_begin. Not called where the checkpoint has nothing of it.
+  /// Reads the state, after on_train_begin. Not called when the checkpoint has none.
   virtual void load(const TrainingProgress&) {}
-  /// Before everything: may bring back an earlier run's state, with run.restore().
+  /// Called first: may load the state of an earlier run with run.restore().
   virtual std::optional<TrainingProgress> restore(Run&) { return std::nullopt; }
 
  protected:
@@ -137,7 +136,7 @@ class Callback {
 
 /// In which direction a monitored number gets better.
 enum class MonitorMode : std::uint8_t {
-  automatic,  ///< as the metric says; less is better for the loss
+  automatic,  ///< the metric's direction; less is better for the loss
   min,
   max
 };
@@ -148,11 +147,11 @@ class Monitor {
   /// `owner` is for messages. ValueError for an empty name, and a min_delta that is not finite.
   Monitor(std::string owner, std::string monitor, MonitorMode mode, double min_delta = 0);
 
-  /// Finds the direction and forgets the best. ValueError asking for the mode where only that helps.
+  /// Finds the direction and sets the best. ValueError when the direction is unknown without a mode.
   void begin(const Run& run, std::optional<double> best = {});
-  /// Whether it is better than the reference by more than min_delta; than none, always.
+  /// Whether the value is better than the reference, if any, by more than min_delta.
   [[nodiscard]] bool better(double value, std::optional<double> reference) const;
-  /// The monitored number; null, and one message per run, when it is not in the logs.
+  /// Returns the monitored number, or null with one message per run when it is not in the logs.
   [[nodiscard]] const double* find(const Run& run, const Logs& logs);
 
   [[nodiscard]] const std::string& name() const noexcept { return monitor_; }

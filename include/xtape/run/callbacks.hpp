@@ -1,8 +1,8 @@
 #pragma once
 /// \file
-/// Keras's callbacks: names, options, defaults and behaviour are Keras's, except where said. Options
-/// out of range are a ValueError when one is made. Each keeps its state in checkpoints, so that a run
-/// that is resumed ends as if it had not been interrupted.
+/// Keras's callbacks: names, options, defaults and behaviour are Keras's unless a comment says
+/// otherwise. Constructors throw ValueError for options out of range. Checkpoints keep their state, so a
+/// resumed run ends as an uninterrupted one.
 
 #include <xtape/run/callback.hpp>
 
@@ -15,9 +15,9 @@
 
 namespace xtape {
 
-/// Stops when the monitored number has not got better for `patience` epochs; never after the first
-/// epoch. The patience starts anew only where a number is better than the best and the baseline. It can
-/// be used again in another fit.
+/// Stops when the monitored number has not improved for `patience` epochs, but not after the first
+/// epoch. The count starts again only when a number is better than the best and the baseline. Another
+/// fit may use the object again.
 class EarlyStopping final : public Callback {
  public:
   struct Options {
@@ -34,7 +34,7 @@ class EarlyStopping final : public Callback {
   explicit EarlyStopping(Options options);
   EarlyStopping() : EarlyStopping(Options()) {}
 
-  /// The epoch after which it stopped; 0: it did not.
+  /// The epoch after which it stopped, or 0.
   [[nodiscard]] std::int64_t stopped_epoch() const noexcept { return stopped_epoch_; }
   [[nodiscard]] std::int64_t best_epoch() const noexcept { return best_epoch_; }
   [[nodiscard]] std::int64_t wait() const noexcept { return wait_; }
@@ -54,8 +54,8 @@ class EarlyStopping final : public Callback {
   std::optional<Tensors> best_weights_;
 };
 
-/// Stops when the loss is NaN or infinite. fit has left that batch's update out, so that the weights
-/// are still good.
+/// Stops when the loss is NaN or infinite. fit skips the update of that batch, so the weights stay
+/// finite.
 class TerminateOnNaN final : public Callback {
  public:
   struct Options {
@@ -70,9 +70,9 @@ class TerminateOnNaN final : public Callback {
   Options options_;
 };
 
-/// Multiplies the learning rate when the monitored number has not got better for `patience` epochs,
-/// then waits for `cooldown` epochs. Puts "learning_rate" into the logs. ValueError at the beginning of
-/// training where the optimizer has a schedule.
+/// Multiplies the learning rate by `factor` when the monitored number has not improved for `patience`
+/// epochs, then waits for `cooldown` epochs. Puts "learning_rate" into the logs. Training begins with a
+/// ValueError when the optimizer has a schedule.
 class ReduceLROnPlateau final : public Callback {
  public:
   struct Options {
@@ -101,7 +101,7 @@ class ReduceLROnPlateau final : public Callback {
 };
 
 /// Sets the learning rate at the beginning of each epoch to function(epoch, rate). Puts
-/// "learning_rate" into the logs. ValueError where the optimizer has a schedule, and for a rate that is
+/// "learning_rate" into the logs. ValueError when the optimizer has a schedule, and for a rate that is
 /// not positive and finite.
 class LearningRateScheduler final : public Callback {
  public:
@@ -117,14 +117,14 @@ class LearningRateScheduler final : public Callback {
   bool verbose_;
 };
 
-/// Saves as training goes, to a path with placeholders: "{epoch:02d}" and "{batch}", which count from
-/// 1, and the names of the logs, as in "{val_loss:.2f}". Folders are made.
+/// Saves during training. The path has placeholders: "{epoch:02d}" and "{batch}", which count from 1,
+/// and the names of the logs, as in "{val_loss:.2f}". Makes missing folders.
 class ModelCheckpoint final : public Callback {
  public:
   struct Options {
-    std::string path = {};  ///< to be set; ends in .safetensors, or .npz for weights only
+    std::string path = {};  ///< required; ends in .safetensors, or .npz for weights only
     std::string monitor = "val_loss";
-    bool save_best_only = false;     ///< where the number is missing, it is saved with a message
+    bool save_best_only = false;     ///< saves with a message when the number is missing
     bool save_weights_only = false;  ///< as save() does; otherwise as save_checkpoint() does
     MonitorMode mode = MonitorMode::automatic;
     std::int64_t save_freq = 0;  ///< 0: after every epoch; otherwise after so many batches
@@ -134,7 +134,7 @@ class ModelCheckpoint final : public Callback {
   explicit ModelCheckpoint(Options options);
 
   [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
-  /// What was saved last, by this process; empty: nothing yet.
+  /// The path of the last save by this process, or empty.
   [[nodiscard]] const std::string& last_path() const noexcept { return last_path_; }
 
   void on_train_begin(Run& run) override;
@@ -155,15 +155,15 @@ class ModelCheckpoint final : public Callback {
   std::string last_path_;
 };
 
-/// Writes a line of comma-separated values per epoch: the epoch, from 0, and the logs by name. Columns
-/// are those of the first epoch, and "val_" columns where it had none; what is missing is "NA". Lines
-/// end in a line feed alone (Keras: as on Windows).
+/// Writes a line of comma-separated values per epoch: the epoch, from 0, and the logs by name. The first
+/// epoch decides the columns; without validation "val_" columns are added. Missing numbers are "NA".
+/// Lines end in a line feed (in Keras also a carriage return).
 class CSVLogger final : public Callback {
  public:
   struct Options {
-    std::string path = {};  ///< to be set
+    std::string path = {};  ///< required
     char separator = ',';   ///< no quote and no line end
-    bool append = false;    ///< to a file that is there, whose header is not repeated
+    bool append = false;    ///< to an existing file, without a second header
   };
   explicit CSVLogger(Options options);
   ~CSVLogger() override;
@@ -176,7 +176,7 @@ class CSVLogger final : public Callback {
   void on_train_end(Run& run, const Logs& logs) override;
   [[nodiscard]] std::string name() const override { return "CSVLogger"; }
   void save(TrainingProgress& progress) const override;
-  /// Cuts off the lines that will be written again.
+  /// Removes the lines that will be written again.
   void load(const TrainingProgress& progress) override;
 
  private:
@@ -187,14 +187,14 @@ class CSVLogger final : public Callback {
   bool header_ = true;
 };
 
-/// Writes the logs for TensorBoard: of epochs as "epoch_<name>", training and learning rate in the
-/// folder's train/, validation in its validation/; and of batches where asked for, as "batch_<name>".
+/// Writes the logs for TensorBoard, as "epoch_<name>" and "batch_<name>". Training and learning rate go
+/// to the folder's train/, validation to its validation/.
 class TensorBoard final : public Callback {
  public:
   struct Options {
     std::string log_dir = "logs";
-    std::int64_t update_freq = 0;     ///< 0: epochs only; otherwise also every so many batches
-    std::int64_t histogram_freq = 0;  ///< 0: never; otherwise the weights, every so many epochs
+    std::int64_t update_freq = 0;     ///< batches between "batch_" records; 0: none
+    std::int64_t histogram_freq = 0;  ///< epochs between histograms of the weights; 0: none
   };
   explicit TensorBoard(Options options);
   TensorBoard() : TensorBoard(Options()) {}
@@ -221,13 +221,12 @@ class TensorBoard final : public Callback {
   std::int64_t test_batches_ = 0;
 };
 
-/// Saves as training goes, and when a run is started again after an interruption brings everything back
-/// before it begins: it goes on at the batch where it was saved, exactly. At the end of training
-/// the checkpoints are removed.
+/// Saves during training. A run that starts again after an interruption continues at the saved batch,
+/// with the same bits. The end of training removes the checkpoints.
 class BackupAndRestore final : public Callback {
  public:
   struct Options {
-    std::string backup_dir = {};    ///< to be set
+    std::string backup_dir = {};    ///< required
     std::int64_t save_freq = 0;     ///< 0: after every epoch; otherwise after so many batches
     bool delete_checkpoint = true;  ///< at the end, unless a signal ended the run
   };
@@ -253,7 +252,7 @@ class BackupAndRestore final : public Callback {
   std::int64_t batches_ = 0;  // since the last was saved
 };
 
-/// Hooks from functions; those not set do nothing.
+/// Hooks from functions; unset ones do nothing.
 class LambdaCallback final : public Callback {
  public:
   using AtRun = std::function<void(Run&)>;
@@ -275,19 +274,36 @@ class LambdaCallback final : public Callback {
   };
   explicit LambdaCallback(Options options) : options_(std::move(options)) {}
 
-  void on_train_begin(Run& run) override;
-  void on_train_end(Run& run, const Logs& logs) override;
-  void on_epoch_begin(Run& run, std::int64_t epoch) override;
-  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override;
-  void on_train_batch_begin(Run& run, std::int64_t batch) override;
-  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
-  void on_test_begin(Run& run) override;
-  void on_test_end(Run& run, const Logs& logs) override;
-  void on_test_batch_begin(Run& run, std::int64_t batch) override;
-  void on_test_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
+  void on_train_begin(Run& run) override { call(options_.on_train_begin, run); }
+  void on_train_end(Run& run, const Logs& logs) override { call(options_.on_train_end, run, logs); }
+  void on_epoch_begin(Run& run, std::int64_t epoch) override {
+    call(options_.on_epoch_begin, run, epoch);
+  }
+  void on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) override {
+    call(options_.on_epoch_end, run, epoch, logs);
+  }
+  void on_train_batch_begin(Run& run, std::int64_t batch) override {
+    call(options_.on_train_batch_begin, run, batch);
+  }
+  void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override {
+    call(options_.on_train_batch_end, run, batch, logs);
+  }
+  void on_test_begin(Run& run) override { call(options_.on_test_begin, run); }
+  void on_test_end(Run& run, const Logs& logs) override { call(options_.on_test_end, run, logs); }
+  void on_test_batch_begin(Run& run, std::int64_t batch) override {
+    call(options_.on_test_batch_begin, run, batch);
+  }
+  void on_test_batch_end(Run& run, std::int64_t batch, const Logs& logs) override {
+    call(options_.on_test_batch_end, run, batch, logs);
+  }
   [[nodiscard]] std::string name() const override { return "LambdaCallback"; }
 
  private:
+  template <class F, class... Args>
+  static void call(const F& function, Args&&... args) {
+    if (function) function(std::forward<Args>(args)...);
+  }
+
   Options options_;
 };
 

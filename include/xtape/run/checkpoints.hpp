@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Checkpoints: files from which an interrupted training run goes on as if nothing had happened.
+/// Checkpoints: files from which an interrupted training run continues with the same bits.
 ///
 ///     Checkpoints checkpoints("run", {.keep = 2});
 ///     TrainingProgress progress = checkpoints.restore(params, adam).value_or(TrainingProgress{});
@@ -10,9 +10,9 @@
 ///     checkpoints.save(params, adam, progress);
 ///
 /// A checkpoint is one safetensors file. Weights are named "params/<path>" and the optimizer's arrays
-/// "optimizer/adam/m/<path>", as any reader of safetensors shows them; everything else is a text in
-/// the metadata. A CRC-32C over the whole file tells a damaged one. The same state gives the same
-/// bytes. Files appear complete or not at all (see io.hpp).
+/// "optimizer/adam/m/<path>"; everything else is a text in the metadata. A CRC-32C over the whole file
+/// detects damage. The same state gives the same bytes. Files appear complete or not at all, as those of
+/// <xtape/io/tensors.hpp>.
 
 #include <xtape/optim/optimizer.hpp>
 #include <xtape/run/training_progress.hpp>
@@ -39,26 +39,26 @@ template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
                                  Optimizer<T>& optimizer);
 
-/// The same for the weights alone, whatever optimizer made them: to use a model, or to train it anew.
-/// The file may be of the other floating point type.
+/// Sets the weights alone, to use a model or to train it with another optimizer. The file may be of the
+/// other floating point type.
 template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params);
 
-/// A checkpoint that restore() could not take.
+/// A checkpoint that restore() could not load.
 struct SkippedCheckpoint {
   std::string path;
   std::string reason;
 };
 
 struct CheckpointsOptions {
-  std::size_t keep = 2;  ///< so many of the newest stay, at least one; the best stays beside them
+  std::size_t keep = 2;  ///< the number of newest files to keep, beside the best; 1 or more
 };
 
 /// The checkpoints of one run, in a folder of their own: "checkpoint-00000017.safetensors", numbered
 /// as they are saved, and "best.safetensors". For one process at a time.
 class Checkpoints {
  public:
-  /// Makes the folder if it is not there, and removes what a killed process was writing. ValueError
+  /// Makes a missing folder, and removes the temporaries of killed processes. ValueError
   /// for options out of range; IoError.
   explicit Checkpoints(std::string folder, CheckpointsOptions options = {});
 
@@ -68,24 +68,24 @@ class Checkpoints {
   void save(const Params<T>& params, const Optimizer<T>& optimizer,
             const TrainingProgress& progress, bool is_best = false);
 
-  /// Loads the newest checkpoint that is undamaged; after the numbered ones comes the best. Nothing when
-  /// there are none. skipped() tells of those passed over. FormatError when there are some and none can
-  /// be read; ParameterError when the newest that can be is of another model or optimizer.
+  /// Loads the newest undamaged checkpoint; the best comes after the numbered ones. Returns nothing when
+  /// there are none; skipped() lists those passed over. FormatError when none of them can be read;
+  /// ParameterError when the newest readable one has another model or optimizer.
   template <class T>
   std::optional<TrainingProgress> restore(Params<T>& params, Optimizer<T>& optimizer);
 
-  /// Loads the best; nothing when none was saved. Errors as load_checkpoint.
+  /// Loads the best, if one was saved. Errors as load_checkpoint.
   template <class T>
   std::optional<TrainingProgress> restore_best(Params<T>& params, Optimizer<T>& optimizer) const;
   /// The same for the weights alone.
   template <class T>
   std::optional<TrainingProgress> restore_best(Params<T>& params) const;
 
-  /// What the last restore() passed over, newest first, and why.
+  /// The files that the last restore() passed over, newest first, and the reasons.
   [[nodiscard]] const std::vector<SkippedCheckpoint>& skipped() const noexcept { return skipped_; }
   /// The numbered files, oldest first.
   [[nodiscard]] std::vector<std::string> files() const;
-  /// Where the best is, or will be.
+  /// The path of the best.
   [[nodiscard]] std::string best_file() const;
 
  private:

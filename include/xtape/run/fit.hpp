@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// fit: trains over epochs, with validation, reports, callbacks, and checkpoints to go on from.
+/// fit: trains over epochs, with validation, reports, callbacks and checkpoints.
 ///
 ///     auto step = [&](Tape<float>& tape, const Batch& batch) {
 ///       auto prediction = model(tape.input(batch.x));
@@ -30,10 +30,10 @@ template <class T>
 struct FitOptions {
   std::int64_t epochs = 1;                           ///< the last epoch, counted from 1; 0 or more
   std::int64_t initial_epoch = 0;                    ///< the first epoch, counted from 0
-  std::optional<std::int64_t> steps_per_epoch = {};  ///< only so many batches; positive
+  std::optional<std::int64_t> steps_per_epoch = {};  ///< limits the batches; positive
   Validation<T> validation = {};
-  std::int64_t validation_freq = 1;  ///< validates after every so many epochs; positive
-  std::optional<std::int64_t> validation_steps = {};  ///< only so many batches; positive
+  std::int64_t validation_freq = 1;                   ///< epochs between validations; positive
+  std::optional<std::int64_t> validation_steps = {};  ///< limits the batches; positive
   /// Reset at the beginning of each epoch and of each validation; the step updates them.
   std::vector<Metric*> metrics = {};
   std::vector<Callback*> callbacks = {};  ///< called in this order
@@ -45,19 +45,19 @@ struct FitOptions {
   ProgressOptions progress = {};
   Messages message = {};  ///< unset: the standard error output
 
-  Checkpoints* checkpoints = nullptr;  ///< where to save; none: nothing is saved
-  std::int64_t save_steps = 0;         ///< after every so many batches; 0: not
-  std::int64_t save_epochs = 1;        ///< after every so many epochs; 0: not
-  std::string best_monitor = "";       ///< saves the epoch that is best in this as the best
+  Checkpoints* checkpoints = nullptr;  ///< unset: nothing is saved
+  std::int64_t save_steps = 0;         ///< batches between checkpoints; 0: none
+  std::int64_t save_epochs = 1;        ///< epochs between checkpoints; 0: none
+  std::string best_monitor = "";       ///< the number that decides which epoch is saved as the best
   MonitorMode best_mode = MonitorMode::automatic;
-  bool resume = false;                   ///< goes on from the newest checkpoint, if there is one
-  const StopSignals* signals = nullptr;  ///< when one came: finish the step, save, return
+  bool resume = false;                   ///< continues from the newest checkpoint, if any
+  const StopSignals* signals = nullptr;  ///< after a signal: finishes the step, saves, returns
 };
 
 /// Options of evaluate.
 struct EvaluateOptions {
   std::vector<Metric*> metrics = {};       ///< reset at the beginning; the step updates them
-  std::optional<std::int64_t> steps = {};  ///< only so many batches; positive
+  std::optional<std::int64_t> steps = {};  ///< limits the batches; positive
   ProgressOptions progress = {.style = ProgressStyle::none};
 };
 
@@ -70,23 +70,22 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 
 }  // namespace detail
 
-/// Trains, and returns what each epoch reported. `step(tape, batch)` calls the model on values of the
+/// Trains, and returns the logs of each epoch. `step(tape, batch)` calls the model on values of the
 /// tape, updates metrics, and returns the loss or a StepResult. For each batch fit adds the penalties
-/// (the step must not), runs backward, clips, and lets the optimizer step. The tape is one for the
-/// whole run. Where a loss is not finite its update is left out, and the user is told once.
+/// (the step must not), runs backward, clips, and calls the optimizer. All steps use one tape. fit skips
+/// the update of a loss that is not finite, with one message per run.
 ///
-/// The loss of an epoch is the mean over its batches, by their weights. Validation runs the step
-/// without recording and training, always on the batches of epoch 0; its numbers are reported with "val_"
-/// in front. With use_ema the weights are the averages in the end, also when an exception leaves it.
+/// The loss of an epoch is the weighted mean over its batches. Validation runs the step without
+/// recording or training on the batches of epoch 0; its numbers begin with "val_". With use_ema the
+/// weights are the averages at the end, also after an exception.
 ///
-/// A run that is resumed, by `resume` or BackupAndRestore, ends with the same bits as one that was not
-/// interrupted, given the same options, callbacks, batches, and at least the metrics of xtape.
-/// Checkpoints are saved before averages or best weights are put in place, so that more epochs may
-/// follow; a run that a callback stopped stays so when it is resumed.
+/// A run resumed by `resume` or BackupAndRestore ends with the bits of an uninterrupted one, given the
+/// same options, callbacks, batches and metrics of xtape. Checkpoints are saved before averages or best
+/// weights are put in place, so that more epochs may follow. A run that a callback stopped stays stopped.
 ///
-/// ValueError for options out of range, before any work; for batches there are none of, or not as many
-/// as steps() says. TapeError for a loss without gradients, ShapeError for one that is no scalar.
-/// Errors of checkpoints as restore() and save() have them. What a step or a callback throws passes.
+/// ValueError for options out of range, before any work; for no batches, or fewer than steps() says.
+/// TapeError for a loss without gradients, ShapeError for one that is no scalar. Errors of checkpoints
+/// as restore() and save(). Exceptions of a step or a callback pass through.
 template <class T, class B, class Step>
 History fit(Params<T>& params, Optimizer<T>& optimizer, B&& batches, Step&& step,
             std::type_identity_t<FitOptions<T>> options = {}) {
@@ -94,8 +93,8 @@ History fit(Params<T>& params, Optimizer<T>& optimizer, B&& batches, Step&& step
   return detail::fit(params, optimizer, static_cast<detail::Feed<T>&>(*feed), std::move(options));
 }
 
-/// The loss and the metrics on these batches, as validation computes them: nothing is recorded, dropout
-/// is off, penalties are part of the loss. Errors as fit has them.
+/// Returns the loss and the metrics on these batches, as validation does: without recording or dropout,
+/// with penalties. Errors as fit.
 template <class T, class B, class Step>
 Logs evaluate(const Params<T>& params, B&& batches, Step&& step,
               const EvaluateOptions& options = {}) {

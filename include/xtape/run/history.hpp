@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// What a training run reports: the numbers of a step or an epoch, and those of all epochs.
+/// The numbers of a training run: Logs of a step or an epoch, and the History of all epochs.
 
 #include <xtape/run/training_progress.hpp>
 
@@ -13,7 +13,7 @@
 
 namespace xtape {
 
-/// Numbers by name, in the order in which they came: "loss", "accuracy", "val_loss".
+/// Numbers by name, in order of arrival: "loss", "accuracy", "val_loss".
 class Logs {
  public:
   using Entry = std::pair<std::string, double>;
@@ -25,9 +25,9 @@ class Logs {
   [[nodiscard]] bool contains(std::string_view name) const noexcept {
     return find(name) != nullptr;
   }
-  /// The number. ValueError naming those there are.
+  /// Returns the number. ValueError naming the known ones.
   [[nodiscard]] double at(std::string_view name) const;
-  /// Adds a number, or changes it in its place.
+  /// Adds or changes a number.
   void set(std::string_view name, double value);
   void clear() noexcept { entries_.clear(); }
 
@@ -44,28 +44,28 @@ class Logs {
   std::vector<Entry> entries_;
 };
 
-/// The logs of every epoch, by name. As in Keras a list is shorter than epochs() where its number was
-/// not there in each of them (validation every second epoch).
+/// The logs of every epoch, by name. As in Keras, a list is shorter than epochs() when its number was
+/// missing in some of them (validation every second epoch).
 class History {
  public:
   using Column = std::pair<std::string, std::vector<double>>;
 
-  bool interrupted = false;  ///< a signal ended it; it can go on from its checkpoint
+  bool interrupted = false;  ///< a signal ended it; it can continue from its checkpoint
   bool stopped = false;      ///< a callback ended it
 
   /// The epochs that were completed, from 0.
   [[nodiscard]] const std::vector<std::int64_t>& epochs() const noexcept { return epochs_; }
-  /// The lists, in the order in which their names came.
+  /// The lists, in order of arrival.
   [[nodiscard]] const std::vector<Column>& columns() const noexcept { return columns_; }
   [[nodiscard]] bool contains(std::string_view name) const noexcept;
-  /// The list of one number. ValueError naming those there are.
+  /// Returns the list of one number. ValueError naming the known ones.
   [[nodiscard]] const std::vector<double>& operator[](std::string_view name) const;
 
   /// Adds an epoch.
   void add(std::int64_t epoch, const Logs& logs);
   void clear();
 
-  /// Into and out of what a checkpoint keeps, bit by bit. ValueError for what save() did not write.
+  /// Writes to and reads from a checkpoint's progress, bit by bit. ValueError for a damaged one.
   void save(TrainingProgress& progress) const;
   void load(const TrainingProgress& progress);
 

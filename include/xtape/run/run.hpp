@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// RunOf<T>: parameters and an optimizer as callbacks see them, for loops of one's own.
+/// RunOf<T>: parameters and an optimizer as callbacks see them, for a loop of your own.
 ///
 ///     RunOf<float> run(params, adam, {.epochs = 20});
 ///     EarlyStopping early({.monitor = "loss", .patience = 3});
@@ -38,7 +38,7 @@ class RunOf final : public Run {
   void set_interrupted(bool interrupted) noexcept { interrupted_ = interrupted; }
   /// Whether save_soon() was called since the last save_now().
   [[nodiscard]] bool wants_save() const noexcept { return !requests_.empty(); }
-  /// Does what save_soon() was asked for.
+  /// Saves as save_soon() requested.
   void save_now(const TrainingProgress& progress);
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Where fit's batches come from, and what a step gives back.
+/// The batches of fit, and the results of its steps.
 
 #include <xtape/tape/tape.hpp>
 
@@ -15,8 +15,8 @@
 
 namespace xtape {
 
-/// What a step returns: its loss; or the loss, how much it weighs in the mean over the epoch (the
-/// number of samples), and how many tokens it was, for the report.
+/// The result of a step: its loss, its weight in the mean over the epoch (the number of samples), and
+/// its number of tokens, for the report.
 template <class T>
 struct StepResult {
   StepResult(Var<T> step_loss, double step_weight = 1, double step_tokens = 0)
@@ -26,8 +26,8 @@ struct StepResult {
   double tokens;
 };
 
-/// Batches by epoch: steps(epoch) is how many there are, epoch(epoch, first) a range of them from the
-/// batch `first` on, whose order is a function of the epoch alone.
+/// Batches by epoch: steps(epoch) is their number, epoch(epoch, first) a range from the batch `first`
+/// on, whose order depends on the epoch alone.
 template <class B>
 concept BatchSource = requires(const B& batches, std::int64_t epoch, std::size_t first) {
   { batches.steps(epoch) } -> std::convertible_to<std::size_t>;
@@ -42,7 +42,7 @@ concept BatchList = !BatchSource<B> && requires(const B& batches) {
 
 namespace detail {
 
-/// A source and a step on its batches, whatever their types.
+/// A source and a step on its batches, without their types.
 template <class T>
 class Feed {
  public:
@@ -51,14 +51,14 @@ class Feed {
   virtual void begin(std::int64_t epoch, std::size_t first) = 0;
   /// Whether there is a batch.
   [[nodiscard]] virtual bool more() = 0;
-  /// Runs the step on it. Then next() goes on to the following.
+  /// Runs the step on the present batch. next() moves to the following one.
   [[nodiscard]] virtual StepResult<T> run(Tape<T>& tape) = 0;
   virtual void next() = 0;
-  /// Lets go of the range, and of a background thread behind it.
+  /// Releases the range and its background thread.
   virtual void end() = 0;
 };
 
-/// B is a reference where the caller keeps the batches.
+/// B is a reference when the caller keeps the batches.
 template <class T, class B, class Step>
 class FeedOf final : public Feed<T> {
  public:
@@ -112,7 +112,7 @@ auto make_feed(B&& batches, Step&& step) {
 
 }  // namespace detail
 
-/// Batches and a step for validation. Batches that are named must outlive it; a temporary is moved in.
+/// Batches and a step for validation. An lvalue of batches must outlive it; a temporary is moved in.
 template <class T>
 class Validation {
  public:

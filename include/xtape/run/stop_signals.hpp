@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// StopSignals: a training run that is told to stop finishes its step, saves, and ends well.
+/// StopSignals: lets a training run finish its step and save when it is told to stop.
 ///
 ///     const StopSignals signals;
 ///     while (!signals.requested() && more_to_do()) step();
@@ -8,11 +8,10 @@
 
 namespace xtape {
 
-/// While an object of it lives, the first SIGINT (Ctrl-C) or SIGTERM is only noted. A second one ends
-/// the program at once. A signal that was ignored before (nohup, a shell's background job) stays
-/// ignored. Objects may be nested: all see the same signal, and the last to go restores the handlers
-/// there were before, except where someone else has installed another meanwhile. This is the only place
-/// where xtape touches signals.
+/// While an object lives, the first SIGINT (Ctrl-C) or SIGTERM is only noted. A second one ends the
+/// program at once. Ignored signals (nohup, a shell's background job) stay ignored. Objects may be
+/// nested: all see the same signal. The last destructor restores the previous handlers, unless the
+/// program installed another meanwhile. xtape touches signals nowhere else.
 class StopSignals {
  public:
   StopSignals();
@@ -20,9 +19,9 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  /// Whether a signal came since the outermost object was made.
+  /// Whether a signal arrived since the outermost object was made.
   [[nodiscard]] bool requested() const noexcept { return signal() != 0; }
-  /// Its number; 0: none came.
+  /// The number of the signal, or 0.
   [[nodiscard]] int signal() const noexcept;
 };
 

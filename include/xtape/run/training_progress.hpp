@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// TrainingProgress: where a training run stands, as a checkpoint keeps it.
+/// TrainingProgress: the position of a training run, in a checkpoint.
 
 #include <cstdint>
 #include <map>
@@ -8,8 +8,8 @@
 
 namespace xtape {
 
-/// Everything beside weights and the optimizer's state that a run needs to go on where it stopped.
-/// The order of the data is a function of its seed and the epoch, so two integers tell the place.
+/// The state that a run needs to continue, beside weights and optimizer. The order of the data is a
+/// function of its seed and the epoch, so two integers are the position.
 struct TrainingProgress {
   std::int64_t epoch = 0;                      ///< epochs completed
   std::int64_t batch = 0;                      ///< batches done in the epoch after those

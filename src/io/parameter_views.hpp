@@ -1,7 +1,9 @@
 #pragma once
-// What files of weights and checkpoints share.
+// Parameters as views, for files of weights and checkpoints.
 
-#include "io/tensors.hpp"
+#include "io/views.hpp"
+
+#include <xtape/params/params.hpp>
 
 #include <type_traits>
 
@@ -21,7 +23,17 @@ View view_of(const Array<T>& array) {
 template <class T>
 Views views_of(const Params<T>& params, const std::string& path);
 
-/// Runs fn; what it says of parameters gets the file's name in front.
+/// The views' elements as T, by name; `path` leads the messages.
+template <class T>
+std::map<std::string, Array<T>> arrays_of(const Views& views, const std::string& path) {
+  std::map<std::string, Array<T>> arrays;
+  for (const auto& [name, view] : views) {
+    arrays.emplace_hint(arrays.end(), name, convert<T>(view, path + ": tensor " + printable(name)));
+  }
+  return arrays;
+}
+
+/// Runs fn, and puts the file's name in front of its errors about parameters.
 template <class F>
 void naming(const std::string& path, F&& fn) {
   try {
