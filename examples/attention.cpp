@@ -1,5 +1,5 @@
-// The two examples in the documentation of Keras's MultiHeadAttention: their shapes before any
-// computation, with -1 for a batch not known yet, and of calls with a batch of 3.
+// The two examples in the documentation of Keras's MultiHeadAttention: shapes before any computation,
+// with -1 for an unknown batch, and shapes of calls with a batch of 3.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>

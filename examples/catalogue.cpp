@@ -64,7 +64,7 @@ int main() {
                                 .kernel_constraint = xp::constraints::UnitNorm{}});
   const xp::Softmax<float> softmax;
 
-  // The largest of the numbers that exist; the third of each row does not.
+  // The mask excludes the third number of each row.
   xp::Array<float> x(xp::Shape{16, 3});
   xp::Array<std::int64_t> largest(xp::Shape{16});
   xp::Array<bool> exists(xp::Shape{1, 3}, true);

@@ -1,4 +1,4 @@
-// A run that is interrupted and goes on, to the same weights bit by bit, and logs for TensorBoard.
+// A run that is interrupted and continues to the same bits, and logs for TensorBoard.
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +23,7 @@ struct Model {
   xp::Var<float> operator()(const xp::Var<float>& x) const { return output(dropout(hidden(x))); }
 };
 
-// Trains up to a step: from the newest checkpoint of the folder if there is one. Returns the weights.
+// Trains up to a step, from the newest checkpoint of the folder, if any. Returns the weights.
 std::map<std::string, xp::Array<float>> train(const std::string& folder, std::int64_t until) {
   xp::Array<float> x(xp::Shape{4, 1});
   xp::Array<float> y(xp::Shape{4, 1});
@@ -67,7 +67,7 @@ std::map<std::string, xp::Array<float>> train(const std::string& folder, std::in
   return params.values();
 }
 
-// A picture is given as the bytes of a PNG file: one grey pixel.
+// The bytes of a PNG file: one grey pixel.
 void show_picture(const std::string& folder) {
   constexpr std::array<unsigned char, 67> png = {
       0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0x00, 0x00, 0x00, 0x0D, 0x49, 0x48,
@@ -88,7 +88,7 @@ int main() {
   const auto resumed = train(folder / "parts", kSteps);
   show_picture(folder / "parts");
 
-  xp::Params<float> params;  // the best weights alone, to use the model
+  xp::Params<float> params;  // loads the best weights alone, to use the model
   const Model model(params.scope());
   const auto best = xp::Checkpoints(folder / "whole").restore_best(params);
   const auto y = model(xp::Array<float>(xp::Shape{1, 1}, 0.5F));

@@ -1,5 +1,5 @@
-// An operation of one's own: its value and, beside it, its gradient, written in operations on Var so
-// that it can be differentiated again.
+// An operation of your own: its value and its gradient. The gradient is written in operations on Var, so
+// it can be differentiated again.
 #include <xtape/xtape.hpp>
 
 #include <cmath>

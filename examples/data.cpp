@@ -1,5 +1,5 @@
 // From files of text to batches: a table of pairs, a vocabulary that is saved and loaded, batches of
-// similar lengths prepared on a background thread, and an epoch resumed where it was left.
+// similar lengths from a background thread, and an epoch resumed in the middle.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>
@@ -32,7 +32,7 @@ Batch make_batch(const xp::Selection<Pair>& pairs) {
   return {xp::pad(sources), xp::pad(targets)};
 }
 
-// Sources are words, targets their letters.
+// Sources are words; targets are their letters.
 std::vector<Pair> read_pairs(const std::string& path, const std::string& vocabulary_path) {
   std::vector<std::vector<std::string>> tokens;
   for (const auto& row : xp::read_tsv(path, {.columns = 2, .header = true})) {
@@ -53,7 +53,7 @@ std::vector<Pair> read_pairs(const std::string& path, const std::string& vocabul
   return pairs;
 }
 
-// The batches that any range of examples gives.
+// Batches of any range of examples.
 bool walk(const std::vector<Pair>& pairs) {
   const auto batches = xp::batches_of(
       pairs, [](const Pair& p) { return p.target.size(); },
@@ -66,7 +66,7 @@ bool walk(const std::vector<Pair>& pairs) {
   }
   std::printf("%zu batches, %zu tokens, %zu of padding\n", batches.steps(0), tokens, padding);
 
-  // A run that stopped after two batches of epoch 3 goes on with the third.
+  // A run that stopped after two batches of epoch 3 continues with the third.
   xp::Epoch<Batch> rest = batches.epoch(3, 2);
   const Batch& third = *rest.begin();
   std::size_t number = 0;
@@ -79,7 +79,7 @@ bool walk(const std::vector<Pair>& pairs) {
   return same;
 }
 
-// Where the examples are elsewhere, indices are enough; BatchOrder is the order alone.
+// Batches from indices, for examples stored elsewhere. BatchOrder is the order alone.
 bool by_index() {
   const xp::BatchOptions options{.batch_size = 4, .drop_last = true};
   const xp::Batches batches(10, options, [](std::span<const std::size_t> indices) {

@@ -1,5 +1,5 @@
 // Learns to rewrite dates: "thursday, june 18th 1987" -> "1987-06-18". An encoder reads the
-// characters, a decoder writes the ISO form. The data is made here; --test FILE reads other pairs.
+// characters, a decoder writes the ISO form. The program makes its data; --test FILE reads other pairs.
 #include "dates_translator.hpp"
 
 #include <CLI/CLI.hpp>
@@ -21,7 +21,7 @@ struct Settings {
   bool smoke = false;
 };
 
-/// Ten translations, and a picture of where the decoder looked in the longest.
+/// Prints ten translations, and draws the attention of the decoder in the longest.
 void show(const Translator& translator, const std::vector<Example>& test, const std::string& file) {
   const std::vector<Example> ten(test.begin(), test.begin() + 10);
   const auto written = translator.translate(ten, true);
@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (s.smoke) s.epochs = 1, s.examples = 320;
   try {
-    if (!std::ofstream(s.picture, std::ios::app)) {  // found out now rather than after the training
+    if (!std::ofstream(s.picture, std::ios::app)) {  // fails before the training rather than after
       throw xp::IoError(
           s.picture + ": cannot be written: expected a writable path; name another with --picture");
     }

@@ -1,5 +1,5 @@
 #pragma once
-// The task of dates.cpp: dates as people write them, in twelve formats, and as ISO 8601 has them.
+// The task of dates.cpp: dates in twelve usual formats, and in ISO 8601.
 
 #include <xtape/xtape.hpp>
 
@@ -11,7 +11,7 @@
 
 namespace dates {
 
-/// A source text, its ISO form, and which field ('y', 'm', 'd' or ' ') each source character shows.
+/// A source text, its ISO form, and the field ('y', 'm', 'd' or ' ') of each source character.
 struct Example {
   std::string source;
   std::string target;
@@ -52,7 +52,7 @@ inline std::string iso(Date d) {
   return padded(d.year, 4) + "-" + padded(d.month, 2) + "-" + padded(d.day, 2);
 }
 
-/// The date in one of the twelve formats.
+/// Returns the date in one of the twelve formats.
 inline Example write(Date date, int format) {
   Example e;
   e.target = iso(date);
@@ -127,12 +127,12 @@ inline std::vector<Date> shuffled_dates(std::uint64_t seed) {
   return all;
 }
 
-/// Examples apart by date: no format of a date to be tested is ever seen in training.
+/// Examples divided by date: training sees no format of a test date.
 struct Data {
   std::vector<Example> train, validation, test;
 };
 
-/// `count` training examples, 200 and 1000 others; the dates in `held_out` (ISO) are not trained on.
+/// Makes `count` training examples, 200 and 1000 others. Dates in `held_out` (ISO) are not trained on.
 inline Data make_data(std::uint64_t seed, std::size_t count,
                       const std::set<std::string>& held_out) {
   Data data;
@@ -156,7 +156,7 @@ inline Data make_data(std::uint64_t seed, std::size_t count,
   return data;
 }
 
-/// Pairs source<TAB>target from a file (.gz too).
+/// Reads pairs source<TAB>target from a file (.gz too).
 inline std::vector<Example> read_pairs(const std::string& path) {
   std::vector<Example> pairs;
   for (const auto& row : xtape::read_tsv(path, {.columns = 2}))

@@ -1,5 +1,5 @@
 #pragma once
-// Between the texts of dates.cpp and its model.
+// The model of dates.cpp, with texts as input and output.
 
 #include "dates_data.hpp"
 
@@ -7,8 +7,8 @@ namespace dates {
 
 namespace xp = xtape;
 
-/// What the model reads, what its decoder is fed (the target behind a start token), and what that is
-/// to write (the target before an end token).
+/// The source, the decoder's input (a start token and the target), and its expected output (the target
+/// and an end token).
 struct Batch {
   xp::Padded source, input, output;
 };
@@ -38,7 +38,7 @@ struct Translator {
   std::string text(const xp::Hypothesis& h) const {
     return xp::join_tokens(letters.decode(h.tokens), xp::TokenKind::characters);
   }
-  /// Texts that are right in every character, in percent.
+  /// The percentage of texts with every character right.
   double exact_match(const std::vector<Example>& examples) const {
     const auto written = translate(examples, false);
     double right = 0;
@@ -46,8 +46,8 @@ struct Translator {
       right += text(written[i]) == examples[i].target;
     return 100 * right / static_cast<double>(written.size());
   }
-  /// Of the digits written, those for which the character looked at most shows the same field (year,
-  /// month or day), in percent.
+  /// The percentage of digits whose most attended source character shows the same field (year, month or
+  /// day).
   double right_field(const std::vector<Example>& examples) const {
     const std::string fields = "yyyy mm dd";
     const auto written = translate(examples, true);

@@ -1,5 +1,5 @@
-// Training without writing the loop: fit with validation, metrics, callbacks and checkpoints; and the
-// same pieces in a loop of one's own.
+// Training with fit: validation, metrics, callbacks and checkpoints. Then the same pieces in a loop of
+// your own.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,7 +15,7 @@ struct Batch {
   xp::Array<std::int64_t> labels;
 };
 
-// Points of the plane, and whether they are inside the unit circle.
+// Points of the plane; labels tell which are inside the unit circle.
 std::vector<Batch> make_batches(std::uint64_t seed, std::size_t count) {
   xp::RandomStream random(seed, 0);
   std::vector<Batch> batches;
@@ -54,7 +54,7 @@ xp::History train(const std::string& folder) {
     accuracy.update(logits, batch.labels);
     const auto loss =
         xp::sparse_categorical_crossentropy(logits, batch.labels, {.from_logits = true});
-    return xp::StepResult<float>(loss, 16, 16);  // how much it weighs, and its tokens
+    return xp::StepResult<float>(loss, 16, 16);  // its weight, and its tokens
   };
 
   xp::EarlyStopping early({.patience = 5, .restore_best_weights = true, .verbose = true});
@@ -72,7 +72,7 @@ xp::History train(const std::string& folder) {
   }});
 
   xp::Checkpoints checkpoints(folder + "/run");
-  const xp::StopSignals signals;  // Ctrl-C saves, and returns
+  const xp::StopSignals signals;  // Ctrl-C saves and returns
   const xp::History history =
       xp::fit(params, adam, batches, step,
               {.epochs = 12,
@@ -90,7 +90,7 @@ xp::History train(const std::string& folder) {
   return history;
 }
 
-// A loop of one's own, with a bar and a callback.
+// A loop of your own, with a bar and a callback.
 double own_loop() {
   const std::vector<Batch> batches = make_batches(1, 24);
   xp::Params<float> params({.seed = 1});

@@ -1,5 +1,5 @@
-// Checks the gradients of a small model, for its input and all its parameters, and shows what the
-// report says when an operation has a wrong gradient.
+// Checks the gradients of a small model with respect to its input and all parameters, and shows the
+// report of an operation with a wrong gradient.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>
@@ -28,7 +28,7 @@ int main() {
               model ? "passed" : model.message.c_str(), model.worst, model.order,
               model.where.c_str(), model.index);
 
-  // The same square with the factor 2 of its derivative forgotten.
+  // The square again; its derivative lacks the factor 2.
   const xp::GradcheckReport wrong = xp::check_gradients(
       [](const V& a) {
         return xp::record<double>("square", xp::square(a).value(),

@@ -1,4 +1,4 @@
-// A language model of characters: learns to go on with a text (.gz too), tells how well, and writes.
+// A language model of characters: learns to continue a text (.gz too), measures the loss, and writes.
 //
 //   language_model train --train text.txt --dev more.txt --model folder
 //   language_model evaluate folder more.txt
@@ -39,7 +39,7 @@ Ids ids_of(const std::string& text, const xp::Vocabulary& vocabulary) {
   return vocabulary.encode(xp::tokenize(text, xp::TokenKind::characters));
 }
 
-/// What a step works on: at each place the character there, and the one after it.
+/// The batch of a step: at each position a character and its successor.
 struct Batch {
   xp::Array<std::int64_t> read, next;
 };
@@ -56,7 +56,7 @@ Batch batch_at(const Ids& text, std::span<const std::size_t> places, std::size_t
   return batch;
 }
 
-/// Blocks that begin anywhere, in an order that is a function of seed and epoch.
+/// Overlapping blocks, in an order that is a function of seed and epoch.
 xp::Batches<Batch> anywhere(Ids text, const Settings& s) {
   const auto block = static_cast<std::size_t>(s.block);
   const std::size_t places = text.size() - block;
@@ -67,7 +67,7 @@ xp::Batches<Batch> anywhere(Ids text, const Settings& s) {
           }};
 }
 
-/// The whole text in blocks that do not overlap.
+/// The whole text in blocks without overlap.
 xp::Batches<Batch> in_order(Ids text, std::size_t block) {
   const std::size_t blocks = (text.size() - 1) / block;
   return {blocks,
@@ -103,7 +103,7 @@ Saved load(const std::string& folder) {
   return saved;
 }
 
-/// A text of at least one block.
+/// Reads a text of at least one block.
 Ids long_enough(const std::string& path, const xp::Vocabulary& vocabulary, std::size_t block) {
   Ids text = ids_of(whole_text(path), vocabulary);
   if (text.size() <= block) {
@@ -114,7 +114,7 @@ Ids long_enough(const std::string& path, const xp::Vocabulary& vocabulary, std::
   return text;
 }
 
-/// What is in the folder must be what was asked for.
+/// Checks that the folder's contents fit --resume and --overwrite.
 void check_folder(const Settings& s) {
   const bool there = std::filesystem::exists(s.folder + "/options.json");
   if (there && !s.resume && !s.overwrite) {
@@ -130,7 +130,7 @@ void check_folder(const Settings& s) {
   }
 }
 
-/// Those of a model that is being trained must be as before.
+/// Writes the options, or checks that a resumed model has the same.
 void save_options(const Settings& s, const std::string& options, const xp::Vocabulary& vocabulary) {
   const std::string file = s.folder + "/options.json";
   if (s.resume) {
@@ -214,7 +214,7 @@ void write(const Settings& s) {
   Ids text = ids_of(s.prompt, saved.vocabulary);
   if (text.empty()) text = ids_of("\n", saved.vocabulary);
   std::printf("%s", s.prompt.c_str());
-  // The model knows as many positions as a block has: half of them stay as what it goes on from.
+  // The model has as many positions as a block; half of them keep the text before.
   const auto block = static_cast<std::size_t>(saved.model->options().max_length);
   std::size_t written = 0;
   for (std::uint64_t part = 0; written < s.length; ++part) {
@@ -268,7 +268,7 @@ int main(int argc, char** argv) {
   Settings s;
   CLI::App app("A language model of characters.", "language_model");
   app.require_subcommand(1);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt option is one
+  app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
   app.set_config("--config", "", "options from a file");
   app.fallthrough();
   CLI::App* const training = app.add_subcommand("train", "learns from a text");

@@ -1,6 +1,6 @@
-// A decoder-only language model on characters, made of the library's layers: a table that is both
-// embedding and output layer, learned positions, blocks with causal attention. It learns one sentence
-// by heart, and writes it again step by step with a cache. Then small models of the other layers.
+// A decoder-only language model on characters: a shared table for embedding and output, learned
+// positions, blocks with causal attention. It memorizes one sentence and writes it step by step with a
+// cache. Then small models of the other layers.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>
@@ -33,7 +33,7 @@ struct LanguageModel {
                                                     .normalization = xp::Normalization::rms});
     }
   }
-  // Logits (batch, length, 128). With caches, one per block, ids go on from what these hold.
+  // Logits (batch, length, 128). With caches, one per block, ids continue the cached text.
   xp::Var<T> operator()(const xp::Tokens<T>& ids,
                         std::vector<xp::KeyValueCache<T>>* caches = nullptr) const {
     const xp::Var<T> vectors = table(ids);
@@ -46,7 +46,7 @@ struct LanguageModel {
   }
 };
 
-// Ids of `count` characters from `begin` on.
+// Ids of `count` characters, beginning at `begin`.
 xp::Array<std::int64_t> characters(std::size_t begin, std::size_t count) {
   xp::Array<std::int64_t> ids(xp::Shape{1, count});
   for (std::size_t i = 0; i < count; ++i) ids(0, i) = kText[(begin + i) % kText.size()];
@@ -73,7 +73,7 @@ xp::Var<float> translated(const xp::Scope<float>& s, const xp::Var<float>& sourc
   const xp::TransformerDecoder<float> decoder(s / "decoder", options);
   const xp::Var<float> memory = encoder(source + positions(source));
   const xp::Var<float> whole = decoder(target + positions(target), memory);
-  // The same, position by position.
+  // The decoder again, position by position.
   xp::DecoderCache<float> cache(target.shape()[1]);
   xp::Var<float> last;
   for (std::ptrdiff_t t = 0; t < static_cast<std::ptrdiff_t>(target.shape()[1]); ++t) {

@@ -1,5 +1,5 @@
-// Three pictures of a small classifier: where its attention looks, how its training went, and the
-// graph of one of its steps. They go to the folder named on the command line, or to a temporary one.
+// Three pictures of a small classifier: its attention, its training curves, and the graph of a step.
+// They go to the folder named on the command line, or to a temporary one.
 
 #include <xtape/xtape.hpp>
 
@@ -23,7 +23,7 @@ struct Model {
         attention(s / "attention", {.num_heads = 4, .key_dim = 4}),
         head(s / "head", {.units = 8}) {}
 
-  /// A guess of each word from the words before it, and the attention scores.
+  /// Predicts each word from the words before it; returns the attention scores too.
   std::pair<xp::Var<float>, xp::Var<float>> operator()(const xp::Tokens<float>& ids) const {
     const auto x = embedding(ids);
     const auto [y, scores] = attention.with_scores(x + positions(x), x, {.use_causal_mask = true});
@@ -64,7 +64,7 @@ int main(int argc, char** argv) try {
   const xp::Curves curves{{"loss", losses}, {"accuracy", accuracies}};
   xp::write_text(file("curves.svg"), xp::curves_svg(curves, {.x_title = "step", .log = {"loss"}}));
 
-  // Of the only sample: (heads, words, words).
+  // The scores of the only sample: (heads, words, words).
   const auto scores = xp::reshape(model(ids).second, xp::Shape{4, kWords.size(), kWords.size()});
   xp::write_text(file("attention.svg"),
                  xp::attention_svg(scores.value(), kWords, kWords,

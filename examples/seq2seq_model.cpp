@@ -1,6 +1,6 @@
-// A small Transformer learns to write digits backwards, and then writes by itself: the most probable
-// text, several, or one drawn at random. Its options and weights are stored and read again. Then a
-// language model, which goes on with a text.
+// A small Transformer learns to write digits backwards and then decodes: the most probable text, several
+// texts, or a random one. The program stores and reads its options and weights. Then a language model
+// continues a text.
 #include <xtape/xtape.hpp>
 
 #include <cstdio>
@@ -15,8 +15,8 @@ constexpr std::int64_t kPad = 0, kStart = 2, kEnd = 3,
                        kDigit = 4;  // digits are kDigit ... kDigit + 9
 constexpr std::size_t kLongest = 6;
 
-// Texts of different lengths, padded: what is read, what exists of it, what is to be written (with the
-// start before it, for the decoder to read, and with the end after it).
+// Padded texts of different lengths: the source, its mask, the decoder's input (a start and the target)
+// and its expected output (the target and an end).
 struct Batch {
   Ids source, target_in, target_out;
   xp::Array<bool> mask;
@@ -77,7 +77,7 @@ void write_backwards() {
   }
   std::printf("loss %.2f after 400 steps\n", static_cast<double>(loss));
 
-  // No tape: inference. Of finished rows nothing more is computed.
+  // Inference without a tape. Finished rows are left out of the computation.
   const Batch b = draw(4, stream);
   const xp::DecodingOptions written{.max_length = kLongest + 1, .attention = true};
   const auto best = xp::greedy(model, b.source, b.mask, written);
@@ -97,10 +97,10 @@ void write_backwards() {
                  {.max_length = kLongest + 1, .on_token = [](const xp::WrittenToken& t) {
                     if (t.row == 0 && t.token != kEnd)
                       std::printf("  drawn: %s\n", text(&t.token, 1).c_str());
-                    return true;  // go on
+                    return true;  // continue
                   }});
 
-  // A model is its options and its weights.
+  // Options and weights are the whole model.
   xp::Params<float> again;
   again.load(params.values());
   const xp::Seq2Seq<float> copy(again.scope(), xp::Seq2Seq<float>::from_config(model.get_config()));
@@ -120,7 +120,7 @@ void go_on() {
                                                         .max_length = 32});
   xp::AdamW<float> adam({.learning_rate = 5e-3});
   xp::Tape<float> tape({.training = true, .seed = 1});
-  Ids ids(xp::Shape{8, 12}), next(xp::Shape{8, 12});  // counting, from different digits on
+  Ids ids(xp::Shape{8, 12}), next(xp::Shape{8, 12});  // counts from different digits
   for (std::size_t r = 0; r < 8; ++r) {
     for (std::size_t i = 0; i < 12; ++i) {
       ids(r, i) = kDigit + static_cast<std::int64_t>((r + i) % 10);

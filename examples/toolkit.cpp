@@ -1,4 +1,4 @@
-// The tools around a model, each in a line or two: optimizers, schedules, losses and metrics.
+// Optimizers, schedules, losses and metrics, each in a line or two.
 #include <cstdio>
 #include <xtape/xtape.hpp>
 
@@ -26,7 +26,7 @@ float fit(xp::Optimizer<float>& optimizer) {
     losses.reset();
     losses.update(loss.item());
   }
-  optimizer.finalize(params);  // the averages, where there are any
+  optimizer.finalize(params);  // sets the averages, if any
   return static_cast<float>(losses.result());
 }
 
@@ -56,7 +56,7 @@ bool optimizers() {
   return good;
 }
 
-// What it remembers goes into a file of tensors, and comes back.
+// Saves the state of an optimizer as a file of tensors, and loads it.
 bool state() {
   xp::Adam<float> adam;
   fit(adam);

@@ -22,7 +22,7 @@ int main() {
     adam.step(params, tape.backward(error));
     loss = error.item();
   }
-  const Array<float> predicted = output(hidden(x)).value();  // no tape: only computes
+  const Array<float> predicted = output(hidden(x)).value();  // without a tape: inference
   std::printf("loss %.5f, predictions", loss);
   for (const float p : predicted) std::printf(" %.2f", p);
   std::printf("\n");

@@ -1,6 +1,6 @@
 #pragma once
-// A model in a folder: options.json, source.vocab, target.vocab, weights.safetensors, and, of its
-// training, checkpoints/. And how sentences become token ids and come back.
+// A model in a folder: options.json, source.vocab, target.vocab, weights.safetensors, and checkpoints/ of
+// its training. Language converts sentences to token ids and back.
 
 #include <xtape/xtape.hpp>
 
@@ -13,7 +13,7 @@ namespace seq2seq {
 
 namespace xp = xtape;
 
-/// What a model must know of its language beside weights.
+/// The vocabularies and tokenization of a model.
 struct Language {
   xp::TokenKind source_kind = xp::TokenKind::characters;
   xp::TokenKind target_kind = xp::TokenKind::characters;
@@ -23,7 +23,7 @@ struct Language {
   xp::Vocabulary target = xp::Vocabulary::build({});
 
   [[nodiscard]] std::vector<std::string> source_tokens(const std::string& text) const;
-  /// The ids of what the model reads; none for an empty text.
+  /// Returns the ids that the model reads; none for an empty text.
   [[nodiscard]] std::vector<std::int64_t> source_ids(const std::string& text) const;
   [[nodiscard]] std::vector<std::string> target_tokens(const std::string& text) const;
   [[nodiscard]] std::string target_text(const std::vector<std::int64_t>& ids) const;
@@ -36,7 +36,7 @@ struct Bundle {
   std::unique_ptr<xp::Seq2Seq<float>> model;
 };
 
-/// Where things are in a model's folder.
+/// Paths in a model's folder.
 std::string options_file(const std::string& folder);
 std::string weights_file(const std::string& folder);
 std::string checkpoints_folder(const std::string& folder);
@@ -44,9 +44,9 @@ std::string checkpoints_folder(const std::string& folder);
 /// Writes language and options. IoError.
 void save_language(const std::string& folder, const Language& language,
                    const xp::Seq2SeqOptions& options);
-/// The opposite. IoError, FormatError.
+/// Reads language and options. IoError, FormatError.
 xp::Seq2SeqOptions load_language(const std::string& folder, Language& language);
-/// Everything, with weights. IoError, FormatError, ParameterError.
+/// Reads a whole model with its weights. IoError, FormatError, ParameterError.
 Bundle load_bundle(const std::string& folder);
 
 }  // namespace seq2seq

@@ -45,7 +45,7 @@ xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Langua
   const std::int64_t start = language.target.start();
   const std::int64_t end = language.target.end();
   const std::int64_t pad = language.target.pad();
-  // The batches are made on a thread of their own: they own what they are made of.
+  // A background thread makes the batches, so they own the examples.
   const auto all = std::make_shared<const std::vector<Example>>(examples);
   return xp::Batches<Batch>(std::move(lengths), options,
                             [all, start, end, pad](std::span<const std::size_t> indices) {

@@ -5,7 +5,7 @@
 
 namespace seq2seq {
 
-/// A pair as it stands in the file; the first target is learned, all of them are right.
+/// A pair from the file. The first target is learned; all of them are right.
 struct Pair {
   std::string source;
   std::vector<std::string> targets;
@@ -18,22 +18,23 @@ struct Example {
   std::vector<std::int64_t> source, target;
 };
 
-/// Pairs longer than max_length tokens, or with an empty side, are left out; `left_out` counts them.
+/// Converts pairs to ids. `left_out` counts pairs that are skipped: with more than max_length tokens, or
+/// an empty side.
 std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& language,
                             std::size_t max_length, std::size_t& left_out);
 
-/// What one step works on: the decoder reads target_in and is to write target_out.
+/// The batch of a step: the decoder reads target_in and learns to write target_out.
 struct Batch {
   xp::Array<std::int64_t> source, target_in, target_out;
   xp::Array<bool> source_mask;
-  double tokens = 0;  // to be written
+  double tokens = 0;  // of target_out
 };
 
-/// Examples as batches of similar lengths. Without shuffling (for validation) they are in one order.
+/// Returns batches of similar lengths. Without shuffling (for validation) their order is fixed.
 xp::Batches<Batch> batches_of(const std::vector<Example>& examples, const Language& language,
                               xp::BatchOptions options);
 
-/// Batches as lines of JSON, in the order of the first epoch: {"source": [[...]], "target_in": ...,
+/// Writes batches as lines of JSON, in the order of the first epoch: {"source": [[...]], "target_in": ...,
 /// "target_out": ...}. IoError.
 void write_batches(const xp::Batches<Batch>& batches, const std::string& path);
 

@@ -62,7 +62,7 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
                            "; shorten it, or train with a larger --max-length");
     }
   }
-  // Sentences of similar lengths together; each comes out the same in any company.
+  // Batches have sentences of similar lengths. A translation does not depend on its batch.
   std::vector<std::size_t> order(texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

@@ -1,18 +1,18 @@
 #pragma once
-// Sentences through a model.
+// Translates sentences.
 
 #include "bundle.hpp"
 #include "settings.hpp"
 
 namespace seq2seq {
 
-/// The hypotheses of each text, the best first; of an empty text one that is empty.
+/// Returns the hypotheses of each text, the best first; an empty one for an empty text.
 std::vector<std::vector<xp::Hypothesis>> decode(const xp::Seq2Seq<float>& model,
                                                 const Language& language,
                                                 const std::vector<std::string>& texts,
                                                 const DecodeSettings& settings);
 
-/// How right translations are, on pairs with one or several targets.
+/// Scores of translations, on pairs with one or several targets.
 struct Scores {
   double exact = 0;  // percent
   double wer = 0, per = 0, bleu = 0;

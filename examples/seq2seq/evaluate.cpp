@@ -1,4 +1,4 @@
-// seq2seq evaluate: how right a model's translations are.
+// seq2seq evaluate: scores a model's translations.
 
 #include "corpus.hpp"
 #include "decode.hpp"

@@ -1,4 +1,4 @@
-// seq2seq inspect: a model's layers, and where it looks while it translates.
+// seq2seq inspect: shows a model's layers, or its attention in a translation.
 
 #include "decode.hpp"
 

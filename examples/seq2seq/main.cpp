@@ -1,4 +1,4 @@
-// seq2seq: trains a Transformer on a file of pairs, and uses it.
+// seq2seq: trains a Transformer on a file of pairs and translates with it.
 //
 //   seq2seq train --train pairs.tsv --dev dev.tsv --model folder
 //   seq2seq translate folder < sentences.txt
@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
       "translates with it.",
       "seq2seq");
   app.require_subcommand(1);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt option is one
+  app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
   app.set_config("--config", "", "options from a file, as 'learning-rate = 1e-3' under [train]");
   app.fallthrough();
   std::size_t threads = 0;

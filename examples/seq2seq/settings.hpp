@@ -1,5 +1,5 @@
 #pragma once
-// What the program seq2seq can be told, and how: the options of its four commands.
+// The options of the four commands of the program seq2seq.
 
 #include <CLI/CLI.hpp>
 #include <xtape/xtape.hpp>
@@ -13,16 +13,16 @@ namespace seq2seq {
 
 namespace xp = xtape;
 
-/// Of `train`.
+/// Options of `train`.
 struct TrainSettings {
   std::string train, dev, folder;
   std::string source_tokens = "chars", target_tokens = "chars";
   bool lowercase = false, source_ends = false;
   std::size_t min_frequency = 1;
-  std::int64_t limit = 0;  // only so many pairs; 0: all
+  std::int64_t limit = 0;  // the first pairs to use; 0: all
 
   int layers = 2, width = 128, heads = 4, hidden = 256;
-  std::optional<int> decoder_layers;  // none: as many as the encoder has
+  std::optional<int> decoder_layers;  // default: as many as the encoder
   double dropout = 0.1;
   std::optional<double> embedding_dropout, attention_dropout, activation_dropout;
   std::string norm = "pre", positions = "sine", activation = "relu", tying = "none";
@@ -47,11 +47,11 @@ struct TrainSettings {
   std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
   std::int64_t save_steps = 0;
   std::string tensorboard, record;
-  bool batch_loss = false;  // the mean over batches too
+  bool batch_loss = false;  // reports the mean over batches too
   bool resume = false, overwrite = false;
 };
 
-/// How `translate` and `evaluate` decode.
+/// Decoding options of `translate` and `evaluate`.
 struct DecodeSettings {
   std::size_t beam = 1, n_best = 1, max_length = 0;
   double length_penalty = 0.6;
@@ -83,10 +83,10 @@ void add_options(CLI::App& app, TranslateSettings& s);
 void add_options(CLI::App& app, EvaluateSettings& s);
 void add_options(CLI::App& app, InspectSettings& s);
 
-/// The optimizer that the settings describe, for training of this many steps.
+/// Returns the optimizer of the settings, for this number of steps.
 std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps);
 
-/// The commands, in files of their own. They throw xtape::Error.
+/// The commands, each in its own file. They throw xtape::Error.
 void train(const TrainSettings& s);
 void translate(const TranslateSettings& s);
 void evaluate(const EvaluateSettings& s);

@@ -1,4 +1,4 @@
-// seq2seq train: a model from a file of pairs.
+// seq2seq train: trains a model on a file of pairs.
 
 #include "corpus.hpp"
 #include "decode.hpp"
@@ -11,7 +11,7 @@ namespace seq2seq {
 
 namespace {
 
-/// After an epoch: the dev pairs translated and scored, and one of them shown.
+/// Translates and scores the dev pairs after an epoch, and shows one of them.
 class DevScores final : public xp::Callback {
  public:
   DevScores(const xp::Seq2Seq<float>& model, const Language& language, std::vector<Pair> pairs,
@@ -44,8 +44,8 @@ class DevScores final : public xp::Callback {
   std::int64_t every_;
 };
 
-/// What the training did, for its last line. Products count three times (forward, and two backward),
-/// over what exists: padding is none.
+/// Counts tokens and floating-point operations, for the last line. Products count three times (one
+/// forward, two backward), without padding.
 struct Work {
   double tokens = 0, flops = 0;
 
@@ -80,7 +80,7 @@ xp::Vocabulary vocabulary(const std::vector<Pair>& pairs, const Language& langua
   return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
 }
 
-/// One vocabulary of both sides, for tables that are one.
+/// Returns one vocabulary of both sides, for shared tables.
 xp::Vocabulary joint_vocabulary(const std::vector<Pair>& pairs, const Language& language,
                                 std::size_t min_frequency) {
   std::vector<std::vector<std::string>> texts;
@@ -159,7 +159,7 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
   }
   options = model_options(s, language);
   if (!s.resume) return language;
-  // What was being trained must be what is asked for.
+  // The model in the folder must have the same options.
   Language before;
   const xp::Seq2SeqOptions old = load_language(s.folder, before);
   const auto text = [](const xp::Seq2SeqOptions& o) {
@@ -220,7 +220,7 @@ void train(const TrainSettings& s) {
   save_language(s.folder, language, options);
   if (!s.resume) {
     std::filesystem::remove_all(checkpoints_folder(s.folder));
-    std::filesystem::remove(weights_file(s.folder));  // of other options
+    std::filesystem::remove(weights_file(s.folder));  // of an earlier model
   }
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
@@ -231,7 +231,7 @@ void train(const TrainSettings& s) {
               batches.steps(0));
 
   if (!s.record.empty()) {
-    std::error_code failed;  // what is written next says it with the path
+    std::error_code failed;  // the next write reports it with the path
     std::filesystem::create_directories(s.record, failed);
     xp::save(params, s.record + "/initial.safetensors");
     write_batches(batches, s.record + "/train.jsonl");

@@ -1,4 +1,4 @@
-// seq2seq translate: lines in, lines out.
+// seq2seq translate: translates lines of text.
 
 #include "decode.hpp"
 
@@ -23,7 +23,7 @@ void translate(const TranslateSettings& s) {
     print(xp::read_lines(s.input));
     return;
   }
-  // A person is answered at once, a program in batches.
+  // Terminal input is translated line by line, other input in batches.
   const bool person = isatty(STDIN_FILENO) != 0;
   std::vector<std::string> lines;
   for (std::string line; std::getline(std::cin, line);) {
