@@ -143,12 +143,12 @@ TEST_CASE("memory runs out while a checkpoint is saved: the one before stays") {
   TinyRun<double> run;
   run.steps(2);
   run.progress.texts["note"] = "longer than what a string holds without an allocation";
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
   const std::string before = read_text(path);
   run.step();
   const Snapshot<double> state(run);
   const std::int64_t count = sweep(
-      "save_checkpoint", [&] { save_checkpoint(path, run.params, run.adam, run.progress); },
+      "save_checkpoint", [&] { run.save(path); },
       [&] {
         CHECK((read_text(path) == before));
         CHECK(folder.files() == std::vector<std::string>{"a"});
@@ -176,8 +176,7 @@ TEST_CASE("memory runs out while a checkpoint is loaded: weights and optimizer s
       const std::int64_t count = sweep(
           folder_too ? "Checkpoints::restore" : "load_checkpoint",
           [&] {
-            progress = folder_too ? *checkpoints.restore(run.params, run.adam)
-                                  : load_checkpoint(path, run.params, run.adam);
+            progress = folder_too ? *checkpoints.restore(run.params, run.adam) : run.load(path);
           },
           [&] {
             CHECK(Snapshot(run) == before);

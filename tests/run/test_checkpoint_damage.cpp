@@ -47,7 +47,7 @@ std::string small_checkpoint() {
   TinyRun<float> run(5, 1);
   run.steps(2);
   run.progress.texts["note"] = "text";
-  save_checkpoint(folder / "a", run.params, run.adam, run.progress);
+  run.save(folder / "a");
   return read_text(folder / "a");
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("every truncation and every flipped bit is noticed, and nothing is loa
   const auto refused = [&](const std::string& text) {
     file.write(text);
     try {
-      load_checkpoint(path, run.params, run.adam);
+      run.load(path);
       ++accepted;
     } catch (const FormatError& e) {
       others += !std::string(e.what()).starts_with(path + ": ");
@@ -140,7 +140,7 @@ TEST_CASE("every truncation and every flipped bit is noticed, and nothing is loa
   CHECK(others == 0);
   CHECK(changed == 0);
   file.write(good);
-  CHECK(load_checkpoint(path, run.params, run.adam).step == 2);
+  CHECK(run.load(path).step == 2);
 }
 
 TEST_CASE("what is no checkpoint is told apart from a damaged one") {
@@ -269,7 +269,7 @@ TEST_CASE("an optimizer's numbers out of range are refused, and nothing is loade
   const std::string path = folder / "a";
   TinyRun<float> run;
   run.steps(1);
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
   std::string text = read_text(path);
   const std::string from = "adam/steps\\\":1.0";
   REQUIRE(contains(text, from));
@@ -277,7 +277,7 @@ TEST_CASE("an optimizer's numbers out of range are refused, and nothing is loade
   TinyRun<float> other(8);
   other.build();
   const Snapshot<float> before(other);
-  CHECK(contains(error_of<ValueError>([&] { load_checkpoint(path, other.params, other.adam); }),
+  CHECK(contains(error_of<ValueError>([&] { other.load(path); }),
                  path + ": load_state: out of range: 'adam/steps' is 1.5"));
   CHECK(Snapshot(other) == before);
 }

@@ -94,7 +94,7 @@ std::string with_failure(int n, int code, Names& calls, F&& fn) {
 
 std::int64_t step_in(const std::string& path) {
   TinyRun<float> run(44);
-  return load_checkpoint(path, run.params, run.adam).step;
+  return run.load(path).step;
 }
 
 }  // namespace
@@ -104,9 +104,7 @@ TEST_CASE("the order of the system calls: complete on the disk before it has its
   TinyRun<float> run;
   run.steps(1);
   Names calls;
-  CHECK(with_failure(-1, 0, calls, [&] {
-          save_checkpoint(folder / "a", run.params, run.adam, run.progress);
-        }).empty());
+  CHECK(with_failure(-1, 0, calls, [&] { run.save(folder / "a"); }).empty());
   CHECK(calls == Names{"open new", "write", "fsync file", "open folder", "rename", "fsync folder"});
 }
 
@@ -122,11 +120,9 @@ TEST_CASE("any system call fails: the file before stays, and no temporary") {
   int tried = 0;
   for (int c = 0; c < 3; ++c) {
     for (int n = 0; n < 100; ++n) {
-      save_checkpoint(path, first.params, first.adam, first.progress);
+      first.save(path);
       Names calls;
-      const std::string text = with_failure(n, codes[c], calls, [&] {
-        save_checkpoint(path, second.params, second.adam, second.progress);
-      });
+      const std::string text = with_failure(n, codes[c], calls, [&] { second.save(path); });
       if (text.empty()) {
         CHECK(calls_left >= 0);  // there were no more calls
         CHECK(calls.back() == "fsync folder");
@@ -189,13 +185,13 @@ TEST_CASE("whoever has the file before mapped or open keeps seeing it whole") {
   const std::string path = folder / "a";
   TinyRun<float> run;
   run.steps(1);
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
   const std::string before = read_text(path);
   const int file = ::open(path.c_str(), O_RDONLY);
   void* mapped = ::mmap(nullptr, before.size(), PROT_READ, MAP_SHARED, file, 0);
   REQUIRE(mapped != MAP_FAILED);
   run.steps(1);
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
   CHECK(std::memcmp(mapped, before.data(), before.size()) == 0);
   CHECK(read_text(path) != before);
   ::munmap(mapped, before.size());

@@ -71,7 +71,7 @@ int train(const std::string& folder, Shared& shared) {
     shared.saved = run.progress.step;
     return 0;
   }
-  save_checkpoint(folder + "/end", run.params, run.adam, run.progress);
+  run.save(folder + "/end");
   return 0;
 }
 
@@ -87,7 +87,7 @@ bool all_load(const Checkpoints& checkpoints) {
   for (const std::string& path : paths) {
     TinyRun<float> run(77);
     try {
-      load_checkpoint(path, run.params, run.adam);
+      run.load(path);
     } catch (const Error& e) {
       std::cout << e.what() << '\n';
       return false;

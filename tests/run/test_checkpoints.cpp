@@ -60,13 +60,13 @@ TEMPLATE_TEST_CASE("a run that is interrupted goes on bit by bit", "", float, do
       TinyRun<TestType> first;
       first.build();
       first.steps(cut);
-      save_checkpoint(path, first.params, first.adam, first.progress);
+      first.save(path);
       TinyRun<TestType> second(99);  // other initial values
       if (built) {
         second.build();
         second.steps(3);
       }
-      second.start(load_checkpoint(path, second.params, second.adam));
+      second.start(second.load(path));
       CHECK(same(second.progress, first.progress));
       second.steps(40 - cut);
       second.build();
@@ -108,7 +108,7 @@ TEST_CASE(
     CHECK(contains(notes, part));
   }
   TinyRun<float> again(17);
-  const TrainingProgress loaded = load_checkpoint(folder / "a", again.params, again.adam);
+  const TrainingProgress loaded = again.load(folder / "a");
   CHECK(same(loaded, special_progress()));
   again.build();
   save_checkpoint(folder / "b", again.params, again.adam, loaded);
@@ -120,7 +120,7 @@ TEST_CASE("weights alone, also into the other type") {
   TinyRun<float> run;
   run.steps(3);
   run.progress.texts["note"] = "x";
-  save_checkpoint(folder / "a", run.params, run.adam, run.progress);
+  run.save(folder / "a");
   TinyRun<double> other;
   CHECK(same(load_checkpoint(folder / "a", other.params), run.progress));
   other.build();
@@ -135,7 +135,7 @@ TEST_CASE("another architecture or optimizer: one message with all names, and no
   const std::string path = folder / "a";
   TinyRun<float> run;
   run.steps(2);
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
 
   SECTION("missing, unexpected and mis-shaped weights") {
     Params<float> params({.seed = 1});
@@ -165,8 +165,7 @@ TEST_CASE("another architecture or optimizer: one message with all names, and no
     TinyRun<double> other;
     other.steps(1);
     const Snapshot<double> before(other);
-    const std::string text =
-        error_of<ParameterError>([&] { load_checkpoint(path, other.params, other.adam); });
+    const std::string text = error_of<ParameterError>([&] { other.load(path); });
     CHECK(contains(text, "'hidden/kernel' is F32 (3, 6), expected F64 (3, 6)"));
     CHECK(Snapshot(other) == before);
   }
@@ -224,7 +223,7 @@ TEST_CASE("what cannot be saved is refused, and the file before stays") {
   run.params.set("hidden/kernel", Array<float>(Shape{3, 6}, 1.0F));
   CHECK(contains(refused({}), "values without a layer"));
   run.steps(1);
-  save_checkpoint(path, run.params, run.adam, run.progress);
+  run.save(path);
   const std::string before = read_text(path);
   CHECK(contains(refused({.epoch = -1}), "progress out of range: epoch is -1"));
   CHECK(contains(refused({.batch = -1}), "batch -1"));
@@ -355,7 +354,7 @@ TEST_CASE("what a dead process was writing is removed, what a living one writes 
   TinyRun<float> run(1, 100'000);
   run.build();
   const pid_t writer = begin_child([&] {
-    for (;;) save_checkpoint(path, run.params, run.adam, run.progress);
+    for (;;) run.save(path);
     return 0;
   });
   const std::string writing = path + ".tmp." + std::to_string(writer);

@@ -28,7 +28,9 @@ struct TinyRun {
 
   /// Makes the arrays, as the first call would.
   void build() { static_cast<void>(output(hidden(Var<T>(Array<T>(Shape{1, 3}, T(1)))))); }
-  /// Goes on from there.
+  void save(const std::string& path) const { save_checkpoint(path, params, adam, progress); }
+  TrainingProgress load(const std::string& path) { return load_checkpoint(path, params, adam); }
+  /// Continues from there.
   void start(const TrainingProgress& from) {
     progress = from;
     tape.set_random_index(from.random_index);
