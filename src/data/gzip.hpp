@@ -8,7 +8,7 @@ namespace xtape::data {
 /// Whether the bytes begin as a gzip file.
 bool is_gzip(io::Bytes bytes) noexcept;
 
-/// The contents of all members. FormatError for damage and for more than max_bytes.
+/// Returns the contents of all members. FormatError for damage and for more than max_bytes.
 std::string gunzip(io::Bytes bytes, const std::string& name, std::size_t max_bytes);
 
 }  // namespace xtape::data

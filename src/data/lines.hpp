@@ -20,7 +20,7 @@ class Lines {
   [[nodiscard]] std::string_view line() const { return line_; }
   /// Whether the text ends with the end of a line.
   [[nodiscard]] bool complete() const { return !text_.empty() && text_.back() == '\n'; }
-  /// FormatError "name: line 3: parts (at byte offset)", `column` bytes into this line.
+  /// Throws FormatError "name: line 3: parts (at byte offset)", `column` bytes into this line.
   template <class... Parts>
   [[noreturn]] void fail(std::size_t column, const Parts&... parts) const {
     source_.fail(begin_ + column, "line ", number_, ": ", parts...);

@@ -15,7 +15,7 @@ namespace xtape {
 namespace {
 
 constexpr std::string_view kHeader = "vocabulary\t1\t";
-// A character, and what stands for it behind a backslash.
+// kPlain[i] is escaped as a backslash and kLetters[i].
 constexpr std::string_view kPlain = "\\\n\t\r ";
 constexpr std::string_view kLetters = "\\ntrs";
 
@@ -56,7 +56,7 @@ std::string unescape(const data::Lines& lines) {
   return token;
 }
 
-/// A number as to_string writes it, up to `last`; leaves `text` behind it.
+/// Reads a number in decimal form and then `last` from the beginning of `text`.
 bool take_number(std::string_view& text, std::string_view last, std::size_t& value) {
   const std::size_t length = std::min(text.find_first_not_of("0123456789"), text.size());
   const auto read = std::from_chars(text.data(), text.data() + length, value);
@@ -67,7 +67,7 @@ bool take_number(std::string_view& text, std::string_view last, std::size_t& val
   return true;
 }
 
-/// How many tokens are special, and how many there are.
+/// Returns the numbers of special tokens and of all tokens.
 std::pair<std::size_t, std::size_t> read_header(const data::Lines& lines) {
   std::string_view rest = lines.line();
   std::pair<std::size_t, std::size_t> counts;
@@ -129,7 +129,7 @@ Vocabulary Vocabulary::build(const std::vector<std::vector<std::string>>& texts,
     if (times >= options.min_frequency && !special.contains(token))
       order.emplace_back(token, times);
   }
-  // Bytes of UTF-8 sort as code points do.
+  // Bytes of UTF-8 sort in the order of code points.
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
     return a.second != b.second ? a.second > b.second : a.first < b.first;
   });

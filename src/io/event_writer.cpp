@@ -49,7 +49,7 @@ std::string real(std::uint64_t field, double value) {
   return key(field, Wire::fixed64) + raw(value);
 }
 
-/// A text, bytes, or a message inside a message.
+/// Encodes a text, bytes, or a message inside a message.
 std::string bytes(std::uint64_t field, std::string_view value) {
   return key(field, Wire::bytes) + varint(value.size()) + std::string(value);
 }
@@ -130,7 +130,7 @@ std::string histogram_fields(const Array<T>& values) {
          doubles(6, limits) + doubles(7, buckets);
 }
 
-/// Big-endian, as PNG has them.
+/// Reads a number of a PNG, which is big-endian.
 std::uint32_t number_at(std::span<const std::byte> png, std::size_t at) {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value = value << 8U | static_cast<std::uint32_t>(png[at + i]);

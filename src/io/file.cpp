@@ -187,7 +187,7 @@ void make_folder(const std::string& folder) {
   }
 }
 
-// std::filesystem's iterator ends the program where memory runs out.
+// std::filesystem's iterator ends the program when memory runs out.
 std::vector<std::string> list_folder(const std::string& folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
   std::vector<std::string> names;

@@ -63,17 +63,17 @@ class AtomicFile {
 void write_file(const std::string& path, const std::function<void(const Sink&)>& write);
 void write_file(const std::string& path, const std::string& text);
 
-/// Writes all bytes to an open file, and calls failed(errno) where that is not possible.
+/// Writes all bytes to an open file; calls failed(errno) after an error.
 void write_all(int descriptor, Bytes bytes, const std::function<void(int)>& failed);
 
 /// Opens a new file for writing under the first free name of `base`, `base`.1, `base`.2, ..., which
 /// becomes `path`; -1 and errno when that fails.
 int create_new(const std::string& base, std::string& path, int flags);
 
-/// Makes a folder and those above it, if they are not there. IoError.
+/// Makes a folder and those above it, unless they exist. IoError.
 void make_folder(const std::string& folder);
 
-/// The names in a folder, sorted. IoError.
+/// Returns the names in a folder, sorted. IoError.
 std::vector<std::string> list_folder(const std::string& folder);
 
 /// Removes the file `name` in `folder` when it is the temporary of an AtomicFile whose process is gone,

@@ -25,7 +25,7 @@ constexpr std::array<Descr, 8> kDescrs = {{{"<f4", DType::f32},
                                            {"|u1", DType::u8},
                                            {"|b1", DType::boolean}}};
 
-/// Reads the header's dictionary, a Python literal, and nothing more than it may be.
+/// Reads the header's dictionary, a Python literal, and refuses everything else.
 class Literal {
  public:
   Literal(std::string_view text, std::uint64_t base, const std::string& where, const Source& source)
@@ -195,7 +195,7 @@ std::string npy_header(const View& view, const std::string& where) {
     if (d == 0 || d + 1 < view.shape.size()) text += ',';
   }
   text += "), }";
-  // Padded so that the array is aligned in a file of its own; rank 32 stays far below 64 KiB.
+  // The padding aligns the array in a file of its own; rank 32 stays far below 64 KiB.
   const std::size_t unpadded = kMagic.size() + 4 + text.size() + 1;
   text.append((64 - unpadded % 64) % 64, ' ');
   text += '\n';

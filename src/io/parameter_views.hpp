@@ -19,11 +19,11 @@ View view_of(const Array<T>& array) {
           {reinterpret_cast<const std::byte*>(array.data()), array.size() * sizeof(T)}};
 }
 
-/// Every parameter's array by path. ParameterError naming those that are not built.
+/// Returns every parameter's array by path. ParameterError naming those that are not built.
 template <class T>
 Views views_of(const Params<T>& params, const std::string& path);
 
-/// The views' elements as T, by name; `path` leads the messages.
+/// Returns the views' elements as T, by name; `path` leads the messages.
 template <class T>
 std::map<std::string, Array<T>> arrays_of(const Views& views, const std::string& path) {
   std::map<std::string, Array<T>> arrays;

@@ -17,11 +17,11 @@ struct Header {
   Metadata metadata;
 };
 
-/// FormatError for what is not JSON of exactly the form of the format. `base` is where in the file
-/// the text begins.
+/// Reads the header. FormatError unless it is JSON of exactly the format's form. `base` is the position
+/// of the text in the file.
 Header parse_header(std::string_view text, std::uint64_t base, const Source& source);
 
-/// A JSON string literal. The text must be UTF-8.
+/// Returns a JSON string literal. The text must be UTF-8.
 std::string json_quoted(std::string_view text);
 
 }  // namespace xtape::io

@@ -1,5 +1,5 @@
-// PyTorch keeps an attention's projections as rows of one matrix, Keras (and xtape) as kernels
-// (features, heads, dim) of their own.
+// PyTorch has an attention's projections as rows of one matrix. Keras and xtape have a kernel (features,
+// heads, dim) for each.
 
 #include "base/instantiate.hpp"
 #include "base/message.hpp"
@@ -107,7 +107,7 @@ class Importer {
     return array;
   }
 
-  /// Rows begin ... begin + E of w, as (features, heads, dim).
+  /// Returns rows begin ... begin + E - 1 of w as (features, heads, dim).
   [[nodiscard]] Array<T> kernel(const Array<T>& w, std::size_t begin) const {
     const std::size_t features = w.shape()[1];
     Array<T> out(Shape{features, heads_, width_ / heads_});

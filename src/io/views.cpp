@@ -15,7 +15,7 @@ std::optional<std::string> name_problem(std::string_view name) {
 }
 
 std::optional<std::size_t> checked_bytes(const Shape& shape, DType dtype) noexcept {
-  // Strides multiply the extents beside a zero one too, so these must not overflow either.
+  // Strides multiply the other extents even when one is zero, so their product must not overflow.
   std::int64_t bound = static_cast<std::int64_t>(width(dtype));
   bool empty = false;
   for (const std::size_t extent : shape) {

@@ -1,6 +1,5 @@
 #pragma once
-// What the readers and writers share: views of tensors in a file's bytes, checked sizes, and the
-// wording of their errors.
+// Views of tensors in a file's bytes, with checked sizes, for the readers and writers.
 
 #include "io/text.hpp"
 
@@ -27,13 +26,13 @@ struct View {
 };
 using Views = std::map<std::string, View>;
 
-/// The dtype of safetensors' name for it.
+/// Returns the dtype of a name as safetensors has it.
 std::optional<DType> dtype_named(std::string_view name) noexcept;
 
-/// Why a tensor may not have this name, or nothing.
+/// Returns the reason why a tensor may not have this name, or nothing.
 std::optional<std::string> name_problem(std::string_view name);
 
-/// Bytes of a tensor; nothing when the product of the extents overflows, a zero counted as 1.
+/// Returns the bytes of a tensor; nothing when the product of the extents overflows, a zero counted as 1.
 std::optional<std::size_t> checked_bytes(const Shape& shape, DType dtype) noexcept;
 
 /// Copies into row-major order.
@@ -43,15 +42,15 @@ Tensors to_stored(const Views& views);
 View view_of(const StoredTensor& tensor);
 Views views_of(const Tensors& tensors);
 
-/// FormatError unless the view has the bytes of its shape. `at` is where the file has the shape,
+/// Throws FormatError unless the view has the bytes of its shape. `at` is where the file has the shape,
 /// `begin` where the bytes begin.
 void check_size(const View& view, const std::string& what, std::uint64_t at, std::uint64_t begin,
                 const Source& source);
 
-/// ValueError when a file cannot hold these: names, ranks, sizes.
+/// Throws ValueError when a file cannot hold these names, ranks or sizes.
 void check_writable(const std::string& path, const Views& tensors);
 
-/// The view's elements as T; see to_array. `where` leads the messages.
+/// Returns the view's elements as T; see to_array. `where` leads the messages.
 template <class T>
 Array<T> convert(const View& view, const std::string& where);
 

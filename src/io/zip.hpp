@@ -11,15 +11,15 @@ struct ZipMember {
   std::uint64_t offset = 0;  // of the bytes, in the archive
 };
 
-/// The members, in the order they lie. FormatError unless they follow each other without a gap,
-/// stored as they are and with right checksums, and the directory fills the rest.
+/// Returns the members in order of position. FormatError unless they are stored without compression or
+/// gaps, their checksums are right, and the directory fills the rest.
 std::vector<ZipMember> read_zip(Bytes archive, const Source& source);
 
 /// Writes an archive, member by member.
 class ZipWriter {
  public:
   ZipWriter(const Sink& sink, const std::string& path) : sink_(sink), path_(path) {}
-  /// A member made of two pieces. ValueError when it passes what zip holds without its 64-bit form.
+  /// Adds a member made of two pieces. ValueError when the archive would need zip64.
   void add(const std::string& name, Bytes head, Bytes body);
   void finish();
 

@@ -169,7 +169,7 @@ std::pair<double, double> range(const Array<T>& scores, const AttentionPictureOp
   return {low, high > low ? high : low + 1};
 }
 
-// A text in the middle of `x`, or of `y` when it is turned.
+// Appends a title centred at x, or at y when it is turned.
 void put_axis_title(std::string& out, double x, double y, bool turned, const std::string& title) {
   if (title.empty()) return;
   put(out, "<text class=\"axis\" text-anchor=\"middle\" fill=\"#666\" ");

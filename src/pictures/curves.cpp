@@ -144,7 +144,7 @@ Axis vertical(const Diagram& d) {
   return {low >= 0 && low < 0.3 * span ? 0 : low - space, high + space};
 }
 
-/// The values to be drawn, in runs without a gap.
+/// Returns the values to draw, in runs without gaps.
 std::vector<std::vector<Point>> runs(const std::vector<double>& values, bool log,
                                      const CurvesOptions& o) {
   std::vector<std::vector<Point>> out;

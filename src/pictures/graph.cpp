@@ -11,7 +11,7 @@
 namespace xtape {
 namespace {
 
-/// A node that gradients reach, and what is known of its outputs.
+/// A node that gradients reach, and the known shapes of its outputs.
 struct Reached {
   detail::NodeDescription node;
   std::map<std::size_t, Shape> outputs;  // by number
@@ -38,7 +38,7 @@ std::map<std::size_t, Reached> reach(const detail::TapeState<T>& state, std::siz
     out[node].outputs.emplace(id - node, of);
   };
   add(result, shape);
-  // Operands lie before what uses them, so the greatest number not yet visited is complete.
+  // Operands have smaller numbers than their users, so the greatest number not yet visited is complete.
   for (auto at = std::prev(out.end());; --at) {
     Reached& reached = at->second;
     state.entries[at->first].node->describe(reached.node);

@@ -8,7 +8,7 @@
 
 namespace xtape::pictures {
 
-/// In at most `digits` significant digits, whatever the locale.
+/// Returns a number in at most `digits` significant digits, in every locale.
 std::string number(double value, int digits = 6);
 
 /// Appends strings and numbers.
@@ -32,7 +32,7 @@ void check_utf8(const std::string& who, const std::string& what, const std::stri
 /// Escapes a text in UTF-8 for XML.
 std::string xml_text(const std::string& text);
 
-/// A token as a label: spaces and control characters as signs, at most so many columns wide.
+/// Makes a label of a token: at most `widest` columns, spaces and control characters as signs.
 struct Label {
   std::string text;       // as it stands in XML
   std::size_t width = 0;  // in columns of a monospaced font
@@ -42,14 +42,14 @@ Label label(const std::string& token, std::size_t widest = 24);
 /// Begins a file of this size in pixels.
 std::string svg_begin(double width, double height);
 
-/// The title of a picture, unless it is empty.
+/// Appends the title of a picture, unless it is empty.
 void put_title(std::string& out, double x, double y, const std::string& title);
 
-/// Round numbers in [low, high], about `count` of them; at least two.
+/// Returns round numbers in [low, high], about `count` of them; at least two.
 std::vector<double> ticks(double low, double high, int count, bool whole = false);
-/// The number of significant digits that tell these ticks apart.
+/// Returns the number of significant digits that tell these ticks apart.
 int digits_of(const std::vector<double>& ticks);
-/// Round numbers on a logarithmic axis.
+/// Returns round numbers on a logarithmic axis.
 std::vector<double> log_ticks(double low, double high, int count);
 
 }  // namespace xtape::pictures

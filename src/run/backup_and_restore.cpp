@@ -50,7 +50,7 @@ void BackupAndRestore::on_epoch_end(Run& run, std::int64_t, Logs&) {
   if (options_.save_freq == 0) run.save_soon(checkpoints());
 }
 
-// Only what is ours goes; the folder too, when nothing else is in it.
+// Removes the checkpoints, and the folder when it is empty.
 void BackupAndRestore::on_train_end(Run& run, const Logs&) {
   if (!options_.delete_checkpoint || run.interrupted()) return;
   std::error_code ignored;

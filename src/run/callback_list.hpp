@@ -16,10 +16,10 @@ class CallbackList {
   void call(void (Callback::*hook)(Parameters...), Args&&... args) const {
     for (Callback* callback : callbacks_) (callback->*hook)(args...);
   }
-  /// The first state that one of them brings back.
+  /// Returns the first state that a callback restores.
   [[nodiscard]] std::optional<TrainingProgress> restore(Run& run) const;
   void save(TrainingProgress& progress) const;
-  /// Says which of them the checkpoint knows nothing of.
+  /// Loads the states; sends a message for each callback without one.
   void load(const Run& run, const TrainingProgress& progress) const;
 
  private:

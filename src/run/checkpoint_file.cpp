@@ -195,7 +195,7 @@ void check_checksum(Bytes bytes, const Source& source) {
   }
 }
 
-/// Tensors whose names begin with `prefix`, without it.
+/// Moves tensors whose names begin with `prefix`, and removes it.
 void take(Views& from, std::string_view prefix, Views& to) {
   for (auto at = from.lower_bound(std::string(prefix));
        at != from.end() && at->first.starts_with(prefix); at = from.erase(at)) {

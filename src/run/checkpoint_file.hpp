@@ -1,6 +1,6 @@
 #pragma once
-// A checkpoint's bytes: a safetensors file with "params/..." and "optimizer/...", whose metadata are
-// a checksum, at a fixed place, and a JSON text with all that is no tensor.
+// A checkpoint's bytes: a safetensors file with "params/..." and "optimizer/...". Its metadata are a
+// checksum at a fixed place and a JSON text with everything else.
 
 #include "io/views.hpp"
 
@@ -16,10 +16,10 @@ struct CheckpointView {
   TrainingProgress progress;
 };
 
-/// FormatError for anything that write_checkpoint_to does not write, bit by bit.
+/// Reads a checkpoint. FormatError for any bytes that write_checkpoint_to does not write.
 CheckpointView parse_checkpoint(Bytes bytes, const Source& source);
 
-/// ValueError for what a file cannot hold; nothing has gone to the sink then.
+/// Writes a checkpoint. ValueError before any byte for texts and counts that a file cannot hold.
 void write_checkpoint_to(const Sink& sink, const std::string& path,
                          const CheckpointView& checkpoint);
 

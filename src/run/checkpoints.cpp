@@ -23,7 +23,7 @@ constexpr const char* kBest = "best.safetensors";
 constexpr std::size_t kDigits = 8;       // at least
 constexpr std::size_t kMostDigits = 18;  // all these fit
 
-/// The number in a checkpoint's name; 0 for other names.
+/// Returns the number in a checkpoint's name; 0 for other names.
 std::uint64_t number_of(std::string_view name) {
   if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) return 0;
   if (name.size() < kBegin.size() + kDigits + kEnd.size()) return 0;
@@ -46,7 +46,7 @@ bool exists(const std::string& path) {
   return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
 }
 
-/// ParameterError unless the checkpoint has the model's names, shapes and, if asked for, type. A model
+/// Throws ParameterError unless the checkpoint has the model's names, shapes and, if asked for, type. A model
 /// without layers fits every checkpoint.
 template <class T>
 void check_architecture(const std::string& path, const Params<T>& params, const io::Views& weights,
@@ -136,7 +136,7 @@ std::vector<std::string> Checkpoints::files() const {
 
 std::string Checkpoints::best_file() const { return folder_ + "/" + kBest; }
 
-// Known to be damaged, a file does not count among those that are kept: the good ones behind it stay.
+// Damaged files do not count among those to keep, so that as many good ones stay.
 void Checkpoints::remove_old() const {
   const std::vector<std::string> all = files();
   std::size_t good = 0;
@@ -159,7 +159,7 @@ void Checkpoints::save(const Params<T>& params, const Optimizer<T>& optimizer,
   const std::vector<std::string> all = files();
   const std::uint64_t last =
       all.empty() ? 0 : number_of(std::filesystem::path(all.back()).filename().string());
-  // The best first: a run that is killed between the two finds the same best again.
+  // The best is written first: a run killed between the two finds the same best again.
   if (is_best) save_checkpoint(best_file(), params, optimizer, progress);
   save_checkpoint(folder_ + "/" + name_of(last + 1), params, optimizer, progress);
   remove_old();

@@ -40,7 +40,7 @@ ModelCheckpoint::ModelCheckpoint(Options options)
 
 void ModelCheckpoint::on_train_begin(Run& run) {
   if (options_.save_best_only) {
-    // As in Keras the best goes on to count in a further fit.
+    // As in Keras, the best remains the best in another fit.
     const std::optional<double> first =
         monitor_.best ? monitor_.best : options_.initial_value_threshold;
     monitor_.begin(run, first);

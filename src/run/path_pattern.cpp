@@ -15,7 +15,7 @@ struct Format {
   char kind = 0;       // d, f, e, g, or nothing
 };
 
-/// Whether all of it was read.
+/// Reads a format; returns whether the whole text is one.
 bool read_format(const std::string& text, Format& format) {
   std::size_t i = 0;
   const auto number = [&](std::string& out) {
@@ -48,7 +48,7 @@ std::string filled(double value, const Format& format) {
   return {text, static_cast<std::size_t>(n)};
 }
 
-/// Calls field(name, format) for each placeholder; returns the text with what it gives in their place.
+/// Calls field(name, format) for each placeholder; returns the text with the results in their place.
 template <class F>
 std::string parsed(const std::string& who, const std::string& pattern, F&& field) {
   const auto malformed = [&](const std::string& what) {

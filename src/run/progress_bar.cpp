@@ -40,14 +40,14 @@ std::string format_step(double seconds) {
   return printed(" %.0fus/step", seconds * 1e6);
 }
 
-/// step/total, the step as wide as the total.
+/// Returns "step/total", with the step as wide as the total.
 std::string count_of(std::int64_t current, std::int64_t total) {
   const std::string all = std::to_string(total);
   const std::string now = std::to_string(current);
   return std::string(all.size() - std::min(all.size(), now.size()), ' ') + now + '/' + all;
 }
 
-/// Letters on the screen: neither bytes that continue one nor colours.
+/// Counts the characters on the screen, without colours.
 std::size_t letters(const std::string& text) {
   std::size_t n = 0;
   bool escape = false;
@@ -142,7 +142,7 @@ std::string ProgressBar::bar(std::int64_t current) const {
   const auto share = static_cast<double>(current) / static_cast<double>(total_);
   const auto full = std::clamp<std::int64_t>(
       static_cast<std::int64_t>(static_cast<double>(options_.width) * share), 0, options_.width);
-  // Without colours the letters must tell.
+  // Without colours another character shows the rest.
   const char* rest = *options_.color ? "━" : "─";
   const std::string done = full == 0 ? "" : styled("32", repeated("━", full));
   return styled("1", count_of(current, total_)) + ' ' + done +

@@ -1,5 +1,5 @@
 #pragma once
-// What a checkpoint keeps of callbacks and metrics: numbers and texts by name.
+// The state of callbacks and metrics in a checkpoint: numbers and texts by name.
 
 #include "base/message.hpp"
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
 
-// What a handler may touch: one number.
+// The handler touches this number alone.
 std::atomic<int> received{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -24,7 +24,7 @@ extern "C" void note_signal(int number) {
   const int code = errno;
   int none = 0;
   if (!received.compare_exchange_strong(none, number)) {
-    // It waits until this handler returns, and then ends the program.
+    // The signal waits until this handler returns, and then ends the program.
     static_cast<void>(std::signal(number, SIG_DFL));
     static_cast<void>(std::raise(number));
   }

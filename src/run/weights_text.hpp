@@ -1,5 +1,5 @@
 #pragma once
-// Weights as a text, for what a checkpoint keeps of callbacks.
+// Weights as a text, for the state of callbacks in a checkpoint.
 
 #include <xtape/io/tensors.hpp>
 
@@ -7,9 +7,9 @@
 
 namespace xtape::detail {
 
-/// A safetensors file in base 64.
+/// Returns a safetensors file in base 64.
 std::string to_text(const Tensors& tensors);
-/// The opposite. FormatError with `name` in front.
+/// Reads the tensors of to_text. FormatError with `name` in front.
 Tensors from_text(const std::string& text, const std::string& name);
 
 }  // namespace xtape::detail

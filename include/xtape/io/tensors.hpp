@@ -62,18 +62,18 @@ using Tensors = std::map<std::string, StoredTensor>;
 /// The texts a safetensors file may carry, by key.
 using Metadata = std::map<std::string, std::string>;
 
-/// What a safetensors file contains.
+/// The contents of a safetensors file.
 struct TensorFile {
   Tensors tensors;
   Metadata metadata;
 };
 
-/// The array as a stored tensor of its own dtype. T: float, double, bool, std::uint8_t,
+/// Returns the array as a stored tensor of its own dtype. T: float, double, bool, std::uint8_t,
 /// std::int32_t, std::int64_t.
 template <class T>
 StoredTensor to_tensor(const Array<T>& array);
 
-/// The tensor as an array; `name` is for messages. float and double take F16, BF16, F32 and F64:
+/// Returns the tensor as an array; `name` is for messages. float and double take F16, BF16, F32 and F64:
 /// widening is exact, F64 to float rounds. ValueError for a value beyond float's range.
 /// ParameterError for any other dtype. The other T (see to_tensor) take their own dtype only.
 template <class T>
