@@ -1,10 +1,10 @@
-#include "kernels/attention_few.hpp"
+#include "kernels/attention_short_rows.hpp"
 
 namespace xtape::kernels {
 namespace {
 
 constexpr Index kBlock = 128;     // keys at a time, at most
-constexpr Index kBudget = 16384;  // elements of keys and values at a time: about the first cache
+constexpr Index kBudget = 16384;  // elements of keys, and of values, at a time: about L1
 
 template <class T, class A>
 struct Workspace {
@@ -14,39 +14,40 @@ struct Workspace {
 
   alignas(64) T keys[kBudget];
   alignas(64) T values[kBudget];
-  Right<T> rows_of_values;
-  alignas(64) T x[Size::kRows * kBlock];
+  RightSide<T> value_side;
+  alignas(64) T x[Size::kRows * kBlock];  // scores of a tile with the block, then exponentials
   RowDropout<A> drop;
-  alignas(64) T correction[round_up(Size::kRows, kWidth)];
-  T sums[Size::kRows];
-  const FewKeys<T, A> few;
+  alignas(64) T log_rescale[round_up(Size::kRows, kWidth)];  // m - m', then exp of it
+  T sums[Size::kRows];                                       // of the block
+  const ShortRows<T, A> short_rows;
 
-  explicit Workspace(const AttentionHeads<T>& p) : few(p) {}
+  explicit Workspace(const AttentionHeads<T>& p) : short_rows(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
-    const Index widest = greater(p.depth, round_up(p.value_depth, kWidth));
-    return keys_of_block<T, A>(kBlock, kBudget, widest);
+    const Index widest = max(p.depth, round_up(p.value_depth, kWidth));
+    return keys_per_block<T, A>(kBlock, kBudget, widest);
   }
 
   void pack_keys(const AttentionHeads<T>& p, Index j0, Index n) {
     GemmKernels<T, A>::pack(p.depth, n, 0, n, p.k + j0 * p.k_row, 1, p.k_row, keys);
   }
 
-  /// Products of `rows` queries from i on with the keys lo ... hi of a block of n.
-  void products(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index n, Index lo,
-                Index hi) {
-    times<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
-                      {keys, p.depth, n}, 0, lo, hi, Accumulate::overwrite, x, kBlock);
+  /// Pass 1: stores x = q k^T of `rows` queries from i on with keys lo ... hi - 1 of the block of n.
+  void scores(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index n, Index lo,
+              Index hi) {
+    multiply_block<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
+                               {keys, p.depth, n}, 0, lo, hi, Accumulate::overwrite, x, kBlock);
   }
 
-  /// Makes them ready for the exponential.
-  void prepare(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0, Index lo,
-               Index hi) {
+  /// Pass 1: adds biases and masks to x.
+  void add_biases_and_masks(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0,
+                            Index lo, Index hi) {
     for (Index r = 0; r < rows; ++r) {
-      prepare_row<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * kBlock);
+      add_bias_and_mask<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * kBlock);
     }
   }
 
+  /// Stores o[j] = o[j] * by for n elements.
   static void scale_row(T* o, Index n, T by) {
     Index j = 0;
     for (; j + kWidth <= n; j += kWidth) {
@@ -60,19 +61,19 @@ struct Workspace {
     }
   }
 
-  /// The rows become exponentials, after dropout if there is any; stats get where the exponential is 1 by
-  /// now, `correction` the exponent of what sums so far are to be multiplied by.
+  /// Pass 2: stores e = exp(x - m') after dropout into x. row_max holds the running maximum m and becomes m';
+  /// log_rescale becomes m - m', the logarithm of the rescaling factor; sums become sum(e) before dropout.
   void exponentials_of_rows(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0,
-                            Index lo, Index end, T* stats) {
+                            Index lo, Index end, T* row_max) {
     const T unit = exponent_factor<T, A>(p);
     for (Index r = 0; r < rows; ++r) {
       T* row = x + r * kBlock;
-      const T before = stats[2 * r];
-      const T top = largest<T, A>(row, lo, end) * unit;
+      const T before = row_max[r];
+      const T top = max_of_row<T, A>(row, lo, end) * unit;
       const T shift = top > before ? top : before;
       sums[r] = exponentials<T, A>(row, lo, end, unit, shift == kMinusInfinity<T> ? T(0) : shift);
-      correction[r] = shift == before ? T(0) : before - shift;
-      stats[2 * r] = shift;
+      log_rescale[r] = shift == before ? T(0) : before - shift;
+      row_max[r] = shift;
       if (p.rate > 0) {
         drop.draw(p, head, i + r, j0, lo, end);
         const V scale(dropout_scale(p));
@@ -84,68 +85,73 @@ struct Workspace {
     }
   }
 
-  void correct_rows(const AttentionHeads<T>& p, Index rows, T* stats, T* o, Index o_row) {
+  /// Pass 3: multiplies the sums l and outputs o of earlier blocks by r = exp(m - m').
+  void rescale_rows(const AttentionHeads<T>& p, Index rows, T* sum, T* o, Index o_row) {
     for (Index r = 0; r < rows; r += kWidth) {
-      Exponential<T, A>::of(V::load_aligned(correction + r)).store_aligned(correction + r);
+      Exponential<T, A>::of(V::load_aligned(log_rescale + r)).store_aligned(log_rescale + r);
     }
     for (Index r = 0; r < rows; ++r) {
-      if (correction[r] != T(1)) scale_row(o + r * o_row, p.value_depth, correction[r]);
-      stats[2 * r + 1] *= correction[r];
+      if (log_rescale[r] != T(1)) scale_row(o + r * o_row, p.value_depth, log_rescale[r]);
+      sum[r] *= log_rescale[r];
     }
   }
 
-  /// One tile of queries against one block of keys.
+  /// Passes 1 to 3 of one tile of queries with one block of keys.
   void tile(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
             Index rows, Index j0, Index n) {
-    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
+    const auto [lo, hi] = visible_columns<T, A>(p, i, i + rows, j0, n);
     if (lo >= hi) return;
-    const bool first = sees_first(p, i, i + rows, j0);
-    T* stats = to.stats + 2 * (head * p.queries + i);
+    const bool first = is_first_block(p, i, i + rows, j0);
+    const Index at = head * p.queries + i;
+    T* row_max = to.row_max + at;
+    T* sum = to.inverse_sum + at;  // l, inverted by finish()
     T* o = to.o + head * to.o_head + i * to.o_row;
-    products(p, head, i, rows, n, lo, hi);
-    if (few) {
-      few.exponentials(p, head, i, rows, hi, x, kBlock, stats, drop);
+    scores(p, head, i, rows, n, lo, hi);
+    if (short_rows) {
+      short_rows.exponentials(p, head, i, rows, hi, x, kBlock, row_max, sum, drop);
     } else {
-      prepare(p, head, i, rows, j0, lo, hi);
-      exponentials_of_rows(p, head, i, rows, j0, lo, round_up(hi, kWidth), stats);
-      if (!first) correct_rows(p, rows, stats, o, to.o_row);
-      for (Index r = 0; r < rows; ++r) stats[2 * r + 1] += sums[r];
+      add_biases_and_masks(p, head, i, rows, j0, lo, hi);
+      exponentials_of_rows(p, head, i, rows, j0, lo, round_up(hi, kWidth), row_max);
+      if (!first) rescale_rows(p, rows, sum, o, to.o_row);
+      for (Index r = 0; r < rows; ++r) sum[r] += sums[r];
     }
-    times<T, A>(rows, hi - lo, x + lo, kBlock, 1, rows_of_values, lo, 0, p.value_depth,
-                first ? Accumulate::overwrite : Accumulate::add, o, to.o_row);
+    // Pass 3: o += e v.
+    multiply_block<T, A>(rows, hi - lo, x + lo, kBlock, 1, value_side, lo, 0, p.value_depth,
+                         first ? Accumulate::overwrite : Accumulate::add, o, to.o_row);
   }
 
-  /// Divides by the sums, once they are complete.
+  /// Pass 4: divides o by the complete sum l.
   static void finish(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head,
                      Index i) {
-    T* stats = to.stats + 2 * (head * p.queries + i);
+    T& row_max = to.row_max[head * p.queries + i];
+    T& sum = to.inverse_sum[head * p.queries + i];
     T* o = to.o + head * to.o_head + i * to.o_row;
-    if (stats[0] == kMinusInfinity<T>) stats[0] = T(0);  // nothing was seen
-    if (stats[1] == T(0)) {
+    if (row_max == kMinusInfinity<T>) row_max = T(0);  // the query sees no key
+    if (sum == T(0)) {
       for (Index j = 0; j < p.value_depth; ++j) o[j] = T(0);
       return;
     }
-    stats[1] = T(1) / stats[1];
-    scale_row(o, p.value_depth, stats[1]);
+    sum = T(1) / sum;
+    scale_row(o, p.value_depth, sum);
   }
 
-  /// The probabilities themselves, by a second pass over the products.
+  /// Stores the probabilities of one tile with one block, from scores that are computed again.
   void write_scores(const AttentionHeads<T>& p, const AttentionForward<T>& to, Index head, Index i,
                     Index rows, Index j0, Index n) {
-    const auto [lo, hi] = seen_of_block<T, A>(p, i, i + rows, j0, n);
+    const auto [lo, hi] = visible_columns<T, A>(p, i, i + rows, j0, n);
     if (lo < hi) {
-      products(p, head, i, rows, n, lo, hi);
-      prepare(p, head, i, rows, j0, lo, hi);
+      scores(p, head, i, rows, n, lo, hi);
+      add_biases_and_masks(p, head, i, rows, j0, lo, hi);
     }
     const T unit = exponent_factor<T, A>(p);
     for (Index r = 0; r < rows; ++r) {
-      const T* stats = to.stats + 2 * (head * p.queries + i + r);
+      const Index at = head * p.queries + i + r;
       T* row = x + r * kBlock;
-      T* scores = to.scores + (head * p.queries + i + r) * p.keys + j0;
-      for (Index j = 0; j < n; ++j) scores[j] = T(0);
+      T* probabilities = to.scores + at * p.keys + j0;
+      for (Index j = 0; j < n; ++j) probabilities[j] = T(0);
       if (lo >= hi) continue;
-      static_cast<void>(exponentials<T, A>(row, lo, round_up(hi, kWidth), unit, stats[0]));
-      for (Index j = lo; j < hi; ++j) scores[j] = row[j] * stats[1];
+      static_cast<void>(exponentials<T, A>(row, lo, round_up(hi, kWidth), unit, to.row_max[at]));
+      for (Index j = lo; j < hi; ++j) probabilities[j] = row[j] * to.inverse_sum[at];
     }
   }
 };
@@ -160,33 +166,36 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   const Index block = w.block(p);
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = to.begin; i < to.end; ++i) {
-      to.stats[2 * (head * p.queries + i)] = kMinusInfinity<T>;
-      to.stats[2 * (head * p.queries + i) + 1] = T(0);
+      to.row_max[head * p.queries + i] = kMinusInfinity<T>;
+      to.inverse_sum[head * p.queries + i] = T(0);
     }
   }
-  const Seen all = seen_by(p, to.begin, to.end);
+  const KeyRange all = visible_keys(p, to.begin, to.end);
   const auto each_tile = [&](const auto& body) {
     for (Index head = 0; head < p.group; ++head) {
-      for (Index i = to.begin; i < to.end; i += high) body(head, i, lesser(high, to.end - i));
+      for (Index i = to.begin; i < to.end; i += high) body(head, i, min(high, to.end - i));
     }
   };
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
-    const Index n = lesser(block, p.keys - j0);
+    const Index n = min(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
-    prefetch.next();
+    prefetch();
     w.pack_keys(p, j0, n);
-    prefetch.next();
-    w.rows_of_values = rows_as_right<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
-    // The next block is fetched meanwhile.
-    Index fetched = j0 + n;
-    const Index next = lesser(p.keys, fetched + block);
-    const Index share = block / greater(1, p.group * (to.end - to.begin) / high) + 1;
-    each_tile([&](Index head, Index i, Index rows) {
-      for (const Index end = lesser(next, fetched + share); fetched < end; ++fetched) {
-        fetch_row(p.k + fetched * p.k_row, p.depth);
-        fetch_row(p.v + fetched * p.v_row, p.value_depth);
+    prefetch();
+    w.value_side = right_side<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
+    // Every tile prefetches a share of the next block.
+    Index key = j0 + n;
+    const Index last_key = min(p.keys, key + block);
+    const Index share = block / max(1, p.group * (to.end - to.begin) / high) + 1;
+    const auto prefetch_keys = [&] {
+      for (const Index end = min(last_key, key + share); key < end; ++key) {
+        prefetch_row(p.k + key * p.k_row, p.depth);
+        prefetch_row(p.v + key * p.v_row, p.value_depth);
       }
-      prefetch.next();
+    };
+    each_tile([&](Index head, Index i, Index rows) {
+      prefetch_keys();
+      prefetch();
       w.tile(p, to, head, i, rows, j0, n);
     });
   }
@@ -195,18 +204,14 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
   }
   if (to.scores == nullptr) return;
   for (Index j0 = 0; j0 < p.keys; j0 += block) {
-    const Index n = lesser(block, p.keys - j0);
+    const Index n = min(block, p.keys - j0);
     w.pack_keys(p, j0, n);
     each_tile(
         [&](Index head, Index i, Index rows) { w.write_scores(p, to, head, i, rows, j0, n); });
   }
 }
 
-#define XTAPE_INSTANTIATE(T)                              \
-  template void AttentionKernels<T, XTAPE_ARCH>::forward( \
-      const AttentionHeads<T>&, const AttentionForward<T>&, Prefetch<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct AttentionKernels<float, XTAPE_ARCH>;
+template struct AttentionKernels<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

@@ -1,6 +1,6 @@
 #pragma once
-// What attention's forward and backward share: a row of scores made ready for the exponential. For
-// the sources of kernels only (see simd.hpp).
+// The parts that attention's forward, backward and step share: visible keys, products, a row of scores, its
+// exponentials and its dropout. For the sources of kernels only (see simd.hpp).
 
 #include "kernels/attention.hpp"
 #include "kernels/gemm_tile.hpp"
@@ -13,18 +13,14 @@ namespace xtape::kernels {
 template <class T>
 inline constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
 
-constexpr Index lesser(Index a, Index b) { return a < b ? a : b; }
-constexpr Index greater(Index a, Index b) { return a > b ? a : b; }
-constexpr Index round_up(Index n, Index step) { return (n + step - 1) / step * step; }
-
-/// The exponential in the unit that is cheapest: 2^x in float, e^x in double. exp(-infinity) is
-/// exactly 0, of NaN NaN.
+/// The exponential exp(x / kUnit) in its cheapest unit: 2^x in float, e^x in double. It is exactly 0 for
+/// -infinity and NaN for NaN.
 template <class T, class A>
 struct Exponential {
   using V = Vec<T, A>;
   static constexpr T kUnit = sizeof(T) == 4 ? static_cast<T>(1.4426950408889634) : T(1);
 
-  /// 2^f for f within 1/2: a polynomial with a relative error of 2e-9, fitted at Chebyshev nodes.
+  /// Returns 2^f for |f| <= 1/2: a polynomial fitted at Chebyshev nodes, with a relative error of 2e-9.
   [[gnu::always_inline]] static inline V power_of_fraction(const V& f) {
     V y = xsimd::fma(V(1.53458075e-4F), f, V(1.33999312e-3F));
     y = xsimd::fma(y, f, V(9.61848897e-3F));
@@ -36,11 +32,11 @@ struct Exponential {
 
   static V of(const V& x) {
     if constexpr (sizeof(T) == 4) {
-      // 2^n 2^f. Below the normal numbers the result is 0.
+      // x = n + f, 2^x = 2^n 2^f. Denormal results are 0.
 #if defined(__AVX512F__)
       if constexpr (std::is_same_v<A, Avx512>) {
         const V n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        const __mmask16 normal = _mm512_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);  // or no number
+        const __mmask16 normal = _mm512_cmp_ps_mask(x, V(-126.0F), _CMP_NLT_UQ);  // or NaN
         return _mm512_maskz_scalef_ps(normal, power_of_fraction(x - n), n);
       } else if constexpr (std::is_same_v<A, HalfOfAvx512>) {
         const V n = _mm256_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -61,94 +57,98 @@ struct Exponential {
   }
 };
 
-/// Which keys a query can see at most.
-struct Seen {
-  Index first, last;  // none if first >= last
+/// The keys (or columns of a block) first ... last - 1; none if first >= last.
+struct KeyRange {
+  Index first, last;
 };
 
+/// Returns the smallest range that holds all keys that query i sees.
 template <class T>
-[[gnu::always_inline]] inline Seen seen_by(const AttentionHeads<T>& p, Index i) {
+[[gnu::always_inline]] inline KeyRange visible_keys(const AttentionHeads<T>& p, Index i) {
   if (p.query_keep != nullptr && !p.query_keep[i]) return {p.last_key, p.last_key};
-  return {greater(p.first_key, i - p.behind), lesser(p.last_key, i + p.ahead + 1)};
+  return {max(p.first_key, i - p.behind), min(p.last_key, i + p.ahead + 1)};
 }
 
-/// The same for any of the queries begin ... end - 1.
+/// Returns a range that holds all keys that any of the queries begin ... end - 1 sees.
 template <class T>
-[[gnu::always_inline]] inline Seen seen_by(const AttentionHeads<T>& p, Index begin, Index end) {
-  return {greater(p.first_key, begin - p.behind), lesser(p.last_key, end - 1 + p.ahead + 1)};
+[[gnu::always_inline]] inline KeyRange visible_keys(const AttentionHeads<T>& p, Index begin,
+                                                    Index end) {
+  return {max(p.first_key, begin - p.behind), min(p.last_key, end - 1 + p.ahead + 1)};
 }
 
-/// Whether the first key that any of them sees is not before key j0: nothing was added up yet.
+/// Returns whether the block at key j0 is the first that any of the queries begin ... end - 1 sees: their
+/// sums are still empty.
 template <class T>
-inline bool sees_first(const AttentionHeads<T>& p, Index begin, Index end, Index j0) {
-  return seen_by(p, begin, end).first >= j0;
+inline bool is_first_block(const AttentionHeads<T>& p, Index begin, Index end, Index j0) {
+  return visible_keys(p, begin, end).first >= j0;
 }
 
-/// Of a block of n keys from j0 on, what any of the queries begin ... end - 1 sees: from a column where
-/// B is packed on. Nothing if first >= last.
+/// Returns the columns of the block of n keys at j0 that any of the queries begin ... end - 1 sees. They begin
+/// at a packed panel.
 template <class T, class A>
-inline Seen seen_of_block(const AttentionHeads<T>& p, Index begin, Index end, Index j0, Index n) {
-  const Seen seen = seen_by(p, begin, end);
+inline KeyRange visible_columns(const AttentionHeads<T>& p, Index begin, Index end, Index j0,
+                                Index n) {
+  const KeyRange keys = visible_keys(p, begin, end);
   constexpr Index kStep = Tile<T, A>::kColumns;
-  return {greater(0, seen.first - j0) / kStep * kStep, lesser(n, seen.last - j0)};
+  return {max(0, keys.first - j0) / kStep * kStep, min(n, keys.last - j0)};
 }
 
-/// Keys of a block, at most `most`, whose rows of `widest` elements are within the budget.
+/// Returns the number of keys in a block: at most `most`, with rows of `widest` elements within the budget.
 template <class T, class A>
-constexpr Index keys_of_block(Index most, Index budget, Index widest) {
+constexpr Index keys_per_block(Index most, Index budget, Index widest) {
   constexpr Index kStep = Tile<T, A>::kColumns;
-  return lesser(most, greater(kStep, budget / widest / kStep * kStep));
+  return min(most, max(kStep, budget / widest / kStep * kStep));
 }
 
-/// The right side of a product, k x n: packed, or rows of contiguous elements as they are.
+/// The right side of a product, k x n: packed or row-major.
 template <class T>
-struct Right {
+struct RightSide {
   const T* data = nullptr;
   Index k = 0, n = 0;
   Index row = 0;  // 0: packed
 };
 
-/// Rows of memory as the right side; into `packed` where they cannot be read as they are.
+/// Returns k rows of n elements as a right side: unpacked if the kernels can read them, else packed.
 template <class T, class A>
-inline Right<T> rows_as_right(Index k, Index n, const T* from, Index row, T* packed) {
+inline RightSide<T> right_side(Index k, Index n, const T* from, Index row, T* packed) {
   if (GemmKernels<T, A>::reads_unpacked(n, k, row, 1)) return {from, k, n, row};
   GemmKernels<T, A>::pack(k, n, 0, n, from, row, 1, packed);
   return {packed, k, n, 0};
 }
 
-/// C (rows x n) from A (rows x k) and the k rows of B from `from_k` on, for the columns of B that hold
-/// any of first ... last. `Wide`: B is packed, and what it is filled up with
-/// may go to C, too, so that only whole vectors are written.
+/// Computes C (rows x n) from A (rows x k) and rows from_k ... from_k + k - 1 of B, for the panels of B that
+/// hold columns first ... last - 1. `Wide`: only whole vectors are written, with the padding of a packed B.
 template <class T, class A, bool Wide = false>
-inline void times(Index rows, Index k, const T* a, Index a_row, Index a_column, const Right<T>& b,
-                  Index from_k, Index first, Index last, Accumulate accumulate, T* c, Index c_row) {
+inline void multiply_block(Index rows, Index k, const T* a, Index a_row, Index a_column,
+                           const RightSide<T>& b, Index from_k, Index first, Index last,
+                           Accumulate accumulate, T* c, Index c_row) {
   using Size = Tile<T, A>;
   constexpr Index kHalf = static_cast<Index>(Half<T, A>::V::size);
   for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
-    const Index there = lesser(Size::kColumns, b.n - j);
-    const Index step = b.row == 0 ? packed_step<T, A>(there) : b.row;
+    const Index width = min(Size::kColumns, b.n - j);
+    const Index step = b.row == 0 ? packed_step<T, A>(width) : b.row;
     const T* from = b.data + (b.row == 0 ? j * b.k : j) + from_k * step;
-    const Index columns = Wide ? round_up(there, kHalf) : there;
+    const Index columns = Wide ? round_up(width, kHalf) : width;
     gemm_panel<T, A>(rows, k, a, a_row, a_column, Size::kRows * a_row, from, step, accumulate,
                      nullptr, c + j, c_row, columns);
   }
 }
 
-/// What x * factor - shift is to be, in units of the exponential, for a row of products x.
+/// Returns the factor that turns a row from add_bias_and_mask() into units of the exponential.
 template <class T, class A>
 inline T exponent_factor(const AttentionHeads<T>& p) {
-  const bool scaled = p.bias != nullptr || p.slopes != nullptr;  // prepare_row() did
+  const bool scaled = p.bias != nullptr || p.slopes != nullptr;  // add_bias_and_mask() scaled
   return (scaled ? T(1) : p.scale) * Exponential<T, A>::kUnit;
 }
 
-/// Adds biases to the products of query i with the keys from j0 on, x[begin] ... x[end - 1], and puts
-/// -infinity where it does not see the key.
+/// Adds biases to x[j] = q k^T of query i and key j0 + j, begin <= j < end, and stores -infinity where the
+/// query does not see the key. Scales the row if there is a bias.
 template <class T, class A>
-inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin,
-                        Index end, T* x) {
-  const Seen seen = seen_by(p, i);
-  const Index lo = lesser(end, greater(begin, seen.first - j0));
-  const Index hi = greater(lo, lesser(end, seen.last - j0));
+inline void add_bias_and_mask(const AttentionHeads<T>& p, Index head, Index i, Index j0,
+                              Index begin, Index end, T* x) {
+  const KeyRange keys = visible_keys(p, i);
+  const Index lo = min(end, max(begin, keys.first - j0));
+  const Index hi = max(lo, min(end, keys.last - j0));
   if (p.bias != nullptr || p.slopes != nullptr) {
     for (Index j = lo; j < hi; ++j) x[j] *= p.scale;
   }
@@ -177,12 +177,12 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
       for (Index j = lo; j < hi; ++j) x[j] = keep[j * p.mask_column] ? x[j] : kMinusInfinity<T>;
     }
   }
-  // Vectors that are not seen as a whole.
+  // Vectors with lanes outside lo ... hi - 1.
   constexpr Index kWidth = Tile<T, A>::kWidth;
   const auto hide = [&](Index j) {
     using V = Vec<T, A>;
     const auto below = [&](Index at) {
-      const Index lanes = lesser(kWidth, greater(0, at - j));
+      const Index lanes = min(kWidth, max(0, at - j));
       return (std::uint64_t{1} << lanes) - 1;
     };
     const std::uint64_t bits = below(hi) & ~below(lo);
@@ -191,33 +191,20 @@ inline void prepare_row(const AttentionHeads<T>& p, Index head, Index i, Index j
   };
   Index j = begin;
   for (; j < lo; j += kWidth) hide(j);
-  for (j = greater(j, hi / kWidth * kWidth); j < end; j += kWidth) hide(j);
+  for (j = max(j, hi / kWidth * kWidth); j < end; j += kWidth) hide(j);
 }
 
+/// Returns the maximum of row[lo] ... row[end - 1], whole vectors.
 template <class T, class A>
-[[gnu::always_inline]] inline T largest_lane(const Vec<T, A>& x) {
-#if defined(__AVX512F__)
-  if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(x);
-#endif
-  constexpr Index kWidth = Tile<T, A>::kWidth;
-  alignas(64) T lane[kWidth];
-  x.store_aligned(lane);
-  T most = lane[0];
-  for (Index j = 1; j < kWidth; ++j) most = lane[j] > most ? lane[j] : most;
-  return most;
-}
-
-/// The largest of row[lo] ... row[end - 1], whole vectors.
-template <class T, class A>
-inline T largest(const T* row, Index lo, Index end) {
+inline T max_of_row(const T* row, Index lo, Index end) {
   using V = Vec<T, A>;
   constexpr Index kWidth = Tile<T, A>::kWidth;
   V top = V::load_aligned(row + lo);
   for (Index j = lo + kWidth; j < end; j += kWidth) top = xsimd::max(top, V::load_aligned(row + j));
-  return largest_lane<T, A>(top);
+  return fold(top, [](const V& a, const V& b) { return xsimd::max(a, b); });
 }
 
-/// row = exp(row * factor - shift), whole vectors; the sum of it.
+/// Stores row = exp(row * factor - shift), whole vectors, and returns the sum of the row.
 template <class T, class A>
 inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
   using V = Vec<T, A>;
@@ -230,16 +217,16 @@ inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
   return xsimd::hadd(sum);
 }
 
-/// Which probabilities of one row dropout keeps: the same as kernels::dropout for the array of all.
+/// The probabilities of one row that dropout keeps, with the bits of kernels::dropout.
 template <class A>
 struct RowDropout {
   static constexpr Index kMost = 128;
   std::uint64_t kept[kMost / 64];
-  // The 64 elements drawn last: rows of few keys lie in them together.
+  // The 64 elements drawn last: several short rows share them.
   Index last_base = -1;
   std::uint64_t last_bits = 0;
 
-  /// For the keys j0 + begin ... j0 + end - 1 of query i. All calls are for the same call of attention.
+  /// Draws for the keys j0 + begin ... j0 + end - 1 of query i. One object serves one call of attention.
   template <class T>
   void draw(const AttentionHeads<T>& p, Index head, Index i, Index j0, Index begin, Index end) {
     const Philox<A> philox{p.seed, p.index};
@@ -255,16 +242,16 @@ struct RowDropout {
     for (Index m = 0; m * 64 < end - begin; ++m, first += 64) {
       const Index shift = first % 64;
       kept[m] = bits(first - shift) >> shift;
-      if (shift + lesser(64, end - begin - m * 64) > 64) {
+      if (shift + min(64, end - begin - m * 64) > 64) {
         kept[m] |= bits(first - shift + 64) << (64 - shift);
       }
     }
   }
-  /// One bit per lane of the vector at j, counted from `begin`.
+  /// Returns bits for the vector at j, counted from `begin`: bit l tells whether element j + l is kept.
   [[nodiscard]] std::uint64_t at(Index j) const { return kept[j / 64] >> (j % 64); }
 };
 
-/// What the kept ones are multiplied by.
+/// Returns the factor of probabilities that are kept.
 template <class T>
 inline T dropout_scale(const AttentionHeads<T>& p) {
   return p.rate < 1 ? static_cast<T>(1 / (1 - p.rate)) : T(0);

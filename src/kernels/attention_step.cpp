@@ -5,8 +5,9 @@
 namespace xtape::kernels {
 namespace {
 
+/// Returns the sum of a[i] * b[i].
 template <class T, class A>
-[[gnu::always_inline]] inline T product(const T* a, const T* b, Index n) {
+[[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
   using V = Vec<T, A>;
   V sum(T(0));
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
@@ -15,7 +16,7 @@ template <class T, class A>
   return xsimd::hadd(sum);
 }
 
-/// y += factor * x
+/// Adds y += factor * x.
 template <class T, class A>
 [[gnu::always_inline]] inline void add_scaled(T factor, const T* x, T* y, Index n) {
   using V = Vec<T, A>;
@@ -26,11 +27,11 @@ template <class T, class A>
   });
 }
 
-/// Probabilities from products x[lo] ... x[end - 1], whole vectors; zeros where nothing is seen.
+/// Stores probabilities into x[lo] ... x[end - 1], whole vectors of products; zeros if all are masked.
 template <class T, class A>
-void normalize(T* x, Index lo, Index end, T factor) {
+void softmax(T* x, Index lo, Index end, T factor) {
   using V = Vec<T, A>;
-  const T top = largest<T, A>(x, lo, end);
+  const T top = max_of_row<T, A>(x, lo, end);
   const T sum =
       top == kMinusInfinity<T> ? T(0) : exponentials<T, A>(x, lo, end, factor, top * factor);
   const V by(sum == T(0) ? T(0) : T(1) / sum);
@@ -58,27 +59,30 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
   const bool* keep = p.key_keep == nullptr ? nullptr : p.key_keep + row * p.keys;
   const std::int32_t* slots = p.slots == nullptr ? nullptr : p.slots + row * p.capacity;
   const auto slot = [&](Index j) { return (slots == nullptr ? row : slots[j]) * p.capacity + j; };
-  const auto seen = [&](Index j) {
+  const auto visible = [&](Index j) {
     return j >= p.first && j < p.last && (keep == nullptr || keep[j]);
   };
+  // Pass 1: scores of all heads, key by key.
   const T* q = p.q + row * p.heads * p.depth;
   for (Index j = lo; j < end; ++j) {
-    if (!seen(j)) {
+    if (!visible(j)) {
       for (Index h = 0; h < p.heads; ++h) work[h * pitch + j] = kMinusInfinity<T>;
       continue;
     }
     const T* k = p.k + slot(j) * p.key_heads * p.depth;
     for (Index g = 0; g < p.key_heads; ++g) {
       for (Index h = g * group; h < (g + 1) * group; ++h) {
-        work[h * pitch + j] = product<T, A>(q + h * p.depth, k + g * p.depth, p.depth);
+        work[h * pitch + j] = dot<T, A>(q + h * p.depth, k + g * p.depth, p.depth);
       }
     }
   }
+  // Pass 2: probabilities.
   for (Index h = 0; h < p.heads; ++h) {
-    normalize<T, A>(work + h * pitch, lo, end, p.scale * Exponential<T, A>::kUnit);
+    softmax<T, A>(work + h * pitch, lo, end, p.scale * Exponential<T, A>::kUnit);
   }
+  // Pass 3: o += probability * v, key by key.
   for (Index j = p.first; j < p.last; ++j) {
-    if (!seen(j)) continue;
+    if (!visible(j)) continue;
     const T* v = p.v + slot(j) * p.key_heads * p.value_depth;
     for (Index g = 0; g < p.key_heads; ++g) {
       for (Index h = g * group; h < (g + 1) * group; ++h) {
@@ -93,10 +97,7 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
   }
 }
 
-#define XTAPE_INSTANTIATE(T) \
-  template void AttentionStepKernels<T, XTAPE_ARCH>::row(const AttentionStep<T>&, Index, T*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct AttentionStepKernels<float, XTAPE_ARCH>;
+template struct AttentionStepKernels<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

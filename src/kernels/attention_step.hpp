@@ -1,6 +1,6 @@
 #pragma once
-// Attention of one query per row to keys and values where a cache holds them: nothing is packed or
-// copied, for each key is used by few queries.
+// Attention of one query per row to the keys and values of a cache, in their place. Packing them would not
+// pay, because few queries use each key.
 
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
@@ -9,25 +9,25 @@
 
 namespace xtape::kernels {
 
-/// Queries (rows, heads, depth); keys and values (slots, capacity, key heads, depth), position j of row
-/// r being in slot slots[r * capacity + j], or r where there is no such array.
+/// Queries are (rows, heads, depth); keys and values are (slots, capacity, key heads, depth). Position j of
+/// row r is in slot slots[r * capacity + j], or in slot r if slots is null.
 template <class T>
 struct AttentionStep {
   Index heads = 0, key_heads = 0, depth = 0, value_depth = 0;
-  Index capacity = 0, keys = 0;  // positions there is room for, and that are held
+  Index capacity = 0, keys = 0;  // positions of a slot, and how many of them are in use
   const T* q = nullptr;
   const T* k = nullptr;
   const T* v = nullptr;
   const std::int32_t* slots = nullptr;
   const bool* query_keep = nullptr;  // (rows), or null
   const bool* key_keep = nullptr;    // (rows, keys), or null
-  Index first = 0, last = 0;         // of the keys, which are seen if key_keep says so too
-  T scale = 1;                       // of the products
+  Index first = 0, last = 0;         // keys first ... last - 1 are visible if key_keep is true
+  T scale = 1;                       // factor of q k^T
   T* o = nullptr;                    // (rows, heads, value_depth)
   T* scores = nullptr;               // probabilities (rows, heads, keys), or null
 };
 
-/// Elements of 64-byte aligned working memory for one row.
+/// Returns the elements of working memory per head, whole cache lines.
 template <class T>
 constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
   return (p.keys + 63) / 64 * 64;
@@ -35,7 +35,7 @@ constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
 
 template <class T, class A>
 struct AttentionStepKernels {
-  /// One row; `work` has heads * attention_step_pitch() elements.
+  /// Computes one row. `work` has heads * attention_step_pitch() elements, aligned to 64 bytes.
   static void row(const AttentionStep<T>& p, Index row, T* work);
 };
 

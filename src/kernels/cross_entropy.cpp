@@ -1,5 +1,6 @@
 #include "kernels/cross_entropy.hpp"
 
+#include "kernels/doubles.hpp"
 #include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
@@ -15,7 +16,7 @@ void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64
       lse[r] = T(0);
       continue;
     }
-    // What lies behind the row counts as its first element, once for the maximum and not at all after.
+    // The maximum starts from the first element, so that no lane holds anything from behind the row.
     V tops[2] = {V(x[0]), V(x[0])};
     Index which = 0;
     const Index whole = n / kWidth * kWidth;

@@ -8,7 +8,7 @@
 
 namespace xtape::kernels {
 
-// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+/// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
 template <class T, class A>
 struct CrossEntropy {
   static void value(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse);
@@ -16,11 +16,12 @@ struct CrossEntropy {
                        const T* g, T* dx);
 };
 
-// loss and log(sum(exp(x))) per row. A negative label gives loss 0.
+/// Stores lse = log(sum(exp(x))) and loss = lse - x[label] per row, and zeros where the label is negative.
 template <class T>
 void cross_entropy(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse) {
   on_isa([&](auto isa) { CrossEntropy<T, decltype(isa)>::value(rows, n, x, labels, loss, lse); });
 }
+/// Stores dx = g * (exp(x - lse) - (1 at the label)) per row, and zeros where the label is negative.
 template <class T>
 void cross_entropy_gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
                             const T* lse, const T* g, T* dx) {

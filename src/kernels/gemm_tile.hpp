@@ -1,5 +1,5 @@
 #pragma once
-// The innermost loops of a product: a tile of C is held in registers while k runs. For the sources of
+// The innermost loops of a matrix product: a tile of C stays in registers while k runs. For the sources of
 // kernels only (see simd.hpp).
 
 #include "kernels/gemm.hpp"
@@ -7,17 +7,17 @@
 
 namespace xtape::kernels {
 
-/// How large a tile the registers of the instruction set hold.
+/// The size of the tile of C that fits into the registers of the instruction set.
 template <class T, class A>
 struct Tile {
   using V = Vec<T, A>;
   static constexpr Index kWidth = static_cast<Index>(V::size);
   static constexpr int kVectors = 2;
   static constexpr Index kColumns = kVectors * kWidth;
-  static constexpr int kRows = sizeof(V) == 64 ? 12 : 6;  // of 32 registers, or of 16
+  static constexpr int kRows = sizeof(V) == 64 ? 12 : 6;  // 24 of 32 registers, or 12 of 16
 };
 
-/// Half a vector of AVX-512, for panels that narrow: heads of eight floats. Elsewhere a whole one.
+/// The half-width vector of AVX-512, for narrow panels: heads of eight floats. The whole vector elsewhere.
 template <class T, class A>
 struct Half {
   using Arch = A;
@@ -31,14 +31,14 @@ struct Half<T, Avx512> {
 };
 #endif
 
-/// Whether panels of so many columns read and write whole vectors only.
+/// Returns whether panels of n columns read and write whole or half-width vectors only.
 template <class T, class A>
 constexpr bool whole_vectors(Index n) {
   const Index last = n % Tile<T, A>::kColumns;
   return last % Tile<T, A>::kWidth == 0 || last == static_cast<Index>(Half<T, A>::V::size);
 }
 
-/// The number in the lower half of V's lanes, or in all.
+/// Returns the lower half of v as an L, or v itself if L is V.
 template <class L, class V>
 [[gnu::always_inline]] inline L lower(const V& v) {
   if constexpr (std::is_same_v<L, V>) {
@@ -54,7 +54,7 @@ template <class L, class V>
   }
 }
 
-/// And back: `fill` in the upper half of V's lanes.
+/// Returns v as a V, with `fill` in the upper half if L is a half-width vector.
 template <class V, class L>
 [[gnu::always_inline]] inline V widened(const L& v, [[maybe_unused]] typename V::value_type fill) {
   if constexpr (std::is_same_v<L, V>) {
@@ -70,8 +70,8 @@ template <class V, class L>
   }
 }
 
-/// C (Rows x columns) += A B for `k` steps; `columns` fill all vectors but perhaps the last, which is of
-/// the type L and may be the only one. B's rows are `b_step` apart and hold whole vectors.
+/// Computes a tile C (Rows x columns) += A B in `k` steps. The columns fill all vectors but perhaps the last,
+/// which is an L and may be the only one. Rows of B are `b_step` apart and hold whole vectors.
 template <class T, class A, int Rows, int Vectors, class L>
 [[gnu::always_inline]] inline void gemm_tile(Index k, const T* a, Index a_row, Index a_column,
                                              const T* b, Index b_step, Accumulate accumulate,
@@ -79,7 +79,7 @@ template <class T, class A, int Rows, int Vectors, class L>
   using V = Vec<T, A>;
   constexpr Index kBefore =
       (Vectors - 1) * static_cast<Index>(V::size);  // columns before the last vector
-  constexpr bool kParts = std::is_same_v<L, V>;     // there are loads of a part of it
+  constexpr bool kParts = std::is_same_v<L, V>;     // a half-width vector is never partial
   const Index rest = columns - kBefore;
   const bool whole = !kParts || rest == static_cast<Index>(L::size);
   V sum[Rows];
@@ -103,8 +103,8 @@ template <class T, class A, int Rows, int Vectors, class L>
       }
     }
   }
-  // A pointer to every third row: from each, an address reaches two rows on, so that the registers for
-  // addresses are enough and none is kept where a sum should be.
+  // One pointer per three rows: an address reaches the next two rows by scaling a_row. More pointers would
+  // not fit into the address registers.
   constexpr int kPointers = (Rows + 2) / 3;
   const T* row[kPointers];
 #pragma GCC unroll 4
@@ -139,7 +139,7 @@ template <class T, class A, int Rows, int Vectors, class L>
   }
 }
 
-/// The same for a number of rows known at run time, fewer than Tile::kRows.
+/// Computes a tile whose number of rows is known at run time, fewer than Tile::kRows.
 template <class T, class A, int Vectors, class L, int Rows = Tile<T, A>::kRows - 1>
 inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a_column, const T* b,
                            Index b_step, Accumulate accumulate, const T* bias, T* c, Index c_row,
@@ -153,7 +153,7 @@ inline void gemm_last_rows(Index rows, Index k, const T* a, Index a_row, Index a
   }
 }
 
-/// The same for any number of rows: tiles below each other, whose rows of A begin `a_tile` apart.
+/// Computes tiles below each other for any number of rows. Their rows of A begin `a_tile` apart.
 template <class T, class A, int Vectors, class L = Vec<T, A>>
 inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
                        const T* b, Index b_step, Accumulate accumulate, const T* bias, T* c,
@@ -169,15 +169,15 @@ inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_col
   }
 }
 
-/// How far apart the rows of a packed panel with so many columns are: one vector where they fit.
+/// Returns the distance of the rows in a packed panel of so many columns: one vector, or two.
 template <class T, class A>
 constexpr Index packed_step(Index columns) {
   using Size = Tile<T, A>;
   return columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
 }
 
-/// C (rows x columns), at most a tile wide, += A B: with one vector, half of one, or one and a half where
-/// the columns fit into them.
+/// Computes C (rows x columns) += A B, at most a tile wide, with half a vector, one, one and a half, or two:
+/// the fewest that hold the columns.
 template <class T, class A>
 inline void gemm_panel(Index rows, Index k, const T* a, Index a_row, Index a_column, Index a_tile,
                        const T* b, Index b_step, Accumulate accumulate, const T* bias, T* c,

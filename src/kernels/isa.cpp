@@ -29,7 +29,7 @@ std::atomic<Isa>& active() noexcept {
 
 bool supported(Isa isa) noexcept {
 #if defined(__x86_64__)
-  // These ask the operating system too, which must save the wide registers.
+  // The builtins also ask whether the operating system saves the wide registers.
   switch (isa) {
 #if defined(XTAPE_NO_AVX512)
     case Isa::avx512: return false;

@@ -1,24 +1,24 @@
 #pragma once
-// Which instruction set the kernels use. Kernels are compiled once per instruction set from the same
-// sources, as members of templates whose last parameter is one of the tags below; a call picks one.
+// The instruction set that kernels use. Kernels are compiled once per instruction set from the same
+// sources, as members of templates whose last parameter is one of the tags below; on_isa() picks one.
 
 #include <optional>
 #include <string_view>
 
 namespace xtape::kernels {
 
-struct Baseline {};  // what every processor of the target has: SSE2 on x86-64, NEON on AArch64
+struct Baseline {};  // every processor of the target: SSE2 on x86-64, NEON on AArch64
 struct Avx2 {};      // with FMA
 struct Avx512 {};    // F, CD, DQ, BW
 
 enum class Isa { baseline, avx2, avx512 };
 
-/// The best one that processor and operating system support, or what the environment variable
-/// XTAPE_ISA names, if they support that; chosen once.
+/// Returns the best instruction set that processor and operating system support, or the supported one that
+/// the environment variable XTAPE_ISA names. It is chosen once.
 Isa active_isa() noexcept;
 bool supported(Isa isa) noexcept;
 std::string_view name(Isa isa) noexcept;
-/// For tests: from now on this one, or the default again. It must be supported.
+/// Makes active_isa() return a supported one, or the default again. For tests.
 void force_isa(std::optional<Isa> isa) noexcept;
 
 /// Calls f with the tag of the active instruction set.

@@ -1,6 +1,6 @@
 #pragma once
-// What kernels need of vectors beyond xsimd: shuffles, sums over lanes, masks, and floats read as
-// doubles. For the sources of kernels only (see simd.hpp).
+// Operations between the lanes of vectors that xsimd lacks: masks, shuffles, and reductions over lanes. For
+// the sources of kernels only (see simd.hpp). In formulas x[l] is lane l of x.
 
 #include "kernels/simd.hpp"
 
@@ -9,7 +9,8 @@
 
 namespace xtape::kernels {
 
-/// Integers side by side, for plain operators (a vector_size cannot depend on a template's parameter).
+/// Vectors of integers with the compiler's own operators. Specialized, because a vector_size cannot depend
+/// on a template parameter.
 template <int Bytes>
 struct Lanes;
 #define XTAPE_LANES(bytes)                                         \
@@ -23,6 +24,7 @@ XTAPE_LANES(32)
 XTAPE_LANES(64)
 #undef XTAPE_LANES
 
+/// Returns the bits of `from` as a To.
 template <class To, class From>
 [[gnu::always_inline]] inline To bits_as(const From& from) {
   static_assert(sizeof(To) == sizeof(From));
@@ -34,7 +36,7 @@ template <class To, class From>
 template <class T, class A>
 using Mask = xsimd::batch_bool<T, typename SimdArch<A>::type>;
 
-/// x where the bit of the lane is set, elsewhere 0, whatever x holds there.
+/// Returns r with r[l] = (bit l of bits) ? x[l] : 0.
 template <class T, class A>
 [[gnu::always_inline]] inline Vec<T, A> where_bits(std::uint64_t bits, const Vec<T, A>& x) {
   using V = Vec<T, A>;
@@ -58,7 +60,7 @@ template <class T, class A>
   return out;
 }
 
-/// x where the bit of the lane is set, elsewhere y.
+/// Returns r with r[l] = (bit l of bits) ? x[l] : y[l].
 template <class T, class A>
 [[gnu::always_inline]] inline Vec<T, A> where_bits_or(std::uint64_t bits, const Vec<T, A>& x,
                                                       const Vec<T, A>& y) {
@@ -77,7 +79,7 @@ template <class T, class A>
   return where_bits<T, A>(bits, x) + where_bits<T, A>(~bits, y);
 }
 
-/// Lanes whose bool is true, of the first n (all, if n is the size of a vector).
+/// Returns the mask m with m[l] = l < n && from[l]; n is at most the size of a vector.
 template <class T, class A>
 [[gnu::always_inline]] inline Mask<T, A> load_mask(const bool* from, Index n) {
   constexpr std::size_t kSize = Vec<T, A>::size;
@@ -116,100 +118,7 @@ template <class T, class A>
   return Vec<T, A>::load_aligned(values) != Vec<T, A>(T(0));
 }
 
-/// As many elements of T as a vector has doubles, as doubles; or the first n of them.
-template <class T, class A>
-[[gnu::always_inline]] inline Vec<double, A> load_double(const T* from) {
-  using D = Vec<double, A>;
-  if constexpr (std::is_same_v<T, double>) {
-    return D::load_unaligned(from);
-  } else {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(D) == 64) return D(_mm512_cvtps_pd(_mm256_loadu_ps(from)));
-#endif
-#if defined(__AVX2__)
-    if constexpr (sizeof(D) == 32) return D(_mm256_cvtps_pd(_mm_loadu_ps(from)));
-#endif
-    alignas(64) double all[D::size];
-    for (std::size_t i = 0; i < D::size; ++i) all[i] = static_cast<double>(from[i]);
-    return D::load_aligned(all);
-  }
-}
-template <class T, class A>
-[[gnu::always_inline]] inline Vec<double, A> load_double_first(const T* from, Index n) {
-  if constexpr (std::is_same_v<T, double>) {
-    return load_first<double, A>(from, n);
-  } else {
-#if defined(__AVX512F__)
-    if constexpr (std::is_same_v<A, Avx512>) {
-      const __m512 x = load_first<float, A>(from, n);
-      return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(x)));
-    }
-#endif
-#if defined(__AVX2__)
-    if constexpr (std::is_same_v<A, Avx2>) {
-      const __m256 x = load_first<float, A>(from, n);
-      return Vec<double, A>(_mm256_cvtps_pd(_mm256_castps256_ps128(x)));
-    }
-#endif
-    T all[Vec<double, A>::size] = {};
-    for (Index i = 0; i < n; ++i) all[i] = from[i];
-    return load_double<T, A>(all);
-  }
-}
-
-/// And back, rounded to T.
-template <class T, class A>
-[[gnu::always_inline]] inline void store_double(const Vec<double, A>& x, T* to) {
-  using D = Vec<double, A>;
-  if constexpr (std::is_same_v<T, double>) {
-    x.store_unaligned(to);
-    return;
-  } else {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(D) == 64) {
-      _mm256_storeu_ps(to, _mm512_cvtpd_ps(x));
-      return;
-    }
-#endif
-#if defined(__AVX2__)
-    if constexpr (sizeof(D) == 32) {
-      _mm_storeu_ps(to, _mm256_cvtpd_ps(x));
-      return;
-    }
-#endif
-    alignas(64) double all[D::size];
-    x.store_aligned(all);
-    for (std::size_t i = 0; i < D::size; ++i) to[i] = static_cast<T>(all[i]);
-  }
-}
-template <class T, class A>
-[[gnu::always_inline]] inline void store_double_first(const Vec<double, A>& x, T* to, Index n) {
-  T all[Vec<double, A>::size];
-  store_double<T, A>(x, all);
-  for (Index i = 0; i < n; ++i) to[i] = all[i];
-}
-
-/// The halves of a vector of T as doubles, added.
-template <class T, class A>
-[[gnu::always_inline]] inline Vec<double, A> add_halves(const Vec<T, A>& x) {
-  if constexpr (std::is_same_v<T, double>) {
-    return x;
-  } else {
-    alignas(64) T all[Vec<T, A>::size];
-#if defined(__AVX512F__)
-    if constexpr (sizeof(x) == 64) {
-      const __m512 v = x;
-      const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
-      return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(v))) +
-             Vec<double, A>(_mm512_cvtps_pd(high));
-    }
-#endif
-    x.store_aligned(all);
-    return load_double<T, A>(all) + load_double<T, A>(all + Vec<double, A>::size);
-  }
-}
-
-/// The lanes `Of` of a and b, those of b counted on from those of a.
+/// Returns r with r[l] = ab[Of[l]], where ab holds the lanes of a and then those of b.
 template <int... Of, class V>
 [[gnu::always_inline]] inline V lanes_of(const V& a, const V& b) {
   using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
@@ -218,45 +127,38 @@ template <int... Of, class V>
   return V(bits_as<typename V::register_type>(
       Bits(__builtin_shufflevector(bits_as<Bits>(a.data), bits_as<Bits>(b.data), Of...))));
 }
-template <int By, class V, std::size_t... I>
-[[gnu::always_inline]] inline V rotated(const V& x, std::index_sequence<I...>) {
-  return lanes_of<(static_cast<int>(I) + By) % static_cast<int>(V::size)...>(x, x);
-}
-/// Lane l ^ By in lane l.
+/// Returns r with r[l] = x[l ^ By].
 template <int By, class V, std::size_t... I>
 [[gnu::always_inline]] inline V crossed(const V& x, std::index_sequence<I...>) {
   return lanes_of<(static_cast<int>(I) ^ By)...>(x, x);
 }
-/// The lanes l of a, but where l & By of b; or of each the lanes l ^ By, if `Crossed`.
+/// Returns r with r[l] = (l & By) ? b[m] : a[m], where m = Crossed ? l ^ By : l.
 template <int By, bool Crossed, class V, std::size_t... I>
 [[gnu::always_inline]] inline V halves_of(const V& a, const V& b, std::index_sequence<I...>) {
   return lanes_of<((static_cast<int>(I) & By) != 0 ? static_cast<int>(V::size) : 0) +
                   (static_cast<int>(I) ^ (Crossed ? By : 0))...>(a, b);
 }
 
-/// op over all lanes, in a fixed order, for an op that does not mind which comes first.
-template <int By, class V, class Op>
-[[gnu::always_inline]] inline V fold_from(const V& x, Op op) {
+/// Returns x[0] op x[1] op ... over all lanes, for a commutative op: first lanes l and l ^ size / 2, then
+/// l and l ^ size / 4, and so on.
+template <class V, class Op, int By = static_cast<int>(V::size) / 2>
+[[gnu::always_inline]] inline typename V::value_type fold(const V& x, Op op) {
   if constexpr (By == 0) {
-    return x;
+    typename V::value_type first;
+    __builtin_memcpy(&first, &x.data, sizeof(first));
+    return first;
   } else {
-    return fold_from<By / 2>(op(x, rotated<By>(x, std::make_index_sequence<V::size>{})), op);
+    return fold<V, Op, By / 2>(op(x, crossed<By>(x, std::make_index_sequence<V::size>{})), op);
   }
 }
-template <class V, class Op>
-[[gnu::always_inline]] inline typename V::value_type fold(const V& x, Op op) {
-  const V all = fold_from<static_cast<int>(V::size) / 2>(x, op);
-  typename V::value_type first;
-  __builtin_memcpy(&first, &all.data, sizeof(first));
-  return first;
-}
+/// Returns x[0] + x[1] + ..., in fold()'s order.
 template <class V>
 [[gnu::always_inline]] inline typename V::value_type sum_lanes(const V& x) {
   return fold(x, [](const V& a, const V& b) { return a + b; });
 }
 
-/// The sum of the lanes of x[l] in lane l, for as many vectors as a vector has lanes: each sum as
-/// sum_lanes has it, to the bit. x is overwritten.
+/// Returns r with r[l] = sum_lanes(x[l]), to the bit, for as many vectors as a vector has lanes. x is
+/// overwritten.
 template <class V, int By = static_cast<int>(V::size) / 2>
 [[gnu::always_inline]] inline V sums_of_lanes(V* x) {
   constexpr std::make_index_sequence<V::size> lanes;
@@ -272,21 +174,22 @@ template <class V, int By = static_cast<int>(V::size) / 2>
   }
 }
 
-/// A number for each of four rows, in one vector.
+/// Reductions of four vectors, one per row, into one vector with one result per row.
 template <class V>
 struct FourRows {
   using T = typename V::value_type;
   static constexpr int kSize = static_cast<int>(V::size);
-  // In which order lanes so far apart meet: xsimd::hadd's, which sums pairs of floats side by side first.
+  // Lanes l and l ^ kFirst are merged first, then l ^ kSecond, and so on: the order of xsimd::hadd, to
+  // the bit. It adds neighbours first among eight floats or more.
   static constexpr bool kPairs = sizeof(T) == 4 && kSize >= 8;
   static constexpr int kFirst = kSize / 2;
   static constexpr int kSecond = kSize == 8 && kPairs ? 1 : kSize / 4;
   static constexpr int kThird = kPairs ? 2 : 1;
 
-  /// The lane of each row.
+  /// Returns the lane that holds the result of a row.
   static constexpr int lane(int row) { return row / 2 * kFirst + row % 2 * kSecond; }
 
-  /// op over all lanes of each row.
+  /// Returns r with r[lane(k)] = x[k][0] op x[k][1] op ..., for a commutative op.
   template <class Op>
   [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
     const V even = meet<kFirst>(x[0], x[2], op);
@@ -303,6 +206,7 @@ struct FourRows {
 
  private:
   static constexpr std::make_index_sequence<V::size> kLanes{};
+  /// Returns r with r[l] = (l & By) ? b[l] op b[l ^ By] : a[l] op a[l ^ By].
   template <int By, class Op>
   [[gnu::always_inline]] static inline V meet(const V& a, const V& b, Op op) {
     return op(halves_of<By, false>(a, b, kLanes), halves_of<By, true>(a, b, kLanes));
@@ -313,65 +217,21 @@ struct FourRows {
   }
 };
 
-/// Lanes that are not NaN. (xsimd 8's != is false for NaN, with AVX and AVX-512.)
+/// Returns the mask of lanes that are not NaN. (x != x does not find NaN in xsimd 8, with AVX and AVX-512.)
 template <class V>
 [[gnu::always_inline]] inline auto a_number(const V& x) {
   return x == x;
 }
 
-/// The larger, or NaN if either is.
+/// Returns max(a[l], b[l]), or NaN where either is NaN.
 template <class V>
 [[gnu::always_inline]] inline V larger(const V& a, const V& b) {
   return xsimd::select((a > b) | ~a_number(a), a, b);
 }
+/// Returns min(a[l], b[l]), or NaN where either is NaN.
 template <class V>
 [[gnu::always_inline]] inline V smaller(const V& a, const V& b) {
   return xsimd::select((a < b) | ~a_number(a), a, b);
-}
-
-/// body(i, n) for 0 <= i < count in whole vectors of `width`, n being width, and once for the rest.
-/// `body` is told by a constant which of the two it is, so that each is compiled for itself.
-template <class Body>
-[[gnu::always_inline]] inline void for_vectors(Index count, Index width, const Body& body) {
-  Index i = 0;
-  for (; i + width <= count; i += width) body(i, width, std::true_type{});
-  if (i < count) body(i, count - i, std::false_type{});
-}
-template <class T, class A, bool Whole>
-[[gnu::always_inline]] inline Vec<T, A> load_part(const T* from, Index n,
-                                                  std::bool_constant<Whole>) {
-  if constexpr (Whole) {
-    return Vec<T, A>::load_unaligned(from);
-  } else {
-    return load_first<T, A>(from, n);
-  }
-}
-template <class T, class A, bool Whole>
-[[gnu::always_inline]] inline void store_part(const Vec<T, A>& x, T* to, Index n,
-                                              std::bool_constant<Whole>) {
-  if constexpr (Whole) {
-    x.store_unaligned(to);
-  } else {
-    store_first<T, A>(x, to, n);
-  }
-}
-template <class T, class A, bool Whole>
-[[gnu::always_inline]] inline Vec<double, A> load_double_part(const T* from, Index n,
-                                                              std::bool_constant<Whole>) {
-  if constexpr (Whole) {
-    return load_double<T, A>(from);
-  } else {
-    return load_double_first<T, A>(from, n);
-  }
-}
-template <class T, class A, bool Whole>
-[[gnu::always_inline]] inline void store_double_part(const Vec<double, A>& x, T* to, Index n,
-                                                     std::bool_constant<Whole>) {
-  if constexpr (Whole) {
-    store_double<T, A>(x, to);
-  } else {
-    store_double_first<T, A>(x, to, n);
-  }
 }
 
 }  // namespace xtape::kernels

@@ -1,7 +1,6 @@
 #pragma once
-// What kernels are told about memory: extents and element strides of up to four operands, merged
-// as far as they go. Plain data, so that kernels depend on nothing else; always inlined, because a
-// copy compiled for another instruction set would have the same name.
+// Loops over strided memory: extents and element strides of up to four operands, merged where possible.
+// The functions are always inlined: the linker would merge copies of different instruction sets.
 
 #include <cstddef>
 
@@ -11,6 +10,13 @@ using Index = std::ptrdiff_t;
 
 inline constexpr int kMaxLoopRank = 16;
 
+[[gnu::always_inline]] constexpr Index min(Index a, Index b) { return a < b ? a : b; }
+[[gnu::always_inline]] constexpr Index max(Index a, Index b) { return a > b ? a : b; }
+/// Returns the smallest multiple of step that is >= n.
+[[gnu::always_inline]] constexpr Index round_up(Index n, Index step) {
+  return (n + step - 1) / step * step;
+}
+
 /// A nest of loops, innermost first, with a stride per operand and loop.
 template <int Operands>
 struct Loop {
@@ -18,7 +24,7 @@ struct Loop {
   Index dim[kMaxLoopRank];
   Index stride[kMaxLoopRank][Operands];
 
-  /// Adds a loop outside the present ones; merged with the outermost where the strides allow it.
+  /// Adds a loop outside the present ones, or extends the outermost where the strides allow it.
   [[gnu::always_inline]] inline void push(Index extent, const Index (&strides)[Operands]) {
     if (extent == 1) return;
     if (rank > 0) {
@@ -36,6 +42,7 @@ struct Loop {
     ++rank;
   }
 
+  /// Returns the product of the extents.
   [[nodiscard, gnu::always_inline]] inline Index size() const {
     Index n = 1;
     for (int i = 0; i < rank; ++i) n *= dim[i];
@@ -43,8 +50,8 @@ struct Loop {
   }
 };
 
-/// Calls body(offsets) for every position of the loops from `first` outwards, in row-major order;
-/// never where a loop is empty, also one before `first`.
+/// Calls body(offsets) for every position of the loops from `first` outwards, in row-major order. Calls
+/// nothing if any loop is empty, also one before `first`.
 template <int Operands, class Body>
 [[gnu::always_inline]] inline void for_each_outer(const Loop<Operands>& loop, int first,
                                                   const Body& body) {

@@ -1,5 +1,6 @@
 #include "kernels/memory.hpp"
 
+#include "kernels/doubles.hpp"
 #include "kernels/transpose.hpp"
 
 #include <cstring>
@@ -7,44 +8,47 @@
 namespace xtape::kernels {
 namespace {
 
-constexpr Index kTile = 16;  // a line of the cache, of floats
-constexpr Index kLines = 4;  // neighbours, which the processor fetches together
+constexpr Index kTile = 16;  // floats of a cache line
+constexpr Index kLines = 4;  // neighbouring cache lines, which the processor fetches together
 
-constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
-
-/// A part of a transpose: to[i * to_row + j] = from[i + j * from_column].
-template <class T, class A>
-void turn(Index rows, Index columns, const T* from, Index from_column, T* to, Index to_row) {
-  if constexpr (sizeof(T) == 1) {
-    for (Index i = 0; i < rows; ++i) {
-      for (Index j = 0; j < columns; ++j) to[i * to_row + j] = from[i + j * from_column];
-    }
+template <bool Adds, class T>
+[[gnu::always_inline]] inline void store(T from, T& to) {
+  if constexpr (Adds) {
+    to += from;
   } else {
+    to = from;
+  }
+}
+
+/// Stores (or adds, if `Adds`) to[i * to_row + j] = from[i + j * from_column].
+template <bool Adds, class T, class A>
+void transpose_tile(Index rows, Index columns, const T* from, Index from_column, T* to,
+                    Index to_row) {
+  Index whole_rows = 0;
+  Index whole_columns = 0;
+  if constexpr (!Adds && sizeof(T) > 1) {
     using U = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     constexpr Index kSize = Square<U, A>::kSize;
-    const Index whole_rows = rows / kSize * kSize;
-    const Index whole_columns = columns / kSize * kSize;
+    whole_rows = rows / kSize * kSize;
+    whole_columns = columns / kSize * kSize;
     for (Index i = 0; i < whole_rows; i += kSize) {
       for (Index j = 0; j < whole_columns; j += kSize) {
-        Square<U, A>::turn(reinterpret_cast<const U*>(from + i + j * from_column), from_column,
-                           reinterpret_cast<U*>(to + i * to_row + j), to_row);
-      }
-      for (Index k = i; k < i + kSize; ++k) {
-        for (Index j = whole_columns; j < columns; ++j) {
-          to[k * to_row + j] = from[k + j * from_column];
-        }
+        Square<U, A>::transpose(reinterpret_cast<const U*>(from + i + j * from_column), from_column,
+                                reinterpret_cast<U*>(to + i * to_row + j), to_row);
       }
     }
-    for (Index i = whole_rows; i < rows; ++i) {
-      for (Index j = 0; j < columns; ++j) to[i * to_row + j] = from[i + j * from_column];
+  }
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
+      store<Adds>(from[i + j * from_column], to[i * to_row + j]);
     }
   }
 }
 
-/// Two innermost loops whose strides cross (a transpose) are walked in tiles, so that both sides stay
-/// in the cache; f(rows, columns, from, its column stride, to, its row stride) does one.
+/// Calls f(rows, columns, from, from_column, to, to_row) for every tile of the two innermost loops, which
+/// are a transpose. A tile of both sides stays in L1.
 template <class T, class F>
-void walk_tiles(const Loop<2>& loop, const T* source, T* target, F f) {
+void for_each_tile(const Loop<2>& loop, const T* source, T* target, F f) {
   const Index n = loop.dim[0];
   const Index m = loop.dim[1];
   const Index s = loop.stride[0][0];
@@ -53,23 +57,24 @@ void walk_tiles(const Loop<2>& loop, const T* source, T* target, F f) {
     const T* from = source + at[0];
     T* to = target + at[1];
     for (Index i = 0; i < m; i += kLines * kTile) {
-      const Index rows = smaller(kLines * kTile, m - i);
+      const Index rows = min(kLines * kTile, m - i);
       for (Index j = 0; j < n; j += kTile) {
-        f(rows, smaller(kTile, n - j), from + i + j * s, s, to + i * u + j, u);
+        f(rows, min(kTile, n - j), from + i + j * s, s, to + i * u + j, u);
       }
     }
   });
 }
 
-template <class T>
-bool crossing(const Loop<2>& loop) {
+/// Returns whether the two innermost loops transpose a matrix that is worth tiles.
+bool is_transpose(const Loop<2>& loop) {
   return loop.rank >= 2 && loop.stride[0][1] == 1 && loop.stride[1][0] == 1 && loop.dim[0] >= 4 &&
          loop.dim[1] >= 4;
 }
 
-/// f(source, its stride, target, its stride) for every innermost loop.
+/// Calls f(source, target) for the first elements of every innermost loop.
 template <class T, class F>
-[[gnu::always_inline]] inline void walk_rows(const Loop<2>& loop, const T* source, T* target, F f) {
+[[gnu::always_inline]] inline void for_each_row(const Loop<2>& loop, const T* source, T* target,
+                                                F f) {
   const Index repeat = loop.rank > 1 ? loop.dim[1] : 1;
   for_each_outer(loop, 2, [&](const Index(&at)[2]) {
     const T* from = source + at[0];
@@ -82,7 +87,7 @@ template <class T, class F>
   });
 }
 
-/// Copies n consecutive elements, for few of which a call would be slow.
+/// Copies n contiguous elements: by memcpy if they are many, else inline, which saves the call.
 template <class T, class A>
 [[gnu::always_inline]] inline void copy_row(Index n, const T* from, T* to) {
   constexpr Index kFew = 1024;
@@ -102,6 +107,7 @@ template <class T, class A>
   }
 }
 
+/// Adds n contiguous elements to others.
 template <class T, class A>
 [[gnu::always_inline]] inline void add_row(Index n, const T* from, T* to) {
   for_vectors(n, static_cast<Index>(Vec<T, A>::size), [&](Index i, Index count, auto part) {
@@ -110,8 +116,7 @@ template <class T, class A>
   });
 }
 
-/// A loop over nothing but one element has one dimension all the same.
-template <class T>
+/// Returns the loop with at least one dimension, and with strides for two.
 Loop<2> with_strides(const Loop<2>& given) {
   Loop<2> loop = given;
   if (loop.rank == 0) loop.dim[0] = 1;
@@ -121,53 +126,45 @@ Loop<2> with_strides(const Loop<2>& given) {
   return loop;
 }
 
-}  // namespace
-
-template <class T, class A>
-void Memory<T, A>::copy(const Loop<2>& given, const T* source, T* target) {
-  const Loop<2> loop = with_strides<T>(given);
+/// Copies the source to the target, or adds it if `Adds`.
+template <bool Adds, class A, class T>
+[[gnu::always_inline]] inline void move_elements(const Loop<2>& given, const T* source, T* target) {
+  const Loop<2> loop = with_strides(given);
   const Index n = loop.dim[0];
   const Index s = loop.stride[0][0];
   const Index t = loop.stride[0][1];
-  if (crossing<T>(loop)) {
-    walk_tiles(loop, source, target,
-               [](Index rows, Index columns, const T* from, Index column, T* to, Index row) {
-                 turn<T, A>(rows, columns, from, column, to, row);
-               });
+  if (is_transpose(loop)) {
+    for_each_tile(loop, source, target, transpose_tile<Adds, T, A>);
   } else if (s == 1 && t == 1) {
-    walk_rows(loop, source, target, [=](const T* from, T* to) { copy_row<T, A>(n, from, to); });
-  } else if (s == 0 && t == 1) {
-    walk_rows(loop, source, target, [=](const T* from, T* to) {
+    for_each_row(loop, source, target, [=](const T* from, T* to) {
+      if constexpr (Adds) {
+        add_row<T, A>(n, from, to);
+      } else {
+        copy_row<T, A>(n, from, to);
+      }
+    });
+  } else if (!Adds && s == 0 && t == 1) {
+    for_each_row(loop, source, target, [=](const T* from, T* to) {
       const T value = *from;
       for (Index i = 0; i < n; ++i) to[i] = value;
     });
   } else {
-    walk_rows(loop, source, target, [=](const T* from, T* to) {
-      for (Index i = 0; i < n; ++i) to[i * t] = from[i * s];
+    for_each_row(loop, source, target, [=](const T* from, T* to) {
+      for (Index i = 0; i < n; ++i) store<Adds>(from[i * s], to[i * t]);
     });
   }
 }
 
+}  // namespace
+
 template <class T, class A>
-void Arithmetic<T, A>::copy_add(const Loop<2>& given, const T* source, T* target) {
-  const Loop<2> loop = with_strides<T>(given);
-  const Index n = loop.dim[0];
-  const Index s = loop.stride[0][0];
-  const Index t = loop.stride[0][1];
-  if (crossing<T>(loop)) {
-    walk_tiles(loop, source, target,
-               [](Index rows, Index columns, const T* from, Index column, T* to, Index row) {
-                 for (Index i = 0; i < rows; ++i) {
-                   for (Index j = 0; j < columns; ++j) to[i * row + j] += from[i + j * column];
-                 }
-               });
-  } else if (s == 1 && t == 1) {
-    walk_rows(loop, source, target, [=](const T* from, T* to) { add_row<T, A>(n, from, to); });
-  } else {
-    walk_rows(loop, source, target, [=](const T* from, T* to) {
-      for (Index i = 0; i < n; ++i) to[i * t] += from[i * s];
-    });
-  }
+void Memory<T, A>::copy(const Loop<2>& loop, const T* source, T* target) {
+  move_elements<false, A>(loop, source, target);
+}
+
+template <class T, class A>
+void Arithmetic<T, A>::copy_add(const Loop<2>& loop, const T* source, T* target) {
+  move_elements<true, A>(loop, source, target);
 }
 
 template <class T, class A>
@@ -240,7 +237,7 @@ void Arithmetic<T, A>::triangle(Index batch, Index rows, Index columns, Index di
     for (Index r = 0; r < rows; ++r, x += columns, y += columns) {
       // The first element above the diagonal (lower), or on it (upper).
       Index edge = r + diagonal + (upper ? 0 : 1);
-      edge = edge < 0 ? 0 : smaller(edge, columns);
+      edge = edge < 0 ? 0 : min(edge, columns);
       const auto bytes = static_cast<std::size_t>(edge) * sizeof(T);
       if (upper) {
         std::memset(y, 0, bytes);

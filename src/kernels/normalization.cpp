@@ -1,20 +1,19 @@
 #include "kernels/normalization.hpp"
 
-#include "kernels/lanes.hpp"
+#include "kernels/doubles.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 namespace xtape::kernels {
 namespace {
 
-/// f(i, n, part) over the elements of a row, as many at a time as a vector has doubles.
+/// Calls f(i, count, part) over the elements of a row, as many at a time as a vector has doubles.
 template <class A, class F>
 [[gnu::always_inline]] inline void for_doubles(Index n, const F& f) {
   for_vectors(n, static_cast<Index>(Vec<double, A>::size), f);
 }
 
-/// f(which, i, n, part) for the same, `which` being 0 and 1 in turn.
+/// Calls f(which, i, count, part) likewise, where `which` is 0 and 1 in turn.
 template <class A, class F>
 [[gnu::always_inline]] inline void for_pairs(Index n, const F& f) {
   constexpr Index kWidth = static_cast<Index>(Vec<double, A>::size);
@@ -35,7 +34,7 @@ template <class A, class F>
   }
 }
 
-/// The same with one of four accumulators in turn, which are added in the end; f gives what is added.
+/// Returns the sum of the vectors f(i, count, part). Four accumulators hide the latency of an addition.
 template <class A, class F>
 [[gnu::always_inline]] inline Vec<double, A> lanes_summed(Index n, const F& f) {
   using D = Vec<double, A>;
@@ -51,12 +50,13 @@ template <class A, class F>
               [&](Index j, Index count, auto part) { sum[0] += f(i + j, count, part); });
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
+/// Returns the sum of all lanes of the vectors f(i, count, part).
 template <class A, class F>
 [[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
   return sum_lanes(lanes_summed<A>(n, f));
 }
 
-/// `value` in the lanes that hold elements, 0 in those behind the end.
+/// Returns r with r[l] = l < n ? value[l] : 0.
 template <class A, class Part>
 [[gnu::always_inline]] inline Vec<double, A> only_first(const Vec<double, A>& value, Index n,
                                                         Part) {
@@ -67,10 +67,10 @@ template <class A, class Part>
   }
 }
 
-/// Rows taken together, so that none waits for the sum, the root or the quotient of the one before.
+/// Rows that are computed together, so that the latencies of their sums, roots and quotients overlap.
 constexpr Index kTogether = 8;
 
-/// A number for each of them; all of them at once, in whole vectors, by f.
+/// One number per row of those computed together.
 template <class A>
 struct RowNumbers {
   using D = Vec<double, A>;
@@ -78,15 +78,15 @@ struct RowNumbers {
   alignas(64) double of[kTogether];
 
   double operator[](Index k) const { return of[k]; }
-  /// f of the sums of the lanes of `parts`.
+  /// Stores of[k] = f(sum of the lanes of parts[k]), for whole vectors of rows at once.
   template <class F>
   [[gnu::always_inline]] inline void each_sum(D (&parts)[kTogether], const F& f) {
     for (Index k = 0; k < kTogether; k += kWidth) f(sums_of_lanes(parts + k)).store_aligned(of + k);
   }
 };
 
-/// What a pass over the rows taken together computes and the next one wants again: as doubles, in whole
-/// vectors, in room that stays in the first cache. Rows that do not fit are computed anew.
+/// Values that one pass over the rows computes and the next one reads: doubles in a buffer that stays in
+/// L1. `Keeps` is false for rows that do not fit; get() then computes the value again.
 constexpr Index kRoom = 2048;
 template <class A, bool Keeps>
 struct Kept {
@@ -95,12 +95,9 @@ struct Kept {
   Index row;
 
   explicit Kept(Index n) : row(whole_vectors(n)) {}
-  static Index whole_vectors(Index n) {
-    constexpr Index kWidth = static_cast<Index>(D::size);
-    return (n + kWidth - 1) / kWidth * kWidth;
-  }
+  static Index whole_vectors(Index n) { return round_up(n, static_cast<Index>(D::size)); }
   static bool fits(Index n) { return whole_vectors(n) <= kRoom; }
-  Index rows() const { return std::min(kTogether, kRoom / row); }
+  Index rows() const { return min(kTogether, kRoom / row); }
 
   [[gnu::always_inline]] inline D keep(Index k, Index i, const D& x) {
     x.store_aligned(of + k * row + i);
@@ -132,7 +129,7 @@ void layer_rows(Index rows, Index n, double epsilon, const T* x, const T* gamma,
   Kept<A, Keeps> centred(n);
   const Index together = centred.rows();
   for (Index r = 0; r < rows; r += together, x += together * n, y += together * n) {
-    const Index taken = std::min(together, rows - r);
+    const Index taken = min(together, rows - r);
     const auto element = [&](Index k, Index i, Index count, auto part) {
       return load_double_part<T, A>(x + k * n + i, count, part);
     };
@@ -183,7 +180,7 @@ void layer_rows_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     return gamma == nullptr ? D(1.0) : load_double_part<T, A>(gamma + i, count, part);
   };
   for (Index r = 0; r < rows; r += together) {
-    const Index taken = std::min(together, rows - r);
+    const Index taken = min(together, rows - r);
     const Index at = r * n;
     const auto normalized = [&](Index k, Index i, Index count, auto part) {
       return (load_double_part<T, A>(x + at + k * n + i, count, part) - D(mean[r + k])) *

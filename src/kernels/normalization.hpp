@@ -6,7 +6,7 @@
 
 namespace xtape::kernels {
 
-// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+/// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
 template <class T, class A>
 struct Normalization {
   static void layer(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
@@ -23,7 +23,7 @@ struct Normalization {
                              const T* g, double* dscale);
 };
 
-// y = (x - mean) * rstd * gamma + beta; gamma and beta may be null. mean and rstd per row.
+/// Stores y = (x - mean) * rstd * gamma + beta, and mean and rstd of every row. gamma and beta may be null.
 template <class T>
 void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
                 T* y, double* mean, double* rstd) {
@@ -31,7 +31,7 @@ void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma,
     Normalization<T, decltype(isa)>::layer(rows, n, epsilon, x, gamma, beta, y, mean, rstd);
   });
 }
-// dx of one block of rows.
+/// Stores dx of one block of rows.
 template <class T>
 void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,
                          const double* rstd, const T* g, T* dx) {
@@ -39,8 +39,8 @@ void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     Normalization<T, decltype(isa)>::layer_gradient(rows, n, x, gamma, mean, rstd, g, dx);
   });
 }
-// dgamma += sum over rows of g * normalised x, dbeta += sum of g, of n columns; accumulated in double.
-// Rows of x and g are `step` apart, so that columns can be shared out: each is summed in order.
+/// Adds dgamma += sum over rows of g * (x - mean) * rstd and dbeta += sum of g, for n columns, in double.
+/// Rows of x and g are `step` apart: callers may split the columns, each of which is summed in row order.
 template <class T>
 void layer_norm_parameters(Index rows, Index n, Index step, const T* x, const double* mean,
                            const double* rstd, const T* g, double* dgamma, double* dbeta) {
@@ -50,13 +50,13 @@ void layer_norm_parameters(Index rows, Index n, Index step, const T* x, const do
   });
 }
 
-// y = x * rrms * scale, with rrms = 1 / sqrt(mean(x * x) + epsilon) per row.
+/// Stores y = x * rrms * scale, with rrms = 1 / sqrt(mean(x * x) + epsilon) per row.
 template <class T>
 void rms_norm(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y, double* rrms) {
   on_isa(
       [&](auto isa) { Normalization<T, decltype(isa)>::rms(rows, n, epsilon, x, scale, y, rrms); });
 }
-// dx of one block of rows.
+/// Stores dx of one block of rows.
 template <class T>
 void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
                        const T* g, T* dx) {
@@ -64,7 +64,7 @@ void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const do
     Normalization<T, decltype(isa)>::rms_gradient(rows, n, x, scale, rrms, g, dx);
   });
 }
-// dscale += sum over rows of g * normalised x, of n columns of rows `step` apart; accumulated in double.
+/// Adds dscale += sum over rows of g * x * rrms, for n columns of rows `step` apart, in double.
 template <class T>
 void rms_norm_parameters(Index rows, Index n, Index step, const T* x, const double* rrms,
                          const T* g, double* dscale) {

@@ -1,14 +1,14 @@
 #pragma once
-// Updates of the optimizers, in one pass over memory. `from` and `to` may be the same array. The
-// weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1
-// are given by their distance from 1, whose digits a float factor would lose.
+// Updates of the common optimizers, in one pass over memory. `from` and `to` may be the same array. The
+// weights first lose the fraction `decay`; the gradients are multiplied by `scale`. Factors near 1 are
+// passed as 1 - factor, named gain, because a float factor would lose digits.
 
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 namespace xtape::kernels {
 
-/// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+/// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
 template <class T, class A>
 struct Updates {
   static void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
@@ -17,6 +17,7 @@ struct Updates {
                    T* m, T* v, const T* from, T* to);
 };
 
+/// Updates by momentum: m = momentum * m - lr * g, to = from + m; m may be null.
 template <class T>
 void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
          const T* from, T* to) {
@@ -25,7 +26,7 @@ void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g,
   });
 }
 
-// `rate` already holds the bias corrections; gain_1 is 1 - beta_1, gain_2 is 1 - beta_2.
+/// Updates by Adam. `rate` includes the bias corrections; gain_1 = 1 - beta_1, gain_2 = 1 - beta_2.
 template <class T>
 void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
           const T* from, T* to) {

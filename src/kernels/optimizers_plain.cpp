@@ -7,7 +7,7 @@ namespace xtape::kernels {
 
 template <class T>
 double sum_of_squares(Index n, const T* x) {
-  // So many sums at a time that none waits for the one before.
+  // Sixteen accumulators hide the latency of an addition.
   constexpr Index kSums = 16;
   double sums[kSums] = {};
   Index i = 0;
@@ -135,7 +135,7 @@ void rmsprop(Index n, T lr, T gain, T momentum, T epsilon, T decay, T scale, con
     T spread = v[i];
     if (a != nullptr) {
       a[i] += (gi - a[i]) * gain;
-      // Not negative but for rounding.
+      // Only rounding makes this negative.
       spread = std::max(v[i] - a[i] * a[i], T(0));
     }
     T step = lr * gi / std::sqrt(spread + epsilon);
@@ -146,7 +146,7 @@ void rmsprop(Index n, T lr, T gain, T momentum, T epsilon, T decay, T scale, con
 
 namespace {
 
-// The second half of Adafactor: v(i) is the estimate of element i.
+/// Updates the weights; v(i) estimates the mean square of the gradient of element i.
 template <class T, class Estimate>
 void adafactor_update(Index n, const AdafactorOptions<T>& o, const T* g, Estimate v, const T* from,
                       T* to) {
@@ -186,22 +186,22 @@ void adafactor(Index batch, Index rows, Index columns, const AdafactorOptions<T>
     const double gi = g[(b * rows + row) * columns + column] * o.scale;
     return gi * gi + o.epsilon_1;
   };
-  const auto follow = [&](T& mean, double sum, Index count) {
+  const auto update_mean = [&](T& mean, double sum, Index count) {
     mean += static_cast<T>((sum / static_cast<double>(count) - mean) * o.gain);
   };
   for (Index b = 0; b < batch; ++b) {
     for (Index row = 0; row < rows; ++row) {
       double sum = 0;
       for (Index column = 0; column < columns; ++column) sum += square(b, row, column);
-      follow(r[b * rows + row], sum, columns);
+      update_mean(r[b * rows + row], sum, columns);
     }
     for (Index column = 0; column < columns; ++column) {
       double sum = 0;
       for (Index row = 0; row < rows; ++row) sum += square(b, row, column);
-      follow(c[b * columns + column], sum, rows);
+      update_mean(c[b * columns + column], sum, rows);
     }
   }
-  // Elements come in order, so the mean of a batch's rows is needed once for all of them.
+  // Elements come in order, so the mean over a matrix's rows is computed once per matrix.
   const auto estimate = [=, known = Index{-1}, mean = 0.0](Index i) mutable {
     const Index row = i / columns;  // of all batches
     const Index b = row / rows;

@@ -1,5 +1,5 @@
 #pragma once
-// Many words of Philox at once. For the sources of kernels only (see simd.hpp).
+// Philox words in vectors. For the sources of kernels only (see simd.hpp).
 
 #include "kernels/lanes.hpp"
 #include "kernels/philox4x32.hpp"
@@ -8,8 +8,8 @@
 
 namespace xtape::kernels {
 
-/// The random words of one operation: element i of its array has word i % 4 of counter
-/// (i / 4, index) under the key `seed`. 64 elements are drawn together, from a multiple of 4 on.
+/// The random words of one operation: element i of its array has word i % 4 of counter (i / 4, index)
+/// under the key `seed`. Functions draw 64 elements from `first` on, a multiple of 4.
 template <class A>
 struct Philox {
   static constexpr Index kElements = 64;
@@ -17,13 +17,8 @@ struct Philox {
   std::uint64_t seed = 0;
   std::uint64_t index = 0;
 
-  /// Words of the elements first ... first + 63.
-  [[gnu::always_inline]] inline void words(Index first, std::uint32_t* to) const {
-    draw(first, [&](Index at, Words w) { __builtin_memcpy(to + at, &w, sizeof(w)); });
-  }
-
-  /// Bit i tells whether element first + i is kept: whether the upper 24 bits of its word reach `limit`
-  /// (see philox_limit), so that float and double draw the same.
+  /// Returns bits, where bit i = (word of element first + i) >> 8 >= limit: whether dropout keeps the
+  /// element (see philox_limit). Float and double draw the same words.
   [[gnu::always_inline]] inline std::uint64_t keep(Index first, std::uint32_t limit) const {
     std::uint64_t bits = 0;
     draw(first, [&](Index at, Words w) { bits |= reached(w, limit) << at; });
@@ -51,7 +46,7 @@ struct Philox {
   }
 
   [[gnu::always_inline]] static inline std::uint64_t reached(Words w, std::uint32_t limit) {
-    const Words most = (limit - 1U) - Words{};  // not below 2^31, if limit is 0
+    const Words most = (limit - 1U) - Words{};  // as a signed number -1, if limit is 0
     w >>= 8;
 #if defined(__AVX512F__)
     if constexpr (kBytes == 64) {
@@ -75,7 +70,7 @@ struct Philox {
     return bits;
   }
 
-  /// use(offset of its first element, vector of words) for all 64.
+  /// Calls use(offset of the first element, vector of words) until all 64 words are used.
   template <class Use>
   [[gnu::always_inline]] inline void draw(Index first, Use use) const {
     Counters lane{};
@@ -90,7 +85,7 @@ struct Philox {
       Counters c[4] = {block, block >> 32, (index & 0xFFFFFFFFU) - Counters{},
                        (index >> 32U) - Counters{}};
       philox_rounds(c, k0, k1, [](Counters x, std::uint32_t by) { return multiply(x, by); });
-      // Two words to a lane, and the lanes of both halves alternating.
+      // Words 0 and 1 of each counter in one lane, words 2 and 3 in another; then the lanes interleaved.
       const Counters a = (c[0] & 0xFFFFFFFFU) | (c[1] << 32);
       const Counters b = (c[2] & 0xFFFFFFFFU) | (c[3] << 32);
       Counters low, high;
@@ -110,7 +105,7 @@ struct Philox {
   }
 };
 
-/// What the upper 24 bits of a word must reach to be kept at this rate of dropping, 0 to 1.
+/// Returns ceil(rate * 2^24), the smallest upper 24 bits of a word that is kept; 0 <= rate <= 1.
 [[gnu::always_inline]] inline std::uint32_t philox_limit(double rate) {
   const double scaled = rate * 16777216.0;
   const auto down = static_cast<std::uint32_t>(scaled);

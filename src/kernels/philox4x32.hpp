@@ -1,14 +1,13 @@
 #pragma once
-// Philox4x32-10, a random number generator without state: four words for every counter and key
+// Philox4x32-10, a random number generator without state: four words per counter and key
 // (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 2.2 and table 2).
 
 #include <cstdint>
 
 namespace xtape::kernels {
 
-/// The ten rounds, on one counter or on one per lane of a vector `U` of 64-bit integers. The words stand
-/// in the low halves; what the high halves hold does not matter. `multiply(x, m)` gives the 64-bit
-/// products of low halves.
+/// Runs the ten rounds on one counter, or on one per lane of a vector `U` of 64-bit integers. Words are in
+/// the low halves; the high halves are ignored. `multiply(x, m)` returns the 64-bit products of low halves.
 template <class U, class Multiply>
 [[gnu::always_inline]] inline void philox_rounds(U (&c)[4], std::uint32_t k0, std::uint32_t k1,
                                                  Multiply multiply) {

@@ -1,15 +1,13 @@
 #include "kernels/reduce.hpp"
 
-#include "kernels/lanes.hpp"
+#include "kernels/doubles.hpp"
 
 #include <limits>
 
 namespace xtape::kernels {
 namespace {
 
-constexpr Index smaller_of(Index a, Index b) { return a < b ? a : b; }
-
-// A reduction works on vectors of Acc: the doubles of a sum, or the elements themselves.
+// Reductions accumulate vectors of Acc: doubles for sums, elements for extremes.
 template <class T, class A>
 struct Sum {
   using Acc = double;
@@ -56,11 +54,12 @@ struct Extreme {
   }
 };
 
+/// Returns the reduction of one set of elements.
 template <class Op, class T, class A>
 typename Op::Acc row(const Loop<1>& reduced, const T* x) {
   using V = typename Op::V;
   constexpr Index kWidth = static_cast<Index>(V::size);
-  constexpr Index kBlock = 4 * kWidth;  // independent accumulators hide the latency of an addition
+  constexpr Index kBlock = 4 * kWidth;  // four accumulators hide the latency of an addition
   V total(Op::start);
   const Index n = reduced.rank == 0 ? 1 : reduced.dim[0];
   const Index s = reduced.rank == 0 ? 1 : reduced.stride[0][0];
@@ -93,17 +92,17 @@ typename Op::Acc row(const Loop<1>& reduced, const T* x) {
   return fold(total, [](const V& a, const V& b) { return Op::merge(a, b); });
 }
 
-template <class T, class A, class Acc>
-[[gnu::always_inline]] inline void store_result(const Vec<Acc, A>& v, T* y, Index n) {
-  constexpr Index kWidth = static_cast<Index>(Vec<Acc, A>::size);
+/// Stores n accumulators as elements of T.
+template <class T, class A, class Acc, class Part>
+[[gnu::always_inline]] inline void store_result(const Vec<Acc, A>& v, T* y, Index n, Part part) {
   if constexpr (std::is_same_v<Acc, T>) {
-    n == kWidth ? v.store_unaligned(y) : store_first<T, A>(v, y, n);
+    store_part<T, A>(v, y, n, part);
   } else {
-    n == kWidth ? store_double<T, A>(v, y) : store_double_first<T, A>(v, y, n);
+    store_double_part<T, A>(v, y, n, part);
   }
 }
 
-/// Rows of x, `step` apart, merged into as many accumulators as they have elements, in whole vectors.
+/// Merges rows of p, `step` apart, into `width` accumulators, which fill whole vectors.
 template <class Op, class T>
 inline void merge_rows(Index rows, Index width, Index step, const T* p, typename Op::Acc* acc) {
   using V = typename Op::V;
@@ -124,7 +123,7 @@ inline void merge_rows(Index rows, Index width, Index step, const T* p, typename
   }
 }
 
-/// Columns side by side, with accumulators that stay in the first cache; memory is read along rows.
+/// Reduces columns that are contiguous in x. Memory is read along rows, and the accumulators stay in L1.
 template <class Op, class T, class A>
 void columns(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   using V = typename Op::V;
@@ -136,15 +135,15 @@ void columns(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   const Index step = reduced.stride[0][0];
   for_each_outer(kept, 1, [&](const Index(&at)[1]) {
     for (Index j0 = 0; j0 < n; j0 += kColumns) {
-      const Index width = smaller_of(kColumns, n - j0);
+      const Index width = min(kColumns, n - j0);
       alignas(64) Acc acc[kColumns];
       for (Index j = 0; j < width; j += kWidth) V(Op::start).store_aligned(acc + j);
       for_each_outer(reduced, 1, [&](const Index(&r)[1]) {
         merge_rows<Op>(rows, width, step, x + at[0] + j0 + r[0], acc);
       });
-      for (Index j = 0; j < width; j += kWidth) {
-        store_result<T, A, Acc>(V::load_aligned(acc + j), y + j, smaller_of(kWidth, width - j));
-      }
+      for_vectors(width, kWidth, [&](Index j, Index count, auto part) {
+        store_result<T, A, Acc>(V::load_aligned(acc + j), y + j, count, part);
+      });
       y += width;
     }
   });
@@ -165,8 +164,8 @@ void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   }
 }
 
-/// Index of the first extreme of n consecutive elements, none of which is NaN: the value first, then
-/// where it is.
+/// Returns the index of the first NaN of n contiguous elements, or else of their first extreme. It finds the
+/// value first, then the index.
 template <class T, class A, bool Largest>
 Index find_extreme(Index n, const T* x) {
   using V = Vec<T, A>;

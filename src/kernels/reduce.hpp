@@ -10,7 +10,7 @@ namespace xtape::kernels {
 
 enum class Reduce { sum, max, min, sum_of_squares };
 
-/// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+/// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
 template <class T, class A>
 struct Reductions {
   static void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y);
@@ -19,22 +19,22 @@ struct Reductions {
                           std::int64_t* y);
 };
 
-// For every position of `kept` (row-major, into consecutive y): the reduction of x over `reduced`.
-// Both loops give strides of x. NaN wins a max or a min. An empty `reduced` gives 0, -inf or inf.
+/// Stores the reduction of x over `reduced` for every position of `kept`, row-major into contiguous y. Both
+/// loops give strides of x. A max or min with a NaN is NaN. An empty `reduced` gives 0, -inf or inf.
 template <class T>
 void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
   on_isa([&](auto isa) { Reductions<T, decltype(isa)>::reduce(op, kept, reduced, x, y); });
 }
 
-// sums += rows of n elements, `step` apart; `sums` is aligned to 64 bytes and whole vectors long. The sum
-// over all rows, in parts that begin at a multiple of four, is reduce()'s to the bit.
+/// Adds sums[j] += x[i * step + j] over i < rows, for j < n. `sums` is aligned to 64 bytes and whole vectors
+/// long. Calls for parts of the rows that begin at multiples of four give the bits of reduce().
 template <class T>
 void add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
   on_isa([&](auto isa) { Reductions<T, decltype(isa)>::add_rows(rows, n, step, x, sums); });
 }
 
-// Index along the axis of the first largest (or smallest) element, for extents outer, length, inner.
-// A NaN counts as the extreme, as in NumPy.
+/// Stores the index along the axis of the first largest (or smallest) element, for extents outer, length,
+/// inner. A NaN counts as the extreme, as in NumPy.
 template <class T>
 void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
                  std::int64_t* y) {

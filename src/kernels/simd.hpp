@@ -1,7 +1,9 @@
 #pragma once
-// Vectors of the instruction set a kernel source is being compiled for. Only the sources of kernels
-// include this: what it defines must not be compiled with other flags under the same name.
+// Vectors of the instruction set that a kernel source is being compiled for, and loops over them. Only
+// sources of kernels include this header: a function of the same name compiled with other flags would be
+// merged with its own by the linker.
 
+#include "kernels/avx2_division.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
@@ -13,65 +15,9 @@
 #error "kernels are compiled once per instruction set, with XTAPE_ARCH defined as its tag"
 #endif
 
-#if defined(__AVX2__) && !defined(__AVX512F__)
-// Numbers are divided, and their roots taken, in two halves: that costs the same (no processor with AVX2
-// divides 256 bits faster than twice 128, Agner Fog's instruction tables), and processors are in use
-// whose 256-bit divider at times returns a wrong lane: doubles off by up to 1e-9, one float of a million
-// by its last digit (docs/design.md).
-namespace xtape::kernels {
-
-/// A half that the compiler cannot see through: clang makes one division of two.
-template <class Half>
-[[gnu::always_inline]] inline Half alone(Half half) noexcept {
-  __asm__("" : "+x"(half));
-  return half;
-}
-
-}  // namespace xtape::kernels
-namespace xsimd {
-
-using xtape::kernels::alone;
-
-template <>
-[[gnu::always_inline]] inline batch<double, fma3<avx2>>& batch<double, fma3<avx2>>::operator/=(
-    const batch<double, fma3<avx2>>& by) noexcept {
-  const __m128d low = _mm_div_pd(_mm256_castpd256_pd128(*this), alone(_mm256_castpd256_pd128(by)));
-  const __m128d high =
-      _mm_div_pd(_mm256_extractf128_pd(*this, 1), alone(_mm256_extractf128_pd(by, 1)));
-  return *this = batch<double, fma3<avx2>>(_mm256_set_m128d(high, low));
-}
-
-template <>
-[[gnu::always_inline]] inline batch<double, fma3<avx2>> sqrt(
-    const batch<double, fma3<avx2>>& x) noexcept {
-  const __m128d low = _mm_sqrt_pd(alone(_mm256_castpd256_pd128(x)));
-  const __m128d high = _mm_sqrt_pd(alone(_mm256_extractf128_pd(x, 1)));
-  return batch<double, fma3<avx2>>(_mm256_set_m128d(high, low));
-}
-
-template <>
-[[gnu::always_inline]] inline batch<float, fma3<avx2>>& batch<float, fma3<avx2>>::operator/=(
-    const batch<float, fma3<avx2>>& by) noexcept {
-  const __m128 low = _mm_div_ps(_mm256_castps256_ps128(*this), alone(_mm256_castps256_ps128(by)));
-  const __m128 high =
-      _mm_div_ps(_mm256_extractf128_ps(*this, 1), alone(_mm256_extractf128_ps(by, 1)));
-  return *this = batch<float, fma3<avx2>>(_mm256_set_m128(high, low));
-}
-
-template <>
-[[gnu::always_inline]] inline batch<float, fma3<avx2>> sqrt(
-    const batch<float, fma3<avx2>>& x) noexcept {
-  const __m128 low = _mm_sqrt_ps(alone(_mm256_castps256_ps128(x)));
-  const __m128 high = _mm_sqrt_ps(alone(_mm256_extractf128_ps(x, 1)));
-  return batch<float, fma3<avx2>>(_mm256_set_m128(high, low));
-}
-
-}  // namespace xsimd
-#endif
-
 #if defined(__AVX512F__)
-// xsimd 8 has no fused operations for AVX-512. g++ makes them of its products and sums, clang does not:
-// with it products took twice the instructions, and half vectors were rounded otherwise than whole ones.
+// xsimd 8 has no fused multiply-add for AVX-512. g++ fuses its products and sums, clang does not: its
+// matrix products took twice the instructions, and half-width vectors were rounded unlike whole ones.
 namespace xsimd {
 
 #define XTAPE_FUSED(op, T, intrinsic)                                                         \
@@ -115,8 +61,8 @@ template <>
 struct SimdArch<Avx512> {
   using type = xsimd::avx512bw;
 };
-/// Half a vector of AVX-512. Not Avx2, whose templates are compiled elsewhere, with other instructions:
-/// of two functions of one name the linker keeps one.
+/// The tag of half-width vectors in AVX-512 sources. The linker would merge templates with the tag Avx2
+/// with those of the AVX2 sources.
 struct HalfOfAvx512 {};
 template <>
 struct SimdArch<HalfOfAvx512> {
@@ -128,6 +74,7 @@ template <class T, class A>
 using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 
 #if defined(__AVX2__)
+/// Returns masks of the first n lanes, for maskload and maskstore.
 [[gnu::always_inline]] inline __m256i first_of_8(Index n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -137,12 +84,12 @@ using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 }
 #endif
 
-/// The first n elements of a vector, 0 < n < its size: memory behind them is not touched, and what is
-/// loaded behind them is 0.
+/// Loads the first n elements of a vector, 0 < n < its size, and zeros behind them. Memory behind the n
+/// elements is not touched.
 template <class T, class A>
 inline Vec<T, A> load_first(const T* from, Index n) {
 #if defined(__AVX512F__)
-  // In halves: whole vectors under a mask are several times slower where they cross lines of the cache.
+  // In halves: a masked load of a whole vector is several times slower where it crosses a cache line.
   if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
     if (n <= 8) return _mm512_zextps256_ps512(_mm256_maskload_ps(from, first_of_8(n)));
     const __m256 high = _mm256_maskload_ps(from + 8, first_of_8(n - 8));
@@ -165,6 +112,7 @@ inline Vec<T, A> load_first(const T* from, Index n) {
   return Vec<T, A>::load_aligned(all);
 }
 
+/// Stores the first n elements, 0 < n < the vector's size, and touches no memory behind them.
 template <class T, class A>
 inline void store_first(const Vec<T, A>& x, T* to, Index n) {
 #if defined(__AVX512F__)
@@ -200,6 +148,37 @@ inline void store_first(const Vec<T, A>& x, T* to, Index n) {
   alignas(64) T all[Vec<T, A>::size];
   x.store_aligned(all);
   for (Index i = 0; i < n; ++i) to[i] = all[i];
+}
+
+/// Calls body(i, n, whole) for the elements 0 <= i < count: vectors of n = width elements, then the rest
+/// of n < width. `whole` is std::true_type or std::false_type, so that each kind is compiled for itself.
+template <class Body>
+[[gnu::always_inline]] inline void for_vectors(Index count, Index width, const Body& body) {
+  Index i = 0;
+  for (; i + width <= count; i += width) body(i, width, std::true_type{});
+  if (i < count) body(i, count - i, std::false_type{});
+}
+
+/// Loads a whole vector, or its first n elements and zeros, as for_vectors() tells.
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline Vec<T, A> load_part(const T* from, Index n,
+                                                  std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    return Vec<T, A>::load_unaligned(from);
+  } else {
+    return load_first<T, A>(from, n);
+  }
+}
+
+/// Stores a whole vector, or its first n elements, as for_vectors() tells.
+template <class T, class A, bool Whole>
+[[gnu::always_inline]] inline void store_part(const Vec<T, A>& x, T* to, Index n,
+                                              std::bool_constant<Whole>) {
+  if constexpr (Whole) {
+    x.store_unaligned(to);
+  } else {
+    store_first<T, A>(x, to, n);
+  }
 }
 
 }  // namespace xtape::kernels

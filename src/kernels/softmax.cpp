@@ -1,5 +1,6 @@
 #include "kernels/softmax.hpp"
 
+#include "kernels/doubles.hpp"
 #include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
@@ -7,13 +8,13 @@ namespace {
 
 constexpr double kLowest = -__builtin_inf();
 
-/// Which elements of a row take part: all, or those of an array of bools `step` apart.
+/// Returns which of the elements i ... i + n - 1 of a row take part: all.
 template <class T, class A>
 struct Everything {
   [[gnu::always_inline]] inline Mask<T, A> operator()(Index, Index n) const {
     return first_lanes(n);
   }
-  /// Lanes before the n-th.
+  /// Returns the mask m with m[l] = l < n.
   [[gnu::always_inline]] static inline Mask<T, A> first_lanes(Index n) {
     using V = Vec<T, A>;
     alignas(64) static constexpr auto kCount = [] {
@@ -26,6 +27,7 @@ struct Everything {
     return V::load_aligned(kCount.at) < V(static_cast<T>(n));
   }
 };
+/// Returns which elements of a row take part: those whose bools, `step` apart, are true.
 template <class T, class A>
 struct Chosen {
   const bool* mask;
@@ -38,6 +40,8 @@ struct Chosen {
   }
 };
 
+/// Pass 1 finds the maximum, pass 2 exponentials and their sum, pass 3 divides by the sum (or subtracts the
+/// logarithm of the sum).
 template <class T, class A, class Kept>
 [[gnu::always_inline]] inline void row(bool log, Index n, const T* x, Kept kept, T* y) {
   using V = Vec<T, A>;
@@ -66,9 +70,9 @@ template <class T, class A, class Kept>
     return;
   }
   Vec<double, A> sums(0.0);
-  V last(T(0));  // what is stored in part cannot be loaded again without waiting
+  V last(T(0));  // the last, partial vector: a load right after a partial store would stall
   for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
-    // Of what does not take part, exp(-inf) is 0, and NaN if the whole row will be.
+    // exp(-inf) = 0 for elements that take no part; NaN if the whole row becomes NaN.
     const V e = M::exp_flushed(take_part(i, count, part) - V(top));
     sums += add_halves<T, A>(e);
     if constexpr (!decltype(part)::value) {

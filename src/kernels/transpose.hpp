@@ -1,11 +1,11 @@
 #pragma once
-// Squares of elements turned over in registers. For the sources of kernels only (see simd.hpp).
+// Transposes of square blocks in registers. For the sources of kernels only (see simd.hpp).
 
 #include "kernels/lanes.hpp"
 
 namespace xtape::kernels {
 
-/// A square of unsigned integers of the size of the elements, as wide as a vector.
+/// A square block, as wide as a vector, of unsigned integers U of the size of the elements.
 template <class U, class A>
 struct Square {
   static constexpr int kBytes = static_cast<int>(sizeof(Vec<float, A>));
@@ -13,10 +13,9 @@ struct Square {
   using Row =
       std::conditional_t<sizeof(U) == 4, typename Lanes<kBytes>::U32, typename Lanes<kBytes>::U64>;
 
-  /// to[i, j] = from[j, i]; the rows of each are this many elements apart. Where `from` has fewer rows
-  /// the last one stands for those that are missing.
-  [[gnu::always_inline]] static inline void turn(const U* from, Index from_row, U* to, Index to_row,
-                                                 Index rows = kSize) {
+  /// Stores to[i * to_row + j] = from[min(j, rows - 1) * from_row + i] for i, j < kSize.
+  [[gnu::always_inline]] static inline void transpose(const U* from, Index from_row, U* to,
+                                                      Index to_row, Index rows = kSize) {
     Row r[kSize];
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) {
@@ -28,7 +27,7 @@ struct Square {
   }
 
  private:
-  /// Exchanges the two blocks beside the diagonal of every square of 2 Half rows and columns.
+  /// Exchanges the two blocks off the diagonal in every square of 2 * Half rows, for Half, Half / 2, ... 1.
   template <int Half>
   [[gnu::always_inline]] static inline void exchange(Row (&r)[kSize]) {
 #pragma GCC unroll 16
@@ -37,6 +36,7 @@ struct Square {
     }
     if constexpr (Half > 1) exchange<Half / 2>(r);
   }
+  /// Stores a[l] = (l & Half) ? b[l - Half] : a[l] and b[l] = (l & Half) ? b[l] : a[l + Half].
   template <int Half, std::size_t... I>
   [[gnu::always_inline]] static inline void swap(Row& a, Row& b, std::index_sequence<I...>) {
     const Row left = __builtin_shufflevector(

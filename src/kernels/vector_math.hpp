@@ -1,6 +1,6 @@
 #pragma once
-// Functions of vectors, within a few units of the last place, also of denormal numbers, infinities and
-// NaN: xsimd's, with what they leave out. For the sources of kernels only (see simd.hpp).
+// Elementary functions of vectors, accurate to a few units in the last place. They correct xsimd's for
+// denormal numbers, infinities and NaN. For the sources of kernels only (see simd.hpp).
 
 #include "kernels/lanes.hpp"
 
@@ -9,7 +9,7 @@
 
 namespace xtape::kernels {
 
-/// f of every lane.
+/// Returns r with r[l] = f(x[l]).
 template <class V, class F>
 [[gnu::always_inline]] inline V lane_by_lane(const V& x, F f) {
   alignas(64) typename V::value_type all[V::size];
@@ -23,7 +23,7 @@ struct VectorMath {
   using T = typename V::value_type;
   static constexpr bool kFloat = sizeof(T) == 4;
 
-  /// exp where what would be denormal is 0.
+  /// Returns exp(x), with 0 for denormal results.
   [[gnu::always_inline]] static inline V exp_flushed(const V& x) {
     return within(x, T(-745), T(710), V(T(0)), V(std::numeric_limits<T>::infinity()),
                   [](const V& v) { return xsimd::exp(v); });
@@ -31,7 +31,7 @@ struct VectorMath {
 
   [[gnu::always_inline]] static inline V exp(const V& x) {
     const V y = exp_flushed(x);
-    // exp(x) is denormal there.
+    // exp(x) is denormal in these lanes.
     const auto low = (x < V(kFloat ? T(-87.3) : T(-708.3))) & (x > V(kFloat ? T(-104) : T(-746)));
     if (__builtin_expect(xsimd::any(low), 0)) {
       return xsimd::select(low, lane_by_lane(x, [](T v) { return std::exp(v); }), y);
@@ -62,18 +62,18 @@ struct VectorMath {
     return xsimd::select(x == V(T(0)), x, xsimd::log1p(x));
   }
 
-  /// 1 / (1 + exp(-x)); exp is taken of a negative number only, so that nothing overflows.
+  /// Returns 1 / (1 + exp(-x)). Only exp(-|x|) is computed, which cannot overflow.
   [[gnu::always_inline]] static inline V sigmoid(const V& x) {
     const V e = exp(-xsimd::abs(x));
     return xsimd::select(x >= V(T(0)), V(T(1)), e) / (V(T(1)) + e);
   }
 
-  /// log(1 + exp(x)).
+  /// Returns log(1 + exp(x)).
   [[gnu::always_inline]] static inline V softplus(const V& x) {
     return xsimd::select(x > V(T(0)), x, V(T(0))) + log1p(exp(-xsimd::abs(x)));
   }
 
-  /// erf, which is 1 or -1 long before x * x overflows.
+  /// Returns erf(x). |x| is limited to 7, where erf is 1, so that x * x does not overflow.
   [[gnu::always_inline]] static inline V erf(const V& x) {
     const V seven(T(7));
     if constexpr (kFloat) {
@@ -85,7 +85,7 @@ struct VectorMath {
 
   [[gnu::always_inline]] static inline V erfc(const V& x) {
     if constexpr (kFloat) {
-      // xsimd takes exp(-x * x) of the rounded square: what was rounded off is put back.
+      // xsimd computes exp(-x * x) from a rounded square. `lost` is the rounding error of the square.
       const V square = x * x;
       const V high = bits_as_truncated(x);
       const V low = x - high;
@@ -99,18 +99,18 @@ struct VectorMath {
     }
   }
 
-  /// The probability that a standard normal number is below x.
+  /// Returns the distribution function of the standard normal distribution.
   [[gnu::always_inline]] static inline V gauss_cdf(const V& x) {
     return V(T(0.5)) * erfc(-x * V(T(0.70710678118654752440)));
   }
-  /// Its density.
+  /// Returns the density of the standard normal distribution.
   [[gnu::always_inline]] static inline V gauss(const V& x) {
     return V(T(0.39894228040143267794)) * exp(V(T(-0.5)) * x * x);
   }
 
  private:
-  /// f, whose value is `below` up to `low` and `above` from `high` on. Where xsimd cannot convert a
-  /// vector of doubles it casts them one by one, which is undefined for what no integer holds.
+  /// Returns f(x) for low < x < high, `below` for x <= low, `above` for x >= high, and NaN for NaN. xsimd
+  /// casts some doubles to integers one by one, which is undefined behaviour outside the integers' range.
   template <class F>
   [[gnu::always_inline]] static inline V within(const V& x, T low, T high, const V& below,
                                                 const V& above, F f) {
@@ -125,7 +125,7 @@ struct VectorMath {
     }
   }
 
-  /// x with the lower half of its digits cleared.
+  /// Returns x with the lower half of its digits cleared, so that squares of the result are exact.
   [[gnu::always_inline]] static inline V bits_as_truncated(const V& x) {
     using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
     return V(bits_as<typename V::register_type>(U(bits_as<U>(x.data) & 0xFFFFF000U)));

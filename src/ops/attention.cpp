@@ -46,7 +46,7 @@ class Problem {
 
   [[nodiscard]] const AttentionGeometry<T>& geometry() const { return geometry_; }
 
-  void forward(T* o, T* stats, T* scores) const {
+  void forward(T* o, T* row_max, T* inverse_sum, T* scores) const {
     const AttentionGeometry<T>& g = geometry_;
     const Index chunks = (g.queries + kChunk - 1) / kChunk;
     run(g.batches * g.key_heads * chunks, g.work(), [&](Index task) {
@@ -57,7 +57,8 @@ class Problem {
       to.o = o + place.o;
       to.o_row = g.o_row;
       to.o_head = g.value_depth;
-      to.stats = stats + first * 2 * g.queries;
+      to.row_max = row_max + first * g.queries;
+      to.inverse_sum = inverse_sum + first * g.queries;
       to.scores = scores == nullptr ? nullptr : scores + first * g.queries * g.keys;
       to.begin = task % chunks * kChunk;
       to.end = std::min(g.queries, to.begin + kChunk);
@@ -74,8 +75,8 @@ class Problem {
     T *dq, *dk, *dv, *dbias;
   };
 
-  void backward(const T* o, const T* g_o, const T* stats, const T* scores, const T* g_scores,
-                const Gradients& d) const {
+  void backward(const T* o, const T* g_o, const T* row_max, const T* inverse_sum, const T* scores,
+                const T* g_scores, const Gradients& d) const {
     const AttentionGeometry<T>& g = geometry_;
     Array<T> delta = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries)});
     T* deltas = delta.data();
@@ -87,7 +88,8 @@ class Problem {
       to.g = g_o + place.o;
       to.o_row = g.o_row;
       to.o_head = g.value_depth;
-      to.stats = stats + first * 2 * g.queries;
+      to.row_max = row_max + first * g.queries;
+      to.inverse_sum = inverse_sum + first * g.queries;
       if (g_scores != nullptr) {
         to.scores = scores + first * g.queries * g.keys;
         to.g_scores = g_scores + first * g.queries * g.keys;
@@ -268,10 +270,14 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
   std::vector<Result<T>> outputs;
   outputs.emplace_back(shape);
   if (with_scores) outputs.emplace_back(a.scores);
-  Array<T> stats = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries), 2});
-  problem.forward(outputs[0].data(), stats.data(), with_scores ? outputs[1].data() : nullptr);
-  auto fast = [problem = std::move(problem), stats = std::move(stats), shape, qs = q.shape(),
-               ks = k.shape(), vs = v.shape(),
+  const Shape rows{static_cast<std::size_t>(g.batches * g.heads * g.queries)};
+  Array<T> row_max = empty<T>(rows);
+  Array<T> inverse_sum = empty<T>(rows);
+  problem.forward(outputs[0].data(), row_max.data(), inverse_sum.data(),
+                  with_scores ? outputs[1].data() : nullptr);
+  auto fast = [problem = std::move(problem), row_max = std::move(row_max),
+               inverse_sum = std::move(inverse_sum), shape, qs = q.shape(), ks = k.shape(),
+               vs = v.shape(),
                bs = bias == nullptr ? Shape() : bias->shape()](const Joint<T>& joint) {
     std::vector<Array<T>> d;
     for (const Shape& like : {qs, ks, vs}) d.push_back(empty<T>(like));
@@ -281,7 +287,7 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
     if (joint.g[0] == nullptr) zeros = full<T>(shape, T(0));
     const bool scores = joint.y.size() > 1 && joint.g[1] != nullptr;
     problem.backward(joint.y[0]->data(), joint.g[0] == nullptr ? zeros.data() : joint.g[0]->data(),
-                     stats.data(), scores ? joint.y[1]->data() : nullptr,
+                     row_max.data(), inverse_sum.data(), scores ? joint.y[1]->data() : nullptr,
                      scores ? joint.g[1]->data() : nullptr,
                      {d[0].data(), d[1].data(), d[2].data(), bias_wanted ? d[3].data() : nullptr});
     return d;

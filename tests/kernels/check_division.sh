@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails where an object divides, or takes roots, 256 bits at a time: processors are in use
-# that at times get a lane wrong (see src/kernels/simd.hpp). Arguments: objdump, objects.
+# Fails if an object divides 256 bits at once or takes their roots, because some processors get a lane
+# wrong (see src/kernels/avx2_division.hpp). Arguments: objdump, objects.
 set -eu
 objdump=$1
 shift
@@ -15,7 +15,7 @@ for object in "$@"; do
   halves=$((halves + $(echo "$code" | grep -cE 'v(div|sqrt)p[sd][[:space:]].*%xmm' || true)))
 done
 if [ "$halves" -eq 0 ]; then
-  echo "no division at all, so that nothing was checked"
+  echo "no division at all: nothing was checked"
   found=1
 fi
 exit $found

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails where an object of kernels for a wider instruction set holds a weak function whose name does not
-# tell which: the linker may keep that one for everybody, also where the processor lacks the instructions.
+# Fails if a kernel object of a wider instruction set holds a weak function whose name does not tell the set.
+# The linker may keep that function for the whole program, which then fails on a lesser processor.
 # Arguments: nm, a pattern for names that tell, objects.
 set -eu
 nm=$1
@@ -8,7 +8,7 @@ tells=$2
 shift 2
 found=0
 for object in "$@"; do
-  # W and V: weak; u: unique. What begins with DW.ref is an address and no code.
+  # W and V: weak; u: unique. Names that begin with DW.ref are addresses, not code.
   names=$("$nm" --demangle "$object" | grep -E ' [WVu] ' | grep -vE "$tells| DW\\.ref\\." || true)
   if [ -n "$names" ]; then
     echo "$object:"
@@ -17,7 +17,7 @@ for object in "$@"; do
   fi
   functions=$("$nm" "$object" | grep -cE ' [TW] ' || true)
   if [ "$functions" -eq 0 ]; then
-    echo "$object: no functions at all, so that nothing was checked"
+    echo "$object: no functions at all: nothing was checked"
     found=1
   fi
 done

@@ -18,7 +18,7 @@ using kernels::Index;
 
 namespace {
 
-/// Whether dropout keeps element `at`, by the definition.
+/// Returns whether dropout keeps element `at`, by the definition.
 bool kept(Index at, double rate, std::uint64_t seed, std::uint64_t index) {
   const auto low = [](std::uint64_t v) { return static_cast<std::uint32_t>(v); };
   const auto high = [](std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32U); };
@@ -35,13 +35,13 @@ TEMPLATE_TEST_CASE("dropout draws element by element what Philox says", "", floa
   const std::uint64_t seed = 0x123456789ABCDEFULL, index = 0x700000003ULL;
   const std::vector<T> x = numbers<T>(400);
   on_each_isa([&] {
-    // From every place in a block, across the 32 bits of the lower half of the counter, and lengths
-    // around the 64 words drawn together.
+    // First elements at every place of a block and around 32 bits of the counter; lengths around the 64
+    // words that are drawn together.
     for (const Index first : {Index{0}, Index{1}, Index{7}, Index{66}, (Index{1} << 34) - 22}) {
       for (const Index n : {1, 2, 3, 4, 5, 15, 16, 17, 31, 63, 64, 65, 67, 128, 130, 301}) {
         for (const double rate : {0.1, 0.5}) {
           std::vector<T> y(static_cast<std::size_t>(n) + 2, T(7)), expected(y);
-          // A place that is not aligned, and one more behind, which must stay.
+          // Unaligned, with one element behind that must not change.
           kernels::dropout<T>(first, n, rate, seed, index, x.data() + 3, y.data() + 1);
           for (Index i = 0; i < n; ++i) {
             const auto at = static_cast<std::size_t>(i);
@@ -54,7 +54,7 @@ TEMPLATE_TEST_CASE("dropout draws element by element what Philox says", "", floa
         }
       }
     }
-    // What is dropped may hold anything.
+    // Dropped elements may hold anything.
     const std::vector<T> bad(100, std::numeric_limits<T>::quiet_NaN());
     std::vector<T> y(100);
     kernels::dropout<T>(0, 100, 0.5, seed, index, bad.data(), y.data());
@@ -85,13 +85,13 @@ TEST_CASE("dropout keeps the right share, whatever the blocks") {
     // Five standard deviations of a binomial.
     const double expected = rate * static_cast<double>(n);
     CHECK(std::abs(static_cast<double>(zeros) - expected) < 5 * std::sqrt(expected * (1 - rate)));
-    // Neighbours agree as often as independent ones would.
+    // Neighbours agree as often as independent elements would.
     std::size_t agree = 0;
     for (std::size_t i = 1; i < n; ++i) agree += (y[i] == 0) == (y[i - 1] == 0) ? 1 : 0;
     const double p = rate * rate + (1 - rate) * (1 - rate);
     CHECK(std::abs(static_cast<double>(agree) - p * static_cast<double>(n)) <
           5 * std::sqrt(static_cast<double>(n) * p * (1 - p)) + 1);
-    // In pieces that do not begin at multiples of four, and in double: the same decisions.
+    // Pieces that do not begin at multiples of four, and doubles, give the same decisions.
     std::vector<float> pieces(n);
     for (std::size_t begin = 0; begin < n;) {
       const std::size_t end = std::min(n, begin + 1 + begin % 7 * 1001);
@@ -106,7 +106,7 @@ TEST_CASE("dropout keeps the right share, whatever the blocks") {
     std::size_t differ = 0;
     for (std::size_t i = 0; i < n; ++i) differ += (z[i] == 0) != (y[i] == 0) ? 1 : 0;
     CHECK(differ == 0);
-    // Another index draws anew.
+    // Another index gives other decisions.
     kernels::dropout<float>(0, n, rate, 11, 4, ones.data(), pieces.data());
     CHECK(pieces != y);
   }

@@ -1,5 +1,5 @@
-// The matrix products of every instruction set against the definition, and bit for bit against
-// themselves however the work is cut.
+// Matrix products of every instruction set against the definition, and bit for bit against themselves for
+// every way of cutting the work.
 
 #include "kernels/isa.hpp"
 #include "products/gemm.hpp"
@@ -54,7 +54,7 @@ struct Problem {
     return y;
   }
 
-  // The definition, in double; what lies between the rows of C stays.
+  // Returns C by the definition, in double. Elements between the rows of C stay.
   Array<double> naive(Accumulate accumulate) const {
     Array<double> y(c.shape());
     for (std::size_t i = 0; i < y.size(); ++i) y.data()[i] = static_cast<double>(c.data()[i]);
@@ -96,7 +96,7 @@ TEMPLATE_TEST_CASE("products are added without being rounded, whatever the compi
                    "[kernels][gemm]", float, double) {
   using T = TestType;
   const DefaultIsa restore;
-  // Of columns that need whole vectors, halves and parts.
+  // Columns fill whole vectors, half-width vectors, or parts.
   for (const Index n : {64, 8, 24, 12, 5}) {
     const Problem<T> problem(13, n, 3, {false, false, 0});
     for (const kernels::Isa isa : all_supported()) {
@@ -124,7 +124,7 @@ TEMPLATE_TEST_CASE("every instruction set multiplies as the definition says", "[
   using T = TestType;
   const DefaultIsa restore;
   const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
-  // Around the sizes of tiles, of gathered rows, of packed blocks; and nothing at all.
+  // Sizes around those of tiles, packed rows and packed blocks, and empty products.
   const auto [m, n, k] = GENERATE(table<Index, Index, Index>(
       {{1, 1, 1},       {1, 17, 3},    {2, 8, 8},     {5, 15, 2},    {7, 16, 9},
        {11, 33, 4},     {12, 32, 31},  {13, 24, 9},   {14, 12, 7},   {25, 56, 40},
@@ -152,8 +152,7 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
   for (const kernels::Isa isa : all_supported()) {
     kernels::force_isa(isa);
     const Problem<float> problem(130, 300, 700, {false, true, 0});
-    // Many rows, which alone are cut; many of them and more columns than a block; and so few that
-    // columns are cut as finely as possible.
+    // Cut along many rows; along rows and columns; along columns alone, as finely as possible.
     const Problem<float> others[] = {{500, 70, 80, {false, false, 0}},
                                      {400, 300, 70, {false, true, 5}},
                                      {30, 130, 900, {true, false, 0}}};
@@ -170,7 +169,7 @@ TEST_CASE("neither the number of threads nor neighbours change a bit of a produc
     };
     for (const Problem<float>& other : others) same(other);
     const Array<float> expected = same(problem);
-    if (isa == kernels::Isa::baseline) continue;  // what BLAS does with a single row is its own
+    if (isa == kernels::Isa::baseline) continue;  // BLAS may compute a single row otherwise
     // One row alone, computed by another tile.
     Problem<float> row = problem;
     row.s.m = 1;
@@ -187,7 +186,7 @@ TEST_CASE("the environment cannot choose what the processor lacks", "[kernels]")
 }
 
 TEST_CASE("a sum over rows whose right side overlaps itself, for two threads", "[threads]") {
-  // Its columns are more than are taken at a time; rows one after the other are read where they lie.
+  // There are more columns than one pass takes. Rows close to each other are read unpacked.
   constexpr std::size_t m = 24, n = 1600, k = 300;
   std::vector<float> a(k * m), b(n + k);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3.0F;

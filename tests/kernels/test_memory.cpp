@@ -1,4 +1,4 @@
-// Copies between layouts, around the tile of 16, and the kernels that move elements.
+// Kernels that move elements: copies between layouts, around the tile of 16, gathers, sums, triangles.
 
 #include "kernels/memory.hpp"
 
@@ -14,7 +14,7 @@ namespace {
 
 using Strides = std::vector<std::vector<Index>>;
 
-/// Copies (or adds) by the kernel and by walk(), into targets that held something before.
+/// Checks the kernels against walk(): copy and copy_add into targets that are not empty.
 void compare_copy(const std::vector<Index>& extents, const Strides& strides, std::size_t from,
                   std::size_t to, Index start = 0) {
   const std::vector<double> source = numbers<double>(from);
@@ -43,7 +43,7 @@ TEST_CASE("transposing copies, below, at and above the tile") {
       INFO(rows << " x " << columns);
       const auto n = static_cast<std::size_t>(rows * columns);
       compare_copy({columns, rows}, {{1, columns}, {rows, 1}}, n, n);
-      // In a batch of two, and the transposed side as the target.
+      // A batch of two, and the transposed side as the target.
       compare_copy({2, columns, rows}, {{rows * columns, 1, columns}, {rows * columns, rows, 1}},
                    2 * n, 2 * n);
       compare_copy({columns, rows}, {{rows, 1}, {1, columns}}, n, n);

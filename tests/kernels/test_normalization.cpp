@@ -14,7 +14,7 @@ using kernels::Index;
 TEST_CASE("layer normalization and its gradients") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());
-  // Eight rows are taken together, fewer if they are long; the longest are not kept between passes.
+  // The kernel computes eight rows together, fewer if they are long, and keeps no passes of the longest.
   struct Case {
     std::size_t count, n;
   };

@@ -1,5 +1,5 @@
-// The updates of the optimizers against the same formulas, element by element in long double, in
-// place and elsewhere; over many steps they are compared with Keras in training/optimizers.
+// The optimizers' updates against their formulas, element by element in long double, in place and into another
+// array. tests/optim compares many steps with Keras.
 
 #include "kernels/optimizers.hpp"
 #include "kernels/optimizers_plain.hpp"
@@ -16,7 +16,7 @@ namespace {
 
 using Real80 = long double;
 
-/// One element's weights, gradient and state, by name: s is the state in the order of the kernel.
+/// One element: weight, gradient, and state s in the order of the kernel's arguments.
 struct Element {
   Real80 w, g;
   std::vector<Real80> s;
@@ -25,7 +25,7 @@ struct Element {
 template <class T>
 using Kernel = std::function<void(Index, const T* g, std::vector<T*> s, const T* from, T* to)>;
 
-// Runs a kernel, and the naive formula on all elements together (norms need them all).
+// Checks a kernel against a naive formula of all elements, which norms need.
 template <class T>
 void compare(const char* name, std::size_t slots, const Kernel<T>& kernel,
              const std::function<void(std::vector<Element>&)>& naive) {
@@ -66,7 +66,7 @@ void compare(const char* name, std::size_t slots, const Kernel<T>& kernel,
   }
 }
 
-// A naive formula of single elements: f(element, gradient scaled) is the step taken from the weight.
+// Returns a naive formula of single elements, where f(element, scaled gradient) is the step.
 template <class F>
 std::function<void(std::vector<Element>&)> each(F f) {
   return [f](std::vector<Element>& all) {
@@ -76,7 +76,7 @@ std::function<void(std::vector<Element>&)> each(F f) {
 
 }  // namespace
 
-// Everywhere: rate 0.125, decay 0.01, gradients times 0.5, epsilon 0.001.
+// All cases: rate 0.125, decay 0.01, scale 0.5, epsilon 0.001.
 TEMPLATE_TEST_CASE("updates follow their formulas", "", double, float) {
   using T = TestType;
   using P = const T*;
@@ -257,7 +257,7 @@ TEST_CASE("the small loops of training") {
   Array<double> y(Shape{4});
   CHECK(kernels::sum_of_squares(3, x.data()) == 14);
   CHECK(kernels::sum_of_squares(0, x.data()) == 0);
-  std::vector<float> many(53);  // whole vectors and a rest; each sum is exact
+  std::vector<float> many(53);  // whole vectors and a rest; every sum is exact
   double sum = 0;
   for (std::size_t i = 0; i < many.size(); ++i) {
     many[i] = static_cast<float>(i) - 20;
@@ -287,7 +287,7 @@ TEST_CASE("NaN reaches the weights, and a spread below zero does not") {
   kernels::lion<float>(2, 0.1F, 0.1F, 0.1F, 0, 1, g, m, w, w);
   CHECK(std::isnan(w[0]));
   CHECK(w[1] == Approx(0.9F));
-  // v - a^2 is -1e-7 or so by rounding, more than epsilon: Keras would divide by the root of it.
+  // Rounding makes v - a^2 about -1e-7, below -epsilon. Keras would take its root.
   float v[] = {1.0F}, a[] = {1.0000002F}, one[] = {1.0F}, x[] = {1.0F};
   kernels::rmsprop<float>(1, 0.1F, 0.0F, 0, 1e-9F, 0, 1, one, v, nullptr, a, x, x);
   CHECK(std::isfinite(x[0]));

@@ -1,4 +1,4 @@
-// Reductions by rows and by columns, around the 8 accumulators and the 64 columns.
+// Reductions by rows and by columns, around the kernel's blocks of accumulators and columns.
 
 #include "kernels/reduce.hpp"
 
@@ -46,7 +46,7 @@ void compare(const std::vector<Index>& kept, const std::vector<Index>& kept_stri
                               : op == Reduce::max            ? top
                                                              : bottom;
       const auto got = static_cast<double>(y[k++]);
-      // Sums are in double whatever T is; only the result is rounded to T.
+      // Sums are in double for every T. Only the result is rounded to T.
       const double within = sizeof(T) == 4 ? 1e-7 : 1e-13;
       CHECK((got == expected ||
              std::abs(got - expected) <= within * std::max(1.0, std::abs(expected))));
@@ -131,7 +131,7 @@ TEST_CASE("NaN wins a maximum wherever it stands") {
       std::int64_t where = 0;
       kernels::arg_extreme(true, 1, static_cast<Index>(n), 1, x.data(), &where);
       CHECK(where == static_cast<std::int64_t>(at));
-      // Down the columns, of which the others do not see it.
+      // Columns: only the one with the NaN becomes NaN.
       const auto half = static_cast<Index>(n) / 2;
       std::vector<double> tops(n / 2);
       kernels::reduce(Reduce::max, loop_of<1>({half}, {{1}}), loop_of<1>({2}, {{half}}), x.data(),

@@ -1,17 +1,17 @@
 #pragma once
-// Rows of scores that fit into two vectors, where nothing is added to them and no mask but those of keys
-// and queries hides any: they stay in registers from who sees whom to the exponential, half a vector is
-// one of half the length, and what is a chain of a few numbers in each row is computed for four rows at
-// once. For the sources of kernels only (see simd.hpp).
+// Pass 2 of attention, forward and backward, for rows of at most two vectors with no bias and no pair mask. A
+// row stays in registers from masking to the exponential. The maxima and sums of four rows are reduced
+// together, because one row alone is a chain of a few dependent instructions. A last vector that is at most
+// half full has half width. For the sources of kernels only (see simd.hpp).
 
 #include "kernels/attention_rows.hpp"
 
 namespace xtape::kernels {
 
 template <class T, class A>
-class FewKeys {
+class ShortRows {
  public:
-  explicit FewKeys(const AttentionHeads<T>& p) {
+  explicit ShortRows(const AttentionHeads<T>& p) {
     any_ = kFits && p.keys <= 2 * kWidth && p.bias == nullptr && p.slopes == nullptr &&
            p.mask == nullptr;
     if (!any_) return;
@@ -19,21 +19,21 @@ class FewKeys {
       kept_ |= static_cast<std::uint64_t>(p.key_keep == nullptr || p.key_keep[j]) << j;
     }
   }
-  /// Whether the heads are of this kind.
+  /// Returns whether the heads are of this kind.
   explicit operator bool() const { return any_; }
 
-  /// Rows of products with the first `hi` keys, `pitch` apart, become exponentials, after dropout if there
-  /// is any; stats get where the exponential is 1, and the sums before dropout.
+  /// Forward, pass 2: stores exponentials after dropout into x, rows of products with the first `hi` keys,
+  /// `pitch` apart. Stores their maxima, and their sums before dropout.
   void exponentials(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index hi, T* x,
-                    Index pitch, T* stats, RowDropout<A>& drop) const {
+                    Index pitch, T* row_max, T* sums, RowDropout<A>& drop) const {
     in_vectors(hi, [&](auto vectors, auto last) {
       rows_of_exponentials<decltype(vectors)::value, decltype(last)>(p, head, i, rows, x, pitch,
-                                                                     stats, drop);
+                                                                     row_max, sums, drop);
     });
   }
 
-  /// Rows of products x become the probabilities after dropout, those of the gradients d of these
-  /// probabilities the gradients of the products with the keys.
+  /// Backward, pass 2: stores probabilities after dropout into rows of products x, and scale dx into rows of
+  /// de in d.
   void gradients(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
                  Index rows, Index hi, T* x, T* d, Index pitch, RowDropout<A>& drop) const {
     in_vectors(hi, [&](auto vectors, auto last) {
@@ -46,12 +46,12 @@ class FewKeys {
   using V = Vec<T, A>;
   using Four = FourRows<V>;
   static constexpr Index kWidth = Tile<T, A>::kWidth;
-  static constexpr bool kFits = V::size >= 4;  // a lane for each of the rows taken together
+  static constexpr bool kFits = V::size >= 4;  // a lane for each row of kTogether
   static constexpr int kTogether = 4;
   bool any_ = false;
-  std::uint64_t kept_ = 0;  // a bit for each key that is not masked
+  std::uint64_t kept_ = 0;  // bit j: key j is not masked
 
-  /// f(how many vectors hold n elements, the instruction set of which the last is).
+  /// Calls f(number of vectors for n elements, tag of the last vector's instruction set), both constants.
   template <class F>
   static void in_vectors(Index n, const F& f) {
     using Narrow = typename Half<T, A>::Arch;
@@ -70,28 +70,28 @@ class FewKeys {
     }
   }
 
-  /// A bit for each key that query i sees.
+  /// Returns bits, where bit j tells whether query i sees key j.
   [[gnu::always_inline]] std::uint64_t seen_bits(const AttentionHeads<T>& p, Index i) const {
-    const Seen seen = seen_by(p, i);
-    if (seen.first >= seen.last) return 0;
-    return kept_ & ((std::uint64_t{1} << seen.last) - 1) & ~((std::uint64_t{1} << seen.first) - 1);
+    const KeyRange keys = visible_keys(p, i);
+    if (keys.first >= keys.last) return 0;
+    return kept_ & ((std::uint64_t{1} << keys.last) - 1) & ~((std::uint64_t{1} << keys.first) - 1);
   }
 
-  /// The products whose bit is set, elsewhere -infinity.
+  /// Returns r with r[l] = (bit l of bits) ? x[l] : -infinity.
   template <class B>
-  [[gnu::always_inline]] static Vec<T, B> seen_of(std::uint64_t bits, const T* x) {
+  [[gnu::always_inline]] static Vec<T, B> masked(std::uint64_t bits, const T* x) {
     return where_bits_or<T, B>(bits, Vec<T, B>::load_aligned(x), Vec<T, B>(kMinusInfinity<T>));
   }
 
   template <int Vectors, class Last>
   void rows_of_exponentials(const AttentionHeads<T>& p, Index head, Index i, Index rows, T* x,
-                            Index pitch, T* stats, RowDropout<A>& drop) const {
+                            Index pitch, T* row_max, T* sums, RowDropout<A>& drop) const {
     using L = Vec<T, Last>;
     constexpr Index kBefore = (Vectors - 1) * kWidth;  // columns before the last vector
     const T unit = exponent_factor<T, A>(p);
     alignas(64) T tops[V::size];
     alignas(64) T shifts[V::size];
-    alignas(64) T sums[V::size];
+    alignas(64) T row_sums[V::size];
     for (Index r = 0; r < rows; r += kTogether) {
       T* row[kTogether];
       V e[kTogether];
@@ -99,14 +99,13 @@ class FewKeys {
       V parts[kTogether];
 #pragma GCC unroll 4
       for (int k = 0; k < kTogether; ++k) {
-        const Index at =
-            lesser(r + k, rows - 1);  // where rows are missing the last stands for them
+        const Index at = min(r + k, rows - 1);  // repeats the last row where rows are missing
         row[k] = x + at * pitch;
         const std::uint64_t seen = seen_bits(p, i + at);
-        last[k] = seen_of<Last>(seen >> kBefore, row[k] + kBefore);
+        last[k] = masked<Last>(seen >> kBefore, row[k] + kBefore);
         parts[k] = widened<V>(last[k], kMinusInfinity<T>);
         if constexpr (Vectors == 2) {
-          e[k] = seen_of<A>(seen, row[k]);
+          e[k] = masked<A>(seen, row[k]);
           parts[k] = xsimd::max(e[k], parts[k]);
         }
       }
@@ -126,16 +125,16 @@ class FewKeys {
           parts[k] = e[k] + parts[k];
         }
       }
-      Four::fold(parts, [](const V& a, const V& b) { return a + b; }).store_aligned(sums);
+      Four::fold(parts, [](const V& a, const V& b) { return a + b; }).store_aligned(row_sums);
 #pragma GCC unroll 4
       for (int k = 0; k < kTogether; ++k) {
         if (r + k >= rows) break;
-        stats[2 * (r + k)] = tops[Four::lane(k)];
-        stats[2 * (r + k) + 1] = sums[Four::lane(k)];
+        row_max[r + k] = tops[Four::lane(k)];
+        sums[r + k] = row_sums[Four::lane(k)];
       }
       if (p.rate == 0) continue;
       const V keep(dropout_scale(p));
-      for (Index k = 0; k < lesser(kTogether, rows - r); ++k) {
+      for (Index k = 0; k < min(kTogether, rows - r); ++k) {
         drop.draw(p, head, i + r + k, 0, 0, Vectors * kWidth);
         for (Index j = 0; j < Vectors * kWidth; j += kWidth) {
           T* at = row[k] + j;
@@ -154,15 +153,16 @@ class FewKeys {
     const Index first = head * p.queries + i;
     for (Index r = 0; r < rows; ++r, x += pitch, d += pitch) {
       const std::uint64_t seen = seen_bits(p, i + r);
-      const T* stats = to.stats + 2 * (first + r);
+      const T shift = to.row_max[first + r];
+      const T over_sum = to.inverse_sum[first + r];
       const T delta = to.delta[first + r];
       if (p.rate > 0) drop.draw(p, head, i + r, 0, 0, Vectors * kWidth);
       const auto part = [&](auto arch, Index j) {
         using B = decltype(arch);
         using L = Vec<T, B>;
         const L e =
-            Exponential<T, B>::of(xsimd::fms(seen_of<B>(seen >> j, x + j), L(unit), L(stats[0]))) *
-            L(stats[1]);
+            Exponential<T, B>::of(xsimd::fms(masked<B>(seen >> j, x + j), L(unit), L(shift))) *
+            L(over_sum);
         L dj = L::load_aligned(d + j);
         L kept = e;
         if (p.rate > 0) {
