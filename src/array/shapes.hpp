@@ -29,6 +29,15 @@ inline Index extent(const Shape& shape, std::size_t axis) {
   return static_cast<Index>(shape[axis]);
 }
 
+/// The elements before an axis, along it, and after it: a shape seen as (outer, length, inner).
+struct AxisSplit {
+  Index outer = 1, length = 1, inner = 1;
+  AxisSplit(const Shape& shape, std::size_t axis) : length(extent(shape, axis)) {
+    for (std::size_t i = 0; i < axis; ++i) outer *= extent(shape, i);
+    for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= extent(shape, i);
+  }
+};
+
 /// Returns row-major element strides, for extents of 1 too.
 std::vector<Index> strides_of(const Shape& shape);
 

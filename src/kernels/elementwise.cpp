@@ -7,7 +7,7 @@
 namespace xtape::kernels {
 namespace {
 
-/// An operand of the innermost loop: consecutive elements, or the same one for all.
+/// An operand of the innermost loop: consecutive elements, or one element for all.
 template <class T, class A>
 struct Consecutive {
   const T* p;
@@ -32,7 +32,7 @@ template <class A, class T, class Left, class Right, class F>
   });
 }
 
-/// The two innermost loops, by the strides that matter.
+/// y = f(a, b). The innermost loop has a form for each operand that is contiguous or constant.
 template <class A, class T, class F>
 void zip(const Loop<3>& given, const T* a, const T* b, T* y, F f) {
   using V = Vec<T, A>;
@@ -172,7 +172,7 @@ Index Elementwise<T, A>::first_non_finite(Index n, const T* x) {
   constexpr Index kWidth = static_cast<Index>(V::size);
   constexpr Index kBlock = 4 * kWidth;
   Index i = 0;
-  // x - x is 0, or NaN if x is not finite, and so is the sum of several.
+  // x - x is 0 if x is finite, else NaN. A sum of such differences tells about all.
   for (; i + kBlock <= n; i += kBlock) {
     V sum(T(0));
     for (Index k = 0; k < kBlock; k += kWidth) {

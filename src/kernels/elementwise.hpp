@@ -1,71 +1,13 @@
 #pragma once
-// One pass over contiguous memory per call; binary operations also over broadcast operands.
+// Elementwise kernels: one pass over memory per call. Operands of binary kernels may broadcast.
 
+#include "kernels/functions.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 namespace xtape::kernels {
 
-// `Slope` is the first derivative of the function before it, `Slope2` the second.
-enum class Unary {
-  negate,
-  abs,
-  sign,
-  square,
-  sqrt,
-  rsqrt,
-  exp,
-  expm1,
-  log,
-  log1p,
-  sin,
-  cos,
-  tanh,
-  sigmoid,
-  erf,
-  reciprocal,
-  relu,
-  relu_slope,  // p: negative slope, maximum, threshold
-  elu,
-  elu_slope,
-  elu_slope2,  // p: alpha, scale of the whole, scale inside exp
-  gelu,
-  gelu_slope,
-  gelu_slope2,
-  gelu_tanh,
-  gelu_tanh_slope,
-  gelu_tanh_slope2,
-  silu,
-  silu_slope,
-  silu_slope2,
-  softplus,
-  softsign,
-  softsign_slope,
-  softsign_slope2,
-  mish,
-  mish_slope,
-  mish_slope2,
-  squareplus,
-  squareplus_slope,
-  squareplus_slope2,  // p: b
-  sparse_plus,
-  sparse_plus_slope,
-  sparse_plus_slope2,
-  hard_sigmoid,
-  hard_sigmoid_slope,  // p: gain, shift
-  hard_silu,
-  hard_silu_slope,
-  hard_silu_slope2,
-  hard_shrink,
-  hard_shrink_slope,  // p: threshold
-  soft_shrink,        // p: threshold
-  threshold,
-  threshold_slope,  // p: threshold, default
-  clip,
-  clip_slope,  // p: low, high
-  power,       // p: exponent
-};
-
+/// Options of a function of functions.hpp: its p0, p1 and p2.
 struct Parameters {
   double p[3] = {0, 0, 0};
 };
@@ -83,10 +25,10 @@ enum class Binary {
   equal,  // 1 or 0
 };
 
-/// One per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
+/// The kernels of an element type and an instruction set `A`, a tag of isa.hpp. The functions below choose.
 template <class T, class A>
 struct Elementwise {
-  static void unary(Unary op, Index n, const T* x, T* y, const Parameters& p);
+  static void unary(Unary f, Index n, const T* x, T* y, const Parameters& p);
   static void binary(Binary op, const Loop<3>& loop, const T* a, const T* b, T* y);
   static void select(const Loop<4>& loop, const bool* condition, const T* a, const T* b, T* y);
   static void fill(Index n, T value, T* y);
@@ -95,17 +37,18 @@ struct Elementwise {
   static Index first_non_finite(Index n, const T* x);
 };
 
+// y = f(x)
 template <class T>
-void unary(Unary op, Index n, const T* x, T* y, const Parameters& p = {}) {
-  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::unary(op, n, x, y, p); });
+void unary(Unary f, Index n, const T* x, T* y, const Parameters& p = {}) {
+  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::unary(f, n, x, y, p); });
 }
 
-// Operands of the loop: a, b, y.
+// y = a op b. Operands of the loop: a, b, y.
 template <class T>
 void binary(Binary op, const Loop<3>& loop, const T* a, const T* b, T* y) {
   on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::binary(op, loop, a, b, y); });
 }
-// The same for three contiguous arrays of n elements.
+// y = a op b for contiguous arrays of n elements.
 template <class T>
 void binary(Binary op, Index n, const T* a, const T* b, T* y) {
   Loop<3> loop;
@@ -134,7 +77,7 @@ void scale(Index n, T factor, const T* x, T* y) {
   on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::scale(n, factor, x, y); });
 }
 
-// Index of the first element that is NaN or infinite, or -1.
+// Returns the index of the first element that is NaN or infinite, or -1.
 template <class T>
 Index first_non_finite(Index n, const T* x) {
   return on_isa([&](auto isa) { return Elementwise<T, decltype(isa)>::first_non_finite(n, x); });

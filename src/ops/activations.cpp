@@ -1,6 +1,7 @@
 #include <xtape/ops/activations.hpp>
 
 #include "array/shapes.hpp"
+#include "base/check.hpp"
 #include "ops/unary.hpp"
 
 #include <xtape/ops/reductions.hpp>
@@ -13,14 +14,23 @@
 
 namespace xtape {
 
-using detail::piecewise;
-using detail::smooth;
-using kernels::Unary;
+using detail::by_slopes;
+using detail::check_option;
+
+namespace {
+
+template <class T>
+Var<T> elu_family(const char* op, const Var<T>& x, double alpha, double scale, double inside) {
+  return by_slopes(op, "elu", x, {{alpha, scale, inside}});
+}
+
+}  // namespace
 
 template <class T>
 Var<T> linear(const Var<T>& x) {
   return x;
 }
+XTAPE_FOR_REALS(linear);
 
 template <class T>
 Var<T> relu(const Var<T>& x, ReluOptions options) {
@@ -30,12 +40,15 @@ Var<T> relu(const Var<T>& x, ReluOptions options) {
                              ", expected both >= 0");
   }
   const kernels::Parameters p{{options.negative_slope, options.max_value, options.threshold}};
-  // Positive where the operand is.
-  if (options.threshold == 0 && std::isinf(options.max_value)) {
-    return detail::piecewise_by_result("relu", Unary::relu, Unary::relu_slope, x, p);
+  if (options.threshold != 0 || !std::isinf(options.max_value)) {
+    return by_slopes("relu", "relu", x, p);
   }
-  return piecewise("relu", Unary::relu, Unary::relu_slope, x, p);
+  // The result is positive where the operand is, so that the operand need not be kept.
+  return record("relu", detail::map("relu", x, p), wrt(x, [p](const Var<T>& g, const Var<T>& y) {
+                  return detail::times_slope(g, {"relu", 1}, y, p);
+                }));
 }
+XTAPE_FOR_REALS(relu);
 
 template <class T>
 Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
@@ -45,137 +58,102 @@ Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
   }
   return relu(x, {.negative_slope = negative_slope});
 }
+XTAPE_FOR_REALS(leaky_relu);
 
 template <class T>
 Var<T> relu6(const Var<T>& x) {
   return relu(x, {.max_value = 6.0});
 }
-
-namespace {
-template <class T>
-Var<T> elu_family(const char* op, const Var<T>& x, double alpha, double scale, double inside) {
-  return smooth(op, Unary::elu, Unary::elu_slope, Unary::elu_slope2, x, {{alpha, scale, inside}});
-}
-void check_shrink(const char* op, double threshold) {
-  if (!(threshold >= 0)) {
-    detail::fail<ValueError>(op, "threshold out of range: threshold is ", threshold,
-                             ", expected >= 0");
-  }
-}
-}  // namespace
+XTAPE_FOR_REALS(relu6);
 
 template <class T>
 Var<T> elu(const Var<T>& x, double alpha) {
   return elu_family("elu", x, alpha, 1.0, 1.0);
 }
+XTAPE_FOR_REALS(elu);
 
 template <class T>
 Var<T> selu(const Var<T>& x) {
   return elu_family("selu", x, 1.6732632423543772, 1.0507009873554805, 1.0);
 }
+XTAPE_FOR_REALS(selu);
 
 template <class T>
 Var<T> celu(const Var<T>& x, double alpha) {
-  if (!(alpha > 0)) {
-    detail::fail<ValueError>("celu", "alpha out of range: alpha is ", alpha, ", expected > 0");
-  }
+  check_option(alpha > 0, "celu", "alpha", alpha, "> 0");
   return elu_family("celu", x, alpha, 1.0, 1.0 / alpha);
 }
+XTAPE_FOR_REALS(celu);
 
 template <class T>
 Var<T> gelu(const Var<T>& x, bool approximate) {
-  if (approximate) {
-    return smooth("gelu", Unary::gelu_tanh, Unary::gelu_tanh_slope, Unary::gelu_tanh_slope2, x);
-  }
-  return smooth("gelu", Unary::gelu, Unary::gelu_slope, Unary::gelu_slope2, x);
+  return approximate ? by_slopes("gelu", "gelu_tanh", x) : by_slopes("gelu", "gelu", x);
 }
+XTAPE_FOR_REALS(gelu);
 
-template <class T>
-Var<T> silu(const Var<T>& x) {
-  return smooth("silu", Unary::silu, Unary::silu_slope, Unary::silu_slope2, x);
-}
-
-template <class T>
-Var<T> softplus(const Var<T>& x) {
-  return record("softplus", detail::map(Unary::softplus, x),
-                wrt(x, [x](const Var<T>& g) { return g * sigmoid(x); }));
-}
-
-template <class T>
-Var<T> softsign(const Var<T>& x) {
-  return smooth("softsign", Unary::softsign, Unary::softsign_slope, Unary::softsign_slope2, x);
-}
+XTAPE_UNARY_BY_SLOPES(silu);
+XTAPE_UNARY(softplus, return g * sigmoid(x));
+XTAPE_UNARY_BY_SLOPES(softsign);
+XTAPE_UNARY_BY_SLOPES(hard_silu);
+XTAPE_UNARY_BY_SLOPES(mish);
+XTAPE_UNARY_BY_SLOPES(sparse_plus);
 
 template <class T>
 Var<T> hard_sigmoid(const Var<T>& x) {
-  return piecewise("hard_sigmoid", Unary::hard_sigmoid, Unary::hard_sigmoid_slope, x,
-                   {{1.0 / 6.0, 0.5}});
+  return by_slopes("hard_sigmoid", "hard_sigmoid", x, {{1.0 / 6.0, 0.5}});
 }
+XTAPE_FOR_REALS(hard_sigmoid);
 
 template <class T>
-Var<T> hard_silu(const Var<T>& x) {
-  return smooth("hard_silu", Unary::hard_silu, Unary::hard_silu_slope, Unary::hard_silu_slope2, x);
+Var<T> sparse_sigmoid(const Var<T>& x) {
+  return by_slopes("sparse_sigmoid", "hard_sigmoid", x, {{0.5, 0.5}});
 }
+XTAPE_FOR_REALS(sparse_sigmoid);
 
 template <class T>
 Var<T> hard_tanh(const Var<T>& x) {
-  return piecewise("hard_tanh", Unary::clip, Unary::clip_slope, x, {{-1.0, 1.0}});
+  return by_slopes("hard_tanh", "clip", x, {{-1.0, 1.0}});
 }
+XTAPE_FOR_REALS(hard_tanh);
 
 template <class T>
 Var<T> hard_shrink(const Var<T>& x, double threshold) {
-  check_shrink("hard_shrink", threshold);
-  return piecewise("hard_shrink", Unary::hard_shrink, Unary::hard_shrink_slope, x, {{threshold}});
+  check_option(threshold >= 0, "hard_shrink", "threshold", threshold, ">= 0");
+  return by_slopes("hard_shrink", "hard_shrink", x, {{threshold}});
 }
+XTAPE_FOR_REALS(hard_shrink);
 
 template <class T>
 Var<T> soft_shrink(const Var<T>& x, double threshold) {
-  check_shrink("soft_shrink", threshold);
-  // Same slope: 1 outside the threshold, 0 inside.
-  return piecewise("soft_shrink", Unary::soft_shrink, Unary::hard_shrink_slope, x, {{threshold}});
+  check_option(threshold >= 0, "soft_shrink", "threshold", threshold, ">= 0");
+  return by_slopes("soft_shrink", "soft_shrink", x, {{threshold}});
 }
+XTAPE_FOR_REALS(soft_shrink);
 
 template <class T>
 Var<T> tanh_shrink(const Var<T>& x) {
   return x - tanh(x);
 }
-
-template <class T>
-Var<T> mish(const Var<T>& x) {
-  return smooth("mish", Unary::mish, Unary::mish_slope, Unary::mish_slope2, x);
-}
+XTAPE_FOR_REALS(tanh_shrink);
 
 template <class T>
 Var<T> log_sigmoid(const Var<T>& x) {
   return -softplus(-x);
 }
-
-template <class T>
-Var<T> sparse_plus(const Var<T>& x) {
-  return smooth("sparse_plus", Unary::sparse_plus, Unary::sparse_plus_slope,
-                Unary::sparse_plus_slope2, x);
-}
-
-template <class T>
-Var<T> sparse_sigmoid(const Var<T>& x) {
-  return piecewise("sparse_sigmoid", Unary::hard_sigmoid, Unary::hard_sigmoid_slope, x,
-                   {{0.5, 0.5}});
-}
+XTAPE_FOR_REALS(log_sigmoid);
 
 template <class T>
 Var<T> squareplus(const Var<T>& x, double b) {
-  if (!(b >= 0)) {
-    detail::fail<ValueError>("squareplus", "b out of range: b is ", b, ", expected >= 0");
-  }
-  return smooth("squareplus", Unary::squareplus, Unary::squareplus_slope, Unary::squareplus_slope2,
-                x, {{b}});
+  check_option(b >= 0, "squareplus", "b", b, ">= 0");
+  return by_slopes("squareplus", "squareplus", x, {{b}});
 }
+XTAPE_FOR_REALS(squareplus);
 
 template <class T>
 Var<T> threshold(const Var<T>& x, double threshold, double default_value) {
-  return piecewise("threshold", Unary::threshold, Unary::threshold_slope, x,
-                   {{threshold, default_value}});
+  return by_slopes("threshold", "threshold", x, {{threshold, default_value}});
 }
+XTAPE_FOR_REALS(threshold);
 
 template <class T>
 Var<T> glu(const Var<T>& x, int axis) {
@@ -188,6 +166,7 @@ Var<T> glu(const Var<T>& x, int axis) {
   const std::vector<Var<T>> halves = split(x, 2, axis);
   return halves[0] * sigmoid(halves[1]);
 }
+XTAPE_FOR_REALS(glu);
 
 template <class T>
 Var<T> sparsemax(const Var<T>& x, int axis) {
@@ -197,14 +176,13 @@ Var<T> sparsemax(const Var<T>& x, int axis) {
     detail::fail<ShapeError>("sparsemax", "empty axis: operand is ", to_string(x.shape()),
                              ", expected at least one element on axis ", axis);
   }
-  // The support: the k largest with 1 + k z_k > sum of them. On it the projection is linear, so the
-  // rest follows from ordinary operations with the support held constant.
+  // The support is the k largest elements with 1 + k z_k > z_1 + ... + z_k. The projection is linear on it,
+  // so that the rest follows from ordinary operations with a constant support.
   Array<bool> support(x.shape());
-  std::size_t inner = 1;
-  for (std::size_t i = at + 1; i < x.rank(); ++i) inner *= x.shape()[i];
-  const std::size_t rows = x.size() / n;
+  const detail::AxisSplit split(x.shape(), at);
+  const auto inner = static_cast<std::size_t>(split.inner);
   std::vector<T> sorted(n);
-  for (std::size_t r = 0; r < rows; ++r) {
+  for (std::size_t r = 0; r < x.size() / n; ++r) {
     const std::size_t base = r / inner * n * inner + r % inner;
     for (std::size_t k = 0; k < n; ++k) sorted[k] = x.data()[base + k * inner];
     std::sort(sorted.begin(), sorted.end(), std::greater<>());
@@ -220,13 +198,13 @@ Var<T> sparsemax(const Var<T>& x, int axis) {
       support.data()[base + k * inner] = static_cast<double>(x.data()[base + k * inner]) >= limit;
     }
   }
-  Array<T> mask(x.shape());
-  for (std::size_t i = 0; i < mask.size(); ++i) mask.data()[i] = support.data()[i] ? T(1) : T(0);
-  const Var<T> chosen(std::move(mask));
+  const Var<T> zero(T(0));
+  const Var<T> chosen = where(support, Var<T>(T(1)), zero);
   const Var<T> count = sum(chosen, {axis}, true);
   const Var<T> threshold = (sum(x * chosen, {axis}, true) - T(1)) / count;
-  return where(support, x - threshold, Var<T>(T(0)));
+  return where(support, x - threshold, zero);
 }
+XTAPE_FOR_REALS(sparsemax);
 
 template <class T>
 Activation<T>::Activation(const char* name) {
@@ -234,38 +212,43 @@ Activation<T>::Activation(const char* name) {
     const char* name;
     Function function;
   };
+#define XTAPE_NAMED(function)                               \
+  {                                                         \
+#function, [](const Var <T>& x) { return function(x); } \
+  }
   static const Named known[] = {
-      {"relu", [](const Var<T>& x) { return relu(x); }},
-      {"leaky_relu", [](const Var<T>& x) { return leaky_relu(x); }},
-      {"relu6", relu6<T>},
-      {"elu", [](const Var<T>& x) { return elu(x); }},
-      {"selu", selu<T>},
-      {"celu", [](const Var<T>& x) { return celu(x); }},
-      {"gelu", [](const Var<T>& x) { return gelu(x); }},
-      {"silu", silu<T>},
+      XTAPE_NAMED(relu),
+      XTAPE_NAMED(leaky_relu),
+      XTAPE_NAMED(relu6),
+      XTAPE_NAMED(elu),
+      XTAPE_NAMED(selu),
+      XTAPE_NAMED(celu),
+      XTAPE_NAMED(gelu),
+      XTAPE_NAMED(silu),
       {"swish", silu<T>},
-      {"softplus", softplus<T>},
-      {"softsign", softsign<T>},
-      {"tanh", [](const Var<T>& x) { return tanh(x); }},
-      {"sigmoid", [](const Var<T>& x) { return sigmoid(x); }},
-      {"hard_sigmoid", hard_sigmoid<T>},
-      {"hard_silu", hard_silu<T>},
+      XTAPE_NAMED(softplus),
+      XTAPE_NAMED(softsign),
+      XTAPE_NAMED(tanh),
+      XTAPE_NAMED(sigmoid),
+      XTAPE_NAMED(hard_sigmoid),
+      XTAPE_NAMED(hard_silu),
       {"hard_swish", hard_silu<T>},
-      {"hard_tanh", hard_tanh<T>},
-      {"hard_shrink", [](const Var<T>& x) { return hard_shrink(x); }},
-      {"soft_shrink", [](const Var<T>& x) { return soft_shrink(x); }},
-      {"tanh_shrink", tanh_shrink<T>},
-      {"mish", mish<T>},
-      {"exponential", [](const Var<T>& x) { return exp(x); }},
-      {"log_sigmoid", log_sigmoid<T>},
-      {"sparse_plus", sparse_plus<T>},
-      {"sparse_sigmoid", sparse_sigmoid<T>},
-      {"squareplus", [](const Var<T>& x) { return squareplus(x); }},
-      {"glu", [](const Var<T>& x) { return glu(x); }},
-      {"softmax", [](const Var<T>& x) { return softmax(x); }},
-      {"log_softmax", [](const Var<T>& x) { return log_softmax(x); }},
-      {"sparsemax", [](const Var<T>& x) { return sparsemax(x); }},
+      XTAPE_NAMED(hard_tanh),
+      XTAPE_NAMED(hard_shrink),
+      XTAPE_NAMED(soft_shrink),
+      XTAPE_NAMED(tanh_shrink),
+      XTAPE_NAMED(mish),
+      {"exponential", exp<T>},
+      XTAPE_NAMED(log_sigmoid),
+      XTAPE_NAMED(sparse_plus),
+      XTAPE_NAMED(sparse_sigmoid),
+      XTAPE_NAMED(squareplus),
+      XTAPE_NAMED(glu),
+      XTAPE_NAMED(softmax),
+      XTAPE_NAMED(log_softmax),
+      XTAPE_NAMED(sparsemax),
   };
+#undef XTAPE_NAMED
   const std::string wanted(name);
   if (wanted.empty() || wanted == "linear") return;
   std::string names = "linear";
@@ -280,35 +263,7 @@ Activation<T>::Activation(const char* name) {
                            "', expected one of: ", names, "; or pass a function");
 }
 
-#define XTAPE_INSTANTIATE(T)                                \
-  template Var<T> linear(const Var<T>&);                    \
-  template Var<T> relu(const Var<T>&, ReluOptions);         \
-  template Var<T> leaky_relu(const Var<T>&, double);        \
-  template Var<T> relu6(const Var<T>&);                     \
-  template Var<T> elu(const Var<T>&, double);               \
-  template Var<T> selu(const Var<T>&);                      \
-  template Var<T> celu(const Var<T>&, double);              \
-  template Var<T> gelu(const Var<T>&, bool);                \
-  template Var<T> silu(const Var<T>&);                      \
-  template Var<T> softplus(const Var<T>&);                  \
-  template Var<T> softsign(const Var<T>&);                  \
-  template Var<T> hard_sigmoid(const Var<T>&);              \
-  template Var<T> hard_silu(const Var<T>&);                 \
-  template Var<T> hard_tanh(const Var<T>&);                 \
-  template Var<T> hard_shrink(const Var<T>&, double);       \
-  template Var<T> soft_shrink(const Var<T>&, double);       \
-  template Var<T> tanh_shrink(const Var<T>&);               \
-  template Var<T> mish(const Var<T>&);                      \
-  template Var<T> log_sigmoid(const Var<T>&);               \
-  template Var<T> sparse_plus(const Var<T>&);               \
-  template Var<T> sparse_sigmoid(const Var<T>&);            \
-  template Var<T> squareplus(const Var<T>&, double);        \
-  template Var<T> threshold(const Var<T>&, double, double); \
-  template Var<T> glu(const Var<T>&, int);                  \
-  template Var<T> sparsemax(const Var<T>&, int);            \
-  template class Activation<T>;
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template class Activation<float>;
+template class Activation<double>;
 
 }  // namespace xtape

@@ -1,6 +1,8 @@
 #include <xtape/ops/dropout.hpp>
 
 #include "array/shapes.hpp"
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/dropout.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/pool.hpp"
@@ -24,13 +26,12 @@ RandomKey next_random_key(const Var<T>& x) {
   detail::check_node_ref("random", x.node_ref());
   return {state->seed, state->random_index++};
 }
+XTAPE_FOR_REALS(next_random_key);
 
 template <class T>
 Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
                const std::optional<Shape>& noise_shape) {
-  if (!(rate >= 0 && rate <= 1)) {
-    fail<ValueError>("dropout", "rate out of range: rate is ", rate, ", expected 0 to 1");
-  }
+  detail::check_unit("dropout", "rate", rate, true);
   if (noise_shape && *noise_shape != x.shape()) {
     if (noise_shape->size() != x.rank() || !detail::broadcasts_to(*noise_shape, x.shape())) {
       fail<ShapeError>("dropout", "noise_shape does not fit: noise_shape is ",
@@ -49,12 +50,6 @@ Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
   return record("dropout", std::move(y),
                 wrt(x, [rate, key](const Var<T>& g) { return dropout(g, rate, key); }));
 }
-
-#define XTAPE_INSTANTIATE(T)                         \
-  template RandomKey next_random_key(const Var<T>&); \
-  template Var<T> dropout(const Var<T>&, double, RandomKey, const std::optional<Shape>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(dropout);
 
 }  // namespace xtape

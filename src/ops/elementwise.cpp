@@ -41,8 +41,8 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   return y;
 }
 
-// Weight of `a` in the gradient of max(a, b) or min(a, b): 1, 0, or a half where both are equal. A
-// constant: its own derivative is zero almost everywhere.
+// Returns the weight of `a` in the gradient of max(a, b) or min(a, b): 1, 0, or a half where both are equal.
+// It is a constant, as its own derivative is zero almost everywhere.
 template <class T>
 Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
   const Var<T> first(zip("maximum", smaller, a.detach(), b.detach()).pointer(), {});
@@ -60,6 +60,16 @@ bool has_zero(const Var<T>& x) {
   return std::find(x.data(), x.data() + x.size(), T(0)) != x.data() + x.size();
 }
 
+/// Returns the function that raises to a power: few exponents need no std::pow.
+template <class T>
+Unary power(double exponent) {
+  const T e = static_cast<T>(exponent);
+  if (e == T(1)) return "identity";
+  if (e == T(2)) return "square";
+  if (e == T(3)) return "cube";
+  return e == T(-1) ? Unary("reciprocal") : Unary("power");
+}
+
 template <class T>
 Array<bool> compare(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   Result<T> y = zip(op, kind, a, b);
@@ -75,6 +85,7 @@ template <class T>
 Var<T> add(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return detail::add(a, b);
 }
+XTAPE_FOR_REALS(add);
 
 template <class T>
 Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -82,6 +93,7 @@ Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
                 wrt(a, [](const Var<T>& g) { return g; }),
                 wrt(b, [](const Var<T>& g) { return -g; }));
 }
+XTAPE_FOR_REALS(subtract);
 
 template <class T>
 Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -90,6 +102,7 @@ Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("multiply", std::move(y), wrt(a, [b](const Var<T>& g) { return g * b; }),
                 wrt(b, [a](const Var<T>& g) { return g * a; }));
 }
+XTAPE_FOR_REALS(multiply);
 
 template <class T>
 Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -98,6 +111,7 @@ Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("divide", std::move(quotient), wrt(a, [b](const Var<T>& g) { return g / b; }),
                 wrt(b, [b](const Var<T>& g, const Var<T>& y) { return -(g * y / b); }));
 }
+XTAPE_FOR_REALS(divide);
 
 template <class T>
 Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -118,15 +132,19 @@ Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
         return g * y * log(where(flat, Var<T>(T(1)), a));
       }));
 }
+template Var<float> pow(const Var<float>&, const Var<float>&);
+template Var<double> pow(const Var<double>&, const Var<double>&);
 
 template <class T>
 Var<T> pow(const Var<T>& x, double exponent) {
-  kernels::Parameters p{{exponent}};
-  return record("pow", detail::map(Unary::power, x, p), wrt(x, [x, exponent](const Var<T>& g) {
+  return record("pow", detail::map(power<T>(exponent), x, {{exponent}}),
+                wrt(x, [x, exponent](const Var<T>& g) {
                   if (exponent == 0) return g * T(0);
                   return g * (pow(x, exponent - 1) * static_cast<T>(exponent));
                 }));
 }
+template Var<float> pow(const Var<float>&, double);
+template Var<double> pow(const Var<double>&, double);
 
 template <class T>
 Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -134,6 +152,8 @@ Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
                 wrt(a, [a, b](const Var<T>& g) { return g * share(Binary::less, b, a); }),
                 wrt(b, [a, b](const Var<T>& g) { return g * share(Binary::less, a, b); }));
 }
+template Var<float> maximum(const Var<float>&, const Var<float>&);
+template Var<double> maximum(const Var<double>&, const Var<double>&);
 
 template <class T>
 Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -141,6 +161,8 @@ Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
                 wrt(a, [a, b](const Var<T>& g) { return g * share(Binary::less, a, b); }),
                 wrt(b, [a, b](const Var<T>& g) { return g * share(Binary::less, b, a); }));
 }
+template Var<float> minimum(const Var<float>&, const Var<float>&);
+template Var<double> minimum(const Var<double>&, const Var<double>&);
 
 namespace detail {
 
@@ -163,6 +185,7 @@ Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
                 wrt(a, [condition](const Var<T>& g) { return where(condition, g, Var<T>(T(0))); }),
                 wrt(b, [condition](const Var<T>& g) { return where(condition, Var<T>(T(0)), g); }));
 }
+XTAPE_FOR_REALS(select);
 
 }  // namespace detail
 
@@ -172,136 +195,42 @@ Var<T> clip(const Var<T>& x, double low, double high) {
     detail::fail<ValueError>("clip", "limits out of order: low is ", low, ", high is ", high,
                              ", expected low <= high");
   }
-  return detail::piecewise("clip", Unary::clip, Unary::clip_slope, x, {{low, high}});
+  return detail::by_slopes("clip", "clip", x, {{low, high}});
 }
+XTAPE_FOR_REALS(clip);
 
-template <class T>
-Var<T> negate(const Var<T>& x) {
-  return record("negate", detail::map(Unary::negate, x),
-                wrt(x, [](const Var<T>& g) { return -g; }));
-}
-
-template <class T>
-Var<T> abs(const Var<T>& x) {
-  return detail::piecewise("abs", Unary::abs, Unary::sign, x);
-}
-
-template <class T>
-Var<T> square(const Var<T>& x) {
-  return record("square", detail::map(Unary::square, x),
-                wrt(x, [x](const Var<T>& g) { return g * (x * T(2)); }));
-}
-
-template <class T>
-Var<T> sqrt(const Var<T>& x) {
-  return record("sqrt", detail::map(Unary::sqrt, x),
-                wrt(x, [](const Var<T>& g, const Var<T>& y) { return g * T(0.5) / y; }));
-}
-
-template <class T>
-Var<T> rsqrt(const Var<T>& x) {
-  return record("rsqrt", detail::map(Unary::rsqrt, x),
-                wrt(x, [](const Var<T>& g, const Var<T>& y) { return g * (y * y * y * T(-0.5)); }));
-}
-
-template <class T>
-Var<T> exp(const Var<T>& x) {
-  return record("exp", detail::map(Unary::exp, x),
-                wrt(x, [](const Var<T>& g, const Var<T>& y) { return g * y; }));
-}
-
-template <class T>
-Var<T> expm1(const Var<T>& x) {
-  return record("expm1", detail::map(Unary::expm1, x),
-                wrt(x, [x](const Var<T>& g) { return g * exp(x); }));
-}
-
-template <class T>
-Var<T> log(const Var<T>& x) {
-  return record("log", detail::map(Unary::log, x), wrt(x, [x](const Var<T>& g) { return g / x; }));
-}
-
-template <class T>
-Var<T> log1p(const Var<T>& x) {
-  return record("log1p", detail::map(Unary::log1p, x),
-                wrt(x, [x](const Var<T>& g) { return g / (x + T(1)); }));
-}
-
-template <class T>
-Var<T> sin(const Var<T>& x) {
-  return record("sin", detail::map(Unary::sin, x),
-                wrt(x, [x](const Var<T>& g) { return g * cos(x); }));
-}
-
-template <class T>
-Var<T> cos(const Var<T>& x) {
-  return record("cos", detail::map(Unary::cos, x),
-                wrt(x, [x](const Var<T>& g) { return -(g * sin(x)); }));
-}
-
-template <class T>
-Var<T> tanh(const Var<T>& x) {
-  return record("tanh", detail::map(Unary::tanh, x),
-                wrt(x, [](const Var<T>& g, const Var<T>& y) { return g * (T(1) - y * y); }));
-}
-
-template <class T>
-Var<T> sigmoid(const Var<T>& x) {
-  return record("sigmoid", detail::map(Unary::sigmoid, x),
-                wrt(x, [](const Var<T>& g, const Var<T>& y) { return g * (y * (T(1) - y)); }));
-}
-
-template <class T>
-Var<T> erf(const Var<T>& x) {
-  return record("erf", detail::map(Unary::erf, x), wrt(x, [x](const Var<T>& g) {
-                  constexpr double kTwoOverSqrtPi = 1.12837916709551257390;
-                  return g * (exp(-square(x)) * T(kTwoOverSqrtPi));
-                }));
-}
+XTAPE_UNARY_BY_SLOPES(abs);
+XTAPE_UNARY(negate, return -g);
+XTAPE_UNARY(square, return g * (x * T(2)));
+XTAPE_UNARY_BY_RESULT(sqrt, return g * T(0.5) / y);
+XTAPE_UNARY_BY_RESULT(rsqrt, return g * (y * y * y * T(-0.5)));
+XTAPE_UNARY_BY_RESULT(exp, return g * y);
+XTAPE_UNARY(expm1, return g * exp(x));
+XTAPE_UNARY(log, return g / x);
+XTAPE_UNARY(log1p, return g / (x + T(1)));
+XTAPE_UNARY(sin, return g * cos(x));
+XTAPE_UNARY(cos, return -(g * sin(x)));
+XTAPE_UNARY_BY_RESULT(tanh, return g * (T(1) - y * y));
+XTAPE_UNARY_BY_RESULT(sigmoid, return g * (y * (T(1) - y)));
+XTAPE_UNARY(erf, return g * (exp(-square(x)) * T(1.12837916709551257390)));  // 2 / sqrt(pi)
 
 template <class T>
 Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("less", Binary::less, a, b);
 }
+template Array<bool> less(const Var<float>&, const Var<float>&);
+template Array<bool> less(const Var<double>&, const Var<double>&);
 template <class T>
 Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("less_equal", Binary::less_equal, a, b);
 }
+template Array<bool> less_equal(const Var<float>&, const Var<float>&);
+template Array<bool> less_equal(const Var<double>&, const Var<double>&);
 template <class T>
 Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("equal", Binary::equal, a, b);
 }
-
-#define XTAPE_INSTANTIATE(T)                                                        \
-  template Var<T> add(const Var<T>&, const Var<T>&);                                \
-  template Var<T> subtract(const Var<T>&, const Var<T>&);                           \
-  template Var<T> multiply(const Var<T>&, const Var<T>&);                           \
-  template Var<T> divide(const Var<T>&, const Var<T>&);                             \
-  template Var<T> pow(const Var<T>&, const Var<T>&);                                \
-  template Var<T> pow(const Var<T>&, double);                                       \
-  template Var<T> maximum(const Var<T>&, const Var<T>&);                            \
-  template Var<T> minimum(const Var<T>&, const Var<T>&);                            \
-  template Var<T> detail::select(const Array<bool>&, const Var<T>&, const Var<T>&); \
-  template Var<T> clip(const Var<T>&, double, double);                              \
-  template Var<T> negate(const Var<T>&);                                            \
-  template Var<T> abs(const Var<T>&);                                               \
-  template Var<T> square(const Var<T>&);                                            \
-  template Var<T> sqrt(const Var<T>&);                                              \
-  template Var<T> rsqrt(const Var<T>&);                                             \
-  template Var<T> exp(const Var<T>&);                                               \
-  template Var<T> expm1(const Var<T>&);                                             \
-  template Var<T> log(const Var<T>&);                                               \
-  template Var<T> log1p(const Var<T>&);                                             \
-  template Var<T> sin(const Var<T>&);                                               \
-  template Var<T> cos(const Var<T>&);                                               \
-  template Var<T> tanh(const Var<T>&);                                              \
-  template Var<T> sigmoid(const Var<T>&);                                           \
-  template Var<T> erf(const Var<T>&);                                               \
-  template Array<bool> less(const Var<T>&, const Var<T>&);                          \
-  template Array<bool> less_equal(const Var<T>&, const Var<T>&);                    \
-  template Array<bool> equal(const Var<T>&, const Var<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template Array<bool> equal(const Var<float>&, const Var<float>&);
+template Array<bool> equal(const Var<double>&, const Var<double>&);
 
 }  // namespace xtape

@@ -1,6 +1,7 @@
 #include <xtape/ops/indexing.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "threads/loops.hpp"
@@ -12,11 +13,12 @@
 namespace xtape {
 namespace {
 
+using detail::AxisSplit;
 using detail::fail;
 using detail::Index;
 using Ids = Array<std::int64_t>;
 
-// The ids as 0 <= id < extent. Negative ones count from the end where `wrap`.
+// Returns the ids as 0 <= id < extent. Negative ids count from the end if `wrap`.
 Ids checked(const char* op, Ids ids, std::size_t extent, bool wrap) {
   const auto n = static_cast<std::int64_t>(extent);
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -30,17 +32,9 @@ Ids checked(const char* op, Ids ids, std::size_t extent, bool wrap) {
   return ids;
 }
 
-struct Extents {
-  Index outer = 1, length = 1, inner = 1;
-  Extents(const Shape& shape, std::size_t axis) : length(detail::extent(shape, axis)) {
-    for (std::size_t i = 0; i < axis; ++i) outer *= detail::extent(shape, i);
-    for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= detail::extent(shape, i);
-  }
-};
-
-/// kernels::gather, several ids at a time on each thread if there is nothing outside their axis.
+/// Calls kernels::gather. Threads share the ids if their axis is the first.
 template <class T>
-void gather(const Extents& e, const Ids& ids, const T* x, T* y) {
+void gather(const AxisSplit& e, const Ids& ids, const T* x, T* y) {
   const auto count = static_cast<Index>(ids.size());
   const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, e.inner));
   detail::parallel_for(count, e.outer == 1 ? grain : count, [&](Index begin, Index end) {
@@ -61,7 +55,7 @@ template <class T>
 Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& whole,
                 std::size_t axis);
 
-// x's entries at checked ids; `context` is that of the ids, for a table without a tape of its own.
+// Returns x's entries at checked ids. `context` is that of the ids: x may be a table without a tape.
 template <class T>
 Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t axis,
                  detail::NodeRef<T> context = {}) {
@@ -69,7 +63,7 @@ Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t ax
   shape.insert(shape.end(), ids.shape().begin(), ids.shape().end());
   shape.insert(shape.end(), x.shape().begin() + static_cast<Index>(axis) + 1, x.shape().end());
   detail::check_rank(op, shape.size());
-  const Extents e(x.shape(), axis);
+  const AxisSplit e(x.shape(), axis);
   Result<T> y(Shape(shape.begin(), shape.end()));
   gather(e, ids, x.data(), y.data());
   const Var<T> ids_context({}, context);
@@ -82,7 +76,7 @@ Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t ax
 template <class T>
 Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& whole,
                 std::size_t axis) {
-  const Extents e(whole, axis);
+  const AxisSplit e(whole, axis);
   Result<T> y(whole);
   fill_with_zeros(y);
   kernels::scatter_add(e.outer, e.length, e.inner, ids.data(), static_cast<Index>(ids.size()),
@@ -91,10 +85,10 @@ Var<T> put_rows(const char* op, const Var<T>& g, const Ids& ids, const Shape& wh
                 wrt(g, [op, ids, axis](const Var<T>& h) { return take_rows(op, h, ids, axis); }));
 }
 
-// Flat positions in x of every element of ids along an axis, so that both directions are gathers.
+// Returns the position in x.data() of every element of ids along an axis.
 Ids flat_positions(const Ids& ids, const Shape& shape, std::size_t axis) {
-  const Extents from(shape, axis);
-  const Extents to(ids.shape(), axis);
+  const AxisSplit from(shape, axis);
+  const AxisSplit to(ids.shape(), axis);
   Ids flat(ids.shape());
   std::size_t at = 0;
   for (Index o = 0; o < to.outer; ++o) {
@@ -113,7 +107,7 @@ Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole);
 template <class T>
 Var<T> take_flat(const Var<T>& x, const Ids& flat) {
   Result<T> y(flat.shape());
-  gather(Extents({x.size()}, 0), flat, x.data(), y.data());
+  gather(AxisSplit({x.size()}, 0), flat, x.data(), y.data());
   return record("take_along_axis", std::move(y), wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
                   return put_flat(g, flat, whole);
                 }));
@@ -136,6 +130,7 @@ Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
   const std::size_t at = detail::normalize_axis("take", axis, x.rank());
   return take_rows("take", x, checked("take", ids, x.shape()[at], true), at);
 }
+XTAPE_FOR_REALS(take);
 
 template <class T>
 Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
@@ -149,6 +144,7 @@ Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis
   return take_flat(
       x, flat_positions(checked("take_along_axis", ids, x.shape()[at], true), x.shape(), at));
 }
+XTAPE_FOR_REALS(take_along_axis);
 
 template <class T>
 Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
@@ -160,6 +156,7 @@ Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
                    checked("embedding_lookup", ids.value(), table.shape()[0], false), 0,
                    ids.node_ref());
 }
+XTAPE_FOR_REALS(embedding_lookup);
 
 template <class T>
 Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
@@ -174,14 +171,6 @@ Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   }
   return {std::move(y.pointer()), detail::join("one_hot", ids.node_ref())};
 }
-
-#define XTAPE_INSTANTIATE(T)                                                       \
-  template Var<T> take(const Var<T>&, const Array<std::int64_t>&, int);            \
-  template Var<T> take_along_axis(const Var<T>&, const Array<std::int64_t>&, int); \
-  template Var<T> embedding_lookup(const Var<T>&, const Tokens<T>&);               \
-  template Var<T> one_hot(const Tokens<T>&, std::size_t);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(one_hot);
 
 }  // namespace xtape

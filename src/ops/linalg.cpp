@@ -1,6 +1,7 @@
 #include <xtape/ops/linalg.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "ops/contract.hpp"
 
 #include <xtape/ops/reductions.hpp>
@@ -17,8 +18,8 @@ using detail::Labels;
 
 std::size_t position(const std::string& labels, char label) { return labels.find(label); }
 
-/// A two-operand sum in which extents of 1 broadcast and a label of one operand alone may be summed:
-/// reduced to what contract() takes.
+/// Reduces a sum of products to what contract() takes. Here extents of 1 broadcast, and a label of one
+/// operand alone may be summed.
 template <class T>
 Var<T> sum_product(const char* op, const std::string& equation, Var<T> a, std::string la, Var<T> b,
                    std::string lb, std::string lo) {
@@ -43,7 +44,7 @@ Var<T> sum_product(const char* op, const std::string& equation, Var<T> a, std::s
     if (in_b != std::string::npos && extent == 1) extent = b.shape()[in_b];
     shape[i] = extent;
   }
-  // An extent of 1 against a larger one takes no part: the label is the other operand's alone.
+  // An extent of 1 beside a larger one is dropped: then only the other operand has the label.
   const std::string full_a = la;
   const auto drop_ones = [](const Var<T>& x, std::string& lx, const Var<T>& y,
                             const std::string& ly) {
@@ -54,7 +55,7 @@ Var<T> sum_product(const char* op, const std::string& equation, Var<T> a, std::s
   };
   drop_ones(a, la, b, lb);
   drop_ones(b, lb, a, full_a);
-  // Labels one operand has alone, and not the result, are summed beforehand.
+  // A label of one operand alone that is not in the result is summed beforehand.
   const auto sum_alone = [&lo](Var<T>& x, std::string& lx, const std::string& ly) {
     Axes axes;
     std::string left;
@@ -111,6 +112,7 @@ Var<T> matmul(const Var<T>& a, const std::type_identity_t<Var<T>>& b, MatmulOpti
   }
   return sum_product("matmul", la + "," + lb + "->" + lo, a, la, Var<T>(b), lb, lo);
 }
+XTAPE_FOR_REALS(matmul);
 
 template <class T>
 Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
@@ -147,6 +149,7 @@ Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_iden
   }
   return sum_product("einsum", equation, a, la, Var<T>(b), lb, lo);
 }
+XTAPE_FOR_REALS(einsum);
 
 namespace {
 template <class T>
@@ -167,20 +170,13 @@ Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   }
   return detail::contract("dot", a, b, {"k", "k", ""}, Shape());
 }
+XTAPE_FOR_REALS(dot);
 
 template <class T>
 Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   check_vectors("outer", a, b);
   return detail::contract("outer", a, b, {"m", "n", "mn"}, Shape{a.size(), b.size()});
 }
-
-#define XTAPE_INSTANTIATE(T)                                                \
-  template Var<T> matmul(const Var<T>&, const Var<T>&, MatmulOptions);      \
-  template Var<T> einsum(const std::string&, const Var<T>&, const Var<T>&); \
-  template Var<T> dot(const Var<T>&, const Var<T>&);                        \
-  template Var<T> outer(const Var<T>&, const Var<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(outer);
 
 }  // namespace xtape

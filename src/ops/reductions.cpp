@@ -1,6 +1,7 @@
 #include <xtape/ops/reductions.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/reduce.hpp"
 #include "ops/unary.hpp"
 
@@ -16,7 +17,7 @@ namespace {
 using kernels::Index;
 using kernels::Reduce;
 
-/// A reduction's plan: which axes go, and the shapes with and without them.
+/// The axes that a reduction removes, and the shapes with and without them.
 struct Plan {
   std::vector<std::size_t> axes;
   Shape kept;             // reduced axes as 1
@@ -60,7 +61,7 @@ Axes all_axes(std::size_t rank) {
   return axes;
 }
 
-// A constant array holding 1 / (number of ties) where x equals its extreme y, 0 elsewhere.
+// Returns a constant array: 1 / (number of ties) where x equals its extreme y, 0 elsewhere.
 template <class T>
 Var<T> tie_weights(const Var<T>& x, const Var<T>& y, const Plan& plan) {
   const Var<T> extreme = reshape(Var<T>(y.pointer(), {}), plan.kept);
@@ -85,14 +86,22 @@ Array<std::int64_t> arg_extreme(const char* op, bool largest, const Var<T>& x, i
     detail::fail<ShapeError>(op, "empty axis: operand is ", to_string(x.shape()),
                              ", expected at least one element on axis ", axis);
   }
-  Index outer = 1;
-  Index inner = 1;
-  for (std::size_t i = 0; i < at; ++i) outer *= detail::extent(x.shape(), i);
-  for (std::size_t i = at + 1; i < x.rank(); ++i) inner *= detail::extent(x.shape(), i);
+  const detail::AxisSplit split(x.shape(), at);
   Array<std::int64_t> y(detail::reduced_shape(x.shape(), {at}, false));
-  kernels::arg_extreme(largest, outer, detail::extent(x.shape(), at), inner, x.data(), y.data());
+  kernels::arg_extreme(largest, split.outer, split.length, split.inner, x.data(), y.data());
   return y;
 }
+
+// Instantiates the reduction over some axes, and defines the one over all.
+#define XTAPE_REDUCTION(name)                                       \
+  template <class T>                                                \
+  Var<T> name(const Var<T>& x) {                                    \
+    return name(x, all_axes(x.rank()), false);                      \
+  }                                                                 \
+  template Var<float> name(const Var<float>&, const Axes&, bool);   \
+  template Var<double> name(const Var<double>&, const Axes&, bool); \
+  template Var<float> name(const Var<float>&);                      \
+  template Var<double> name(const Var<double>&)
 
 }  // namespace
 
@@ -104,28 +113,33 @@ Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
                   return broadcast_to(reshape(g, kept), shape);
                 }));
 }
+XTAPE_REDUCTION(sum);
 
 template <class T>
 Var<T> mean(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("mean", x.shape(), axes, keep_dims);
   return sum(x, axes, keep_dims) / static_cast<T>(plan.count);
 }
+XTAPE_REDUCTION(mean);
 
 template <class T>
 Var<T> variance(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("variance", x.shape(), axes, keep_dims);
   return mean(square(x - mean(x, axes, true)), axes, keep_dims);
 }
+XTAPE_REDUCTION(variance);
 
 template <class T>
 Var<T> max(const Var<T>& x, const Axes& axes, bool keep_dims) {
   return extreme("max", Reduce::max, x, axes, keep_dims);
 }
+XTAPE_REDUCTION(max);
 
 template <class T>
 Var<T> min(const Var<T>& x, const Axes& axes, bool keep_dims) {
   return extreme("min", Reduce::min, x, axes, keep_dims);
 }
+XTAPE_REDUCTION(min);
 
 template <class T>
 Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep_dims) {
@@ -147,49 +161,30 @@ Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep_dims) {
                   return reshape(g, kept) * exp(x - reshape(safe, kept));
                 }));
 }
+XTAPE_REDUCTION(logsumexp);
 
 template <class T>
 Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan("norm", x.shape(), axes, keep_dims);
   Result<T> y = reduce(Reduce::sum_of_squares, x, plan);
-  kernels::unary(kernels::Unary::sqrt, static_cast<Index>(y.size()), y.data(), y.data());
+  kernels::unary("sqrt", static_cast<Index>(y.size()), y.data(), y.data());
   return record("norm", std::move(y),
                 wrt(x, [x, kept = plan.kept](const Var<T>& g, const Var<T>& out) {
                   const Var<T> safe = where(equal(out.detach(), Var<T>(T(0))), Var<T>(T(1)), out);
                   return x * reshape(g / safe, kept);
                 }));
 }
+XTAPE_REDUCTION(norm);
 
 template <class T>
 Array<std::int64_t> argmax(const Var<T>& x, int axis) {
   return arg_extreme("argmax", true, x, axis);
 }
+XTAPE_FOR_REALS(argmax);
 template <class T>
 Array<std::int64_t> argmin(const Var<T>& x, int axis) {
   return arg_extreme("argmin", false, x, axis);
 }
-
-#define XTAPE_REDUCTION(name)                                       \
-  template <class T>                                                \
-  Var<T> name(const Var<T>& x) {                                    \
-    return name(x, all_axes(x.rank()), false);                      \
-  }                                                                 \
-  template Var<float> name(const Var<float>&, const Axes&, bool);   \
-  template Var<double> name(const Var<double>&, const Axes&, bool); \
-  template Var<float> name(const Var<float>&);                      \
-  template Var<double> name(const Var<double>&);
-XTAPE_REDUCTION(sum)
-XTAPE_REDUCTION(mean)
-XTAPE_REDUCTION(variance)
-XTAPE_REDUCTION(max)
-XTAPE_REDUCTION(min)
-XTAPE_REDUCTION(logsumexp)
-XTAPE_REDUCTION(norm)
-#undef XTAPE_REDUCTION
-
-template Array<std::int64_t> argmax(const Var<float>&, int);
-template Array<std::int64_t> argmax(const Var<double>&, int);
-template Array<std::int64_t> argmin(const Var<float>&, int);
-template Array<std::int64_t> argmin(const Var<double>&, int);
+XTAPE_FOR_REALS(argmin);
 
 }  // namespace xtape

@@ -1,6 +1,7 @@
 #include <xtape/ops/rotary.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "threads/loops.hpp"
 
 #include <xtape/tape/record.hpp>
@@ -14,7 +15,8 @@ namespace {
 using detail::Index;
 
 struct Plan {
-  Index outer = 1, length = 1, inner = 1, width = 0;
+  detail::AxisSplit split;  // at the positions
+  Index width;              // of the last axis
   RotaryOptions options;
   double sign = 1;  // -1 turns back
 };
@@ -22,9 +24,9 @@ struct Plan {
 template <class T>
 void turn(const Plan& p, const T* x, T* y) {
   const Index half = p.width / 2;
-  std::vector<double> cosine(static_cast<std::size_t>(p.length * half));
+  std::vector<double> cosine(static_cast<std::size_t>(p.split.length * half));
   std::vector<double> sine(cosine.size());
-  for (Index t = 0; t < p.length; ++t) {
+  for (Index t = 0; t < p.split.length; ++t) {
     for (Index k = 0; k < half; ++k) {
       const double angle = static_cast<double>(t + p.options.start) *
                            std::pow(p.options.max_wavelength,
@@ -35,15 +37,15 @@ void turn(const Plan& p, const T* x, T* y) {
   }
   const Index first = p.options.interleaved ? 2 : 1;      // step between pairs
   const Index second = p.options.interleaved ? 1 : half;  // step inside a pair
-  const Index row = p.inner * p.width;                    // elements of one position
+  const Index row = p.split.inner;                        // elements of one position
   const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, row));
-  detail::parallel_for(p.outer * p.length, grain, [&](Index begin, Index end) {
+  detail::parallel_for(p.split.outer * p.split.length, grain, [&](Index begin, Index end) {
     const T* from = x + begin * row;
     T* to = y + begin * row;
     for (Index r = begin; r < end; ++r) {
-      const double* c = cosine.data() + r % p.length * half;
-      const double* s = sine.data() + r % p.length * half;
-      for (Index i = 0; i < p.inner; ++i, from += p.width, to += p.width) {
+      const double* c = cosine.data() + r % p.split.length * half;
+      const double* s = sine.data() + r % p.split.length * half;
+      for (const T* row_end = from + row; from != row_end; from += p.width, to += p.width) {
         for (Index k = 0; k < half; ++k) {
           const auto u = static_cast<double>(from[k * first]);
           const auto v = static_cast<double>(from[k * first + second]);
@@ -79,16 +81,9 @@ Var<T> rotary(const Var<T>& x, int axis, RotaryOptions options) {
     detail::fail<ValueError>("rotary", "max_wavelength out of range: it is ",
                              options.max_wavelength, ", expected a positive number");
   }
-  Plan p;
-  p.options = options;
-  for (std::size_t i = 0; i < at; ++i) p.outer *= detail::extent(x.shape(), i);
-  p.length = detail::extent(x.shape(), at);
-  for (std::size_t i = at + 1; i + 1 < x.rank(); ++i) p.inner *= detail::extent(x.shape(), i);
-  p.width = detail::extent(x.shape(), x.rank() - 1);
-  return turned(x, p);
+  const Index width = detail::extent(x.shape(), x.rank() - 1);
+  return turned(x, Plan{detail::AxisSplit(x.shape(), at), width, options});
 }
-
-template Var<float> rotary(const Var<float>&, int, RotaryOptions);
-template Var<double> rotary(const Var<double>&, int, RotaryOptions);
+XTAPE_FOR_REALS(rotary);
 
 }  // namespace xtape

@@ -1,6 +1,7 @@
 #include <xtape/ops/softmax.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/softmax.hpp"
 #include "ops/trailing_axes.hpp"
@@ -46,7 +47,7 @@ Array<bool> expanded(const Array<bool>& mask, const Shape& shape, const Axes* or
   return out;
 }
 
-/// Rows of softmax over the trailing axes, the mask read where it is when it can be.
+/// Computes softmax over the trailing axes. The mask is expanded only where a row of it has several strides.
 template <class T>
 Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
                        const std::optional<Array<bool>>& mask) {
@@ -83,7 +84,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   return y;
 }
 
-/// The product of softmax's Jacobian with g, which is symmetric: y * (g - sum(y * g)).
+/// Returns softmax's Jacobian, which is symmetric, times g: y * (g - sum(y * g)).
 template <class T>
 Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, Index n) {
   Result<T> dx(y.shape());
@@ -121,6 +122,7 @@ Var<T> softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool
                   return softmax_pullback(y, g, trailing, n);
                 }));
 }
+XTAPE_FOR_REALS(softmax);
 
 template <class T>
 Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool>>& mask) {
@@ -133,8 +135,8 @@ Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<
   }
   return record("log_softmax", softmax_rows(true, x, t, mask),
                 wrt(x, [x, axes, mask](const Var<T>& g) {
-                  // g - p * sum(g), over the elements taking part. A row that is all zeros because
-                  // nothing took part passes nothing on.
+                  // g - p * sum(g) over the elements that take part. A row in which none does has a
+                  // softmax of zeros and passes no gradient.
                   const Var<T> p = softmax(x, axes, mask);
                   const Var<T> none(T(0));
                   const Var<T> total = sum(p.detach(), axes, true);
@@ -143,12 +145,6 @@ Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<
                   return kept - p * sum(kept, axes, true);
                 }));
 }
-
-#define XTAPE_INSTANTIATE(T)                                                              \
-  template Var<T> softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&); \
-  template Var<T> log_softmax(const Var<T>&, const Axes&, const std::optional<Array<bool>>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(log_softmax);
 
 }  // namespace xtape

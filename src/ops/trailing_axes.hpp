@@ -1,5 +1,5 @@
 #pragma once
-// Operations on rows: the axes they go over, moved to the end, and how many rows one thread takes.
+// Operations on rows: their axes moved to the end, and the number of rows for a thread.
 
 #include "array/shapes.hpp"
 
@@ -8,17 +8,17 @@
 
 namespace xtape::detail {
 
-inline constexpr Index kRowGrain = 8192;  // elements of rows that one thread does alone
+inline constexpr Index kRowGrain = 8192;  // elements that are not worth a second thread
 
-/// Rows of n elements for one thread at a time: all if they are few, else so few that threads end together,
-/// and a multiple of the eight that a kernel may take at once.
+/// Returns how many rows of n elements a thread takes at a time: all if they are few, else so few that threads
+/// end together. It is a multiple of the eight rows that a kernel takes at once.
 inline Index rows_per_block(Index rows, Index n) {
   if (rows * n <= kRowGrain) return std::max<Index>(1, rows);
   const Index block = kRowGrain / 4 / std::max<Index>(1, n);
   return block < 8 ? std::max<Index>(1, block) : block / 8 * 8;
 }
 
-/// The axes moved to the end, if they are not there already.
+/// The order of axes that has the given ones last.
 struct TrailingAxes {
   std::vector<std::size_t> axes;  // ascending
   bool in_place = true;

@@ -1,6 +1,7 @@
 #pragma once
 // The common forms of an operation with one operand.
 
+#include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "threads/loops.hpp"
 
@@ -9,21 +10,46 @@
 
 #include <algorithm>
 
+/// Defines the operation `name`. Its value is the function of that name in kernels/functions.hpp. `gradient` returns
+/// the gradient for the operand x, given g, the gradient of the result.
+#define XTAPE_UNARY(name, gradient)                                                          \
+  template <class T>                                                                         \
+  Var<T> name(const Var<T>& x) {                                                             \
+    return record(#name, detail::map(#name, x), wrt(x, [=](const Var<T>& g) { gradient; })); \
+  }                                                                                          \
+  XTAPE_FOR_REALS(name)
+/// XTAPE_UNARY with a gradient given by g and the result y.
+#define XTAPE_UNARY_BY_RESULT(name, gradient)                                  \
+  template <class T>                                                           \
+  Var<T> name(const Var<T>& x) {                                               \
+    return record(#name, detail::map(#name, x),                                \
+                  wrt(x, [](const Var<T>& g, const Var<T>& y) { gradient; })); \
+  }                                                                            \
+  XTAPE_FOR_REALS(name)
+/// XTAPE_UNARY with the gradient by_slopes().
+#define XTAPE_UNARY_BY_SLOPES(name)            \
+  template <class T>                           \
+  Var<T> name(const Var<T>& x) {               \
+    return detail::by_slopes(#name, #name, x); \
+  }                                            \
+  XTAPE_FOR_REALS(name)
+
 namespace xtape::detail {
 
+/// Returns f(x), computed by kernels and not recorded.
 template <class T>
-Result<T> map(kernels::Unary kind, const Var<T>& x, kernels::Parameters p = {}) {
+Result<T> map(kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
   parallel_for(static_cast<kernels::Index>(y.size()),
                [=](kernels::Index begin, kernels::Index end) {
-                 kernels::unary(kind, end - begin, from + begin, to + begin, p);
+                 kernels::unary(f, end - begin, from + begin, to + begin, p);
                });
   return y;
 }
 
-/// Whether a pullback would be kept. Most multiplications happen inside backward, where none is, and
+/// Returns whether a pullback would be kept. Most multiplications happen inside backward, where none is, and
 /// capturing operands would be half of the cost of a small one.
 template <class T>
 bool recorded(const Var<T>& a, const Var<T>& b) {
@@ -31,7 +57,7 @@ bool recorded(const Var<T>& a, const Var<T>& b) {
   return tracked.tracked() && tracked.node_ref().state->recording();
 }
 
-/// g times the slope at x, a constant. The slopes are never all in memory.
+/// Returns g times the slope at x, a constant. The slopes are never all in memory.
 template <class T>
 Var<T> times_slope(const Var<T>& g, kernels::Unary slope, const Var<T>& x, kernels::Parameters p) {
   using kernels::Index;
@@ -51,35 +77,17 @@ Var<T> times_slope(const Var<T>& g, kernels::Unary slope, const Var<T>& x, kerne
   return {std::move(y.pointer()), {}};
 }
 
-/// A function whose slope is constant in pieces: the slope has no derivative of its own.
+/// Records op(x) = f(x) with f's slopes for its gradient. Value, slope and slope's slope are operations, each with
+/// the next for its gradient; a third derivative is refused. The only slope of a row is a constant: such a function
+/// is linear in pieces.
 template <class T>
-Var<T> piecewise(const char* op, kernels::Unary value, kernels::Unary slope, const Var<T>& x,
-                 kernels::Parameters p = {}) {
-  return record(op, map(value, x, p),
-                wrt(x, [x, slope, p](const Var<T>& g) { return times_slope(g, slope, x, p); }));
-}
-
-/// The same where the slope is that at the result, too: so that the operand need not be kept.
-template <class T>
-Var<T> piecewise_by_result(const char* op, kernels::Unary value, kernels::Unary slope,
-                           const Var<T>& x, kernels::Parameters p = {}) {
-  return record(op, map(value, x, p), wrt(x, [slope, p](const Var<T>& g, const Var<T>& y) {
-                  return times_slope(g, slope, y, p);
-                }));
-}
-
-/// A smooth function given by kernels for itself and its first two derivatives. Each is an operation
-/// whose gradient is the next; a third derivative is refused.
-template <class T>
-Var<T> smooth(const char* op, kernels::Unary value, kernels::Unary slope, kernels::Unary slope2,
-              const Var<T>& x, kernels::Parameters p = {}) {
-  return record(op, map(value, x, p), wrt(x, [op, x, slope, slope2, p](const Var<T>& g) {
-                  if (!recorded(x, g)) return times_slope(g, slope, x, p);
-                  const Var<T> first =
-                      record(op, map(slope, x, p), wrt(x, [op, x, slope2, p](const Var<T>& h) {
-                               return h * record(op, map(slope2, x, p), wrt(x, NoGradient{op}));
-                             }));
-                  return g * first;
+Var<T> by_slopes(const char* op, kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
+  return record(op, map(f, x, p), wrt(x, [op, x, slope = f.slope(), p](const Var<T>& g) {
+                  if (!slope.has_slope() || !recorded(x, g)) return times_slope(g, slope, x, p);
+                  const auto second = [op, x, f = slope.slope(), p](const Var<T>& h) {
+                    return h * record(op, map(f, x, p), wrt(x, NoGradient{op}));
+                  };
+                  return g * record(op, map(slope, x, p), wrt(x, second));
                 }));
 }
 

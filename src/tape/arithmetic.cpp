@@ -98,7 +98,7 @@ template <class T>
 Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limits) {
   Result<T> y(x.shape());
   const auto n = static_cast<Index>(y.size());
-  kernels::unary(kernels::Unary::clip_slope, n, x.data(), y.data(), limits);
+  kernels::unary({"clip", 1}, n, x.data(), y.data(), limits);
   kernels::binary(kernels::Binary::multiply, n, g.data(), y.data(), y.data());
   return record("limit", std::move(y),
                 wrt(g, [x, limits](const Var<T>& h) { return within(x, h, limits); }));
@@ -110,7 +110,7 @@ template <class T>
 Var<T> limit(const Var<T>& x, double limit) {
   const kernels::Parameters limits{{-limit, limit}};
   Result<T> y(x.shape());
-  kernels::unary(kernels::Unary::clip, static_cast<Index>(y.size()), x.data(), y.data(), limits);
+  kernels::unary("clip", static_cast<Index>(y.size()), x.data(), y.data(), limits);
   return record("limit", std::move(y),
                 wrt(x, [x, limits](const Var<T>& g) { return within(x, g, limits); }));
 }

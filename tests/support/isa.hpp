@@ -1,11 +1,13 @@
 #pragma once
-// Kernels of every instruction set that the processor has.
+// Kernels of every instruction set that the processor has, and every formula of the table of functions.
 
+#include "kernels/functions.hpp"
 #include "kernels/isa.hpp"
 
 #include "support/catch.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace xtape::test {
@@ -42,6 +44,25 @@ void on_each_isa(const F& f) {
     INFO("instruction set " << kernels::name(isa));
     f();
   }
+}
+
+struct NamedFormula {
+  std::string name;  // with a prime for each derivative
+  kernels::Unary function;
+};
+
+inline std::vector<NamedFormula> every_formula() {
+  std::vector<NamedFormula> all;
+  kernels::Unary f("identity");  // the first row
+  const auto add = [&](const auto& row) {
+    f.orders = row.formulas;
+    for (f.order = 0; f.order < f.orders; ++f.order) {
+      all.push_back({std::string(row.name) + std::string(f.order, '\''), f});
+    }
+    ++f.row;
+  };
+  std::apply([&](const auto&... rows) { (add(rows), ...); }, kernels::kFunctions);
+  return all;
 }
 
 }  // namespace xtape::test
