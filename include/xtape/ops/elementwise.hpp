@@ -1,8 +1,8 @@
 #pragma once
 /// \file
-/// Elementwise operations. All take any shape; those with two operands broadcast as NumPy does and
-/// throw ShapeError naming both shapes where they do not. All are differentiable twice and more,
-/// except the comparisons, which return plain bool arrays.
+/// Elementwise operations on arrays of any shape; each comment gives the result. Two operands broadcast as in
+/// NumPy, or ShapeError names both shapes. All have derivatives of every order but the comparisons, whose
+/// results are plain bool arrays.
 
 #include <xtape/tape/var.hpp>
 
@@ -20,10 +20,29 @@ concept AnyVar = is_var<std::decay_t<V>>;
 template <class A, class B>
 using VarOf = std::conditional_t<AnyVar<A>, std::decay_t<A>, std::decay_t<B>>;
 
-// A Var on one side and an xtensor expression on the other. xtensor has functions and operators of
-// the same names that would take a Var for a scalar; what is constrained by this is a better match.
+// A Var and another operand: a Var of the same type, a scalar or an xtensor expression. xtensor has functions
+// and operators of the same names that would take a Var for a scalar; the constrained ones are better matches.
+template <class X, class V>
+concept Operand = std::same_as<std::decay_t<X>, V> || XExpression<X> ||
+    std::convertible_to<X, typename V::value_type>;
 template <class A, class B>
-concept Mixed = (AnyVar<A> && XExpression<B>) || (XExpression<A> && AnyVar<B>);
+concept Operands = (Operand<A, VarOf<A, B>> && Operand<B, VarOf<A, B>> && (AnyVar<A> || AnyVar<B>));
+template <class A, class B>
+concept Mixed = (Operands<A, B> && (XExpression<A> || XExpression<B>));
+
+// Returns x, or makes a V of it.
+template <class V>
+const V& as_var(const V& x) {
+  return x;
+}
+template <class V, XExpression E>
+V as_var(E&& x) {
+  return V(std::forward<E>(x));
+}
+template <class V, std::convertible_to<typename V::value_type> X>
+V as_var(const X& x) {
+  return V(static_cast<typename V::value_type>(x));
+}
 
 template <class T>
 Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b);
@@ -47,14 +66,14 @@ Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// x raised to a constant exponent.
 template <class T>
 Var<T> pow(const Var<T>& x, double exponent);
-/// The larger of each pair; NaN wins. Where they are equal each gets half of the gradient.
+/// The larger of each pair; NaN wins. Equal elements share the gradient evenly.
 template <class T>
 Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
-/// The smaller of each pair; NaN wins. Where they are equal each gets half of the gradient.
+/// The smaller of each pair; NaN wins. Equal elements share the gradient evenly.
 template <class T>
 Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
-/// condition ? a : b, all three broadcast; the condition is a boolean xtensor expression, and a or b
-/// may be a scalar or an expression. The side not chosen gets gradient 0, also where it is NaN.
+/// condition ? a : b. All three broadcast. The condition is a boolean xtensor expression; a or b may be a
+/// scalar or an expression. The side not chosen gets gradient 0, also where it is NaN.
 template <detail::XExpression C, class A, class B>
 requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
     -> detail::VarOf<A, B>;
@@ -65,7 +84,7 @@ Var<T> clip(const Var<T>& x, double low, double high);
 /// -x
 template <class T>
 Var<T> negate(const Var<T>& x);
-/// |x|; gradient 0 at 0
+/// |x|, with gradient 0 at 0.
 template <class T>
 Var<T> abs(const Var<T>& x);
 /// x * x
@@ -105,7 +124,7 @@ Var<T> sigmoid(const Var<T>& x);
 template <class T>
 Var<T> erf(const Var<T>& x);
 
-/// a < b, a <= b and a == b element by element, broadcast. Plain arrays: not differentiable.
+/// a < b, a <= b and a == b, element by element.
 template <class T>
 Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 template <class T>
@@ -121,57 +140,23 @@ Array<bool> greater_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b
   return less_equal(Var<T>(b), a);
 }
 
-// The same with an xtensor expression on one side.
-template <class A, class B>
-requires detail::Mixed<A, B>
-auto maximum(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return maximum(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B>
-auto minimum(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return minimum(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B>
-auto pow(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return pow(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B> Array<bool> less(A&& a, B&& b) {
-  using V = detail::VarOf<A, B>;
-  return less(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B> Array<bool> less_equal(A&& a, B&& b) {
-  using V = detail::VarOf<A, B>;
-  return less_equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B> Array<bool> equal(A&& a, B&& b) {
-  using V = detail::VarOf<A, B>;
-  return equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B> Array<bool> greater(A&& a, B&& b) {
-  using V = detail::VarOf<A, B>;
-  return greater(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
-
-template <class A, class B>
-requires detail::Mixed<A, B> Array<bool> greater_equal(A&& a, B&& b) {
-  using V = detail::VarOf<A, B>;
-  return greater_equal(V(std::forward<A>(a)), V(std::forward<B>(b)));
-}
+// These functions take an xtensor expression on one side, too.
+#define XTAPE_MIXED(name)                                      \
+  template <class A, class B>                                  \
+  requires detail::Mixed<A, B>                                 \
+  auto name(A&& a, B&& b) {                                    \
+    using V = detail::VarOf<A, B>;                             \
+    return name(V(std::forward<A>(a)), V(std::forward<B>(b))); \
+  }
+XTAPE_MIXED(maximum)
+XTAPE_MIXED(minimum)
+XTAPE_MIXED(pow)
+XTAPE_MIXED(less)
+XTAPE_MIXED(less_equal)
+XTAPE_MIXED(equal)
+XTAPE_MIXED(greater)
+XTAPE_MIXED(greater_equal)
+#undef XTAPE_MIXED
 
 template <detail::XExpression C, class A, class B>
 requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
@@ -181,87 +166,60 @@ requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a
                         V(std::forward<B>(b)));
 }
 
-// Operators: Var with Var, with scalars, and with xtensor expressions on either side.
-
+/// -x
 template <class T>
 Var<T> operator-(const Var<T>& x) {
   return negate(x);
 }
 
-template <class T>
-Var<T> operator+(const Var<T>& a, const Var<T>& b) {
-  return add(a, b);
-}
-template <class T>
-Var<T> operator+(const Var<T>& a, std::type_identity_t<T> b) {
-  return add(a, Var<T>(b));
-}
-template <class T>
-Var<T> operator+(std::type_identity_t<T> a, const Var<T>& b) {
-  return add(Var<T>(a), b);
-}
+/// add(a, b) of a Var and a Var, a scalar or an xtensor expression.
 template <class A, class B>
-requires detail::Mixed<A, B>
+requires detail::Operands<A, B>
 auto operator+(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
-  return add(V(std::forward<A>(a)), V(std::forward<B>(b)));
+  return add(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
-
-template <class T>
-Var<T> operator-(const Var<T>& a, const Var<T>& b) {
-  return subtract(a, b);
-}
-template <class T>
-Var<T> operator-(const Var<T>& a, std::type_identity_t<T> b) {
-  return subtract(a, Var<T>(b));
-}
-template <class T>
-Var<T> operator-(std::type_identity_t<T> a, const Var<T>& b) {
-  return subtract(Var<T>(a), b);
-}
+/// subtract(a, b)
 template <class A, class B>
-requires detail::Mixed<A, B>
+requires detail::Operands<A, B>
 auto operator-(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
-  return subtract(V(std::forward<A>(a)), V(std::forward<B>(b)));
+  return subtract(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
-
-template <class T>
-Var<T> operator*(const Var<T>& a, const Var<T>& b) {
-  return multiply(a, b);
-}
-template <class T>
-Var<T> operator*(const Var<T>& a, std::type_identity_t<T> b) {
-  return multiply(a, Var<T>(b));
-}
-template <class T>
-Var<T> operator*(std::type_identity_t<T> a, const Var<T>& b) {
-  return multiply(Var<T>(a), b);
-}
+/// multiply(a, b)
 template <class A, class B>
-requires detail::Mixed<A, B>
+requires detail::Operands<A, B>
 auto operator*(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
-  return multiply(V(std::forward<A>(a)), V(std::forward<B>(b)));
+  return multiply(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
-
-template <class T>
-Var<T> operator/(const Var<T>& a, const Var<T>& b) {
-  return divide(a, b);
-}
-template <class T>
-Var<T> operator/(const Var<T>& a, std::type_identity_t<T> b) {
-  return divide(a, Var<T>(b));
-}
-template <class T>
-Var<T> operator/(std::type_identity_t<T> a, const Var<T>& b) {
-  return divide(Var<T>(a), b);
-}
+/// divide(a, b)
 template <class A, class B>
-requires detail::Mixed<A, B>
+requires detail::Operands<A, B>
 auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
-  return divide(V(std::forward<A>(a)), V(std::forward<B>(b)));
+  return divide(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
+}
+
+/// Assigns x + y to x, whose shape may grow. Other handles of the old value keep it, and gradients pass to it.
+template <class T, detail::Operand<Var<T>> Y>
+Var<T>& operator+=(Var<T>& x, Y&& y) {
+  return x = x + std::forward<Y>(y);
+}
+/// Assigns x - y to x, as += does.
+template <class T, detail::Operand<Var<T>> Y>
+Var<T>& operator-=(Var<T>& x, Y&& y) {
+  return x = x - std::forward<Y>(y);
+}
+/// Assigns x * y to x, as += does.
+template <class T, detail::Operand<Var<T>> Y>
+Var<T>& operator*=(Var<T>& x, Y&& y) {
+  return x = x * std::forward<Y>(y);
+}
+/// Assigns x / y to x, as += does.
+template <class T, detail::Operand<Var<T>> Y>
+Var<T>& operator/=(Var<T>& x, Y&& y) {
+  return x = x / std::forward<Y>(y);
 }
 
 }  // namespace xtape
