@@ -5,10 +5,6 @@
 namespace xtape::test {
 namespace {
 
-Rejection refused(const char* part) { return Rejection{Rejection::Kind::shape, part}; }
-
-double mean_of(const std::vector<double>& e) { return total(e) / static_cast<double>(e.size()); }
-
 Array<double> times(const Array<double>& a, const Array<double>& b) {
   return zipped(a, b, [](double u, double v) { return u * v; });
 }
@@ -45,10 +41,9 @@ Array<double> everything() { return Array<double>(1.0); }
 
 /// (batch, positions, 4), beside shapes that are refused.
 std::vector<Shapes> sequences() {
-  return {{Shape{}},        {Shape{4}},       {Shape{2, 4}},    {Shape{2, 3, 3}}, {Shape{2, 3, 4}},
-          {Shape{1, 1, 4}}, {Shape{1, 3, 4}}, {Shape{3, 2, 4}}, {Shape{0, 2, 4}}, {Shape{2, 0, 4}},
-          {Shape{2, 1, 4}}, {Shape{1, 5, 4}}, {Shape{4, 1, 4}}, {Shape{1, 2, 4}}, {Shape{2, 2, 4}},
-          {Shape{5, 1, 4}}, {Shape{1, 4, 4}}};
+  return singles(
+      "() 4 2x4 2x3x3 2x3x4 1x1x4 1x3x4 3x2x4 0x2x4 2x0x4 2x1x4 1x5x4 4x1x4 1x2x4 2x2x4 5x1x4 "
+      "1x4x4");
 }
 std::optional<Rejection> refused_by_block(const Shapes& s) {
   if (s[0].size() != 3 || s[0][2] != 4) return refused("b: input does not fit");
@@ -66,9 +61,8 @@ TransformerOptions<T> options(bool first, Normalization normalization) {
           .epsilon = 0.1};
 }
 
-void small_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  put(layer(
+void small_rows(Table& rows) {
+  rows.layer(
           "RMSNormalization", both(one(), matrices()),
           []<class T>(Params<T>& p) -> Function<T> {
             auto norm = std::make_shared<RMSNormalization<T>>(
@@ -76,12 +70,12 @@ void small_rows(std::vector<Row>& rows) {
             return [norm](const Vars<T>& x) { return (*norm)(x[0]); };
           },
           [](const Arrays& x, const Values& v) { return times(by_rms(x[0]), v.at("norm/scale")); })
-          .refusing([](const Shapes& s) -> std::optional<Rejection> {
-            if (s[0].size() == 0) return refused("norm: axis out of range");
-            if (s[0] == Shape{0}) return refused("nothing to normalize");
-            return std::nullopt;
-          }));
-  put(layer(
+      .refusing([](const Shapes& s) -> std::optional<Rejection> {
+        if (s[0].size() == 0) return refused("norm: axis out of range");
+        if (s[0] == Shape{0}) return refused("nothing to normalize");
+        return std::nullopt;
+      });
+  rows.layer(
           "SinePositionEncoding, added", both(one(), matrices()),
           []<class T>(Params<T>&) -> Function<T> {
             auto positions = std::make_shared<SinePositionEncoding<T>>(
@@ -97,8 +91,8 @@ void small_rows(std::vector<Row>& rows) {
               return at(x[0], i) + (i.back() % 2 == 0 ? std::sin(angle) : std::cos(angle));
             });
           })
-          .refusing(below_rank(2, "SinePositionEncoding: too few axes")));
-  put(layer(
+      .refusing(below_rank(2, "SinePositionEncoding: too few axes"));
+  rows.layer(
           "PositionEmbedding, added", both(one(), matrices()),
           []<class T>(Params<T>& p) -> Function<T> {
             auto positions = std::make_shared<PositionEmbedding<T>>(
@@ -110,11 +104,9 @@ void small_rows(std::vector<Row>& rows) {
               return at(x[0], i) * at(v.at("p/embeddings"), {i[i.size() - 2] + 1, i.back()});
             });
           })
-          .refusing(below_rank(2, "p: too few axes")));
-  put(layer(
-          "Embedding::attend",
-          both(both(one(), matrices()),
-               {{Shape{1, 3}}, {Shape{5, 3}}, {Shape{0, 3}}, {Shape{2, 1, 1, 3}}}),
+      .refusing(below_rank(2, "p: too few axes"));
+  rows.layer(
+          "Embedding::attend", both(both(one(), matrices()), singles("1x3 5x3 0x3 2x1x1x3")),
           []<class T>(Params<T>& p) -> Function<T> {
             auto table = std::make_shared<Embedding<T>>(
                 p.scope() / "e", typename Embedding<T>::Options{.input_dim = 5, .output_dim = 3});
@@ -133,9 +125,9 @@ void small_rows(std::vector<Row>& rows) {
               return sum;
             });
           })
-          .refusing(shape_error_when([](const Shape& s) { return s.size() == 0 || s.back() != 3; },
-                                     "e: width differs")));
-  put(layer(
+      .refusing(shape_error_when([](const Shape& s) { return s.size() == 0 || s.back() != 3; },
+                                 "e: width differs"));
+  rows.layer(
           "FeedForward", both(one(), matrices()),
           []<class T>(Params<T>& p) -> Function<T> {
             auto block = std::make_shared<FeedForward<T>>(
@@ -144,15 +136,14 @@ void small_rows(std::vector<Row>& rows) {
             return [block](const Vars<T>& x) { return (*block)(x[0]); };
           },
           [](const Arrays& x, const Values& v) { return naive_feed_forward(x[0], v, "ff"); })
-          .refusing(below_rank(1, "ff/intermediate: too few axes")));
+      .refusing(below_rank(1, "ff/intermediate: too few axes"));
 }
 
-void encoder_rows(std::vector<Row>& rows) {
+void encoder_rows(Table& rows) {
   for (const bool first : {false, true}) {
     for (const bool masked : {false, true}) {
       const Normalization n = masked ? Normalization::rms : Normalization::layer;
-      rows.push_back(
-          layer(
+      rows.layer(
               std::string("TransformerEncoder, ") + (first ? "pre" : "post") + "-norm" +
                   (masked ? ", causal and padding, RMS" : ""),
               sequences(),
@@ -182,20 +173,19 @@ void encoder_rows(std::vector<Row>& rows) {
                                     return naive_feed_forward(h, v, "b/feed_forward");
                                   });
               })
-              .refusing(refused_by_block));
+          .refusing(refused_by_block);
     }
   }
 }
 
-void decoder_rows(std::vector<Row>& rows) {
+void decoder_rows(Table& rows) {
   const auto with_memory = derived(sequences(), [](const Shape& s) {
     if (s.size() != 3) return Shapes{s, s};
     return Shapes{s, Shape{s[0], 3, 4}};
   });
   for (const bool first : {false, true}) {
     const Normalization n = first ? Normalization::rms : Normalization::layer;
-    rows.push_back(
-        layer(
+    rows.layer(
             std::string("TransformerDecoder, ") + (first ? "pre-norm, RMS" : "post-norm"),
             with_memory,
             [first, n]<class T>(Params<T>& p) -> Function<T> {
@@ -222,14 +212,14 @@ void decoder_rows(std::vector<Row>& rows) {
                 return naive_feed_forward(h, v, "b/feed_forward");
               });
             })
-            .refusing(refused_by_block));
+        .refusing(refused_by_block);
   }
 }
 
 }  // namespace
 
 std::vector<Row> block_rows() {
-  std::vector<Row> rows;
+  Table rows;
   small_rows(rows);
   encoder_rows(rows);
   decoder_rows(rows);

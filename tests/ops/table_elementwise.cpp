@@ -31,202 +31,86 @@ Array<T> constant_like(const Var<T>& x) {
   return c;
 }
 
-Twin with_steps(double (*f)(double, double)) {
-  return plain([f](const Arrays& x) { return zipped(x[0], steps(x[0].shape()), f); });
-}
+#define STEPS(...) \
+  TWIN(zipped(x[0], steps(x[0].shape()), [](double u, double v) { return __VA_ARGS__; }))
 
-void unary_rows(std::vector<Row>& rows) {
-  const auto add = [&](Row row) { rows.push_back(std::move(row)); };
-  add(op(
-      "negate", one(), [](const auto& x) { return negate(x[0]); },
-      each([](double v) { return -v; })));
-  add(op(
-      "operator-", one(), [](const auto& x) { return -x[0]; }, each([](double v) { return -v; })));
-  add(op(
-          "abs", one(), [](const auto& x) { return abs(x[0]); },
-          each([](double v) { return v < 0 ? -v : v; }))
-          .on({{-1.5, 1.5, {0}}}));
-  add(op(
-      "square", one(), [](const auto& x) { return square(x[0]); },
-      each([](double v) { return v * v; })));
-  add(op(
-          "sqrt", one(), [](const auto& x) { return sqrt(x[0]); },
-          each([](double v) { return std::sqrt(v); }))
-          .on({kPositive}));
-  add(op(
-          "rsqrt", one(), [](const auto& x) { return rsqrt(x[0]); },
-          each([](double v) { return 1 / std::sqrt(v); }))
-          .on({kPositive}));
-  add(op(
-      "exp", one(), [](const auto& x) { return exp(x[0]); },
-      each([](double v) { return std::exp(v); })));
-  add(op(
-      "expm1", one(), [](const auto& x) { return expm1(x[0]); },
-      each([](double v) { return std::exp(v) - 1; })));
-  add(op(
-          "log", one(), [](const auto& x) { return log(x[0]); },
-          each([](double v) { return std::log(v); }))
-          .on({kPositive}));
-  add(op(
-          "log1p", one(), [](const auto& x) { return log1p(x[0]); },
-          each([](double v) { return std::log(1 + v); }))
-          .on({{-0.5, 2.0}}));
-  add(op(
-      "sin", one(), [](const auto& x) { return sin(x[0]); },
-      each([](double v) { return std::sin(v); })));
-  add(op(
-      "cos", one(), [](const auto& x) { return cos(x[0]); },
-      each([](double v) { return std::cos(v); })));
-  add(op(
-      "tanh", one(), [](const auto& x) { return tanh(x[0]); },
-      each([](double v) { return std::sinh(v) / std::cosh(v); })));
-  add(op(
-          "sigmoid", one(), [](const auto& x) { return sigmoid(x[0]); },
-          each([](double v) { return 1 / (1 + std::exp(-v)); }))
-          .on({{-4, 4}}));
-  add(op(
-      "erf", one(), [](const auto& x) { return erf(x[0]); },
-      each([](double v) { return 1 - std::erfc(v); })));
-  add(op(
-          "clip", one(), [](const auto& x) { return clip(x[0], -0.5, 0.75); },
-          each([](double v) { return std::fmin(std::fmax(v, -0.5), 0.75); }))
-          .on({{-1.5, 1.5, {-0.5, 0.75}}}));
+void unary_rows(Table& rows) {
+  rows.op("negate", one(), OP(negate(x[0])), EACH(-v));
+  rows.op("operator-", one(), OP(-x[0]), EACH(-v));
+  rows.op("abs", one(), OP(abs(x[0])), EACH(v < 0 ? -v : v)).on({{-1.5, 1.5, {0}}});
+  rows.op("square", one(), OP(square(x[0])), EACH(v * v));
+  rows.op("sqrt", one(), OP(sqrt(x[0])), EACH(std::sqrt(v))).on({kPositive});
+  rows.op("rsqrt", one(), OP(rsqrt(x[0])), EACH(1 / std::sqrt(v))).on({kPositive});
+  rows.op("exp", one(), OP(exp(x[0])), EACH(std::exp(v)));
+  rows.op("expm1", one(), OP(expm1(x[0])), EACH(std::exp(v) - 1));
+  rows.op("log", one(), OP(log(x[0])), EACH(std::log(v))).on({kPositive});
+  rows.op("log1p", one(), OP(log1p(x[0])), EACH(std::log(1 + v))).on({{-0.5, 2.0}});
+  rows.op("sin", one(), OP(sin(x[0])), EACH(std::sin(v)));
+  rows.op("cos", one(), OP(cos(x[0])), EACH(std::cos(v)));
+  rows.op("tanh", one(), OP(tanh(x[0])), EACH(std::sinh(v) / std::cosh(v)));
+  rows.op("sigmoid", one(), OP(sigmoid(x[0])), EACH(1 / (1 + std::exp(-v)))).on({{-4, 4}});
+  rows.op("erf", one(), OP(erf(x[0])), EACH(1 - std::erfc(v)));
+  rows.op("clip", one(), OP(clip(x[0], -0.5, 0.75)), EACH(std::fmin(std::fmax(v, -0.5), 0.75)))
+      .on({{-1.5, 1.5, {-0.5, 0.75}}});
   for (const double e : {2.0, 3.0, 0.5, -1.0, 1.0, 2.7}) {
-    add(op(
-            "pow to " + std::to_string(e), one(), [e](const auto& x) { return pow(x[0], e); },
-            each([e](double v) { return std::pow(v, e); }))
-            .on({kPositive}));
+    rows.op("pow to " + std::to_string(e), one(), OP(pow(x[0], e)), EACH(std::pow(v, e)))
+        .on({kPositive});
   }
-  add(op(
-      "pow to 3 of both signs", one(), [](const auto& x) { return pow(x[0], 3.0); },
-      each([](double v) { return v * v * v; })));
-  add(op(
-      "pow to 0", one(), [](const auto& x) { return pow(x[0], 0.0) + x[0]; },
-      each([](double v) { return 1 + v; })));
+  rows.op("pow to 3 of both signs", one(), OP(pow(x[0], 3.0)), EACH(v * v * v));
+  rows.op("pow to 0", one(), OP(pow(x[0], 0.0) + x[0]), EACH(1 + v));
 }
 
-void scalar_rows(std::vector<Row>& rows) {
-  const auto add = [&](Row row) { rows.push_back(std::move(row)); };
+void scalar_rows(Table& rows) {
   // A number on either side.
-  add(op(
-      "x + 2", one(), [](const auto& x) { return x[0] + 2; },
-      each([](double v) { return v + 2; })));
-  add(op(
-      "2 + x", one(), [](const auto& x) { return 2 + x[0]; },
-      each([](double v) { return 2 + v; })));
-  add(op(
-      "x - 2", one(), [](const auto& x) { return x[0] - 2; },
-      each([](double v) { return v - 2; })));
-  add(op(
-      "2 - x", one(), [](const auto& x) { return 2 - x[0]; },
-      each([](double v) { return 2 - v; })));
-  add(op(
-      "x * 3", one(), [](const auto& x) { return x[0] * 3; },
-      each([](double v) { return v * 3; })));
-  add(op(
-      "3 * x", one(), [](const auto& x) { return 3 * x[0]; },
-      each([](double v) { return 3 * v; })));
-  add(op(
-      "x / 3", one(), [](const auto& x) { return x[0] / 3; },
-      each([](double v) { return v / 3; })));
-  add(op(
-          "3 / x", one(), [](const auto& x) { return 3 / x[0]; },
-          each([](double v) { return 3 / v; }))
-          .on({kPositive}));
+  rows.op("x + 2", one(), OP(x[0] + 2), EACH(v + 2));
+  rows.op("2 + x", one(), OP(2 + x[0]), EACH(2 + v));
+  rows.op("x - 2", one(), OP(x[0] - 2), EACH(v - 2));
+  rows.op("2 - x", one(), OP(2 - x[0]), EACH(2 - v));
+  rows.op("x * 3", one(), OP(x[0] * 3), EACH(v * 3));
+  rows.op("3 * x", one(), OP(3 * x[0]), EACH(3 * v));
+  rows.op("x / 3", one(), OP(x[0] / 3), EACH(v / 3));
+  rows.op("3 / x", one(), OP(3 / x[0]), EACH(3 / v)).on({kPositive});
   // An xtensor container, and an unevaluated expression, on either side.
-  add(op(
-      "x + array", one(), [](const auto& x) { return x[0] + constant_like(x[0]); },
-      with_steps([](double u, double v) { return u + v; })));
-  add(op(
-      "array + x", one(), [](const auto& x) { return constant_like(x[0]) + x[0]; },
-      with_steps([](double u, double v) { return v + u; })));
-  add(op(
-      "x - array", one(), [](const auto& x) { return x[0] - constant_like(x[0]); },
-      with_steps([](double u, double v) { return u - v; })));
-  add(op(
-      "array - x", one(), [](const auto& x) { return constant_like(x[0]) - x[0]; },
-      with_steps([](double u, double v) { return v - u; })));
-  add(op(
-      "x * expression", one(),
-      [](const auto& x) {
-        const auto c = constant_like(x[0]);
-        return x[0] * (c + c);
-      },
-      with_steps([](double u, double v) { return u * (v + v); })));
-  add(op(
-      "expression * x", one(),
-      [](const auto& x) {
-        const auto c = constant_like(x[0]);
-        return (c + c) * x[0];
-      },
-      with_steps([](double u, double v) { return (v + v) * u; })));
-  add(op(
-      "x / expression", one(),
-      [](const auto& x) {
-        const auto c = constant_like(x[0]);
-        return x[0] / (c * c);
-      },
-      with_steps([](double u, double v) { return u / (v * v); })));
-  add(op(
-          "array / x", one(), [](const auto& x) { return constant_like(x[0]) / x[0]; },
-          with_steps([](double u, double v) { return v / u; }))
-          .on({kPositive}));
-  add(op(
-          "pow(x, array)", one(), [](const auto& x) { return pow(x[0], constant_like(x[0])); },
-          with_steps([](double u, double v) { return std::pow(u, v); }))
-          .on({kPositive}));
-  add(op(
-          "maximum(array, x)", one(),
-          [](const auto& x) { return maximum(constant_like(x[0]), x[0]); },
-          with_steps([](double u, double v) { return std::fmax(u, v); }))
-          .on({{-4, 4}}));
-  add(op(
-          "minimum(x, array)", one(),
-          [](const auto& x) { return minimum(x[0], constant_like(x[0])); },
-          with_steps([](double u, double v) { return std::fmin(u, v); }))
-          .on({{-4, 4}}));
+  rows.op("x + array", one(), OP(x[0] + constant_like(x[0])), STEPS(u + v));
+  rows.op("array + x", one(), OP(constant_like(x[0]) + x[0]), STEPS(v + u));
+  rows.op("x - array", one(), OP(x[0] - constant_like(x[0])), STEPS(u - v));
+  rows.op("array - x", one(), OP(constant_like(x[0]) - x[0]), STEPS(v - u));
+  rows.op("x * expression", one(), OP(x[0] * (constant_like(x[0]) + constant_like(x[0]))),
+          STEPS(u * (v + v)));
+  rows.op("expression * x", one(), OP((constant_like(x[0]) + constant_like(x[0])) * x[0]),
+          STEPS((v + v) * u));
+  rows.op("x / expression", one(), OP(x[0] / (constant_like(x[0]) * constant_like(x[0]))),
+          STEPS(u / (v * v)));
+  rows.op("array / x", one(), OP(constant_like(x[0]) / x[0]), STEPS(v / u)).on({kPositive});
+  rows.op("pow(x, array)", one(), OP(pow(x[0], constant_like(x[0]))), STEPS(std::pow(u, v)))
+      .on({kPositive});
+  rows.op("maximum(array, x)", one(), OP(maximum(constant_like(x[0]), x[0])),
+          STEPS(std::fmax(u, v)))
+      .on({{-4, 4}});
+  rows.op("minimum(x, array)", one(), OP(minimum(x[0], constant_like(x[0]))),
+          STEPS(std::fmin(u, v)))
+      .on({{-4, 4}});
 }
 
-void binary_rows(std::vector<Row>& rows) {
-  const auto add = [&](Row row) { rows.push_back(std::move(row)); };
-  add(op(
-      "add", two(), [](const auto& x) { return xtape::add(x[0], x[1]); },
-      pairwise([](double u, double v) { return u + v; })));
-  add(op(
-      "subtract", two(), [](const auto& x) { return x[0] - x[1]; },
-      pairwise([](double u, double v) { return u - v; })));
-  add(op(
-      "multiply", two(), [](const auto& x) { return x[0] * x[1]; },
-      pairwise([](double u, double v) { return u * v; })));
-  add(op(
-          "divide", two(), [](const auto& x) { return x[0] / x[1]; },
-          pairwise([](double u, double v) { return u / v; }))
-          .on({kPositive}));
-  add(op(
-          "pow", two(), [](const auto& x) { return pow(x[0], x[1]); },
-          pairwise([](double u, double v) { return std::pow(u, v); }))
-          .on({kPositive, {0.3, 2.5}}));
-  add(op(
-          "maximum", two(), [](const auto& x) { return maximum(x[0], x[1]); },
-          pairwise([](double u, double v) { return std::fmax(u, v); }))
-          .on({kApart}));
-  add(op(
-          "minimum", two(), [](const auto& x) { return minimum(x[0], x[1]); },
-          pairwise([](double u, double v) { return std::fmin(u, v); }))
-          .on({kApart}));
-  add(op(
-      "where", two(), [](const auto& x) { return where(every_other(x[0]), x[0], x[1]); },
-      plain([](const Arrays& x) {
-        double k = -1;
-        const Array<double> c = mapped(x[0], [&](double) {
-          k += 1;
-          return std::fmod(k, 3.0) == 1 ? 0.0 : 1.0;
-        });
-        const Array<double> a = zipped(c, x[0], [](double u, double v) { return u * v; });
-        const Array<double> b = zipped(c, x[1], [](double u, double v) { return (1 - u) * v; });
-        return zipped(a, b, [](double u, double v) { return u + v; });
-      })));
-  add(op(
+void binary_rows(Table& rows) {
+  rows.op("add", two(), OP(xtape::add(x[0], x[1])), PAIR(u + v));
+  rows.op("subtract", two(), OP(x[0] - x[1]), PAIR(u - v));
+  rows.op("multiply", two(), OP(x[0] * x[1]), PAIR(u * v));
+  rows.op("divide", two(), OP(x[0] / x[1]), PAIR(u / v)).on({kPositive});
+  rows.op("pow", two(), OP(pow(x[0], x[1])), PAIR(std::pow(u, v))).on({kPositive, {0.3, 2.5}});
+  rows.op("maximum", two(), OP(maximum(x[0], x[1])), PAIR(std::fmax(u, v))).on({kApart});
+  rows.op("minimum", two(), OP(minimum(x[0], x[1])), PAIR(std::fmin(u, v))).on({kApart});
+  rows.op("where", two(), OP(where(every_other(x[0]), x[0], x[1])), plain([](const Arrays& x) {
+            double k = -1;
+            const Array<double> c = mapped(x[0], [&](double) {
+              k += 1;
+              return std::fmod(k, 3.0) == 1 ? 0.0 : 1.0;
+            });
+            const Array<double> a = zipped(c, x[0], [](double u, double v) { return u * v; });
+            const Array<double> b = zipped(c, x[1], [](double u, double v) { return (1 - u) * v; });
+            return zipped(a, b, [](double u, double v) { return u + v; });
+          }));
+  rows.op(
       "where with a number", one(),
       [](const auto& x) {
         using T = typename std::decay_t<decltype(x[0])>::value_type;
@@ -238,8 +122,8 @@ void binary_rows(std::vector<Row>& rows) {
           k += 1;
           return std::fmod(k, 3.0) == 1 ? v : 0.5;
         });
-      })));
-  add(op(
+      }));
+  rows.op(
       "where with a condition that broadcasts", two(),
       [](const auto& x) {
         Array<bool> c(Shape{2, 1, 1, 1});
@@ -252,13 +136,13 @@ void binary_rows(std::vector<Row>& rows) {
             broadcast_shape(broadcast_shape(x[0].shape(), x[1].shape()), Shape{2, 1, 1, 1});
         return generate(shape,
                         [&](const Index& i) { return i[0] == 0 ? at(x[0], i) : at(x[1], i); });
-      })));
+      }));
 }
 
 }  // namespace
 
 std::vector<Row> elementwise_rows() {
-  std::vector<Row> rows;
+  Table rows;
   unary_rows(rows);
   scalar_rows(rows);
   binary_rows(rows);

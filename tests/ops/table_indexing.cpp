@@ -7,26 +7,8 @@
 namespace xtape::test {
 namespace {
 
-std::optional<Rejection> refused(const char* part) {
-  return Rejection{Rejection::Kind::shape, part};
-}
-
-/// y[i] = x[where(i)].
-template <class S, class W>
-Twin moved(S shape, W where_from) {
-  return plain([shape, where_from](const Arrays& x) {
-    return generate(shape(x[0].shape()),
-                    [&](const Index& i) { return at(x[0], where_from(i, x[0].shape())); });
-  });
-}
-
-Shape identity(const Shape& s) { return s; }
-
-void slice_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  put(op(
-          "slice, every second", one(),
-          [](const auto& x) { return slice(x[0], {Slice::range({}, {}, 2)}); },
+void slice_rows(Table& rows) {
+  rows.op("slice, every second", one(), OP(slice(x[0], {Slice::range({}, {}, 2)})),
           moved(
               [](Shape s) {
                 s[0] = (s[0] + 1) / 2;
@@ -36,12 +18,8 @@ void slice_rows(std::vector<Row>& rows) {
                 i[0] *= 2;
                 return i;
               }))
-          .refusing(below_rank(1, "slice: index does not fit")));
-  put(op(
-          "slice, backwards", one(),
-          [](const auto& x) {
-            return slice(x[0], {Slice::ellipsis(), Slice::range(-1, {}, -2)});
-          },
+      .refusing(below_rank(1, "slice: index does not fit"));
+  rows.op("slice, backwards", one(), OP(slice(x[0], {Slice::ellipsis(), Slice::range(-1, {}, -2)})),
           moved(
               [](Shape s) {
                 s.back() = (s.back() + 1) / 2;
@@ -51,10 +29,8 @@ void slice_rows(std::vector<Row>& rows) {
                 i.back() = s.back() - 1 - 2 * i.back();
                 return i;
               }))
-          .refusing(below_rank(1, "slice: index does not fit")));
-  put(op(
-          "slice, a range cut at the ends", one(),
-          [](const auto& x) { return slice(x[0], {Slice::range(1, 100)}); },
+      .refusing(below_rank(1, "slice: index does not fit"));
+  rows.op("slice, a range cut at the ends", one(), OP(slice(x[0], {Slice::range(1, 100)})),
           moved(
               [](Shape s) {
                 s[0] = s[0] > 0 ? s[0] - 1 : 0;
@@ -64,41 +40,32 @@ void slice_rows(std::vector<Row>& rows) {
                 ++i[0];
                 return i;
               }))
-          .refusing(below_rank(1, "slice: index does not fit")));
-  put(op(
-          "slice, last position", both(one(), matrices()),
-          [](const auto& x) {
-            return slice(x[0], {Slice::at(-1), Slice::ellipsis()});
-          },
+      .refusing(below_rank(1, "slice: index does not fit"));
+  rows.op("slice, last position", both(one(), matrices()),
+          OP(slice(x[0], {Slice::at(-1), Slice::ellipsis()})),
           moved([](const Shape& s) { return Shape(s.begin() + 1, s.end()); },
                 [](Index i, const Shape& s) {
                   i.insert(i.begin(), s[0] - 1);
                   return i;
                 }))
-          .refusing([](const Shapes& s) -> std::optional<Rejection> {
-            if (s[0].size() == 0) return refused("slice: index does not fit");
-            if (s[0][0] == 0) return refused("slice: position out of range");
-            return std::nullopt;
-          }));
-  put(op(
-          "slice, ellipsis between", both(one(), matrices()),
-          [](const auto& x) {
-            return slice(x[0], {Slice::range({}, {}, -1), Slice::ellipsis(), Slice::at(0)});
-          },
+      .refusing([](const Shapes& s) -> std::optional<Rejection> {
+        if (s[0].size() == 0) return refused("slice: index does not fit");
+        if (s[0][0] == 0) return refused("slice: position out of range");
+        return std::nullopt;
+      });
+  rows.op("slice, ellipsis between", both(one(), matrices()),
+          OP(slice(x[0], {Slice::range({}, {}, -1), Slice::ellipsis(), Slice::at(0)})),
           moved([](const Shape& s) { return Shape(s.begin(), s.end() - 1); },
                 [](Index i, const Shape& s) {
                   i[0] = s[0] - 1 - i[0];
                   i.push_back(0);
                   return i;
                 }))
-          .refusing(below_rank(2, "slice: index does not fit")));
-  put(op(
-      "slice, nothing named", one(), [](const auto& x) { return slice(x[0], {}); },
-      moved(identity, [](const Index& i, const Shape&) { return i; })));
+      .refusing(below_rank(2, "slice: index does not fit"));
+  rows.op("slice, nothing named", one(), OP(slice(x[0], {})),
+          moved(identity, [](const Index& i, const Shape&) { return i; }));
   for (const bool reverse : {false, true}) {
-    put(op(
-            reverse ? "cumsum, reverse" : "cumsum", one(),
-            [reverse](const auto& x) { return cumsum(x[0], -1, reverse); },
+    rows.op(reverse ? "cumsum, reverse" : "cumsum", one(), OP(cumsum(x[0], -1, reverse)),
             plain([reverse](const Arrays& x) {
               return generate(x[0].shape(), [&](Index i) {
                 double sum = 0;
@@ -111,14 +78,10 @@ void slice_rows(std::vector<Row>& rows) {
                 return sum;
               });
             }))
-            .refusing(below_rank(1, "cumsum: axis out of range")));
+        .refusing(below_rank(1, "cumsum: axis out of range"));
     for (const int diagonal : {0, 1, -1}) {
-      put(op(
-              std::string(reverse ? "triu " : "tril ") + std::to_string(diagonal),
-              both(one(), matrices()),
-              [reverse, diagonal](const auto& x) {
-                return reverse ? triu(x[0], diagonal) : tril(x[0], diagonal);
-              },
+      rows.op(std::string(reverse ? "triu " : "tril ") + std::to_string(diagonal),
+              both(one(), matrices()), OP(reverse ? triu(x[0], diagonal) : tril(x[0], diagonal)),
               plain([reverse, diagonal](const Arrays& x) {
                 return generate(x[0].shape(), [&](const Index& i) {
                   const auto r = static_cast<int>(i[i.size() - 2]);
@@ -126,7 +89,7 @@ void slice_rows(std::vector<Row>& rows) {
                   return (reverse ? c - r >= diagonal : c - r <= diagonal) ? at(x[0], i) : 0.0;
                 });
               }))
-              .refusing(below_rank(2, reverse ? "triu: not a matrix" : "tril: not a matrix")));
+          .refusing(below_rank(2, reverse ? "triu: not a matrix" : "tril: not a matrix"));
     }
   }
 }
@@ -144,8 +107,7 @@ std::size_t wrapped(std::int64_t id, std::size_t extent) {
   return static_cast<std::size_t>(id < 0 ? id + static_cast<std::int64_t>(extent) : id);
 }
 
-void picking_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void picking_rows(Table& rows) {
   const auto filled = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("take: axis out of range");
     return std::nullopt;
@@ -154,7 +116,7 @@ void picking_rows(std::vector<Row>& rows) {
   const auto count = [](std::size_t extent) {
     return extent == 0 ? std::size_t{0} : std::size_t{2};
   };
-  put(op(
+  rows.op(
           "take", one(),
           [count](const auto& x) {
             const std::size_t n = x[0].rank() == 0 ? 0 : x[0].shape()[0];
@@ -172,8 +134,8 @@ void picking_rows(std::vector<Row>& rows) {
               return at(x[0], from);
             });
           }))
-          .refusing(filled));
-  put(op(
+      .refusing(filled);
+  rows.op(
           "take along the last axis", one(),
           [count](const auto& x) {
             const std::size_t n = x[0].rank() == 0 ? 0 : x[0].shape().back();
@@ -189,7 +151,7 @@ void picking_rows(std::vector<Row>& rows) {
               return at(x[0], i);
             });
           }))
-          .refusing(filled));
+      .refusing(filled);
   for (const bool first : {true, false}) {
     const auto axis_of = [first](const Shape& s) { return first ? std::size_t{0} : s.size() - 1; };
     const auto ids_for = [axis_of, count](const Shape& s) {
@@ -198,11 +160,8 @@ void picking_rows(std::vector<Row>& rows) {
       shape[axis_of(s)] = count(s[axis_of(s)]);
       return positions(shape, std::max<std::size_t>(s[axis_of(s)], 1));
     };
-    put(op(
-            first ? "take_along_axis 0" : "take_along_axis -1", one(),
-            [ids_for, first](const auto& x) {
-              return take_along_axis(x[0], ids_for(x[0].shape()), first ? 0 : -1);
-            },
+    rows.op(first ? "take_along_axis 0" : "take_along_axis -1", one(),
+            OP(take_along_axis(x[0], ids_for(x[0].shape()), first ? 0 : -1)),
             plain([ids_for, axis_of](const Arrays& x) {
               const auto ids = ids_for(x[0].shape());
               const std::size_t k = axis_of(x[0].shape());
@@ -212,9 +171,9 @@ void picking_rows(std::vector<Row>& rows) {
                 return at(x[0], i);
               });
             }))
-            .refusing(below_rank(1, "take_along_axis: axis out of range")));
+        .refusing(below_rank(1, "take_along_axis: axis out of range"));
   }
-  put(op(
+  rows.op(
           "embedding_lookup", both(one(), matrices()),
           []<class T>(const Vars<T>& x) {
             const std::size_t n = x[0].rank() == 2 ? x[0].shape()[0] : 1;
@@ -229,17 +188,15 @@ void picking_rows(std::vector<Row>& rows) {
               return at(x[0], {wrapped(ids.data()[2 * i[0] + i[1]], x[0].shape()[0]), i[2]});
             });
           }))
-          .refusing(shape_error_when([](const Shape& s) { return s.size() != 2; },
-                                     "embedding_lookup: not a table")));
-  rows.back().cases = both(
-      rows.back().cases,
-      {{Shape{5, 2}}, {Shape{2, 5}}, {Shape{6, 1}}, {Shape{2, 2}}, {Shape{3, 4}}, {Shape{7, 2}}});
+      .refusing(shape_error_when([](const Shape& s) { return s.size() != 2; },
+                                 "embedding_lookup: not a table"));
+  rows.back().cases = both(rows.back().cases, singles("5x2 2x5 6x1 2x2 3x4 7x2"));
 }
 
 }  // namespace
 
 std::vector<Row> indexing_rows() {
-  std::vector<Row> rows;
+  Table rows;
   slice_rows(rows);
   picking_rows(rows);
   return rows;

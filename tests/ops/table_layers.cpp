@@ -5,14 +5,9 @@
 namespace xtape::test {
 namespace {
 
-std::optional<Rejection> refused(const char* part) {
-  return Rejection{Rejection::Kind::shape, part};
-}
-
-void dense_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void dense_rows(Table& rows) {
   // Inputs without a single feature leave a kernel without elements; they are refused nowhere.
-  put(layer(
+  rows.layer(
           "Dense", one(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto dense = std::make_shared<Dense<T>>(p.scope() / "dense",
@@ -22,8 +17,8 @@ void dense_rows(std::vector<Row>& rows) {
           [](const Arrays& x, const Values& v) {
             return naive_dense(x[0], v.at("dense/kernel"), &v.at("dense/bias"), 1);
           })
-          .refusing(below_rank(1, "dense: too few axes")));
-  put(layer(
+      .refusing(below_rank(1, "dense: too few axes"));
+  rows.layer(
           "Dense, no bias, tanh", one(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto dense = std::make_shared<Dense<T>>(
@@ -35,8 +30,8 @@ void dense_rows(std::vector<Row>& rows) {
             return mapped(naive_dense(x[0], v.at("dense/kernel"), nullptr, 1),
                           [](double u) { return std::tanh(u); });
           })
-          .refusing(below_rank(1, "dense: too few axes")));
-  put(layer(
+      .refusing(below_rank(1, "dense: too few axes"));
+  rows.layer(
           "Dense, two axes to two", both(one(), matrices()),
           []<class T>(Params<T>& p) -> Function<T> {
             auto dense = std::make_shared<Dense<T>>(
@@ -46,20 +41,19 @@ void dense_rows(std::vector<Row>& rows) {
           [](const Arrays& x, const Values& v) {
             return naive_dense(x[0], v.at("dense/kernel"), &v.at("dense/bias"), 2);
           })
-          .refusing(below_rank(2, "dense: too few axes")));
+      .refusing(below_rank(2, "dense: too few axes"));
 }
 
-void small_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  put(layer(
+void small_rows(Table& rows) {
+  rows.layer(
           "Softmax", both(one(), matrices()),
           []<class T>(Params<T>&) -> Function<T> {
             auto softmax = std::make_shared<Softmax<T>>(typename Softmax<T>::Options{.axes = {0}});
             return [softmax](const Vars<T>& x) { return (*softmax)(x[0]); };
           },
           [](const Arrays& x, const Values&) { return soft(x[0], {0}); })
-          .refusing(below_rank(1, "softmax: axis out of range")));
-  put(layer(
+      .refusing(below_rank(1, "softmax: axis out of range"));
+  rows.layer(
           "LayerNormalization", both(one(), matrices()),
           []<class T>(Params<T>& p) -> Function<T> {
             auto norm = std::make_shared<LayerNormalization<T>>(
@@ -67,9 +61,6 @@ void small_rows(std::vector<Row>& rows) {
             return [norm](const Vars<T>& x) { return (*norm)(x[0]); };
           },
           [](const Arrays& x, const Values& v) {
-            const auto mean_of = [](const std::vector<double>& e) {
-              return total(e) / static_cast<double>(e.size());
-            };
             const Array<double> centred = zipped(x[0], reduced(x[0], {-1}, true, mean_of),
                                                  [](double a, double b) { return a - b; });
             const Array<double> variance =
@@ -79,13 +70,13 @@ void small_rows(std::vector<Row>& rows) {
             return plus(zipped(hat, v.at("norm/gamma"), [](double a, double b) { return a * b; }),
                         v.at("norm/beta"));
           })
-          .refusing([](const Shapes& s) -> std::optional<Rejection> {
-            if (s[0].size() == 0) return refused("norm: axis out of range");
-            if (s[0] == Shape{0}) return refused("nothing to normalize");
-            return std::nullopt;
-          }));
+      .refusing([](const Shapes& s) -> std::optional<Rejection> {
+        if (s[0].size() == 0) return refused("norm: axis out of range");
+        if (s[0] == Shape{0}) return refused("nothing to normalize");
+        return std::nullopt;
+      });
   // The operand gives the tape and the shape of the ids, and scales the vectors.
-  put(layer(
+  rows.layer(
       "Embedding", one(),
       []<class T>(Params<T>& p) -> Function<T> {
         auto embedding = std::make_shared<Embedding<T>>(
@@ -108,8 +99,8 @@ void small_rows(std::vector<Row>& rows) {
           return at(v.at("embedding/embeddings"), {position * 3 % 4, i.back()}) *
                  x[0].data()[position];
         });
-      }));
-  put(layer(
+      });
+  rows.layer(
       "Dropout", one(),
       []<class T>(Params<T>&) -> Function<T> {
         auto drop =
@@ -123,7 +114,7 @@ void small_rows(std::vector<Row>& rows) {
           const auto words = philox({static_cast<std::uint32_t>(i / 4), 0, 0, 0}, {3, 0});
           return static_cast<double>(words[i % 4] >> 8U) < 0.4 * 16777216.0 ? 0.0 : v / (1 - 0.4);
         });
-      }));
+      });
 }
 
 template <class T>
@@ -144,24 +135,13 @@ std::optional<Rejection> refused_by_attention(const Shapes& s) {
 
 /// (batch, positions, features) of one operand, beside the general classes.
 std::vector<Shapes> sequences() {
-  return both({{Shape{}}, {Shape{1}}, {Shape{0}}, {Shape{3}}, {Shape{2, 3}}}, {{Shape{2, 0, 3}},
-                                                                               {Shape{2, 3, 4}},
-                                                                               {Shape{2, 1, 3}},
-                                                                               {Shape{1, 1, 1}},
-                                                                               {Shape{1, 3, 2}},
-                                                                               {Shape{3, 2, 2}},
-                                                                               {Shape{0, 2, 2}},
-                                                                               {Shape{1, 4, 1}},
-                                                                               {Shape{2, 2, 1}},
-                                                                               {Shape{1, 2, 3}},
-                                                                               {Shape{4, 1, 2}},
-                                                                               {Shape{1, 5, 2}},
-                                                                               {Shape{2, 2, 2}}});
+  return both(
+      singles("() 1 0 3 2x3"),
+      singles("2x0x3 2x3x4 2x1x3 1x1x1 1x3x2 3x2x2 0x2x2 1x4x1 2x2x1 1x2x3 4x1x2 1x5x2 2x2x2"));
 }
 
-void attention_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
-  put(layer(
+void attention_rows(Table& rows) {
+  rows.layer(
           "MultiHeadAttention", sequences(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 2});
@@ -170,8 +150,8 @@ void attention_rows(std::vector<Row>& rows) {
           [](const Arrays& x, const Values& v) {
             return naive_attention(x[0], x[0], x[0], v, Array<double>(1.0));
           })
-          .refusing(refused_by_attention));
-  put(layer(
+      .refusing(refused_by_attention);
+  rows.layer(
           "MultiHeadAttention, causal", sequences(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 1, .value_dim = 2});
@@ -183,9 +163,9 @@ void attention_rows(std::vector<Row>& rows) {
             const std::size_t n = x[0].shape()[1];
             return naive_attention(x[0], x[0], x[0], v, causal(n, n));
           })
-          .refusing(refused_by_attention));
+      .refusing(refused_by_attention);
   // Keys that are padding, whole batches among them: those rows attend to nothing.
-  put(layer(
+  rows.layer(
           "MultiHeadAttention, value_mask", sequences(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 1, .key_dim = 2});
@@ -200,14 +180,14 @@ void attention_rows(std::vector<Row>& rows) {
             return naive_attention(x[0], x[0], x[0], v,
                                    numbers(padding(x[0].shape()), Shape{b, 1, 1, n}));
           })
-          .refusing(refused_by_attention));
+      .refusing(refused_by_attention);
   // All masks at once, and dropout of the probabilities.
   const auto triangle_and_ends = [](std::size_t n) {
     return generate(Shape{n, n}, [n](const Index& i) {
       return i[1] <= i[0] + 1 && (i[0] != 1 || i[1] + 1 != n) ? 1.0 : 0.0;
     });
   };
-  put(layer(
+  rows.layer(
           "MultiHeadAttention, attention_mask, query_mask, key_mask, dropout", sequences(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 2, .dropout = 0.3, .seed = 4});
@@ -241,12 +221,12 @@ void attention_rows(std::vector<Row>& rows) {
                 zipped(zipped(queries, keys, times), triangle_and_ends(n), times);
             return naive_attention(x[0], x[0], x[0], v, mask, 0.3);
           })
-          .refusing(refused_by_attention));
+      .refusing(refused_by_attention);
   const auto cross = [](const Shape& s) {
     if (s.size() != 3) return Shapes{s, s, s};
     return Shapes{s, Shape{s[0], 3, 2}, Shape{s[0], 3, 1}};
   };
-  put(layer(
+  rows.layer(
           "MultiHeadAttention, cross, with key", derived(sequences(), cross),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha =
@@ -256,9 +236,9 @@ void attention_rows(std::vector<Row>& rows) {
           [](const Arrays& x, const Values& v) {
             return naive_attention(x[0], x[2], x[1], v, Array<double>(1.0));
           })
-          .refusing(refused_by_attention)
-          .never_the_same_operand());
-  put(layer(
+      .refusing(refused_by_attention)
+      .never_the_same_operand();
+  rows.layer(
           "MultiHeadAttention, scores", sequences(),
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 2});
@@ -274,15 +254,12 @@ void attention_rows(std::vector<Row>& rows) {
                                [](double s) { return s / std::sqrt(2.0); }),
                         {-1});
           })
-          .refusing(refused_by_attention));
+      .refusing(refused_by_attention);
   // Attention over axes 2 and 3 of five, axis 1 being free.
-  const std::vector<Shapes> planes = {
-      {Shape{2, 3, 4}},       {Shape{1, 1, 1, 1, 1}}, {Shape{1, 1, 2, 2, 1}},
-      {Shape{1, 2, 2, 1, 1}}, {Shape{1, 2, 1, 2, 2}}, {Shape{2, 1, 2, 2, 1}},
-      {Shape{1, 1, 3, 2, 1}}, {Shape{1, 1, 2, 3, 2}}, {Shape{2, 2, 2, 2, 1}},
-      {Shape{1, 3, 1, 1, 2}}, {Shape{0, 1, 2, 2, 1}}, {Shape{1, 2, 0, 2, 1}},
-      {Shape{1, 1, 1, 4, 1}}, {Shape{2, 1, 1, 2, 1}}};
-  put(layer(
+  const std::vector<Shapes> planes = singles(
+      "2x3x4 1x1x1x1x1 1x1x2x2x1 1x2x2x1x1 1x2x1x2x2 2x1x2x2x1 1x1x3x2x1 1x1x2x3x2 2x2x2x2x1 "
+      "1x3x1x1x2 0x1x2x2x1 1x2x0x2x1 1x1x1x4x1 2x1x1x2x1");
+  rows.layer(
           "MultiHeadAttention over axes 2 and 3", planes,
           []<class T>(Params<T>& p) -> Function<T> {
             auto mha = attention<T>(p, {.num_heads = 2, .key_dim = 1, .attention_axes = {2, 3}});
@@ -301,14 +278,14 @@ void attention_rows(std::vector<Row>& rows) {
             return naive_dense(heads, v.at("mha/attention_output/kernel"),
                                &v.at("mha/attention_output/bias"), 2);
           })
-          .refusing(shape_error_when([](const Shape& s) { return s.size() != 5; },
-                                     "mha: attention_axes")));
+      .refusing(
+          shape_error_when([](const Shape& s) { return s.size() != 5; }, "mha: attention_axes"));
 }
 
 }  // namespace
 
 std::vector<Row> layer_rows() {
-  std::vector<Row> rows;
+  Table rows;
   dense_rows(rows);
   small_rows(rows);
   attention_rows(rows);

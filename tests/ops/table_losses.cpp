@@ -8,16 +8,6 @@
 namespace xtape::test {
 namespace {
 
-std::optional<Rejection> refused(const char* part) {
-  return Rejection{Rejection::Kind::shape, part};
-}
-
-Array<double> numbers(const Array<bool>& mask) {
-  Array<double> a(mask.shape());
-  for (std::size_t i = 0; i < a.size(); ++i) a.data()[i] = mask.data()[i] ? 1 : 0;
-  return a;
-}
-
 Shape but_last(const Shape& s) { return s.size() == 0 ? Shape{} : Shape(s.begin(), s.end() - 1); }
 
 Array<std::int64_t> labels_for(const Shape& logits) {
@@ -57,32 +47,21 @@ double count_of(const Array<bool>& m) {
   return static_cast<double>(std::count(m.data(), m.data() + m.size(), true));
 }
 
-void cross_entropy_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void cross_entropy_rows(Table& rows) {
   const auto refuses = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("sparse_softmax_cross_entropy: no class axis");
     if (s[0].back() == 0)
       return Rejection{Rejection::Kind::value, "sparse_softmax_cross_entropy: label out of range"};
     return std::nullopt;
   };
-  put(op(
-          "sparse_softmax_cross_entropy", one(),
-          [](const auto& x) {
-            return sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()));
-          },
-          plain([](const Arrays& x) {
-            return naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), {});
-          }))
-          .refusing(refuses));
-  put(op(
-          "sparse_softmax_cross_entropy, ignore_class", both(one(), matrices()),
-          [](const auto& x) {
-            return sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()), 1);
-          },
-          plain([](const Arrays& x) {
-            return naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), 1);
-          }))
-          .refusing(refuses));
+  rows.op("sparse_softmax_cross_entropy", one(),
+          OP(sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()))),
+          TWIN(naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), {})))
+      .refusing(refuses);
+  rows.op("sparse_softmax_cross_entropy, ignore_class", both(one(), matrices()),
+          OP(sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()), 1)),
+          TWIN(naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), 1)))
+      .refusing(refuses);
   const auto refuses_loss = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("sparse_categorical_crossentropy: shapes differ");
     if (s[0].back() == 0) return Rejection{Rejection::Kind::value, "out of range"};
@@ -98,86 +77,61 @@ void cross_entropy_rows(std::vector<Row>& rows) {
                     [](double p) { return std::min(std::max(p, 1e-7), 1 - 1e-7); });
     };
     // Not of a single class: its probability is 1 whatever x holds, which is a kink of the limits.
-    const std::vector<Shapes> cases =
-        both({{Shape{}},
-              {Shape{0}},
-              {Shape{3}},
-              {Shape{2, 3}},
-              {Shape{2, 0, 3}},
-              {Shape{2, 3, 4}},
-              {Shape{2, 1, 3}},
-              {Shape{5}},
-              {Shape{1, 4}},
-              {Shape{3, 2, 2}},
-              {Shape{11}},
-              {Shape{4, 3}}},
-             {{Shape{3, 3}}, {Shape{3, 2}}, {Shape{2, 4}}, {Shape{2, 2, 3}}});
+    const std::vector<Shapes> cases = both(
+        singles("() 0 3 2x3 2x0x3 2x3x4 2x1x3 5 1x4 3x2x2 11 4x3"), singles("3x3 3x2 2x4 2x2x3"));
     const std::vector<Domain> domain = {logits ? Domain{} : Domain{0.2, 1.0}};
-    put(op(
-            name, cases,
-            [logits](const auto& x) {
-              return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
-                                                     {.from_logits = logits});
-            },
+    rows.op(name, cases,
+            OP(sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
+                                               {.from_logits = logits})),
             plain([probabilities](const Arrays& x) {
               const auto labels = labels_for(x[0].shape());
               return scalar_sum(naive_cross_entropy(probabilities(x[0]), labels, {}),
                                 static_cast<double>(labels.size()));
             }))
-            .on(domain)
-            .refusing(refuses_loss));
-    put(op(
-            name + ", ignore_class", cases,
-            [logits](const auto& x) {
-              return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
-                                                     {.from_logits = logits, .ignore_class = 1});
-            },
+        .on(domain)
+        .refusing(refuses_loss);
+    rows.op(name + ", ignore_class", cases,
+            OP(sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
+                                               {.from_logits = logits, .ignore_class = 1})),
             plain([probabilities](const Arrays& x) {
               const auto labels = labels_for(x[0].shape());
               return scalar_sum(naive_cross_entropy(probabilities(x[0]), labels, 1),
                                 kept(labels, 1));
             }))
-            .on(domain)
-            .refusing(refuses_loss));
-    put(op(
-            name + ", mask, no reduction", cases,
-            [logits](const auto& x) {
-              return sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
-                                                     {.from_logits = logits,
-                                                      .mask = sample_mask(but_last(x[0].shape())),
-                                                      .reduction = Reduction::none});
-            },
+        .on(domain)
+        .refusing(refuses_loss);
+    rows.op(name + ", mask, no reduction", cases,
+            OP(sparse_categorical_crossentropy(x[0], labels_for(x[0].shape()),
+                                               {.from_logits = logits,
+                                                .mask = sample_mask(but_last(x[0].shape())),
+                                                .reduction = Reduction::none})),
             plain([probabilities](const Arrays& x) {
               const Array<double> m = numbers(sample_mask(but_last(x[0].shape())));
               return zipped(naive_cross_entropy(probabilities(x[0]), labels_for(x[0].shape()), {}),
                             m, [](double u, double v) { return u * v; });
             }))
-            .on(domain)
-            .refusing(refuses_loss));
-    put(op(
-            std::string("categorical_crossentropy") + (logits ? " of logits" : "") + ", sum",
+        .on(domain)
+        .refusing(refuses_loss);
+    rows.op(std::string("categorical_crossentropy") + (logits ? " of logits" : "") + ", sum",
             derived(cases,
                     [](const Shape& s) {
                       return Shapes{s, s};
                     }),
-            [logits](const auto& x) {
-              return categorical_crossentropy(x[0], x[1],
-                                              {.from_logits = logits, .reduction = Reduction::sum});
-            },
+            OP(categorical_crossentropy(x[0], x[1],
+                                        {.from_logits = logits, .reduction = Reduction::sum})),
             plain([probabilities](const Arrays& x) {
               const Array<double> p = probabilities(x[0]);
               return scalar_sum(
                   zipped(p, x[1], [](double u, double v) { return v == 0 ? 0 : -v * std::log(u); }),
                   1);
             }))
-            .on({domain[0], {0.1, 1.0}})
-            .refusing(shape_error_when([](const Shape& s) { return s.size() == 0; },
-                                       "categorical_crossentropy: no last axis")));
+        .on({domain[0], {0.1, 1.0}})
+        .refusing(shape_error_when([](const Shape& s) { return s.size() == 0; },
+                                   "categorical_crossentropy: no last axis"));
   }
 }
 
-void mean_squared_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void mean_squared_rows(Table& rows) {
   const auto pairs = derived(one(), [](const Shape& s) { return Shapes{s, s}; });
   const auto losses = [](const Arrays& x) {
     const Array<double> d =
@@ -191,38 +145,30 @@ void mean_squared_rows(std::vector<Row>& rows) {
     if (s[0].back() == 0) return refused("mean_squared_error: ");
     return std::nullopt;
   };
-  put(op(
-          "mean_squared_error", pairs, [](const auto& x) { return mean_squared_error(x[0], x[1]); },
+  rows.op("mean_squared_error", pairs, OP(mean_squared_error(x[0], x[1])),
           plain([losses](const Arrays& x) {
             const Array<double> l = losses(x);
             return scalar_sum(l, static_cast<double>(l.size()));
           }))
-          .refusing(refuses));
-  put(op(
-          "mean_squared_error, mask", pairs,
-          [](const auto& x) {
-            return mean_squared_error(x[0], x[1], {.mask = sample_mask(but_last(x[0].shape()))});
-          },
+      .refusing(refuses);
+  rows.op("mean_squared_error, mask", pairs,
+          OP(mean_squared_error(x[0], x[1], {.mask = sample_mask(but_last(x[0].shape()))})),
           plain([losses](const Arrays& x) {
             const Array<double> l = losses(x);
             const Array<bool> m = sample_mask(l.shape());
             return scalar_sum(zipped(l, numbers(m), [](double u, double v) { return u * v; }),
                               count_of(m));
           }))
-          .refusing(refuses));
-  put(op(
-          "mean_squared_error, no reduction", pairs,
-          [](const auto& x) {
-            return mean_squared_error(x[0], x[1], {.reduction = Reduction::none});
-          },
-          plain(losses))
-          .refusing(refuses));
+      .refusing(refuses);
+  rows.op("mean_squared_error, no reduction", pairs,
+          OP(mean_squared_error(x[0], x[1], {.reduction = Reduction::none})), plain(losses))
+      .refusing(refuses);
 }
 
 }  // namespace
 
 std::vector<Row> loss_rows() {
-  std::vector<Row> rows;
+  Table rows;
   cross_entropy_rows(rows);
   mean_squared_rows(rows);
   return rows;

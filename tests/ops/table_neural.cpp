@@ -8,10 +8,6 @@
 namespace xtape::test {
 namespace {
 
-std::optional<Rejection> refused(const char* part) {
-  return Rejection{Rejection::Kind::shape, part};
-}
-
 /// A mask of the shape of x, or of its last axes, with whole rows masked.
 Array<bool> mask_for(const Shape& shape, bool fewer_axes) {
   const Shape s = fewer_axes && shape.size() > 1 ? Shape(shape.begin() + 1, shape.end()) : shape;
@@ -23,14 +19,8 @@ Array<bool> mask_for(const Shape& shape, bool fewer_axes) {
   }
   return m;
 }
-Array<double> numbers(const Array<bool>& mask) {
-  Array<double> a(mask.shape());
-  for (std::size_t i = 0; i < a.size(); ++i) a.data()[i] = mask.data()[i] ? 1 : 0;
-  return a;
-}
 
-void softmax_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void softmax_rows(Table& rows) {
   const std::vector<Shapes> cases = both(one(), matrices());
   struct Variant {
     const char* name;
@@ -46,29 +36,19 @@ void softmax_rows(std::vector<Row>& rows) {
       if (s[0].size() < v.rank) return refused("softmax: axis out of range");
       return std::nullopt;
     };
-    put(op(
-            v.name, cases, [v](const auto& x) { return softmax(x[0], v.axes); },
-            plain([v](const Arrays& x) { return soft(x[0], v.axes); }))
-            .refusing(repeated));
-    put(op(
-            std::string("log_") + v.name, cases,
-            [v](const auto& x) { return log_softmax(x[0], v.axes); }, plain([v](const Arrays& x) {
+    rows.op(v.name, cases, OP(softmax(x[0], v.axes)), TWIN(soft(x[0], v.axes))).refusing(repeated);
+    rows.op(std::string("log_") + v.name, cases, OP(log_softmax(x[0], v.axes)),
+            plain([v](const Arrays& x) {
               return mapped(soft(x[0], v.axes), [](double p) { return std::log(p); });
             }))
-            .refusing(repeated));
+        .refusing(repeated);
     for (const bool fewer : {false, true}) {
       const std::string how = fewer ? ", mask of fewer axes" : ", mask";
-      put(op(
-              v.name + how, cases,
-              [v, fewer](const auto& x) {
-                return softmax(x[0], v.axes, mask_for(x[0].shape(), fewer));
-              },
-              plain([v, fewer](const Arrays& x) {
-                return soft(x[0], v.axes, numbers(mask_for(x[0].shape(), fewer)));
-              }))
-              .refusing(repeated));
+      rows.op(v.name + how, cases, OP(softmax(x[0], v.axes, mask_for(x[0].shape(), fewer))),
+              TWIN(soft(x[0], v.axes, numbers(mask_for(x[0].shape(), fewer)))))
+          .refusing(repeated);
       // Masked elements are -infinity: they are selected away before differences are taken.
-      put(op(
+      rows.op(
               "log_" + (v.name + how), cases,
               [v, fewer](const auto& x) {
                 using T = typename std::decay_t<decltype(x[0])>::value_type;
@@ -81,16 +61,13 @@ void softmax_rows(std::vector<Row>& rows) {
                                      [](double p, double k) { return k != 0 ? p : 1; }),
                               [](double p) { return p > 0 ? std::log(p) : 0; });
               }))
-              .refusing(repeated));
+          .refusing(repeated);
     }
   }
 }
 
 Array<double> naive_layer_norm(const Array<double>& x, const Array<double>& gamma,
                                const Array<double>& beta, const Axes& axes, double epsilon) {
-  const auto mean_of = [](const std::vector<double>& v) {
-    return total(v) / static_cast<double>(v.size());
-  };
   const Array<double> mean = reduced(x, axes, true, mean_of);
   const Array<double> centred = zipped(x, mean, [](double u, double v) { return u - v; });
   const Array<double> variance =
@@ -101,8 +78,7 @@ Array<double> naive_layer_norm(const Array<double>& x, const Array<double>& gamm
                 [](double u, double v) { return u + v; });
 }
 
-void normalization_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void normalization_rows(Table& rows) {
   const auto last = [](const Shape& s) { return s.size() == 0 ? Shape{} : Shape{s.back()}; };
   const auto no_last = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("layer_normalization: axis out of range");
@@ -114,17 +90,15 @@ void normalization_rows(std::vector<Row>& rows) {
   // Two elements that nearly agree would make differences of the second order useless: epsilon 0.1.
   const Array<double> one_value(1.0);
   const Array<double> zero_value(0.0);
-  put(op(
+  rows.op(
           "layer_normalization", both(one(), matrices()),
           []<class T>(const Vars<T>& x) {
             return layer_normalization(x[0], std::optional<Var<T>>(), std::optional<Var<T>>(), {-1},
                                        0.1);
           },
-          plain([=](const Arrays& x) {
-            return naive_layer_norm(x[0], one_value, zero_value, {-1}, 0.1);
-          }))
-          .refusing(no_last));
-  put(op(
+          TWIN(naive_layer_norm(x[0], one_value, zero_value, {-1}, 0.1)))
+      .refusing(no_last);
+  rows.op(
           "layer_normalization, gamma and beta",
           derived(both(one(), matrices()),
                   [last](const Shape& s) {
@@ -133,9 +107,9 @@ void normalization_rows(std::vector<Row>& rows) {
           []<class T>(const Vars<T>& x) {
             return layer_normalization(x[0], std::optional(x[1]), std::optional(x[2]), {-1}, 0.1);
           },
-          plain([](const Arrays& x) { return naive_layer_norm(x[0], x[1], x[2], {-1}, 0.1); }))
-          .refusing(no_last));
-  put(op(
+          TWIN(naive_layer_norm(x[0], x[1], x[2], {-1}, 0.1)))
+      .refusing(no_last);
+  rows.op(
           "layer_normalization, gamma",
           derived(both(one(), matrices()),
                   [last](const Shape& s) {
@@ -145,10 +119,9 @@ void normalization_rows(std::vector<Row>& rows) {
             return layer_normalization(x[0], std::optional(x[1]), std::optional<Var<T>>(), {-1},
                                        0.1);
           },
-          plain(
-              [=](const Arrays& x) { return naive_layer_norm(x[0], x[1], zero_value, {-1}, 0.1); }))
-          .refusing(no_last));
-  put(op(
+          TWIN(naive_layer_norm(x[0], x[1], zero_value, {-1}, 0.1)))
+      .refusing(no_last);
+  rows.op(
           "layer_normalization, beta",
           derived(both(one(), matrices()),
                   [last](const Shape& s) {
@@ -158,12 +131,10 @@ void normalization_rows(std::vector<Row>& rows) {
             return layer_normalization(x[0], std::optional<Var<T>>(), std::optional(x[1]), {-1},
                                        0.1);
           },
-          plain(
-              [=](const Arrays& x) { return naive_layer_norm(x[0], one_value, x[1], {-1}, 0.1); }))
-          .refusing(no_last));
-  const std::vector<Shapes> cubes = {
-      {Shape{2, 3, 2}}, {Shape{3, 2, 1}}, {Shape{1, 2, 3}}, {Shape{2, 2, 2}}};
-  put(op(
+          TWIN(naive_layer_norm(x[0], one_value, x[1], {-1}, 0.1)))
+      .refusing(no_last);
+  const std::vector<Shapes> cubes = singles("2x3x2 3x2x1 1x2x3 2x2x2");
+  rows.op(
           "layer_normalization, axes -1 and 0",
           derived(both(both(one(), matrices()), cubes),
                   [](const Shape& s) {
@@ -185,11 +156,11 @@ void normalization_rows(std::vector<Row>& rows) {
             };
             return naive_layer_norm(x[0], spread(x[1]), spread(x[2]), {-1, 0}, 0.1);
           }))
-          .refusing([](const Shapes& s) -> std::optional<Rejection> {
-            if (s[0].size() == 0) return refused("layer_normalization: axis out of range");
-            if (s[0].size() == 1) return refused("layer_normalization: axis repeated");
-            return std::nullopt;
-          }));
+      .refusing([](const Shapes& s) -> std::optional<Rejection> {
+        if (s[0].size() == 0) return refused("layer_normalization: axis out of range");
+        if (s[0].size() == 1) return refused("layer_normalization: axis repeated");
+        return std::nullopt;
+      });
 }
 
 /// x / sqrt(mean(x * x) + 0.1) * scale
@@ -202,8 +173,7 @@ Array<double> naive_rms_norm(const Array<double>& x, const Array<double>& scale,
   return zipped(hat, scale, [](double u, double v) { return u * v; });
 }
 
-void rms_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void rms_rows(Table& rows) {
   const auto no_last = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("rms_normalization: axis out of range");
     if (s[0] == Shape{0}) return refused("rms_normalization: nothing to normalize");
@@ -212,21 +182,21 @@ void rms_rows(std::vector<Row>& rows) {
   const auto scaled = derived(both(one(), matrices()), [](const Shape& s) {
     return Shapes{s, s.size() == 0 ? Shape{} : Shape{s.back()}};
   });
-  put(op(
+  rows.op(
           "rms_normalization", both(one(), matrices()),
           []<class T>(const Vars<T>& x) {
             return rms_normalization(x[0], std::optional<Var<T>>(), {-1}, 0.1);
           },
-          plain([](const Arrays& x) { return naive_rms_norm(x[0], Array<double>(1.0), {-1}); }))
-          .refusing(no_last));
-  put(op(
+          TWIN(naive_rms_norm(x[0], Array<double>(1.0), {-1})))
+      .refusing(no_last);
+  rows.op(
           "rms_normalization, scale", scaled,
           []<class T>(const Vars<T>& x) {
             return rms_normalization(x[0], std::optional(x[1]), {-1}, 0.1);
           },
-          plain([](const Arrays& x) { return naive_rms_norm(x[0], x[1], {-1}); }))
-          .refusing(no_last));
-  put(op(
+          TWIN(naive_rms_norm(x[0], x[1], {-1})))
+      .refusing(no_last);
+  rows.op(
           "rms_normalization, axis 0",
           derived(both(one(), matrices()),
                   [](const Shape& s) {
@@ -243,7 +213,7 @@ void rms_rows(std::vector<Row>& rows) {
             scale.reshape(shape_of(shape));
             return naive_rms_norm(x[0], scale, {0});
           }))
-          .refusing(no_last));
+      .refusing(no_last);
 }
 
 /// The decisions of dropout by its definition: 24 bits of word i % 4 of block i / 4.
@@ -260,38 +230,33 @@ std::vector<double> decisions(std::size_t n, double rate, RandomKey key) {
   return keep;
 }
 
-void dropout_rows(std::vector<Row>& rows) {
-  const auto put = [&](Row row) { rows.push_back(std::move(row)); };
+void dropout_rows(Table& rows) {
   const RandomKey key{42, 7};
   for (const double rate : {0.0, 0.3, 0.5, 1.0}) {
-    put(op(
-        "dropout " + std::to_string(rate), one(),
-        [rate, key](const auto& x) { return dropout(x[0], rate, key); },
-        plain([rate, key](const Arrays& x) {
-          const std::vector<double> keep = decisions(x[0].size(), rate, key);
-          std::size_t k = 0;
-          return mapped(x[0], [&](double v) { return v * keep[k++]; });
-        })));
+    rows.op("dropout " + std::to_string(rate), one(), OP(dropout(x[0], rate, key)),
+            plain([rate, key](const Arrays& x) {
+              const std::vector<double> keep = decisions(x[0].size(), rate, key);
+              std::size_t k = 0;
+              return mapped(x[0], [&](double v) { return v * keep[k++]; });
+            }));
   }
   const auto noise = [](Shape s) {
     if (s.size() > 0) s[0] = std::min<std::size_t>(s[0], 1);
     return s;
   };
-  put(op(
-      "dropout, noise_shape", both(one(), matrices()),
-      [key, noise](const auto& x) { return dropout(x[0], 0.4, key, noise(x[0].shape())); },
-      plain([key, noise](const Arrays& x) {
-        Array<double> n(noise(x[0].shape()));
-        const std::vector<double> keep = decisions(n.size(), 0.4, key);
-        std::copy(keep.begin(), keep.end(), n.data());
-        return zipped(x[0], n, [](double u, double v) { return u * v; });
-      })));
+  rows.op("dropout, noise_shape", both(one(), matrices()),
+          OP(dropout(x[0], 0.4, key, noise(x[0].shape()))), plain([key, noise](const Arrays& x) {
+            Array<double> n(noise(x[0].shape()));
+            const std::vector<double> keep = decisions(n.size(), 0.4, key);
+            std::copy(keep.begin(), keep.end(), n.data());
+            return zipped(x[0], n, [](double u, double v) { return u * v; });
+          }));
 }
 
 }  // namespace
 
 std::vector<Row> neural_rows() {
-  std::vector<Row> rows;
+  Table rows;
   softmax_rows(rows);
   normalization_rows(rows);
   rms_rows(rows);

@@ -67,7 +67,7 @@ std::vector<Shapes> products() {
 
 /// What matmul refuses among the general classes of pairs.
 std::optional<Rejection> refused_by_matmul(const Shapes& s, bool ta, bool tb) {
-  const auto shape = [](const char* part) { return Rejection{Rejection::Kind::shape, part}; };
+  const auto shape = [](const char* part) { return refused(part); };
   if (s[0].size() == 0 || s[1].size() == 0) return shape("matmul: not a matrix");
   const Shape& a = s[0];
   const Shape& b = s[1];
@@ -78,7 +78,7 @@ std::optional<Rejection> refused_by_matmul(const Shapes& s, bool ta, bool tb) {
 }
 
 /// Random shapes of every letter, and extents of 1 in one operand where they broadcast.
-Row einsum_row(const std::string& equation, std::vector<Shapes> more = {}) {
+void einsum_row(Table& rows, const std::string& equation) {
   const std::string la = equation.substr(0, equation.find(','));
   const std::string lb = equation.substr(la.size() + 1, equation.find("->") - la.size() - 1);
   std::vector<Shapes> cases;
@@ -101,29 +101,23 @@ Row einsum_row(const std::string& equation, std::vector<Shapes> more = {}) {
     if (size_of(shape_of(a)) > 40 || size_of(shape_of(b)) > 40) continue;
     cases.push_back({shape_of(a), shape_of(b)});
   }
-  return op(
-             "einsum " + equation, both(std::move(cases), more),
-             [equation](const auto& x) { return einsum(equation, x[0], x[1]); },
-             plain([equation](const Arrays& x) { return einstein(equation, x[0], x[1]); }))
+  rows.op("einsum " + equation, std::move(cases), OP(einsum(equation, x[0], x[1])),
+          TWIN(einstein(equation, x[0], x[1])))
       .never_the_same_operand();
 }
 
 }  // namespace
 
 std::vector<Row> product_rows() {
-  std::vector<Row> rows;
+  Table rows;
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
       const std::string name =
           std::string("matmul") + (ta ? ", a transposed" : "") + (tb ? ", b transposed" : "");
-      rows.push_back(
-          op(
-              name, both(turned(products(), ta, tb), two()),
-              [ta, tb](const auto& x) {
-                return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb});
-              },
-              plain([ta, tb](const Arrays& x) { return naive_matmul(x[0], x[1], ta, tb); }))
-              .refusing([ta, tb](const Shapes& s) { return refused_by_matmul(s, ta, tb); }));
+      rows.op(name, both(turned(products(), ta, tb), two()),
+              OP(matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb})),
+              TWIN(naive_matmul(x[0], x[1], ta, tb)))
+          .refusing([ta, tb](const Shapes& s) { return refused_by_matmul(s, ta, tb); });
     }
   }
   for (const char* equation :
@@ -135,7 +129,7 @@ std::vector<Row> product_rows() {
         "abc,cd->bda",     "aBc,Bcd->dBa",    "bdac,bcae->abcde",
         "abx,bcy->ac",  // labels of one operand alone, summed
         "xab,by->a"}) {
-    rows.push_back(einsum_row(equation));
+    einsum_row(rows, equation);
   }
   const std::vector<Shapes> vectors = {
       {Shape{2}, Shape{2}},   {Shape{4}, Shape{4}},   {Shape{5}, Shape{5}},  {Shape{6}, Shape{6}},
@@ -149,24 +143,20 @@ std::vector<Row> product_rows() {
   const auto not_vectors = [](const char* op) -> Rejects {
     return [op](const Shapes& s) -> std::optional<Rejection> {
       if (s[0].size() != 1 || s[1].size() != 1) {
-        return Rejection{Rejection::Kind::shape, std::string(op) + ": not vectors"};
+        return refused(std::string(op) + ": not vectors");
       }
       if (op == std::string("dot") && s[0] != s[1]) {
-        return Rejection{Rejection::Kind::shape, "dot: extents differ"};
+        return refused("dot: extents differ");
       }
       return std::nullopt;
     };
   };
-  rows.push_back(op(
-                     "dot", both(both(two(), vectors), unequal),
-                     [](const auto& x) { return dot(x[0], x[1]); },
-                     plain([](const Arrays& x) { return einstein("a,a->", x[0], x[1]); }))
-                     .refusing(not_vectors("dot")));
-  rows.push_back(op(
-                     "outer", both(both(two(), {vectors.begin(), vectors.begin() + 6}), unequal),
-                     [](const auto& x) { return outer(x[0], x[1]); },
-                     plain([](const Arrays& x) { return einstein("a,b->ab", x[0], x[1]); }))
-                     .refusing(not_vectors("outer")));
+  rows.op("dot", both(both(two(), vectors), unequal), OP(dot(x[0], x[1])),
+          TWIN(einstein("a,a->", x[0], x[1])))
+      .refusing(not_vectors("dot"));
+  rows.op("outer", both(both(two(), {vectors.begin(), vectors.begin() + 6}), unequal),
+          OP(outer(x[0], x[1])), TWIN(einstein("a,b->ab", x[0], x[1])))
+      .refusing(not_vectors("outer"));
   return rows;
 }
 

@@ -8,9 +8,8 @@
 namespace xtape::test {
 namespace {
 
-double average(const std::vector<double>& v) { return total(v) / static_cast<double>(v.size()); }
 double spread(const std::vector<double>& v) {
-  const double m = average(v);
+  const double m = mean_of(v);
   double s = 0;
   for (const double x : v) s += (x - m) * (x - m);
   return s / static_cast<double>(v.size());
@@ -43,74 +42,68 @@ Rejects refuses(const std::string& name, std::optional<Axes> axes, bool takes_em
     if (axes) {
       for (const int axis : *axes) {
         if (axis < -n || axis >= n) {
-          return Rejection{Rejection::Kind::shape, name + ": axis out of range"};
+          return refused(name + ": axis out of range");
         }
-        if (n == 1 && *axes == Axes{-1, 0})
-          return Rejection{Rejection::Kind::shape, name + ": axis repeated"};
+        if (n == 1 && *axes == Axes{-1, 0}) return refused(name + ": axis repeated");
         count *= s[0][static_cast<std::size_t>(axis < 0 ? axis + n : axis)];
       }
     } else {
       count = size_of(s[0]);
     }
     if (count == 0 && !takes_empty) {
-      return Rejection{Rejection::Kind::shape, name + ": nothing to reduce"};
+      return refused(name + ": nothing to reduce");
     }
     return std::nullopt;
   };
 }
 
 template <class All, class Some>
-void reduction(std::vector<Row>& rows, const std::string& name, All all, Some some,
+void reduction(Table& rows, const std::string& name, All all, Some some,
                double (*f)(const std::vector<double>&), const Domain& domain,
                bool takes_empty = false) {
   const std::vector<Shapes> cases = both(one(), matrices());
-  rows.push_back(op(name, cases, all, plain([f](const Arrays& x) {
-                      return reduced(x[0], every_axis(x[0]), false, f);
-                    }))
-                     .on({domain})
-                     .refusing(refuses(name, std::nullopt, takes_empty)));
+  rows.op(name, cases, all, TWIN(reduced(x[0], every_axis(x[0]), false, f)))
+      .on({domain})
+      .refusing(refuses(name, std::nullopt, takes_empty));
   for (const Variant& v :
        {Variant{"axis 0", {0}, false, 1}, Variant{"axis -1 kept", {-1}, true, 1},
         Variant{"axes 0 and 1", {0, 1}, false, 2}, Variant{"axes -1 and 0 kept", {-1, 0}, true, 2},
         Variant{"axis -2", {-2}, false, 2}, Variant{"no axes", {}, false, 0}}) {
     if (v.axes.empty() && name != "sum" && name != "mean" && name != "max") continue;
-    rows.push_back(
-        op(
-            name + ", " + v.name, cases,
-            [some, v](const auto& x) { return some(x[0], v.axes, v.keep_dims); },
-            plain([f, v](const Arrays& x) { return reduced(x[0], v.axes, v.keep_dims, f); }))
-            .on({domain})
-            .refusing(refuses(name, v.axes, takes_empty)));
+    rows.op(name + ", " + v.name, cases, OP(some(x[0], v.axes, v.keep_dims)),
+            TWIN(reduced(x[0], v.axes, v.keep_dims, f)))
+        .on({domain})
+        .refusing(refuses(name, v.axes, takes_empty));
   }
 }
 
 }  // namespace
 
 std::vector<Row> reduction_rows() {
-  std::vector<Row> rows;
+  Table rows;
   const Domain plain_domain;
   const Domain apart{-2, 2, {}, true};
   reduction(
-      rows, "sum", [](const auto& x) { return sum(x[0]); },
-      [](const auto& x, const Axes& a, bool k) { return sum(x, a, k); }, total, plain_domain, true);
+      rows, "sum", OP(sum(x[0])), [](const auto& x, const Axes& a, bool k) { return sum(x, a, k); },
+      total, plain_domain, true);
   reduction(
-      rows, "mean", [](const auto& x) { return mean(x[0]); },
-      [](const auto& x, const Axes& a, bool k) { return mean(x, a, k); }, average, plain_domain);
+      rows, "mean", OP(mean(x[0])),
+      [](const auto& x, const Axes& a, bool k) { return mean(x, a, k); }, mean_of, plain_domain);
   reduction(
-      rows, "variance", [](const auto& x) { return variance(x[0]); },
+      rows, "variance", OP(variance(x[0])),
       [](const auto& x, const Axes& a, bool k) { return variance(x, a, k); }, spread, plain_domain);
   reduction(
-      rows, "max", [](const auto& x) { return max(x[0]); },
-      [](const auto& x, const Axes& a, bool k) { return max(x, a, k); }, largest, apart);
+      rows, "max", OP(max(x[0])), [](const auto& x, const Axes& a, bool k) { return max(x, a, k); },
+      largest, apart);
   reduction(
-      rows, "min", [](const auto& x) { return min(x[0]); },
-      [](const auto& x, const Axes& a, bool k) { return min(x, a, k); }, smallest, apart);
+      rows, "min", OP(min(x[0])), [](const auto& x, const Axes& a, bool k) { return min(x, a, k); },
+      smallest, apart);
   reduction(
-      rows, "logsumexp", [](const auto& x) { return logsumexp(x[0]); },
+      rows, "logsumexp", OP(logsumexp(x[0])),
       [](const auto& x, const Axes& a, bool k) { return logsumexp(x, a, k); }, log_sum,
       plain_domain);
   reduction(
-      rows, "norm", [](const auto& x) { return norm(x[0]); },
+      rows, "norm", OP(norm(x[0])),
       [](const auto& x, const Axes& a, bool k) { return norm(x, a, k); }, length, {0.3, 2.0}, true);
   return rows;
 }

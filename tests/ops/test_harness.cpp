@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/harness.hpp"
+#include "support/twins.hpp"
 
 #include <iostream>
 
@@ -36,14 +37,33 @@ void drive(const std::vector<Row>& rows) {
 struct Summary {
   ~Summary() {
     std::cout << "harness: " << totals.rows << " ops, " << totals.cases << " cases ("
-              << totals.rejected << " refused as documented), worst first order "
-              << totals.first.error << " (" << totals.first.where << "), worst second order "
-              << totals.second.error << " (" << totals.second.where << "), worst float "
-              << totals.rough.error << " (" << totals.rough.where << ")\n";
+              << totals.rejected << " refused as documented), " << totals.properties
+              << " properties hold, worst first order " << totals.first.error << " ("
+              << totals.first.where << "), worst second order " << totals.second.error << " ("
+              << totals.second.where << "), worst float " << totals.rough.error << " ("
+              << totals.rough.where << ")\n";
   }
 } summary;
 
 }  // namespace
+
+TEST_CASE("a case that fails names its property") {
+  Table rows;
+  rows.op("right", one(), OP(x[0] * 2), EACH(2 * v));
+  rows.op("wrong value", one(), OP(x[0] * 2), EACH(3 * v));
+  rows.op("wrong gradient", one(),
+          OP(record("wrong", x[0].value(), wrt(x[0], [](const auto& g) { return g * 2; }))),
+          EACH(v));
+  rows.op("not refused", one(), OP(x[0] * 2), EACH(2 * v)).refusing(below_rank(3, "too few axes"));
+  const auto result = [&](std::size_t row) {
+    Totals counts;
+    return check_case(rows[row], {Shape{2, 3}}, counts);
+  };
+  CHECK(result(0) == "");
+  CHECK(result(1).starts_with("value of the twin: off by "));
+  CHECK(result(2).starts_with("gradients: "));
+  CHECK(result(3) == "refusal: is not refused");
+}
 
 TEST_CASE("elementwise operations over all shapes", "[harness]") { drive(elementwise_rows()); }
 TEST_CASE("activations over all shapes", "[harness]") { drive(activation_rows()); }

@@ -163,9 +163,25 @@ inline std::string part(std::size_t k, std::size_t operands) {
                       : "parameter " + std::to_string(k - operands);
 }
 
+struct Worst {
+  double error = 0;
+  std::string where;
+  void see(double e, const std::string& at) {
+    if (e > error) {
+      error = e;
+      where = at;
+    }
+  }
+};
+
+struct Totals {
+  std::size_t rows = 0, cases = 0, rejected = 0, properties = 0;
+  Worst first, second, rough;
+};
+
 /// Float gradients against double ones, relative to the largest entry.
 inline std::string check_float(const Row& row, const Shapes& shapes, const Pass<double>& exact,
-                               double& worst) {
+                               Worst& worst) {
   const Arrays inputs = sample(row, shapes);
   Model<float> model(row, inputs);
   const Pass<float> rough = differentiate(model, inputs);
@@ -179,7 +195,7 @@ inline std::string check_float(const Row& row, const Shapes& shapes, const Pass<
       return "float and double differ in " + part(k, inputs.size());
     if (!exact.g[k]) continue;
     const double error = difference(*exact.g[k], *rough.g[k]) / largest;
-    worst = std::max(worst, error);
+    worst.see(error, describe(row, shapes));
     if (!(error <= (row.layer ? 1e-4 : 2e-5))) {
       return "float gradient of " + part(k, inputs.size()) + " is off by " + std::to_string(error);
     }
@@ -250,67 +266,73 @@ inline std::string check_adding(Model<double>& model, const Arrays& inputs,
   return "";
 }
 
-/// Values without a tape, on one that does not record, and of the twin.
-inline std::string check_values(const Row& row, const Arrays& inputs, const Array<double>& y) {
-  {
-    Model<double> fresh(row, inputs);
-    Vars<double> x;
-    for (const Array<double>& a : inputs) x.emplace_back(a);
-    if (!same_bits(fresh.f(x).value(), y)) return "value without a tape differs";
-  }
+inline std::string check_without_tape(const Row& row, const Arrays& inputs,
+                                      const Array<double>& y) {
   Model<double> model(row, inputs);
-  if (!same_bits(model.value(inputs), y)) return "value on a tape that does not record differs";
+  Vars<double> x;
+  for (const Array<double>& a : inputs) x.emplace_back(a);
+  return same_bits(model.f(x).value(), y) ? "" : "differs";
+}
+
+inline std::string check_unrecorded(const Row& row, const Arrays& inputs, const Array<double>& y) {
+  return same_bits(Model<double>(row, inputs).value(inputs), y) ? "" : "differs";
+}
+
+inline std::string check_twin(const Row& row, const Arrays& inputs, const Array<double>& y) {
+  Model<double> model(row, inputs);
+  static_cast<void>(model.value(inputs));  // makes the parameters
   const Array<double> twin = row.twin(inputs, model.values());
   double largest = 1;
   for (std::size_t i = 0; i < twin.size(); ++i) {
     if (std::isfinite(twin.data()[i])) largest = std::max(largest, std::abs(twin.data()[i]));
   }
   const double error = difference(twin, y) / largest;
-  if (!(error <= row.twin_tolerance)) {
-    std::ostringstream text;
-    text << "value is off by " << error << " from the naive twin: shape " << to_string(y.shape())
-         << ", the twin's is " << to_string(twin.shape());
-    return text.str();
-  }
+  if (error <= row.twin_tolerance) return "";
+  std::ostringstream text;
+  text << "off by " << error << ": shape " << to_string(y.shape()) << ", the twin's is "
+       << to_string(twin.shape());
+  return text.str();
+}
+
+/// Checks gradients of f and of f's gradients against differences.
+inline std::string check_orders(const Row& row, Model<double>& model, const Shapes& shapes,
+                                const Arrays& inputs, Totals& totals) {
+  const GradcheckReport report =
+      check_gradients(model.f, inputs, {}, row.layer ? &model.params : nullptr);
+  if (!report) return report.message;
+  totals.first.see(report.worst_first, describe(row, shapes));
+  totals.second.see(report.worst_second, describe(row, shapes));
   return "";
 }
 
-struct Worst {
-  double error = 0;
-  std::string where;
-  void see(double e, const std::string& at) {
-    if (e > error) {
-      error = e;
-      where = at;
-    }
-  }
-};
+/// Checks fewer directions of another function of the same parameters.
+inline std::string check_cheaply(const Row& row, Model<double>& model, const GradcheckFunction& f,
+                                 const Arrays& inputs) {
+  const GradcheckReport report =
+      check_gradients(f, inputs, {.all_inputs = 40}, row.layer ? &model.params : nullptr);
+  return report ? "" : report.message;
+}
 
-struct Totals {
-  std::size_t rows = 0, cases = 0, rejected = 0;
-  Worst first, second, rough;
-};
-
-/// Gradients of y + y * y, which uses the result twice; and with one Var in every place.
-inline std::string check_reuse(const Row& row, Model<double>& model, const Shapes& shapes,
-                               const Arrays& inputs) {
-  const GradcheckFunction reused = [&](const Vars<double>& x) {
+/// Checks gradients of y + y * y.
+inline std::string check_reuse(const Row& row, Model<double>& model, const Arrays& inputs) {
+  const auto reused = [&](const Vars<double>& x) {
     const Var<double> y = model.f(x);
     return y + y * y;
   };
-  Params<double>* params = row.layer ? &model.params : nullptr;
-  const GradcheckOptions cheap{.all_inputs = 40};
-  GradcheckReport report = check_gradients(reused, inputs, cheap, params);
-  if (!report) return "used twice: " + report.message;
+  return check_cheaply(row, model, reused, inputs);
+}
+
+/// Checks gradients with one Var in every place, where shapes allow it.
+inline std::string check_shared(const Row& row, Model<double>& model, const Shapes& shapes,
+                                const Arrays& inputs) {
   if (shapes.size() < 2 || !row.same_operand) return "";
   for (const Shape& s : shapes) {
     if (s != shapes[0]) return "";
   }
-  const GradcheckFunction shared = [&](const Vars<double>& x) {
+  const auto shared = [&](const Vars<double>& x) {
     return model.f(Vars<double>(shapes.size(), x[0]));
   };
-  report = check_gradients(shared, {inputs[0]}, cheap, params);
-  return report ? "" : "same operand twice: " + report.message;
+  return check_cheaply(row, model, shared, {inputs[0]});
 }
 
 inline std::string check_rejection(const Row& row, const Shapes& shapes,
@@ -334,31 +356,39 @@ inline std::string check_rejection(const Row& row, const Shapes& shapes,
   return "";
 }
 
-/// Everything about one case.
+/// Checks everything about one case. Returns "property: what is wrong" of the first that does not hold, or "".
 inline std::string check_case(const Row& row, const Shapes& shapes, Totals& totals) {
+  struct Property {
+    const char* name;
+    std::function<std::string()> check;
+  };
+  const auto first_wrong = [&totals](const std::vector<Property>& properties) -> std::string {
+    for (const Property& p : properties) {
+      if (const std::string wrong = p.check(); !wrong.empty()) return p.name + (": " + wrong);
+      ++totals.properties;
+    }
+    return "";
+  };
   if (const auto refused = row.rejection(shapes)) {
     ++totals.rejected;
-    return check_rejection(row, shapes, *refused);
+    return first_wrong({{"refusal", [&] { return check_rejection(row, shapes, *refused); }}});
   }
   ++totals.cases;
-  const std::string at = describe(row, shapes);
   const Arrays inputs = sample(row, shapes);
   Model<double> model(row, inputs);
   const Pass<double> pass = differentiate(model, inputs);
-  std::string wrong = check_values(row, inputs, pass.y);
-  if (wrong.empty()) wrong = check_views(model, inputs, pass.y);
-  if (wrong.empty()) wrong = check_untracked(model, inputs, pass);
-  if (wrong.empty()) wrong = check_adding(model, inputs, pass);
-  double rough = 0;
-  if (wrong.empty()) wrong = check_float(row, shapes, pass, rough);
-  totals.rough.see(rough, at);
-  if (!wrong.empty()) return wrong;
-  Params<double>* params = row.layer ? &model.params : nullptr;
-  const GradcheckReport report = check_gradients(model.f, inputs, {}, params);
-  if (!report) return report.message;
-  totals.first.see(report.worst_first, at);
-  totals.second.see(report.worst_second, at);
-  return check_reuse(row, model, shapes, inputs);
+  return first_wrong({
+      {"value without a tape", [&] { return check_without_tape(row, inputs, pass.y); }},
+      {"value without recording", [&] { return check_unrecorded(row, inputs, pass.y); }},
+      {"value of the twin", [&] { return check_twin(row, inputs, pass.y); }},
+      {"operands that are views", [&] { return check_views(model, inputs, pass.y); }},
+      {"untracked operands", [&] { return check_untracked(model, inputs, pass); }},
+      {"adding into gradients", [&] { return check_adding(model, inputs, pass); }},
+      {"float gradients", [&] { return check_float(row, shapes, pass, totals.rough); }},
+      {"gradients", [&] { return check_orders(row, model, shapes, inputs, totals); }},
+      {"result used twice", [&] { return check_reuse(row, model, inputs); }},
+      {"one operand in all places", [&] { return check_shared(row, model, shapes, inputs); }},
+  });
 }
 
 }  // namespace xtape::test

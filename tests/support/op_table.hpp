@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ struct Rejection {
 };
 using Rejects = std::function<std::optional<Rejection>(const Shapes&)>;
 
+/// A ShapeError with this in its message.
+inline Rejection refused(std::string part) { return {Rejection::Kind::shape, std::move(part)}; }
+
 struct Row {
   std::string name;
   std::vector<Shapes> cases;
@@ -66,55 +70,69 @@ struct Row {
       return make_float(params);
     }
   }
-  // Setters in the middle of a table read better than long argument lists.
-  Row&& on(std::vector<Domain> d) && {
+  // Setters, for what few rows need.
+  Row& on(std::vector<Domain> d) {
     domains = std::move(d);
-    return std::move(*this);
+    return *this;
   }
-  Row&& refusing(Rejects r) && {
+  Row& refusing(Rejects r) {
     rejects = std::move(r);
-    return std::move(*this);
+    return *this;
   }
-  Row&& never_the_same_operand() && {
+  Row& never_the_same_operand() {
     same_operand = false;
-    return std::move(*this);
+    return *this;
   }
-  Row&& within(double tolerance) && {
+  Row& within(double tolerance) {
     twin_tolerance = tolerance;
-    return std::move(*this);
+    return *this;
   }
 };
 
-/// A row for a function of Vars: a generic lambda, used for double and float.
-template <class F>
-Row op(std::string name, std::vector<Shapes> cases, F f, Twin twin) {
-  Row row;
-  row.name = std::move(name);
-  row.cases = std::move(cases);
-  row.make_double = [f](Params<double>&) -> Function<double> { return f; };
-  row.make_float = [f](Params<float>&) -> Function<float> { return f; };
-  row.twin = std::move(twin);
-  return row;
-}
+/// Rows. op() and layer() add one and return it, so that its setters can follow.
+struct Table : std::vector<Row> {
+  /// Adds a layer: `make`, a generic lambda, returns the function for given Params.
+  template <class F>
+  Row& layer(std::string name, std::vector<Shapes> cases, F make, Twin twin) {
+    Row row;
+    row.name = std::move(name);
+    row.cases = std::move(cases);
+    row.make_double = [make](Params<double>& p) -> Function<double> { return make(p); };
+    row.make_float = [make](Params<float>& p) -> Function<float> { return make(p); };
+    row.twin = std::move(twin);
+    row.layer = true;
+    push_back(std::move(row));
+    return back();
+  }
+  /// Adds a function of Vars: a generic lambda, used for double and float.
+  template <class F>
+  Row& op(std::string name, std::vector<Shapes> cases, F f, Twin twin) {
+    const auto make = [f]<class T>(Params<T>&) -> Function<T> { return f; };
+    Row& row = layer(std::move(name), std::move(cases), make, std::move(twin));
+    row.layer = false;
+    return row;
+  }
+};
 
-/// A row for a layer: a generic lambda from Params to the function.
-template <class F>
-Row layer(std::string name, std::vector<Shapes> cases, F make, Twin twin) {
-  Row row;
-  row.name = std::move(name);
-  row.cases = std::move(cases);
-  row.make_double = [make](Params<double>& p) -> Function<double> { return make(p); };
-  row.make_float = [make](Params<float>& p) -> Function<float> { return make(p); };
-  row.twin = std::move(twin);
-  row.layer = true;
-  return row;
+/// A function of the operands x, for Table::op().
+#define OP(...) [=](const auto& x) { return __VA_ARGS__; }
+
+/// Cases of one operand from their shapes: singles("() 0 2x3") are a scalar, an empty vector and a matrix.
+inline std::vector<Shapes> singles(const std::string& shapes) {
+  std::vector<Shapes> all;
+  std::istringstream words(shapes);
+  for (std::string word; words >> word;) {
+    std::vector<std::size_t> extents;
+    std::istringstream numbers(word == "()" ? "" : word);
+    for (std::string n; std::getline(numbers, n, 'x');) extents.push_back(std::stoul(n));
+    all.push_back({Shape(extents.begin(), extents.end())});
+  }
+  return all;
 }
 
 /// The shape classes of one operand: every rank up to 3, empty ones, extents of 1, and a few more.
 inline std::vector<Shapes> one() {
-  return {{Shape{}},        {Shape{1}},          {Shape{0}},       {Shape{3}},   {Shape{2, 3}},
-          {Shape{2, 0, 3}}, {Shape{2, 3, 4}},    {Shape{2, 1, 3}}, {Shape{5}},   {Shape{1, 4}},
-          {Shape{3, 2, 2}}, {Shape{2, 2, 1, 2}}, {Shape{11}},      {Shape{4, 3}}};
+  return singles("() 1 0 3 2x3 2x0x3 2x3x4 2x1x3 5 1x4 3x2x2 2x2x1x2 11 4x3");
 }
 
 /// Those of two: equal shapes, broadcasting of either, of both, a rank difference, a scalar.
@@ -140,10 +158,7 @@ inline std::vector<Shapes> both(std::vector<Shapes> a, const std::vector<Shapes>
 }
 
 /// More shapes with at least two axes, for operations that refuse fewer.
-inline std::vector<Shapes> matrices() {
-  return {{Shape{3, 3}}, {Shape{3, 2}},    {Shape{2, 4}},    {Shape{1, 1}},
-          {Shape{4, 1}}, {Shape{3, 1, 2}}, {Shape{1, 3, 3}}, {Shape{2, 2, 3}}};
-}
+inline std::vector<Shapes> matrices() { return singles("3x3 3x2 2x4 1x1 4x1 3x1x2 1x3x3 2x2x3"); }
 
 /// The operand shapes made from each class of one operand.
 template <class F>
@@ -156,7 +171,7 @@ std::vector<Shapes> derived(const std::vector<Shapes>& classes, F f) {
 /// Refuses a first operand with fewer axes.
 inline Rejects below_rank(std::size_t rank, std::string part) {
   return [rank, part](const Shapes& s) -> std::optional<Rejection> {
-    if (s[0].size() < rank) return Rejection{Rejection::Kind::shape, part};
+    if (s[0].size() < rank) return refused(part);
     return std::nullopt;
   };
 }
@@ -165,7 +180,7 @@ inline Rejects below_rank(std::size_t rank, std::string part) {
 template <class F>
 Rejects shape_error_when(F bad, std::string part) {
   return [bad, part](const Shapes& s) -> std::optional<Rejection> {
-    if (bad(s[0])) return Rejection{Rejection::Kind::shape, part};
+    if (bad(s[0])) return refused(part);
     return std::nullopt;
   };
 }

@@ -82,6 +82,19 @@ Twin plain(F f) {
   return [f](const Arrays& x, const Values&) { return f(x); };
 }
 
+// Twins by an expression of the elements v, or u and v, or of the operands x.
+#define EACH(...) each([=](double v) { return __VA_ARGS__; })
+#define PAIR(...) pairwise([=](double u, double v) { return __VA_ARGS__; })
+#define TWIN(...) plain([=](const Arrays& x) { return __VA_ARGS__; })
+
+/// The twin y[i] = x[from(i)].
+template <class S, class W>
+Twin moved(S shape, W from) {
+  return TWIN(generate(shape(x[0].shape()),
+                       [&](const Index& i) { return at(x[0], from(i, x[0].shape())); }));
+}
+inline Shape identity(const Shape& s) { return s; }
+
 /// f(the elements reduced together) over some axes.
 template <class F>
 Array<double> reduced(const Array<double>& x, const Axes& axes, bool keep_dims, F f) {
@@ -119,6 +132,18 @@ inline double total(const std::vector<double>& v) {
   double s = 0;
   for (const double x : v) s += x;
   return s;
+}
+
+inline double mean_of(const std::vector<double>& v) {
+  return total(v) / static_cast<double>(v.size());
+}
+inline double logistic(double v) { return 1 / (1 + std::exp(-v)); }
+
+/// 1 where the mask is true, 0 elsewhere.
+inline Array<double> numbers(const Array<bool>& mask) {
+  Array<double> a(mask.shape());
+  for (std::size_t i = 0; i < a.size(); ++i) a.data()[i] = mask.data()[i] ? 1 : 0;
+  return a;
 }
 
 /// Softmax by its definition, after masking; rows with nothing to take part are zeros.
