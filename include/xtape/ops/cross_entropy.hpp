@@ -9,9 +9,9 @@
 
 namespace xtape {
 
-/// -log(softmax(logits)[label]) along the last axis, without storing probabilities: logits
-/// (..., classes), labels (...) -> (...). Rows labelled `ignore_class` give 0 with gradient 0.
-/// ValueError for other labels outside 0 ... classes - 1.
+/// Returns -log(softmax(logits)[label]) along the last axis, without storing probabilities: logits
+/// (..., classes) and labels (...) give (...). Rows labelled `ignore_class` give 0 with gradient 0.
+/// ValueError for other labels outside 0 to classes - 1.
 template <class T>
 Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
                                     std::optional<std::int64_t> ignore_class = std::nullopt);

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Products of matrices and their generalisation. Transposed and strided operands go to BLAS as they
-/// are. ShapeError naming both shapes where extents do not agree.
+/// Products of matrices and their generalization; each comment gives the result. Transposed and strided
+/// operands are not copied. ShapeError names both shapes where extents do not agree.
 
 #include <xtape/tape/var.hpp>
 
@@ -14,14 +14,14 @@ struct MatmulOptions {
   bool transpose_a = false;  ///< use the last two axes of a exchanged
   bool transpose_b = false;  ///< use the last two axes of b exchanged
 };
-/// Matrix product over the last two axes; leading axes are batches and broadcast as in NumPy. A
-/// vector (rank 1) stands for a row on the left and a column on the right, and its axis disappears.
+/// Matrix product over the last two axes. Leading axes are batches and broadcast as in NumPy. A vector is
+/// a row on the left and a column on the right; its axis is not in the result.
 template <class T>
 Var<T> matmul(const Var<T>& a, const std::type_identity_t<Var<T>>& b, MatmulOptions options = {});
 
-/// Einstein summation of two operands in NumPy's explicit form: einsum("aecd,abcd->acbe", key, query).
-/// Letters may be upper or lower case, each at most once per operand; an extent of 1 broadcasts.
-/// ValueError for a malformed equation.
+/// Einstein summation of two operands in NumPy's explicit form: einsum("aecd,abcd->acbe", key, query). A
+/// letter of either case stands at most once in an operand, and an extent of 1 broadcasts. ValueError for a
+/// malformed equation.
 template <class T>
 Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Rotary positions.
+/// Rotary position embedding.
 
 #include <xtape/tape/var.hpp>
 
@@ -13,9 +13,9 @@ struct RotaryOptions {
   bool interleaved = false;  ///< pairs (0, 1), (2, 3), ... instead of (0, n/2), (1, n/2 + 1), ...
 };
 
-/// Turns pairs of the last axis by angles that grow with the position along `axis` (Su et al. 2021):
-/// pair k of n/2 by position * max_wavelength^(-2k/n). The product of two vectors turned so depends
-/// on the distance of their positions only. ShapeError unless the last extent is even.
+/// Rotates pair k of the n/2 pairs of the last axis by the angle position * max_wavelength^(-2k/n), where
+/// positions run along `axis` (Su et al. 2021). The product of two rotated vectors depends on their positions
+/// only by the difference. ShapeError unless n is even. ValueError unless max_wavelength > 0.
 template <class T>
 Var<T> rotary(const Var<T>& x, int axis = 1, RotaryOptions options = {});
 

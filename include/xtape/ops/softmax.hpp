@@ -1,8 +1,7 @@
 #pragma once
 /// \file
-/// Softmax and its logarithm. Masks are boolean arrays, true = take part, that broadcast to the
-/// operand as in NumPy (and may not have more axes). Masking selects: masked elements may hold NaN or
-/// infinity and change nothing.
+/// Softmax and its logarithm. A mask is a boolean array, true where an element takes part. It broadcasts to
+/// the operand as in NumPy and has no more axes. Masked elements may hold NaN or infinity and change nothing.
 
 #include <xtape/tape/var.hpp>
 
@@ -10,15 +9,15 @@
 
 namespace xtape {
 
-/// exp(x) / sum(exp(x)) over one or several axes jointly. Masked elements are 0; a row without any
-/// element taking part (or whose elements are all -infinity) is 0 with gradient 0.
-/// ShapeError: bad axes, or a mask that does not broadcast to x.
+/// Returns exp(x) / sum(exp(x)), the sum being over all given axes. Masked elements are 0. A row in which
+/// no element takes part, or all are -infinity, is 0 with gradient 0.
+/// ShapeError: axes out of range or repeated, or a mask that does not broadcast to x.
 template <class T>
 Var<T> softmax(const Var<T>& x, const Axes& axes = {-1},
                const std::optional<Array<bool>>& mask = std::nullopt);
 
-/// log(softmax(x)), without overflow. Masked elements are -infinity, with gradient 0; a row without
-/// any element taking part is 0 with gradient 0.
+/// Returns log(softmax(x)), without overflow. Masked elements are -infinity with gradient 0. A row in which no
+/// element takes part is 0 with gradient 0.
 template <class T>
 Var<T> log_softmax(const Var<T>& x, const Axes& axes = {-1},
                    const std::optional<Array<bool>>& mask = std::nullopt);
