@@ -20,9 +20,9 @@ void penalize_output(const std::string& path, const Regularizer<T>& regularizer,
   if (!regularizer || state == nullptr) return;
   if (state->paused > 0 && state->inside_checkpoint == 0) return;
   if (batch == 0) {
-    state->add_penalty(path, Var<T>(T(0)));
+    add_penalty(*state, path, Var<T>(T(0)));
   } else {
-    state->add_penalty(path, regularizer(y, path) / static_cast<T>(batch));
+    add_penalty(*state, path, regularizer(y, path) / static_cast<T>(batch));
   }
 }
 

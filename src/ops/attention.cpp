@@ -12,10 +12,10 @@
 namespace xtape::detail {
 namespace {
 
-constexpr double kParallelWork = 1 << 17U;  // multiplications below which one thread does it all
+constexpr double kParallelWork = 1 << 17U;  // fewer multiplications are one job
 constexpr Index kChunk = 384;               // queries of one task: a multiple of every tile
-constexpr Index kLittle = 8192;             // elements of a head that are fetched ahead, at most
-constexpr Index kNear = 1 << 20U;  // bytes of all heads that are not far from the processor
+constexpr Index kLittle = 8192;             // most elements of a head that are prefetched
+constexpr Index kNear = 1 << 20U;           // bytes of all heads that need no prefetching
 
 /// Runs body(0) ... body(count - 1), on several threads where the work is worth it.
 template <class Body>
@@ -29,7 +29,7 @@ void run(Index count, double work, const Body& body) {
   });
 }
 
-/// One call, with everything that its tasks read.
+/// One call, with all that its tasks read.
 template <class T>
 class Problem {
  public:
@@ -45,6 +45,7 @@ class Problem {
   }
 
   [[nodiscard]] const AttentionGeometry<T>& geometry() const { return geometry_; }
+  [[nodiscard]] bool has_bias() const { return bias_.has_value(); }
 
   void forward(T* o, T* row_max, T* inverse_sum, T* scores) const {
     const AttentionGeometry<T>& g = geometry_;
@@ -110,7 +111,7 @@ class Problem {
       run(count, 2.5 * g.work(), one);
       return;
     }
-    // What adds to the same entries of the bias's gradient is done by one thread, in order.
+    // Heads that add to the same entries of the bias's gradient are one thread's, in order.
     std::vector<Index> order(static_cast<std::size_t>(count));
     std::iota(order.begin(), order.end(), Index{0});
     std::stable_sort(order.begin(), order.end(),
@@ -127,8 +128,8 @@ class Problem {
   }
 
  private:
-  // Keys behind the last that exists, or before the first, are not looked at; where none is missing
-  // between, no key is asked about.
+  // Kernels skip the keys before the first one and after the last one that exist. Without gaps between
+  // these, kernels do not read the mask of the keys.
   void find_ranges() {
     const Index batch = geometry_.free_extent[0];
     const Index keys = geometry_.keys;
@@ -146,8 +147,8 @@ class Problem {
     const T *o, *g_o = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
   };
 
-  // What the pair after this one reads and writes, most likely by the same thread, if it is little: of
-  // long rows the kernels fetch what comes next themselves.
+  // Returns the rows that the next pair reads and writes, if they are few. The same thread most likely
+  // computes that pair. Kernels prefetch long rows themselves.
   [[nodiscard]] kernels::Prefetch<T> prefetch_after(Index pair, const Touched& also) const {
     const AttentionGeometry<T>& g = geometry_;
     const Index next = pair + 1;
@@ -276,21 +277,21 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
   problem.forward(outputs[0].data(), row_max.data(), inverse_sum.data(),
                   with_scores ? outputs[1].data() : nullptr);
   auto fast = [problem = std::move(problem), row_max = std::move(row_max),
-               inverse_sum = std::move(inverse_sum), shape, qs = q.shape(), ks = k.shape(),
-               vs = v.shape(),
-               bs = bias == nullptr ? Shape() : bias->shape()](const Joint<T>& joint) {
-    std::vector<Array<T>> d;
-    for (const Shape& like : {qs, ks, vs}) d.push_back(empty<T>(like));
-    const bool bias_wanted = joint.need.size() > 3 && joint.need[3];
-    if (joint.need.size() > 3) d.push_back(full<T>(bs, T(0)));
+               inverse_sum = std::move(inverse_sum)](FusedBackward<T>& backward,
+                                                     const std::vector<Result<T>>& y) {
+    std::vector<Result<T>> d;
+    for (std::size_t i = 0; i < 3; ++i) d.emplace_back(backward.input(i).shape());
+    const bool bias_wanted = problem.has_bias() && backward.needs_grad(3);
+    if (bias_wanted) d.emplace_back(full<T>(backward.input(3).shape(), T(0)));
     Array<T> zeros;
-    if (joint.g[0] == nullptr) zeros = full<T>(shape, T(0));
-    const bool scores = joint.y.size() > 1 && joint.g[1] != nullptr;
-    problem.backward(joint.y[0]->data(), joint.g[0] == nullptr ? zeros.data() : joint.g[0]->data(),
-                     row_max.data(), inverse_sum.data(), scores ? joint.y[1]->data() : nullptr,
-                     scores ? joint.g[1]->data() : nullptr,
+    const Array<T>* g_o = backward.grad_output(0);
+    if (g_o == nullptr) g_o = &(zeros = full<T>(y[0].shape(), T(0)));
+    const Array<T>* g_scores = y.size() > 1 ? backward.grad_output(1) : nullptr;
+    problem.backward(y[0].data(), g_o->data(), row_max.data(), inverse_sum.data(),
+                     g_scores == nullptr ? nullptr : y[1].data(),
+                     g_scores == nullptr ? nullptr : g_scores->data(),
                      {d[0].data(), d[1].data(), d[2].data(), bias_wanted ? d[3].data() : nullptr});
-    return d;
+    for (std::size_t i = 0; i < d.size(); ++i) backward.add(i, std::move(d[i]));
   };
   if (bias == nullptr) {
     return record_fused(

@@ -1,5 +1,5 @@
 #pragma once
-// Softmax-weighted sums of values as one operation, which never holds the scores unless asked to.
+// Softmax-weighted sums of values as one operation. It keeps no scores unless they are an output.
 
 #include "array/shapes.hpp"
 
@@ -11,8 +11,8 @@
 
 namespace xtape::detail {
 
-/// Who sees whom, as a conjunction: key j is seen by query i if all of it says so. All but `pairs` is
-/// for attention over one axis.
+/// Which keys a query sees. Key j is seen by query i if all members allow it. The members other than
+/// `pairs` are for attention over one axis.
 struct Visibility {
   static constexpr Index kAll = Index{1} << 60U;
   std::optional<Array<bool>> queries;  // (batch, queries)
@@ -25,34 +25,34 @@ struct Visibility {
   }
 };
 
-/// Projected queries are (free and attended axes..., heads, depth); keys and values have the same
-/// free axes, their own attended ones, and as many heads or a divisor. Scores are (free axes...,
-/// heads, attended axes of the queries..., of the keys...).
+/// A call of attention. Projected queries have the shape (free and attended axes..., heads, depth). Keys
+/// and values have the same free axes, attended axes of their own, and a number of heads that divides
+/// the queries'. Scores are (free axes..., heads, query axes..., key axes...).
 template <class T>
 struct Attention {
   std::vector<std::size_t> axes;  // attended over
   Shape scores;
   double scale = 1;
   Visibility seen;
-  std::optional<Array<T>> slopes;  // one per head, times the distance, is taken off
+  std::optional<Array<T>> slopes;  // per head: slope times distance is subtracted from a score
   Index position = 0;              // of the first query, for the distance
   double rate = 0;                 // of dropout, with its key
   RandomKey key;
 };
 
-/// Whether one operation serves this call.
+/// Whether the fused operation can compute this call.
 template <class T>
 bool attention_fuses(const Attention<T>& a, const Var<T>& q, const Var<T>& k, const Var<T>& v,
                      const Var<T>* bias);
 
-/// The same in plain operations: {output} or {output, scores} of (q, k, v) or (q, k, v, bias).
+/// Attention in plain operations, {output} or {output, scores}; `bias` may be null.
 template <class T>
 using ComposedAttention = std::function<std::vector<Var<T>>(const Var<T>& q, const Var<T>& k,
                                                             const Var<T>& v, const Var<T>* bias)>;
 
-/// {output} or, if asked for, {output, scores}: the sums of values (free and attended axes..., heads,
-/// value depth), and the probabilities before dropout. `bias` has the rank of the scores and
-/// broadcasts to them. All is finite where it is seen.
+/// Returns {output} or {output, scores}: the sums of values (free and attended axes..., heads, value
+/// depth), and the probabilities before dropout. `bias` has the rank of the scores and broadcasts to
+/// them; it may be null. Every value that a query sees must be finite.
 template <class T>
 std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, const Var<T>& k,
                                     const Var<T>& v, const Var<T>* bias, bool with_scores,

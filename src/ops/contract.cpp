@@ -16,7 +16,7 @@ namespace {
 using kernels::Loop;
 using products::Accumulate;
 
-/// An operand: where it is, and the stride of each label (0 where it does not have it).
+/// The strides of an operand by label, 0 for labels that it does not have.
 struct Side {
   std::array<Index, 128> stride{};
   bool has(char label) const { return present[static_cast<std::size_t>(label)]; }
@@ -38,7 +38,7 @@ Side side(const std::string& labels, const Shape& shape) {
   return s;
 }
 
-/// The labels of one role, merged into as few loops as the strides of all three sides allow.
+/// Returns a loop over the labels of one role, with labels merged where all three sides allow it.
 Loop<3> group(const std::string& labels, const std::array<Index, 128>& extents, const Side& a,
               const Side& b, const Side& c) {
   Loop<3> loop;
@@ -49,7 +49,7 @@ Loop<3> group(const std::string& labels, const std::array<Index, 128>& extents, 
   return loop;
 }
 
-/// Everything a product needs to know, except where the data is.
+/// A plan for a product, without the data.
 struct Product {
   products::Layout layout;
   Loop<3> batch;
@@ -64,7 +64,7 @@ Index stride_or(const Loop<3>& loop, int side, Index otherwise) {
 }
 Index dim_or_one(const Loop<3>& loop) { return loop.rank == 0 ? 1 : loop.dim[0]; }
 
-// One of two strides is 1, and the other is not smaller than the extent it steps over.
+// Whether BLAS reads such a matrix: one stride is 1, the other at least the extent that it steps over.
 bool readable(Index row, Index column, Index rows, Index columns) {
   return ((column == 1 || columns == 1) && (row >= columns || rows == 1)) ||
          ((row == 1 || rows == 1) && (column >= rows || columns == 1));
@@ -78,7 +78,7 @@ Product plan(const std::string& batch, const std::string& m, const std::string& 
   Loop<3> rows = group(m, extents, a, b, c);
   Loop<3> columns = group(n, extents, a, b, c);
   const Loop<3> inner = group(k, extents, a, b, c);
-  // What does not merge into one loop is repeated, as a batch is.
+  // Loops beyond the first become part of the batch.
   for (Loop<3>* loop : {&rows, &columns}) {
     for (int i = 1; i < loop->rank; ++i) {
       p.batch.push(loop->dim[i], {loop->stride[i][0], loop->stride[i][1], loop->stride[i][2]});
@@ -112,7 +112,7 @@ Product plan(const std::string& batch, const std::string& m, const std::string& 
   return p;
 }
 
-/// A copy with the labels in this order.
+/// Returns a copy with the labels in this order.
 template <class T>
 Array<T> rearranged(const T* x, const Side& from, const std::string& order,
                     const std::array<Index, 128>& extents) {
@@ -127,8 +127,8 @@ Array<T> rearranged(const T* x, const Side& from, const std::string& order,
   return y;
 }
 
-/// With Accumulate::bias, `bias` has one element per column. Returns false, and has done nothing, where the
-/// product cannot take it as it goes.
+/// Computes the product. A bias (Accumulate::bias) has one element per column. Returns false, without
+/// any work, where the bias cannot be added during the product.
 template <class T>
 bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate accumulate,
               const T* bias, T* c, const Side& sc, const Labels& labels,
@@ -158,7 +158,7 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
     };
     const std::string order_a = batch + m + k;
     const std::string order_b = batch + k + n;
-    // Both, so that the second attempt surely fits.
+    // Copies of both sides fit for sure.
     const Array<T> copy_a = rearranged(a, sa, order_a, extents);
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
@@ -182,7 +182,8 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
   return true;
 }
 
-/// Whether the bias has one element per column (label of b alone), in their order, for every row.
+/// Whether the bias has one element per column, contiguous and the same for each row. Columns are the
+/// labels that only b has.
 bool is_row(const std::vector<Index>& strides, const Labels& labels, const Shape& shape) {
   Index step = 1;
   for (std::size_t i = labels.out.size(); i-- > 0;) {
@@ -218,7 +219,7 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
     if (products) {
       run(Accumulate::overwrite);
     } else {
-      std::fill_n(y.data(), y.size(), T(0));  // sums over nothing; their strides say nothing either
+      std::fill_n(y.data(), y.size(), T(0));  // a sum over nothing is 0
     }
   } else {
     const std::vector<Index> strides = broadcast_strides(bias->shape(), shape);

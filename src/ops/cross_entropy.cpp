@@ -57,19 +57,18 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
       kernels::cross_entropy(end - begin, n, px + begin * n, pl + begin, loss + begin, pe + begin);
     });
   }
-  auto fast = [logits, kept, lse = std::move(lse), rows, n](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients;
-    gradients.push_back(detail::empty<T>(logits.shape()));
-    const T* px = logits.data();
+  auto fast = [kept, lse = std::move(lse), rows, n](FusedBackward<T>& backward) {
+    Result<T> gradient(backward.input(0).shape());
+    const T* px = backward.input(0).data();
     const std::int64_t* pl = kept.data();
     const T* pe = lse.data();
-    const T* pg = joint.g[0]->data();
-    T* dx = gradients[0].data();
+    const T* pg = backward.grad_output(0)->data();
+    T* dx = gradient.data();
     detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
       kernels::cross_entropy_gradient(end - begin, n, px + begin * n, pl + begin, pe + begin,
                                       pg + begin, dx + begin * n);
     });
-    return gradients;
+    backward.add(0, std::move(gradient));
   };
   auto composed = [kept](const Var<T>& x) {
     Array<bool> counts(kept.shape());

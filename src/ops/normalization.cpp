@@ -21,7 +21,7 @@ using detail::Index;
 using detail::rows_per_block;
 using detail::TrailingAxes;
 
-/// The shape gamma and beta must have.
+/// Returns the shape that gamma and beta must have.
 Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
   std::vector<std::size_t> extents;
   for (const std::size_t axis : t.axes) extents.push_back(shape[axis]);
@@ -29,15 +29,15 @@ Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
 }
 
 template <class T>
-Array<T> narrowed(const Shape& shape, const std::vector<double>& values) {
-  Array<T> a = detail::empty<T>(shape);
+Result<T> narrowed(const Shape& shape, const std::vector<double>& values) {
+  Result<T> a(shape);
   std::transform(values.begin(), values.end(), a.data(),
                  [](double v) { return static_cast<T>(v); });
   return a;
 }
 
-/// body(first column, columns, first row, rows) for sums over rows, each column's in order: two threads
-/// add up their own rows, more share the columns, two cache lines of floats at a time.
+/// Calls body(first column, columns, first row, rows) for sums over rows, each column's in order. Two
+/// threads add up their own rows. More threads share the columns, two cache lines of floats at a time.
 template <class Body>
 void sum_over_rows(Index rows, Index n, const Body& body) {
   const bool few = rows * n <= detail::kRowGrain;
@@ -75,23 +75,23 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
                           pm + begin, ps + begin);
     });
   }
-  auto fast = [x, gamma, mean = std::move(mean), rstd = std::move(rstd), n, rows,
-               grain](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients(3);
-    const T* px = x.data();
-    const T* pg = joint.g[0]->data();
+  auto fast = [mean = std::move(mean), rstd = std::move(rstd), n, rows,
+               grain](FusedBackward<T>& backward) {
+    const T* px = backward.input(0).data();
+    const T* pg = backward.grad_output(0)->data();
     const double* pm = mean.data();
     const double* ps = rstd.data();
-    if (joint.need[0]) {
-      gradients[0] = detail::empty<T>(x.shape());
-      T* dx = gradients[0].data();
-      const T* pw = gamma.data();
+    if (backward.needs_grad(0)) {
+      Result<T> gradient(backward.input(0).shape());
+      T* dx = gradient.data();
+      const T* pw = backward.input(1).data();
       detail::parallel_for(rows, grain, [=](Index begin, Index end) {
         kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
                                      pg + begin * n, dx + begin * n);
       });
+      backward.add(0, std::move(gradient));
     }
-    if (joint.need[1] || joint.need[2]) {
+    if (backward.needs_grad(1) || backward.needs_grad(2)) {
       const auto width = static_cast<std::size_t>(n);
       std::vector<double> dgamma(width, 0.0);
       std::vector<double> dbeta(width, 0.0);
@@ -102,11 +102,10 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
         kernels::layer_norm_parameters(count, columns, n, px + at, pm + row, ps + row, pg + at,
                                        sum_gamma + column, sum_beta + column);
       });
-      for (std::size_t k : {std::size_t{1}, std::size_t{2}}) {
-        gradients[k] = narrowed<T>(gamma.shape(), k == 1 ? dgamma : dbeta);
-      }
+      const Shape& shape = backward.input(1).shape();
+      backward.add(1, narrowed<T>(shape, dgamma));
+      backward.add(2, narrowed<T>(shape, dbeta));
     }
-    return gradients;
   };
   auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w,
                                                  const Var<T>& b) {
@@ -136,30 +135,29 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
       kernels::rms_norm(end - begin, n, epsilon, px + begin * n, pw, py + begin * n, pr + begin);
     });
   }
-  auto fast = [x, scale, rrms = std::move(rrms), n, rows, grain](const Joint<T>& joint) {
-    std::vector<Array<T>> gradients(2);
-    const T* px = x.data();
-    const T* pg = joint.g[0]->data();
+  auto fast = [rrms = std::move(rrms), n, rows, grain](FusedBackward<T>& backward) {
+    const T* px = backward.input(0).data();
+    const T* pg = backward.grad_output(0)->data();
     const double* pr = rrms.data();
-    if (joint.need[0]) {
-      gradients[0] = detail::empty<T>(x.shape());
-      T* dx = gradients[0].data();
-      const T* pw = scale.data();
+    if (backward.needs_grad(0)) {
+      Result<T> gradient(backward.input(0).shape());
+      T* dx = gradient.data();
+      const T* pw = backward.input(1).data();
       detail::parallel_for(rows, grain, [=](Index begin, Index end) {
         kernels::rms_norm_gradient(end - begin, n, px + begin * n, pw, pr + begin, pg + begin * n,
                                    dx + begin * n);
       });
+      backward.add(0, std::move(gradient));
     }
-    if (joint.need[1]) {
+    if (backward.needs_grad(1)) {
       std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
       double* sum = sums.data();
       sum_over_rows(rows, n, [=](Index column, Index columns, Index row, Index count) {
         const Index at = row * n + column;
         kernels::rms_norm_parameters(count, columns, n, px + at, pr + row, pg + at, sum + column);
       });
-      gradients[1] = narrowed<T>(scale.shape(), sums);
+      backward.add(1, narrowed<T>(backward.input(1).shape(), sums));
     }
-    return gradients;
   };
   auto composed = [axes = t.trailing(), epsilon](const Var<T>& v, const Var<T>& w) {
     const Var<T> squares = xtape::mean(square(v), axes, true);
@@ -169,7 +167,7 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
                       x, scale)[0];
 }
 
-/// What both normalizations check before any work.
+/// Makes the checks that both normalizations need, before any work.
 void check_normalization(const char* op, const Shape& shape, const TrailingAxes& t,
                          double epsilon) {
   if (!(epsilon >= 0)) {
@@ -181,7 +179,7 @@ void check_normalization(const char* op, const Shape& shape, const TrailingAxes&
   }
 }
 
-/// A parameter that was given, or `otherwise` everywhere.
+/// Returns the parameter that was given, or an array filled with `otherwise`.
 template <class T>
 Var<T> parameter(const char* op, const char* name, const Var<T>& x, const TrailingAxes& t,
                  const std::optional<Var<T>>& value, T otherwise) {

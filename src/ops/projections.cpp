@@ -16,7 +16,8 @@ using products::Accumulate;
 
 constexpr std::size_t kMost = 4;  // projections in one operation
 
-/// Letters: a, b, ... for the axes kept, A, B, ... contracted; the new ones follow these.
+/// Returns labels a, b, ... for the axes that x keeps, and A, B, ... for the axes of the kernel, of
+/// which the first are contracted.
 template <class T>
 Labels labels_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   std::string kept, contracted, fresh;
@@ -35,158 +36,102 @@ Shape shape_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   return shape;
 }
 
-/// One projection as the operation for any labels, which is its own gradient.
+/// Returns one projection as an operation on labels, whose gradient is of its kind again.
 template <class T>
-Var<T> by_labels(const char* op, const Var<T>& x, std::size_t axes, const Projection<T>& p) {
-  return contract(op, x, p.kernel, labels_of(x, axes, p.kernel), shape_of(x, axes, p.kernel),
-                  p.bias.has_value() ? &p.bias : nullptr);
+Var<T> by_labels(const char* op, const Var<T>& x, std::size_t axes, const Var<T>& kernel,
+                 const Var<T>& bias) {
+  return contract(op, x, kernel, labels_of(x, axes, kernel), shape_of(x, axes, kernel),
+                  bias.has_value() ? &bias : nullptr);
 }
 
-/// Projections, one or together: gradients are products of x, kernels and results as matrices.
+/// The gradients of projections as products of matrices: x (rows, width), and for each projection a
+/// kernel (width, units) and a gradient g (rows, units). The inputs are x, then a kernel and a bias for
+/// each projection.
 template <class T>
-class ProjectionNode final : public Node<T> {
+class ProjectionsBackward {
  public:
-  ProjectionNode(const char* op, const Var<T>& x, std::size_t axes, Index inputs,
-                 std::vector<Projection<T>> projections)
-      : Node<T>(op),
-        x_(x),
-        axes_(axes),
-        inputs_(inputs),
-        rows_(static_cast<Index>(x.size()) / inputs),
-        projections_(std::move(projections)) {
-    this->outputs = static_cast<std::uint32_t>(projections_.size());
-  }
-
-  // Of several projections the last goes first, as if they were operations after each other.
-  void pull(Sweep<T>& sweep, std::size_t id) override {
-    Parts parts;
-    for (std::size_t i = projections_.size(); i-- > 0;) {
-      if (sweep.gradient(id + i).has_value()) parts.add(projections_[i], sweep.gradient(id + i));
-    }
-    if (sweep.plain()) {
-      fast(sweep, parts);
-    } else {
-      composed(sweep, parts);
+  /// Takes the last projection first, as if they were operations one after another.
+  ProjectionsBackward(FusedBackward<T>& backward, std::size_t projections, Index width)
+      : backward_(backward),
+        width_(width),
+        rows_(static_cast<Index>(backward.input(0).size()) / width) {
+    for (std::size_t i = projections; i-- > 0;) {
+      const std::size_t kernel = 1 + 2 * i;
+      const Array<T>* g = backward.grad_output(i);
+      const Index units = static_cast<Index>(backward.input(kernel).size()) / width;
+      if (g != nullptr) parts_[count_++] = {kernel, kernel + 1, g->data(), units};
     }
   }
 
-  void describe(NodeDescription& out) const override {
-    const auto add = [&out](const Var<T>& x) {
-      if (x.has_value() && x.tracked()) out.inputs.push_back({x.node_ref().node, x.shape()});
+  /// Adds dx += g kernel^T for each projection. The products are rounded, then added one by one: all in
+  /// one job where that is faster.
+  void to_x() {
+    const Shape& shape = backward_.input(0).shape();
+    const GradientSum<T> sum = count_ > 1 ? backward_.sum(0) : GradientSum<T>();
+    std::array<products::Product<T>, kMost> products;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const auto& [kernel, bias, g, n] = parts_[i];
+      products[i] = {{rows_, width_, n, n, 1, 1, n, width_},
+                     g,
+                     backward_.input(kernel).data(),
+                     Accumulate::overwrite,
+                     nullptr,
+                     sum.data,
+                     i > 0 || !sum.is_new};
+    }
+    const std::span<const products::Product<T>> all(products.data(), count_);
+    if (sum.data != nullptr && products::multiply_sharing_rows<T>(all)) return;
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (i == 0 && sum.is_new) {
+        products::multiply(products[i]);
+        continue;
+      }
+      Result<T> dx(shape);
+      products[i].c = dx.data();
+      products::multiply(products[i]);
+      backward_.add(0, std::move(dx));
+    }
+  }
+
+  /// Adds dkernel += x^T g and dbias += sum of the rows of g, made in one job where that is faster.
+  void to_weights() {
+    struct Made {
+      std::size_t input;
+      Result<T> gradient;
     };
-    add(x_);
-    for (const Projection<T>& p : projections_) {
-      add(p.kernel);
-      add(p.bias);
-      out.outputs.push_back(shape_of(x_, axes_, p.kernel));
-    }
-  }
-
- private:
-  struct Part {
-    const Projection<T>* to;
-    const Var<T>* g;
-    [[nodiscard]] bool kernel() const { return to->kernel.tracked(); }
-    [[nodiscard]] bool bias() const { return to->bias.has_value() && to->bias.tracked(); }
-  };
-  struct Parts {
-    std::array<Part, kMost> all;
-    std::size_t count = 0;
-    void add(const Projection<T>& p, const Var<T>& g) { all[count++] = {&p, &g}; }
-    [[nodiscard]] auto begin() const { return all.begin(); }
-    [[nodiscard]] auto end() const { return all.begin() + count; }
-  };
-
-  void composed(Sweep<T>& sweep, const Parts& parts) {
-    for (const Part& part : parts) {
-      const auto& [kernel, bias] = *part.to;
-      const Labels l = labels_of(x_, axes_, kernel);
-      if (x_.tracked()) {
-        sweep.accumulate(this->name, x_.node_ref().node,
-                         contract(this->name, *part.g, kernel, {l.out, l.b, l.a}, x_.shape()),
-                         x_.shape());
-      }
-      if (part.kernel()) {
-        sweep.accumulate(this->name, kernel.node_ref().node,
-                         contract(this->name, x_, *part.g, {l.a, l.out, l.b}, kernel.shape()),
-                         kernel.shape());
-      }
-      if (part.bias()) sweep.accumulate(this->name, bias.node_ref().node, *part.g, bias.shape());
-    }
-  }
-
-  void fast(Sweep<T>& sweep, const Parts& parts) {
-    if (x_.tracked()) to_x(sweep, parts);
-    // Where both are wanted they are made together.
+    std::vector<Made> made;
+    made.reserve(2 * count_);
+    const auto make = [&](std::size_t input) {
+      made.push_back({input, Result<T>(backward_.input(input).shape())});
+      return made.back().gradient.data();
+    };
     std::array<products::Product<T>, kMost> products;
     std::array<ColumnSums<T>, kMost> sums;
-    std::array<Made, 2 * kMost> made;
     std::size_t kernels = 0;
     std::size_t biases = 0;
-    std::size_t count = 0;
-    for (const Part& part : parts) {
-      const auto& [kernel, bias] = *part.to;
-      const Index n = units(*part.to);
-      if (part.kernel()) {
-        Made& m = made[count++] = {kernel.node_ref().node, ArrayPtr<T>(kernel.shape())};
-        products[kernels++] = {{inputs_, n, rows_, 1, inputs_, n, 1, n},
-                               x_.data(),
-                               part.g->data(),
+    const T* x = backward_.input(0).data();
+    for (std::size_t i = 0; i < count_; ++i) {
+      const auto& [kernel, bias, g, n] = parts_[i];
+      if (backward_.needs_grad(kernel)) {
+        products[kernels++] = {{width_, n, rows_, 1, width_, n, 1, n},
+                               x,
+                               g,
                                Accumulate::overwrite,
                                nullptr,
-                               m.gradient.mutate().data()};
+                               make(kernel)};
       }
-      if (part.bias()) {
-        Made& m = made[count++] = {bias.node_ref().node, ArrayPtr<T>(bias.shape())};
-        sums[biases++] = {n, n, part.g->data(), m.gradient.mutate().data()};
-      }
+      if (backward_.needs_grad(bias)) sums[biases++] = {n, n, g, make(bias)};
     }
     const std::span<const products::Product<T>> all_products(products.data(), kernels);
     const std::span<const ColumnSums<T>> all_sums(sums.data(), biases);
     if (!products::multiply_split_k(all_products, all_sums)) {
-      for (const products::Product<T>& p : all_products) multiply(p);
+      for (const products::Product<T>& p : all_products) products::multiply(p);
       for (const ColumnSums<T>& s : all_sums) add_up(s);
     }
-    for (std::size_t i = 0; i < count; ++i) {
-      sweep.seed(made[i].node, Var<T>(std::move(made[i].gradient), sweep.state().context()));
-    }
+    for (Made& m : made) backward_.add(m.input, std::move(m.gradient));
   }
 
-  void to_x(Sweep<T>& sweep, const Parts& parts) {
-    const std::size_t node = x_.node_ref().node;
-    // Several are added to what is there in their order, or to the first.
-    T* sum = sweep.to_add_to(node);
-    const bool adds = parts.count > 1 && (sum != nullptr || !sweep.gradient(node).has_value());
-    ArrayPtr<T> made;
-    if (sum == nullptr || !adds) made = ArrayPtr<T>(x_.shape());
-    const auto give = [&] { sweep.seed(node, Var<T>(made, sweep.state().context())); };
-    std::array<products::Product<T>, kMost> products;
-    std::size_t count = 0;
-    for (const Part& part : parts) {
-      const Index n = units(*part.to);
-      products[count] = {{rows_, inputs_, n, n, 1, 1, n, inputs_},
-                         part.g->data(),
-                         part.to->kernel.data(),
-                         Accumulate::overwrite,
-                         nullptr,
-                         made ? made.mutate().data() : sum,
-                         adds && (count > 0 || !made)};
-      ++count;
-    }
-    if (adds && products::multiply_sharing_rows<T>(std::span(products.data(), count))) {
-      if (made) give();
-      return;
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      if (!made) made = ArrayPtr<T>(x_.shape());
-      products[i].c = made.mutate().data();
-      multiply(products[i]);
-      give();
-      made = {};
-    }
-  }
-
-  static void multiply(const products::Product<T>& p) { products::multiply(p); }
+ private:
   void add_up(const ColumnSums<T>& s) const {
     kernels::Loop<1> kept;
     kernels::Loop<1> reduced;
@@ -194,34 +139,34 @@ class ProjectionNode final : public Node<T> {
     reduced.push(rows_, {s.step});
     parallel_reduce(kernels::Reduce::sum, kept, reduced, s.x, s.y);
   }
-  [[nodiscard]] Index units(const Projection<T>& p) const {
-    return static_cast<Index>(p.kernel.size()) / inputs_;
-  }
 
-  struct Made {
-    std::size_t node = 0;
-    ArrayPtr<T> gradient;
+  struct Part {
+    std::size_t kernel, bias;  // numbers of the inputs
+    const T* g;
+    Index units;
   };
-
-  Var<T> x_;
-  std::size_t axes_;
-  Index inputs_, rows_;
-  std::vector<Projection<T>> projections_;
+  FusedBackward<T>& backward_;
+  Index width_, rows_;
+  std::array<Part, kMost> parts_;
+  std::size_t count_ = 0;
 };
 
-/// The results, where all are computed together or there is one; else nothing.
+/// Returns the results where they are products of matrices, and several of them in one job; else
+/// nothing.
 template <class T>
-std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs,
+std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index width,
                                  const std::vector<Projection<T>>& projections) {
-  std::array<products::Product<T>, kMost> products;
   std::vector<Result<T>> y;
+  if (x.size() == 0 || projections.size() > kMost) return y;
   y.reserve(projections.size());
-  const Index rows = static_cast<Index>(x.size()) / inputs;
+  std::array<products::Product<T>, kMost> products;
+  const Index rows = static_cast<Index>(x.size()) / width;
   for (const Projection<T>& p : projections) {
-    const Index n = static_cast<Index>(p.kernel.size()) / inputs;
+    if (p.kernel.size() == 0) return {};
+    const Index n = static_cast<Index>(p.kernel.size()) / width;
     y.emplace_back(shape_of(x, axes, p.kernel));
     const bool bias = p.bias.has_value();
-    products[y.size() - 1] = {{rows, n, inputs, inputs, 1, n, 1, n},
+    products[y.size() - 1] = {{rows, n, width, width, 1, n, 1, n},
                               x.data(),
                               p.kernel.data(),
                               bias ? Accumulate::bias : Accumulate::overwrite,
@@ -229,8 +174,7 @@ std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs
                               y.back().data()};
   }
   if (y.size() == 1) {
-    const products::Product<T>& p = products[0];
-    products::multiply(p);
+    products::multiply(products[0]);
   } else if (!products::multiply_sharing_rows<T>(std::span(products.data(), y.size()))) {
     y.clear();
   }
@@ -242,43 +186,38 @@ std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index inputs
 template <class T>
 std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
                             std::vector<Projection<T>> projections) {
-  std::vector<Var<T>> values;
-  values.reserve(projections.size());
-  NodeRef<T> ref = join(op, x.node_ref());
-  bool tracked = x.tracked();
-  bool empty = x.size() == 0;
-  for (const Projection<T>& p : projections) {
-    ref = join(op, ref, p.kernel.node_ref());
-    if (p.bias.has_value()) ref = join(op, ref, p.bias.node_ref());
-    tracked = tracked || p.kernel.tracked() || (p.bias.has_value() && p.bias.tracked());
-    empty = empty || p.kernel.size() == 0;
-  }
-  const bool records = tracked && ref.state->recording();
-  const bool checks = ref.state != nullptr && ref.state->check_finite;
-  if (empty || checks || (tracked && !records)) {
-    for (const Projection<T>& p : projections) values.push_back(by_labels(op, x, axes, p));
-    return values;
-  }
-  Index inputs = 1;
-  for (std::size_t i = x.rank() - axes; i < x.rank(); ++i) inputs *= extent(x.shape(), i);
-  std::vector<Result<T>> y;
-  if (projections.size() <= kMost) y = values_of(x, axes, inputs, projections);
+  Index width = 1;
+  for (std::size_t i = x.rank() - axes; i < x.rank(); ++i) width *= extent(x.shape(), i);
+  std::vector<Result<T>> y = values_of(x, axes, width, projections);
   if (y.empty()) {
-    for (Projection<T>& p : projections) {
-      values.push_back(project<T>(op, x, axes, {std::move(p)})[0]);
+    std::vector<Var<T>> values;
+    for (const Projection<T>& p : projections) {
+      values.push_back(projections.size() == 1 ? by_labels(op, x, axes, p.kernel, p.bias)
+                                               : project<T>(op, x, axes, {p})[0]);
     }
     return values;
   }
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    if (records && i == 0) {
-      ref = ref.state->template append<ProjectionNode<T>>(op, x, axes, inputs,
-                                                          std::move(projections));
-    } else if (records) {
-      ref = ref.state->template append<Stub<T>>(op);
-    }
-    values.emplace_back(std::move(y[i].pointer()), ref);
+  const std::size_t count = projections.size();
+  std::vector<Var<T>> inputs;
+  inputs.reserve(1 + 2 * count);
+  inputs.push_back(x);
+  for (Projection<T>& p : projections) {
+    inputs.push_back(std::move(p.kernel));
+    inputs.push_back(std::move(p.bias));
   }
-  return values;
+  const auto backward = [count, width](FusedBackward<T>& b) {
+    ProjectionsBackward<T> parts(b, count, width);
+    if (b.needs_grad(0)) parts.to_x();
+    parts.to_weights();
+  };
+  const auto composed = [op, axes](const std::vector<Var<T>>& in) {
+    std::vector<Var<T>> values;
+    for (std::size_t i = 1; i < in.size(); i += 2) {
+      values.push_back(by_labels(op, in[0], axes, in[i], in[i + 1]));
+    }
+    return values;
+  };
+  return record_fused(op, std::move(y), backward, composed, inputs);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                    \

@@ -1,6 +1,6 @@
 #pragma once
-// What dense layers do: x times a kernel, plus a bias; or several of them at once, the projections of
-// attention, which is one job for the threads instead of one for each.
+// x times a kernel, plus a bias, as in dense layers. Several of these at once, as in the projections of
+// attention, are one job for the threads.
 
 #include <xtape/tape/var.hpp>
 
@@ -15,9 +15,9 @@ struct Projection {
   Var<T> bias;    // (units...), or no value
 };
 
-/// For each projection: the sum over the last `axes` axes of x (..., inputs...) and the first ones of its
-/// kernel, plus its bias: (..., units...). Values and gradients are the same to the bit as of one call for
-/// each, in their order. `op` names the operation.
+/// Returns x kernel + bias for each projection, (..., units...): a sum over the last `axes` axes of
+/// x (..., inputs...) and the first ones of the kernel. Values and gradients have the same bits as those
+/// of one call for each projection, in their order. `op` names the operation.
 template <class T>
 std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
                             std::vector<Projection<T>> projections);

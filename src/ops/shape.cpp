@@ -126,7 +126,6 @@ Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
   const std::size_t at = detail::normalize_axis("concatenate", axis, parts[0].rank());
   Shape shape = parts[0].shape();
   shape[at] = 0;
-  std::vector<View> views;
   for (const Var<T>& part : parts) {
     Shape expected = parts[0].shape();
     if (part.rank() == shape.size()) expected[at] = part.shape()[at];
@@ -136,19 +135,17 @@ Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
     }
     shape[at] += part.shape()[at];
   }
-  std::size_t begin = 0;
-  for (const Var<T>& part : parts) {
-    views.push_back(View::along(shape, at, begin, part.shape()[at]));
-    begin += part.shape()[at];
-  }
   Result<T> y(shape);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    detail::write_view(parts[i].data(), views[i], y.data());
-  }
-  return record_many("concatenate", std::move(y), parts,
-                     [views = std::move(views)](const Var<T>& g, std::size_t i) {
-                       return detail::extract("concatenate", g, views[i]);
-                     });
+  std::size_t begin = 0;
+  const auto to_part = [&](const Var<T>& part) {
+    const View view = View::along(shape, at, begin, part.shape()[at]);
+    begin += part.shape()[at];
+    detail::write_view(part.data(), view, y.data());
+    return wrt(part, [view](const Var<T>& g) { return detail::extract("concatenate", g, view); });
+  };
+  std::vector<decltype(to_part(parts[0]))> pullbacks;
+  for (const Var<T>& part : parts) pullbacks.push_back(to_part(part));
+  return record("concatenate", std::move(y), std::move(pullbacks));
 }
 
 template <class T>
@@ -161,7 +158,7 @@ Var<T> stack(const std::vector<Var<T>>& parts, int axis) {
                        ", expected ", to_string(parts[0].shape()));
     }
   }
-  // Only now, so that a refused call leaves nothing on the tape.
+  // After the checks, so that a refused call leaves nothing on the tape.
   std::vector<Var<T>> raised;
   for (const Var<T>& part : parts) raised.push_back(expand_dims(part, axis));
   return concatenate(raised, axis);
@@ -199,7 +196,7 @@ std::vector<Var<T>> split(const Var<T>& x, const std::vector<std::size_t>& sizes
 
 namespace {
 
-// Appends one axis of the view, as NumPy's basic indexing does.
+// Appends one axis to the view, as NumPy's basic indexing does.
 void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stride,
                 std::vector<std::size_t>& shape, View& view) {
   const Index n = detail::extent(whole, axis);

@@ -1,6 +1,6 @@
 #pragma once
-// A strided part of an array, copied out or written into zeros: each the other's gradient. Slices,
-// flips, splits, pads and concatenations are made of these two.
+// extract() copies a strided part out of an array, embed() writes it into a constant: each is the
+// other's gradient. Slices, flips, splits, pads and concatenations are made of these two.
 
 #include "array/shapes.hpp"
 #include "kernels/elementwise.hpp"
@@ -15,7 +15,7 @@ struct View {
   std::vector<Index> strides;  // of the part inside the whole
   Index offset = 0;
 
-  /// `count` entries from `begin` on along one axis of `whole`.
+  /// Returns the view of `count` entries from `begin` on, along one axis of `whole`.
   static View along(const Shape& whole, std::size_t axis, std::size_t begin, std::size_t count) {
     View view{whole, strides_of(whole), 0};
     view.shape[axis] = count;
@@ -27,7 +27,7 @@ struct View {
 template <class T>
 void write_view(const T* part, const View& view, T* whole) {
   const auto loop = make_loop<2>(view.shape, {strides_of(view.shape), view.strides});
-  // An empty part may begin where there is nothing.
+  // An empty part may have an offset behind the end.
   if (loop.size() != 0) kernels::copy(loop, part, whole + view.offset);
 }
 

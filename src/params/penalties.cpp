@@ -23,7 +23,7 @@ Var<T> Params<T>::penalties(const detail::NodeRef<T>& ref) const {
     total = total + sum(p.regularizer()(weights, p.path()));
     if (weights.tracked()) asked.emplace_back(&p.slot(), weights.node_ref().stamp);
   }
-  for (const auto& [slot, stamp] : asked) context.state->penalized[slot] = stamp;
+  for (const auto& [slot, stamp] : asked) context.state->penalties.weights_asked[slot] = stamp;
   return total;
 }
 
@@ -42,8 +42,8 @@ Var<T> penalties(const Var<T>& x) {
   const detail::NodeRef<T> ref = detail::join("penalties", x.node_ref());
   Var<T> total(Var<T>(T(0)).pointer(), ref);
   if (ref.state == nullptr) return total;
-  ref.state->penalties_asked = true;
-  for (const Var<T>& penalty : ref.state->penalties) total = total + sum(penalty);
+  ref.state->penalties.outputs_asked = true;
+  for (const Var<T>& penalty : ref.state->penalties.outputs) total = total + sum(penalty);
   return total;
 }
 

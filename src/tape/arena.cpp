@@ -14,7 +14,7 @@ Arena::~Arena() {
 
 void* Arena::allocate_in_next(std::size_t bytes) {
   std::size_t next = chunks_.empty() ? 0 : at_.chunk + 1;
-  // A chunk kept from before may be too small for an unusually large node.
+  // A chunk from before a rewind may be too small for a large node.
   while (next < chunks_.size() && chunks_[next].bytes < bytes) ++next;
   if (next >= chunks_.size()) {
     const std::size_t size = std::max(kChunk, bytes);

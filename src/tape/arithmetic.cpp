@@ -1,5 +1,5 @@
-// The operations that backward and Gradients need: adding gradients, summing one back to the shape of
-// a broadcast operand, scaling and limiting. Their gradients are each other's.
+// The operations that backward and Gradients need: adding gradients, summing one to the shape of a
+// broadcast operand, scaling and limiting. Their pullbacks use only these operations.
 
 #include "array/shapes.hpp"
 #include "kernels/elementwise.hpp"
@@ -10,33 +10,27 @@
 #include <xtape/tape/record.hpp>
 
 namespace xtape::detail {
-namespace {
-
-template <class T>
-void add_over(const kernels::Loop<3>& loop, const T* a, const T* b, T* y) {
-  parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
-    kernels::binary(kernels::Binary::add, part, a + at[0], b + at[1], y + at[2]);
-  });
-}
-
-}  // namespace
 
 template <class T>
 Var<T> add(const Var<T>& a, const Var<T>& b) {
-  const auto same = [](const Var<T>& g) { return g; };
-  if (a.shape() == b.shape()) {
-    Result<T> y(a.shape());
-    kernels::Loop<3> loop;
-    loop.push(static_cast<Index>(y.size()), {1, 1, 1});
-    add_over(loop, a.data(), b.data(), y.data());
-    return record("add", std::move(y), wrt(a, same), wrt(b, same));
-  }
-  const Shape shape = broadcast_shapes("add", a.shape(), b.shape());
+  const bool same = a.shape() == b.shape();
+  const Shape shape = same ? a.shape() : broadcast_shapes("add", a.shape(), b.shape());
   Result<T> y(shape);
-  const auto loop = make_loop<3>(shape, {broadcast_strides(a.shape(), shape),
-                                         broadcast_strides(b.shape(), shape), strides_of(shape)});
-  add_over(loop, a.data(), b.data(), y.data());
-  return record("add", std::move(y), wrt(a, same), wrt(b, same));
+  kernels::Loop<3> loop;
+  if (same) {
+    loop.push(static_cast<Index>(y.size()), {1, 1, 1});
+  } else {
+    loop = make_loop<3>(shape, {broadcast_strides(a.shape(), shape),
+                                broadcast_strides(b.shape(), shape), strides_of(shape)});
+  }
+  const T* pa = a.data();
+  const T* pb = b.data();
+  T* py = y.data();
+  parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
+    kernels::binary(kernels::Binary::add, part, pa + at[0], pb + at[1], py + at[2]);
+  });
+  const auto identity = [](const Var<T>& g) { return g; };
+  return record("add", std::move(y), wrt(a, identity), wrt(b, identity));
 }
 
 template <class T>
@@ -93,7 +87,7 @@ Var<T> scale(const Var<T>& x, T factor) {
 
 namespace {
 
-/// g where x is within the limit, 0 elsewhere: linear in g.
+/// Returns g where x is within the limits, 0 elsewhere.
 template <class T>
 Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limits) {
   Result<T> y(x.shape());

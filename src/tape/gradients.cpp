@@ -61,8 +61,8 @@ Var<T> Gradients<T>::at(const std::string& path) const {
 
 template <class T>
 double Gradients<T>::global_norm() const {
-  // In double throughout: squares of floats would overflow. Each array is one thread's, and they are
-  // added in their order.
+  // Squares of floats would overflow, so they are doubles. The sum of each array is made by one thread,
+  // and the sums are added in order: the number of threads changes no bit.
   std::size_t elements = 0;
   for (const Entry& entry : entries_) elements += entry.gradient.size();
   std::vector<double> squares(entries_.size());
@@ -130,7 +130,7 @@ Gradients<T>& Gradients<T>::scale(double factor) {
 template <class T>
 void Gradients<T>::accumulate(const detail::LeafSource<T>* slot, const void* tape,
                               std::uint64_t stamp, Var<T> g) {
-  // A parameter's gradient belongs to the parameter, whichever tape it came from.
+  // Gradients of one parameter add up, also those from several tapes.
   const Key key = slot != nullptr ? Key{slot, 0} : Key{tape, stamp};
   const auto [it, is_new] = index_.try_emplace(key, entries_.size());
   // Gradients outlive tapes: unless tracked, they are plain values without a context.

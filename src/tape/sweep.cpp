@@ -29,7 +29,7 @@ void add_into(Var<T>& slot, Var<T> g, bool graph) {
 }  // namespace
 
 template <class T>
-void Sweep<T>::seed(std::size_t id, Var<T> g) {
+void Sweep<T>::add(std::size_t id, Var<T> g) {
   if (slots_.size() <= id) slots_.resize(id + 1);
   add_into(slots_[id], std::move(g), graph_);
 }
@@ -41,24 +41,17 @@ const Var<T>& Sweep<T>::gradient(std::size_t id) const {
 }
 
 template <class T>
-T* Sweep<T>::to_add_to(std::size_t id) {
-  if (id >= slots_.size() || !slots_[id].has_value() || !slots_[id].pointer().unique()) {
-    return nullptr;
-  }
-  return slots_[id].pointer().mutate().data();
+GradientSum<T> Sweep<T>::sum(std::size_t id, const Shape& shape) {
+  if (kFaults || state_.check_finite) return {};
+  Var<T>& slot = slots_[id];
+  const bool is_new = !slot.has_value();
+  if (is_new) slot = Var<T>(ArrayPtr<T>(shape), state_.context());
+  if (!slot.pointer().unique()) return {};
+  return {slot.pointer().mutate().data(), is_new};
 }
 
 template <class T>
-bool Sweep<T>::plain() const noexcept {
-#ifdef XTAPE_FAULTS
-  return false;
-#else
-  return !graph_ && !state_.check_finite;
-#endif
-}
-
-template <class T>
-void Sweep<T>::accumulate(const char* op, std::size_t input, Var<T> g, const Shape& expected) {
+void Sweep<T>::accumulate(const char* op, std::size_t id, Var<T> g, const Shape& expected) {
   if (!g.has_value()) {
     fail<TapeError>(op, "pullback returned no value, expected a gradient of shape ",
                     to_string(expected), "; return a Var");
@@ -72,7 +65,8 @@ void Sweep<T>::accumulate(const char* op, std::size_t input, Var<T> g, const Sha
     g = sum_to(g, expected);
   }
 #ifdef XTAPE_FAULTS
-  apply_fault(op, fault_operand_++, g);
+  if (gradient_hook<T> != nullptr) gradient_hook<T>(op, fault_operand_, g);
+  ++fault_operand_;
 #endif
   if (state_.check_finite) {
     const Index at = kernels::first_non_finite(static_cast<Index>(g.size()), g.data());
@@ -82,7 +76,7 @@ void Sweep<T>::accumulate(const char* op, std::size_t input, Var<T> g, const Sha
                            " in backward, expected a finite gradient; look at the operands' range");
     }
   }
-  seed(input, std::move(g));
+  add(id, std::move(g));
 }
 
 template <class T>
@@ -110,6 +104,16 @@ void Sweep<T>::run(std::size_t top, std::size_t floor) {
       state_.entries[id].node = nullptr;
     }
   }
+}
+
+template <class T>
+void Sweep<T>::replay(std::size_t id, std::size_t floor, std::vector<Var<T>> again) {
+  for (std::size_t i = 0; i < again.size(); ++i) {
+    const Var<T> g = gradient(id + i);
+    if (g.has_value() && again[i].tracked()) add(again[i].node_ref().node, g);
+  }
+  again.clear();
+  run(state_.entries.size(), floor);
 }
 
 template class Sweep<float>;

@@ -10,7 +10,7 @@
 namespace xtape {
 namespace {
 
-// States of ended tapes, for reuse; never freed, so that old handles can be checked.
+// States of ended tapes, for reuse. They are never freed, so that old handles can be checked.
 template <class T>
 struct StatePool {
   std::mutex mutex;
@@ -101,7 +101,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
                             "called from a pullback of the same tape, expected no "
                             "nesting; use {.create_graph = true} for second derivatives");
   }
-  state.check_penalties();
+  detail::check_penalties(state);
   Var<T> seed;
   if (options.seed) {
     if (options.seed->shape() != result.shape()) {
@@ -118,7 +118,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
                             "{.seed = gradient}");
   }
 
-  // Ends with an empty tape and unsuspended, also when a pullback throws.
+  // Leaves an empty tape, also when a pullback throws.
   struct Finish {
     detail::TapeState<T>& state;
     bool keep;
@@ -133,7 +133,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
     const detail::Pause<T> pause(state, options.create_graph ? 0 : state.paused + 1, 0);
     detail::Sweep<T> sweep(state, gradients, options.create_graph, options.retain);
     const std::size_t id = result.node_ref().node;
-    sweep.seed(id, std::move(seed));
+    sweep.add(id, std::move(seed));
     sweep.run(id + 1, 0);
   }
   if (options.into == nullptr) return gradients;
@@ -142,14 +142,10 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
 }
 
 template <class T>
-void Tape<T>::clear() noexcept {
-  state_->clear();
-}
-
-template <class T>
 Mark<T> Tape<T>::mark() const {
   return {state_->position(), state_->birth,
-          state_->entries.empty() ? 0 : state_->entries.back().stamp, state_->penalties.size()};
+          state_->entries.empty() ? 0 : state_->entries.back().stamp,
+          state_->penalties.outputs.size()};
 }
 
 template <class T>
@@ -163,9 +159,8 @@ void Tape<T>::rewind(const Mark<T>& mark) {
                             "expected a mark of what is recorded now; mark() again");
   }
   state_->rewind(mark.position);
-  // Later penalties are stale; the parameters' leaves notice that by themselves.
-  if (state_->penalties.size() > mark.penalties) state_->penalties.resize(mark.penalties);
-  std::erase_if(state_->checkpointed, [n](const auto& item) { return item.second >= n; });
+  // Later leaves of parameters are recognized by their stamps.
+  state_->penalties.rewind(mark.penalties, n);
 }
 
 template <class T>
@@ -175,32 +170,7 @@ void Tape<T>::add_penalty(const Var<T>& penalty) {
     detail::fail<ShapeError>("add_penalty", "not a scalar: penalty is ", to_string(penalty.shape()),
                              ", expected one element; sum() it");
   }
-  state_->add_penalty("add_penalty", penalty);
-}
-
-template <class T>
-std::size_t Tape<T>::size() const noexcept {
-  return state_->entries.size();
-}
-template <class T>
-bool Tape<T>::training() const noexcept {
-  return state_->training;
-}
-template <class T>
-std::uint64_t Tape<T>::seed() const noexcept {
-  return state_->seed;
-}
-template <class T>
-std::uint64_t Tape<T>::random_index() const noexcept {
-  return state_->random_index;
-}
-template <class T>
-void Tape<T>::set_random_index(std::uint64_t index) noexcept {
-  state_->random_index = index;
-}
-template <class T>
-detail::NodeRef<T> Tape<T>::context() const noexcept {
-  return state_->context();
+  detail::add_penalty(*state_, "add_penalty", penalty);
 }
 
 template class Tape<float>;

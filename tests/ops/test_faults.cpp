@@ -1,5 +1,5 @@
-// Would the gradient checks notice a mistake? Every pullback that runs while a row of the operation
-// table is checked is made wrong in four ways, one at a time; a check must fail each time.
+// The gradient checks notice mistakes. Every pullback that runs while a row of the operation table is
+// checked is made wrong in four ways, one at a time; a check must fail each time.
 
 #include "support/catch.hpp"
 
@@ -9,16 +9,14 @@ TEST_CASE("seeded gradient faults [skipped: built without XTAPE_FAULTS]", "[faul
 
 #else
 
+#include "support/fault.hpp"
 #include "support/harness.hpp"
-#include "tape/fault.hpp"
 
 #include <iostream>
 #include <set>
 
 using namespace xtape;
 using namespace xtape::test;
-using detail::Fault;
-using detail::FaultKind;
 
 namespace {
 
@@ -112,7 +110,7 @@ Arrays outcome(const Row& row, const Shapes& shapes) {
 /// summed, so that its order does not matter (swapped axes above a mean). No check can or should
 /// notice.
 bool has_effect(const Row& row, const std::vector<Shapes>& cases, const Fault& wanted) {
-  Fault& fault = detail::fault();
+  Fault& fault = test::fault();
   for (const Shapes& shapes : cases) {
     fault = {};
     const Arrays right = outcome(row, shapes);
@@ -128,15 +126,16 @@ bool has_effect(const Row& row, const std::vector<Shapes>& cases, const Fault& w
 }
 
 void drive(const std::vector<Row>& rows) {
-  Fault& fault = detail::fault();
+  Fault& fault = test::fault();
+  install_faults();
   for (const Row& row : rows) {
     INFO(row.name);
     const std::vector<Shapes> cases = small_cases(row);
     fault = {};
-    detail::pullbacks_seen().clear();
+    pullbacks_seen().clear();
     for (std::size_t i = 0; i < std::min<std::size_t>(4, cases.size()); ++i)
       CHECK(passes(row, cases[i]));
-    const std::vector<Pullback> pullbacks = detail::pullbacks_seen();
+    const std::vector<Pullback> pullbacks = pullbacks_seen();
     for (const Pullback& p : pullbacks) {
       tally.seen.insert(p);
       for (const auto& [kind, name] : kKinds) {

@@ -98,8 +98,9 @@ TEST_CASE("shapes that the tape does not keep follow from their uses") {
 TEST_CASE("several outputs, checkpoints and shared parameters are one node each") {
   Tape<double> tape;
   const auto x = tape.watch(random_array<double>({2, 4}, 1));
-  const auto doubled = [](const Joint<double>& j) {
-    return std::vector<Array<double>>{*j.g[1] * 2.0};
+  using Outputs = std::vector<Result<double>>;
+  const auto doubled = [](FusedBackward<double>& b, const Outputs&) {
+    b.add(0, Array<double>(*b.grad_output(1) * 2.0));
   };
   const auto composed = [](const Var<double>& v) { return std::vector<Var<double>>{v, v * 2.0}; };
   const auto both = record_fused(

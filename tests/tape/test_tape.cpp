@@ -231,44 +231,6 @@ TEST_CASE("a user's operation, and what is wrong with one") {
                  "flat: not differentiable"));
 }
 
-TEST_CASE("joint operations: several outputs, any of which may have no gradient") {
-  const auto sum_and_product = [](const V& a, const V& b) {
-    std::vector<Result<double>> out;
-    out.emplace_back(Array<double>(a.value() + b.value()));
-    out.emplace_back(Array<double>(a.value() * b.value()));
-    return record_fused<double>(
-        "sum_and_product", std::move(out),
-        [a, b](const Joint<double>& j) {
-          std::vector<Array<double>> g(2);
-          for (std::size_t k = 0; k < 2; ++k) {
-            if (!j.need[k]) continue;
-            const Array<double>& other = k == 0 ? b.value() : a.value();
-            g[k] = Array<double>(a.shape(), 0.0);
-            if (j.g[0] != nullptr) g[k] += *j.g[0];
-            if (j.g[1] != nullptr) g[k] += *j.g[1] * other;
-          }
-          return g;
-        },
-        [](const V& u, const V& v) {
-          return std::vector<V>{u + v, u * v};
-        },
-        a, b);
-  };
-  const auto values = {random_array<double>({2, 3}, 1), random_array<double>({2, 3}, 2)};
-  for (int use = 1; use <= 3; ++use) {
-    const auto report = check_gradients(
-        [&](const std::vector<V>& x) {
-          const auto y = sum_and_product(x[0], x[1]);
-          const V first = sin(y[0]);
-          const V second = exp(y[1]);
-          return use == 1 ? first : use == 2 ? second : first * second;
-        },
-        values);
-    INFO(report.message);
-    CHECK(report);
-  }
-}
-
 TEST_CASE("value() of a temporary outlives it, and is moved out when nobody else holds it") {
   const V x(array<double>({2}, {1, 2}));
   const double* data = x.data();

@@ -1,13 +1,15 @@
 #pragma once
 /// \file
-/// checkpoint(): store a part's inputs instead of its insides, and compute it again in backward.
+/// checkpoint(): stores the inputs of a part of a model instead of the values inside it, and computes
+/// the part again in backward (gradient checkpointing). It has nothing to do with the files that
+/// save a training run, which are in run/checkpoints.hpp.
 
 #include <xtape/tape/record.hpp>
 
 namespace xtape {
 namespace detail {
 
-// Suspends recording on a tape (or resumes it), and restores what was on leaving.
+// Suspends recording on a tape, or resumes it, until the end of a scope.
 template <class T>
 class Pause {
  public:
@@ -40,19 +42,15 @@ class CheckpointNode final : public Node<T> {
 
   void pull(Sweep<T>& sweep, std::size_t id) override {
     TapeState<T>& state = sweep.state();
-    const Var<T> g = sweep.gradient(id);
     const auto floor = state.position();
     const std::uint64_t present = std::exchange(state.random_index, random_index_);
-    Var<T> again;
+    std::vector<Var<T>> again;
     {
       const Pause<T> resume(state, 0, 0);
-      again = std::apply([&](const auto&... x) { return fn_(x...); }, inputs_);
+      again.push_back(std::apply([&](const auto&... x) { return fn_(x...); }, inputs_));
     }
     state.random_index = present;
-    if (again.tracked()) sweep.seed(again.node_ref().node, g);
-    again = {};
-    // Contributions to nodes below the floor go straight into the outer gradients.
-    sweep.run(state.entries.size(), floor.nodes);
+    sweep.replay(id, floor.nodes, std::move(again));
     if (!sweep.create_graph()) state.rewind(floor);
   }
   void describe(NodeDescription& out) const override { describe_inputs<T>(inputs_, out); }
@@ -65,15 +63,16 @@ class CheckpointNode final : public Node<T> {
 
 }  // namespace detail
 
-/// fn(inputs...), a Var, without recording its insides: backward computes them again, with the same
-/// random numbers, and frees them at once. Parameters used inside get their gradients. Everything
-/// tracked that fn uses must be passed as an input: a captured tracked value is a TapeError. fn is
-/// kept until backward, so it must own or outlive what it refers to.
+/// Returns fn(inputs...), a Var, without recording its insides. backward computes them again, with the
+/// same random numbers, and frees them at once. Parameters used inside get their gradients. Every
+/// tracked value that fn uses must be passed as an input: a captured one is a TapeError. fn is kept
+/// until backward, so it must own or outlive what it refers to.
 template <class T, class F, class... Inputs>
 Var<T> checkpoint(F fn, const Var<T>& first, const Inputs&... rest) {
-  const detail::NodeRef<T> ref = detail::join("checkpoint", first.node_ref(), rest.node_ref()...);
-  if (ref.state == nullptr || !ref.state->recording()) return fn(first, rest...);
-  detail::TapeState<T>& state = *ref.state;
+  const std::array<const Var<T>*, 1 + sizeof...(rest)> operands{&first, &rest...};
+  const detail::NodeRef<T> context = detail::begin<T>("checkpoint", operands, {}).context;
+  if (context.state == nullptr || !context.state->recording()) return fn(first, rest...);
+  detail::TapeState<T>& state = *context.state;
   const std::uint64_t random_index = state.random_index;
   Var<T> value;
   {

@@ -2,10 +2,23 @@
 /// \file
 /// How an operation is made: its forward value and, beside it, its gradient. The library's own
 /// operations and a user's are made the same way (see examples/custom_op.cpp).
+///
+/// The way of a gradient through softmax(x @ w), where w is a parameter and x an input:
+///  1. The parameter w appends a Leaf node to the tape, once per tape. x has a context and no node.
+///  2. matmul computes y = x w and calls record("matmul", y, wrt(x, to_x), wrt(w, to_w)).
+///  3. record() destroys to_x, because x needs no gradient. It appends a node with to_w and w's number.
+///  4. softmax appends a node that keeps its output p, because its pullback to y reads p.
+///  5. backward() makes a Sweep, one slot per node, and puts the seed into the slot of the result.
+///  6. Sweep::run() visits nodes in decreasing order. A slot is complete when its node is reached.
+///  7. The node of softmax maps its slot g to p * (g - sum(g * p)). accumulate() adds it to y's slot.
+///  8. The node of matmul maps its slot g to x^T g, which goes to the slot of the leaf.
+///  9. The leaf adds its slot to the Gradients, under the key of the parameter w.
+/// 10. run() frees each node and slot that it leaves, and with them the arrays that only they held.
 
 #include <xtape/tape/tape_state.hpp>
 
 #include <array>
+#include <concepts>
 #include <optional>
 #include <span>
 #include <tuple>
@@ -15,7 +28,8 @@
 
 namespace xtape {
 
-/// The value an operation is producing: an Array<T>, or storage of a shape to be written into.
+/// A value that an operation produces: an Array<T>, or storage of a shape to be written into.
+/// Copies share the storage.
 template <class T>
 class Result {
  public:
@@ -23,6 +37,7 @@ class Result {
   explicit Result(const Shape& shape) : value_(shape) {}
   Result(Array<T> array) : value_(std::move(array)) {}
   [[nodiscard]] T* data() noexcept { return value_.mutate().data(); }
+  [[nodiscard]] const T* data() const noexcept { return value_->data(); }
   [[nodiscard]] const Shape& shape() const noexcept { return value_->shape(); }
   [[nodiscard]] std::size_t size() const noexcept { return value_->size(); }
   [[nodiscard]] const Array<T>& array() const noexcept { return *value_; }
@@ -32,6 +47,20 @@ class Result {
   detail::ArrayPtr<T> value_;
 };
 
+namespace detail {
+
+// The forms of a pullback. Each returns a Var: of an Array its own derivative would be lost.
+template <class F, class T, class... Args>
+concept ReturnsVar = requires(F& f, const Args&... args) {
+  requires std::same_as<std::remove_cvref_t<decltype(f(args...))>, Var<T>>;
+};
+template <class F, class T>
+concept PullbackWithOutput = ReturnsVar<F, T, Var<T>, Var<T>>;
+template <class F, class T>
+concept Pullback = ReturnsVar<F, T, Var<T>> || PullbackWithOutput<F, T>;
+
+}  // namespace detail
+
 /// An operand together with the pullback to it; see wrt().
 template <class T, class F>
 struct Wrt {
@@ -40,11 +69,15 @@ struct Wrt {
 };
 
 /// "With respect to `input`": `pullback(g)` or `pullback(g, y)` maps the gradient of the output (and
-/// the output) to the gradient of `input`, written in operations on Var so that it can be
-/// differentiated again. It may return the output's broadcast shape: it is summed back centrally.
-/// It is not stored when `input` needs no gradient.
+/// the output) to the gradient of `input`. It is written in operations on Var, so that it can be
+/// differentiated again. A result that has the output's broadcast shape is summed to the input's.
+/// The pullback is destroyed at once when `input` needs no gradient.
 template <class T, class F>
 Wrt<T, F> wrt(const Var<T>& input, F pullback) {
+  static_assert(
+      detail::Pullback<F, T>,
+      "wrt(): a pullback (g) or (g, y) takes const Var<T>& and returns Var<T>; write it in "
+      "operations on Var, not on Array");
   return {input, std::move(pullback)};
 }
 
@@ -61,9 +94,21 @@ struct NoGradient {
 
 namespace detail {
 
-// Throws NonFiniteError naming the operation, its output and its operands.
 template <class T>
-void check_finite(const char* op, const Array<T>& value, std::span<const Var<T>* const> operands);
+using Operands = std::span<const Var<T>* const>;
+
+/// The result of begin().
+template <class T>
+struct Recording {
+  NodeRef<T> context;    // common to the operands; empty where no operand has a tape
+  bool records = false;  // whether the operation is to become a node
+};
+
+/// Does what every operation does before its node is appended. Joins the operands' tapes, checks the
+/// outputs under check_finite, and decides whether the operation is recorded. Throws TapeError as
+/// record() does, and NonFiniteError, which names `op`.
+template <class T>
+Recording<T> begin(const char* op, Operands<T> operands, std::span<const Result<T>> outputs);
 
 template <class T, class F>
 struct Pull {
@@ -79,26 +124,31 @@ struct Pull {
   }
 };
 
-template <class T, class... Fs>
-class OpNode final : public Node<T> {
-  static constexpr bool kWantsOutput =
-      (std::is_invocable_v<Fs&, const Var<T>&, const Var<T>&> || ...);
+// The pullbacks of one operation: a tuple of several types, or a vector of one type.
+template <class Pulls, class Visit>
+void each(Pulls& pulls, const Visit& visit) {
+  if constexpr (requires { pulls.begin(); }) {
+    for (auto& p : pulls) visit(p);
+  } else {
+    std::apply([&](auto&... p) { (visit(p), ...); }, pulls);
+  }
+}
 
+template <class T, bool kWantsOutput, class Pulls>
+class OpNode final : public Node<T> {
  public:
-  OpNode(const char* op, const ArrayPtr<T>& value, Wrt<T, Fs>&... inputs)
-      : Node<T>(op), pulls_(Pull<T, Fs>(inputs, value->shape())...) {
+  OpNode(const char* op, const ArrayPtr<T>& value, Pulls pulls)
+      : Node<T>(op), pulls_(std::move(pulls)) {
     if constexpr (kWantsOutput) value_ = value;
   }
   void pull(Sweep<T>& sweep, std::size_t id) override {
-    const Var<T>& g = sweep.gradient(id);
-    std::apply([&](auto&... p) { (one(sweep, id, g, p), ...); }, pulls_);
+    each(pulls_, [&](auto& p) { one(sweep, id, sweep.gradient(id), p); });
   }
   void describe(NodeDescription& out) const override {
     if constexpr (kWantsOutput) out.outputs.push_back(value_->shape());
-    const auto add = [&out](const auto& p) {
+    each(pulls_, [&](const auto& p) {
       if (p.pullback) out.inputs.push_back({p.input, p.shape});
-    };
-    std::apply([&](const auto&... p) { (add(p), ...); }, pulls_);
+    });
   }
 
  private:
@@ -106,15 +156,15 @@ class OpNode final : public Node<T> {
   void one(Sweep<T>& sweep, std::size_t id, const Var<T>& g, Pull<T, F>& p) {
     if (!p.pullback) return;
     const Shape& expected = p.shape ? *p.shape : g.shape();
-    if constexpr (std::is_invocable_v<F&, const Var<T>&, const Var<T>&>) {
+    if constexpr (PullbackWithOutput<F, T>) {
       const Var<T> y = sweep.output(id, value_);
       sweep.accumulate(this->name, p.input, (*p.pullback)(g, y), expected);
-    } else {
+    } else if constexpr (Pullback<F, T>) {  // else wrt() has refused it
       sweep.accumulate(this->name, p.input, (*p.pullback)(g), expected);
     }
   }
   struct Nothing {};
-  std::tuple<Pull<T, Fs>...> pulls_;
+  Pulls pulls_;
   [[no_unique_address]] std::conditional_t<kWantsOutput, ArrayPtr<T>, Nothing> value_;
 };
 
@@ -125,29 +175,72 @@ class OpNode final : public Node<T> {
 /// when the operands belong to different tapes, to another thread's, or to one that is gone.
 template <class T, class... Fs>
 Var<T> record(const char* op, std::type_identity_t<Result<T>> value, Wrt<T, Fs>... inputs) {
-  detail::NodeRef<T> ref = detail::join(op, inputs.input.node_ref()...);
-  if (ref.state == nullptr) return {std::move(value.pointer()), ref};
-  detail::TapeState<T>& state = *ref.state;
-  if (state.check_finite) {
-    const std::array<const Var<T>*, sizeof...(Fs)> operands{&inputs.input...};
-    detail::check_finite<T>(op, value.array(), operands);
-  }
-  if ((inputs.input.tracked() || ...)) {
-    if (state.recording()) {
-      ref = state.template append<detail::OpNode<T, Fs...>>(op, value.pointer(), inputs...);
-    } else if (state.inside_checkpoint > 0) {
-      detail::fail_captured(op);
-    }
+  const std::array<const Var<T>*, sizeof...(Fs)> operands{&inputs.input...};
+  auto [ref, records] = detail::begin<T>(op, operands, {&value, 1});
+  if (records) {
+    using Pulls = std::tuple<detail::Pull<T, Fs>...>;
+    using Node = detail::OpNode<T, (detail::PullbackWithOutput<Fs, T> || ...), Pulls>;
+    ref = ref.state->template append<Node>(op, value.pointer(),
+                                           Pulls(detail::Pull<T, Fs>(inputs, value.shape())...));
   }
   return {std::move(value.pointer()), ref};
 }
 
-/// What the fast gradient of a joint operation works on.
+/// The same for a number of operands known only at run time.
+template <class T, class F>
+Var<T> record(const char* op, std::type_identity_t<Result<T>> value,
+              std::vector<Wrt<T, F>> inputs) {
+  std::vector<const Var<T>*> operands;
+  for (const Wrt<T, F>& w : inputs) operands.push_back(&w.input);
+  auto [ref, records] = detail::begin<T>(op, operands, {&value, 1});
+  if (records) {
+    using Pulls = std::vector<detail::Pull<T, F>>;
+    Pulls pulls;
+    for (Wrt<T, F>& w : inputs) pulls.emplace_back(w, value.shape());
+    ref = ref.state->template append<detail::OpNode<T, detail::PullbackWithOutput<F, T>, Pulls>>(
+        op, value.pointer(), std::move(pulls));
+  }
+  return {std::move(value.pointer()), ref};
+}
+
+/// One backward of a fused operation: the gradients that arrived at its outputs, its inputs, and
+/// the place where the inputs' gradients go.
 template <class T>
-struct Joint {
-  std::vector<const Array<T>*> g;  ///< gradient of each output; null where none arrived
-  std::vector<const Array<T>*> y;  ///< the outputs
-  std::vector<bool> need;          ///< which inputs want a gradient
+class FusedBackward {
+ public:
+  FusedBackward(const char* op, detail::Sweep<T>& sweep, std::size_t id,
+                std::span<const Var<T>> inputs) noexcept
+      : op_(op), sweep_(sweep), id_(id), inputs_(inputs) {}
+
+  /// The gradient of output i. It is null where none arrived, because the result does not depend on
+  /// that output: then the output contributes nothing. With one output it is never null.
+  [[nodiscard]] const Array<T>* grad_output(std::size_t i) const {
+    const Var<T>& g = sweep_.gradient(id_ + i);
+    return g.has_value() ? &g.value() : nullptr;
+  }
+  /// Input k, as it was given to record_fused().
+  [[nodiscard]] const Var<T>& input(std::size_t k) const { return inputs_[k]; }
+  /// Whether the gradient of input k is wanted.
+  [[nodiscard]] bool needs_grad(std::size_t k) const { return inputs_[k].tracked(); }
+  /// Adds to the gradient of input k, if that is wanted. ShapeError unless `gradient` has the shape
+  /// of the input, or one that the input broadcasts to.
+  void add(std::size_t k, Result<T> gradient) {
+    if (!needs_grad(k)) return;
+    sweep_.accumulate(op_, inputs_[k].node_ref().node,
+                      Var<T>(std::move(gradient.pointer()), sweep_.state().context()),
+                      inputs_[k].shape());
+  }
+  /// Returns the gradient of input k for a kernel that adds to it in place. Its data are null where
+  /// every term must pass through add().
+  [[nodiscard]] detail::GradientSum<T> sum(std::size_t k) {
+    return sweep_.sum(inputs_[k].node_ref().node, inputs_[k].shape());
+  }
+
+ private:
+  const char* op_;
+  detail::Sweep<T>& sweep_;
+  std::size_t id_;
+  std::span<const Var<T>> inputs_;
 };
 
 namespace detail {
@@ -159,152 +252,97 @@ void describe_inputs(std::span<const Var<T>> inputs, NodeDescription& out) {
   }
 }
 
-template <class T, class Fast, class Composed, std::size_t N>
-class JointNode final : public Node<T> {
- public:
-  JointNode(const char* op, std::vector<ArrayPtr<T>> values, Fast fast, Composed composed,
-            std::array<Var<T>, N> inputs)
-      : Node<T>(op),
-        outputs_(std::move(values)),
-        fast_(std::move(fast)),
-        composed_(std::move(composed)),
-        inputs_(std::move(inputs)) {
-    this->outputs = static_cast<std::uint32_t>(outputs_.size());
-  }
+template <class T, class Fast, class Composed>
+class FusedNode final : public Node<T> {
+  using Outputs = std::vector<Result<T>>;
+  static constexpr bool kWantsOutputs =
+      std::is_invocable_v<Fast&, FusedBackward<T>&, const Outputs&>;
+  static_assert(kWantsOutputs || std::is_invocable_v<Fast&, FusedBackward<T>&>,
+                "record_fused(): the gradient takes FusedBackward<T>& and, to keep the outputs, "
+                "const std::vector<Result<T>>&");
 
+ public:
+  FusedNode(const char* op, const Outputs& values, Fast fast, Composed composed, Operands<T> inputs)
+      : Node<T>(op), fast_(std::move(fast)), composed_(std::move(composed)) {
+    this->outputs = static_cast<std::uint32_t>(values.size());
+    if constexpr (kWantsOutputs) outputs_ = values;
+    inputs_.reserve(inputs.size());
+    for (const Var<T>* x : inputs) inputs_.push_back(*x);
+  }
   void pull(Sweep<T>& sweep, std::size_t id) override {
     if (sweep.create_graph()) {
-      replay(sweep, id);
-      return;
+      // The forward again, in plain operations on the tape, so that its gradient is recorded too.
+      const std::size_t floor = sweep.state().entries.size();
+      return sweep.replay(id, floor, composed_(std::as_const(inputs_)));
     }
-    Joint<T> joint;
-    for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const Var<T>& g = sweep.gradient(id + i);
-      joint.g.push_back(g.has_value() ? &g.value() : nullptr);
-      joint.y.push_back(&*outputs_[i]);
-    }
-    for (const Var<T>& x : inputs_) joint.need.push_back(x.tracked());
-    std::vector<Array<T>> gradients = fast_(joint);
-    for (std::size_t k = 0; k < N; ++k) {
-      if (!inputs_[k].tracked()) continue;
-      sweep.accumulate(this->name, inputs_[k].node_ref().node,
-                       Var<T>(ArrayPtr<T>(std::move(gradients[k])), sweep.state().context()),
-                       inputs_[k].shape());
+    FusedBackward<T> backward(this->name, sweep, id, inputs_);
+    if constexpr (kWantsOutputs) {
+      fast_(backward, std::as_const(outputs_));
+    } else {
+      fast_(backward);
     }
   }
   void describe(NodeDescription& out) const override {
-    for (const ArrayPtr<T>& y : outputs_) out.outputs.push_back(y->shape());
+    if constexpr (kWantsOutputs) {
+      for (const Result<T>& y : outputs_) out.outputs.push_back(y.shape());
+    }
     describe_inputs<T>(inputs_, out);
   }
 
  private:
-  // The forward again, in plain operations on the tape, so that its gradient is recorded too.
-  void replay(Sweep<T>& sweep, std::size_t id) {
-    TapeState<T>& state = sweep.state();
-    const std::size_t floor = state.entries.size();
-    const std::vector<Var<T>> again =
-        std::apply([&](const auto&... x) { return composed_(x...); }, inputs_);
-    for (std::size_t i = 0; i < again.size(); ++i) {
-      const Var<T> g = sweep.gradient(id + i);
-      if (g.has_value() && again[i].tracked()) sweep.seed(again[i].node_ref().node, g);
-    }
-    sweep.run(state.entries.size(), floor);
-  }
-
-  std::vector<ArrayPtr<T>> outputs_;
+  struct Nothing {};
   Fast fast_;
   Composed composed_;
-  std::array<Var<T>, N> inputs_;
+  std::vector<Var<T>> inputs_;
+  [[no_unique_address]] std::conditional_t<kWantsOutputs, Outputs, Nothing> outputs_;
 };
 
-}  // namespace detail
-
-/// Makes an operation whose gradients are computed jointly. `fast(joint)` returns one array per
-/// input, computing only those that joint.need asks for. `composed(inputs...)` is the same forward
-/// in plain operations, returning a std::vector<Var<T>>: it is replayed when the backward itself is
-/// to be differentiated, so no second derivative is written by hand.
-template <class T, class Fast, class Composed, class... Inputs>
-std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs, Fast fast,
-                                 Composed composed, const Var<T>& first, const Inputs&... rest) {
-  detail::NodeRef<T> ref = detail::join(op, first.node_ref(), rest.node_ref()...);
+template <class T, class Fast, class Composed>
+std::vector<Var<T>> record_outputs(const char* op, std::vector<Result<T>>& outputs, Fast& fast,
+                                   Composed composed, Operands<T> inputs) {
+  auto [ref, records] = begin<T>(op, inputs, outputs);
   std::vector<Var<T>> values;
-  for (Result<T>& y : outputs) values.emplace_back(std::move(y.pointer()), ref);
-  if (ref.state == nullptr) return values;
-  detail::TapeState<T>& state = *ref.state;
-  if (state.check_finite) {
-    const std::array<const Var<T>*, 1 + sizeof...(rest)> operands{&first, &rest...};
-    for (const Var<T>& y : values) detail::check_finite<T>(op, y.value(), operands);
-  }
-  if (!(first.tracked() || ... || rest.tracked())) return values;
-  if (!state.recording()) {
-    if (state.inside_checkpoint > 0) detail::fail_captured(op);
-    return values;
-  }
-  std::vector<detail::ArrayPtr<T>> kept;
-  for (const Var<T>& y : values) kept.push_back(y.pointer());
-  std::array<Var<T>, 1 + sizeof...(rest)> inputs{first, rest...};
-  using Node = detail::JointNode<T, Fast, Composed, 1 + sizeof...(rest)>;
-  values[0] = Var<T>(values[0].pointer(),
-                     state.template append<Node>(op, std::move(kept), std::move(fast),
-                                                 std::move(composed), std::move(inputs)));
-  for (std::size_t i = 1; i < values.size(); ++i) {
-    values[i] = Var<T>(values[i].pointer(), state.template append<detail::Stub<T>>(op));
+  values.reserve(outputs.size());
+  for (Result<T>& y : outputs) {
+    if (records && values.empty()) {
+      ref = ref.state->template append<FusedNode<T, Fast, Composed>>(op, outputs, std::move(fast),
+                                                                     std::move(composed), inputs);
+    } else if (records) {
+      ref = ref.state->template append<Stub<T>>(op);
+    }
+    values.emplace_back(y.pointer(), ref);
   }
   return values;
 }
 
-namespace detail {
-
-template <class T, class F>
-class ManyNode final : public Node<T> {
- public:
-  ManyNode(const char* op, F pullback, const std::vector<Var<T>>& inputs)
-      : Node<T>(op), pullback_(std::move(pullback)) {
-    for (const Var<T>& x : inputs) inputs_.push_back({x.tracked(), x.node_ref().node, x.shape()});
-  }
-  void pull(Sweep<T>& sweep, std::size_t id) override {
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      if (!inputs_[i].tracked) continue;
-      sweep.accumulate(this->name, inputs_[i].node, pullback_(sweep.gradient(id), i),
-                       inputs_[i].shape);
-    }
-  }
-  void describe(NodeDescription& out) const override {
-    for (const Input& x : inputs_) {
-      if (x.tracked) out.inputs.push_back({x.node, x.shape});
-    }
-  }
-
- private:
-  struct Input {
-    bool tracked;
-    std::uint64_t node;
-    Shape shape;
-  };
-  F pullback_;
-  std::vector<Input> inputs_;
-};
-
 }  // namespace detail
 
-/// record() for a number of operands known only at run time: `pullback(g, i)` is the gradient of
-/// operand i, asked for only where it is tracked.
-template <class T, class F>
-Var<T> record_many(const char* op, Result<T> value, const std::vector<Var<T>>& inputs, F pullback) {
-  detail::NodeRef<T> ref;
-  bool tracked = false;
-  for (const Var<T>& x : inputs) {
-    ref = detail::join(op, ref, x.node_ref());
-    tracked = tracked || x.tracked();
-  }
-  if (ref.state != nullptr && tracked) {
-    if (ref.state->recording()) {
-      ref = ref.state->template append<detail::ManyNode<T, F>>(op, std::move(pullback), inputs);
-    } else if (ref.state->inside_checkpoint > 0) {
-      detail::fail_captured(op);
-    }
-  }
-  return {std::move(value.pointer()), ref};
+/// Makes an operation with several outputs, or whose gradients share work. Two functions say how:
+/// - `fast(backward)` computes on arrays the gradients that backward.needs_grad() asks for, and
+///   hands each to backward.add(). In the form `fast(backward, outputs)` it keeps `outputs` until
+///   then. See FusedBackward.
+/// - `composed(inputs...)` is the same forward in plain operations, a std::vector<Var<T>>. It is
+///   replayed when the backward itself is to be differentiated, so that no second derivative is
+///   written by hand.
+template <class T, class Fast, class Composed, class... Inputs>
+std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs, Fast fast,
+                                 Composed composed, const Var<T>& first, const Inputs&... rest) {
+  const std::array<const Var<T>*, 1 + sizeof...(rest)> inputs{&first, &rest...};
+  auto unpack = [composed = std::move(composed)](const std::vector<Var<T>>& x) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) { return composed(x[I]...); }
+    (std::make_index_sequence<1 + sizeof...(rest)>());
+  };
+  return detail::record_outputs<T>(op, outputs, fast, std::move(unpack), inputs);
+}
+
+/// The same for a number of inputs known only at run time, some of which may be without a value:
+/// `composed(inputs)` takes them as a vector.
+template <class T, class Fast, class Composed>
+std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs, Fast fast,
+                                 Composed composed, const std::vector<Var<T>>& inputs) {
+  std::vector<const Var<T>*> all;
+  for (const Var<T>& x : inputs) all.push_back(&x);
+  return detail::record_outputs<T>(op, outputs, fast, std::move(composed), all);
 }
 
 }  // namespace xtape

@@ -16,8 +16,8 @@ class Params;
 template <class T>
 class Parameter;
 
-/// The gradients of one backward, or the sum of several: a value of its own, independent of the
-/// tape. Look-up by parameter, by path, or by the watched Var.
+/// The gradients of one backward, or the sum of several. They do not depend on the tape. They are
+/// looked up by parameter, by its path, or by the watched Var.
 template <class T>
 class Gradients {
  public:
@@ -34,13 +34,12 @@ class Gradients {
 
   /// The Euclidean norm of all gradients together, accumulated in double.
   [[nodiscard]] double global_norm() const;
-  /// Scales all gradients by min(1, max_norm / global_norm()). One pass for the norm; the scale is
-  /// stored and folded in where they are used. NonFiniteError when the norm is not finite,
-  /// ValueError unless max_norm > 0.
+  /// Scales all gradients by min(1, max_norm / global_norm()). The scale is stored, and applied where
+  /// a gradient is used. NonFiniteError when the norm is not finite, ValueError unless max_norm > 0.
   Gradients& clip_global_norm(double max_norm);
   /// Limits every element to [-limit, limit]. ValueError unless limit > 0.
   Gradients& clip_value(double limit);
-  /// Adds another set; entries only one side has are kept.
+  /// Adds another set. Entries that only one of them has are kept.
   Gradients& add(const Gradients& other);
   /// Multiplies all by a factor.
   Gradients& scale(double factor);
@@ -88,7 +87,7 @@ template <class T>
 struct BackwardOptions {
   bool retain = false;              ///< keep the tape for another backward
   bool create_graph = false;        ///< record the backward too; implies retain
-  Gradients<T>* into = nullptr;     ///< add into these gradients (the returned ones are then empty)
+  Gradients<T>* into = nullptr;     ///< add to these gradients, and return empty ones
   std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
 };
 
@@ -101,8 +100,8 @@ struct Mark {
   std::size_t penalties = 0;
 };
 
-/// Records operations in execution order. An explicit object, found through the operands of an
-/// operation. One tape belongs to the thread that made it; many tapes may run on many threads.
+/// Records operations in execution order. An operation finds the tape through its operands. A tape
+/// belongs to the thread that made it; many tapes may run on many threads.
 template <class T>
 class Tape {
  public:
@@ -111,7 +110,7 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
   ~Tape();
 
-  /// A value with this tape's context, whose gradient is not wanted.
+  /// A value with this tape's context, without a gradient.
   [[nodiscard]] Var<T> input(Var<T> value);
   [[nodiscard]] Tokens<T> input(const Tokens<T>& ids);
   template <detail::XExpression E>
@@ -125,49 +124,49 @@ class Tape {
   /// A leaf whose gradient is wanted. TapeError when `value` is tracked already.
   [[nodiscard]] Var<T> watch(Var<T> value);
 
-  /// Gradients of `result` with respect to all watched values and trainable parameters it depends
-  /// on. Frees each node as it passes and ends with an empty tape, also when a pullback throws,
-  /// unless options.retain. TapeError: untracked or stale result, no seed for a non-scalar, penalties
-  /// nobody asked for. ShapeError: a seed of another shape.
+  /// Returns the gradients of `result` with respect to the watched values and the trainable parameters
+  /// that it depends on. The tape is empty afterwards, also when a pullback throws, unless
+  /// options.retain. TapeError: the result is untracked or stale, is no scalar and has no seed, or
+  /// penalties were not asked for. ShapeError: the seed has another shape.
   Gradients<T> backward(const Var<T>& result, BackwardOptions<T> options = {});
 
-  /// Forgets everything recorded; handles into it become stale. Parameters are not affected.
-  void clear() noexcept;
-  /// The present position, to come back to with rewind().
+  /// Forgets everything recorded: handles into it become stale. Parameters keep their values.
+  void clear() noexcept { state_->clear(); }
+  /// The present position, for rewind().
   [[nodiscard]] Mark<T> mark() const;
-  /// Forgets what was recorded since. TapeError when the tape was cleared or rewound past it.
+  /// Forgets what was recorded since the mark. TapeError when the tape was cleared or rewound past it.
   void rewind(const Mark<T>& mark);
 
   /// Adds a scalar penalty. ShapeError unless it has one element, TapeError inside checkpoint().
   void add_penalty(const Var<T>& penalty);
-  /// The sum of the penalties recorded so far, by add_penalty and by the activity regularizers of
-  /// layers, differentiable. backward insists on this call when there are any.
+  /// The differentiable sum of the penalties recorded so far, by add_penalty() and by the activity
+  /// regularizers of layers. When there are any, backward throws unless this was called.
   [[nodiscard]] Var<T> penalties();
-  /// The same and the penalties of the weights, Params::penalties. backward insists on this call when
-  /// a trainable parameter with a regularizer was used. Call it after the layers, in a statement of
-  /// its own: in model(x) + tape.penalties(params) C++ may evaluate the right side first (backward
-  /// notices). Adding the result to the loss is left to you; whoever does not want it drops it.
+  /// penalties() plus Params::penalties, which are those of the weights. When a trainable
+  /// parameter with a regularizer was used, backward throws unless this was called. Call it after the
+  /// layers, in a statement of its own: in model(x) + tape.penalties(params) C++ may evaluate the
+  /// right side first, which backward reports. Add the result to the loss, or drop it.
   [[nodiscard]] Var<T> penalties(const Params<T>& params);
 
-  /// Number of nodes recorded now.
-  [[nodiscard]] std::size_t size() const noexcept;
-  [[nodiscard]] bool training() const noexcept;
-  [[nodiscard]] std::uint64_t seed() const noexcept;
-  /// Index of the next random operation; {seed, index} is what a checkpoint saves.
-  [[nodiscard]] std::uint64_t random_index() const noexcept;
-  void set_random_index(std::uint64_t index) noexcept;
+  /// The number of nodes recorded now.
+  [[nodiscard]] std::size_t size() const noexcept { return state_->entries.size(); }
+  [[nodiscard]] bool training() const noexcept { return state_->training; }
+  [[nodiscard]] std::uint64_t seed() const noexcept { return state_->seed; }
+  /// The index of the next random operation. The files of a training run save {seed, index}.
+  [[nodiscard]] std::uint64_t random_index() const noexcept { return state_->random_index; }
+  void set_random_index(std::uint64_t index) noexcept { state_->random_index = index; }
 
-  [[nodiscard]] detail::NodeRef<T> context() const noexcept;
+  [[nodiscard]] detail::NodeRef<T> context() const noexcept { return state_->context(); }
 
  private:
   detail::TapeState<T>* state_;
 };
 
-/// Tape::penalties of the tape of x, for functions that are not handed their tape, as those that
-/// check_gradients checks; 0 where x has no tape.
+/// Tape::penalties() of the tape of x, for functions that have no tape at hand, as in check_gradients();
+/// 0 where x has no tape.
 template <class T>
 Var<T> penalties(const Var<T>& x);
-/// Tape::penalties(params) of the tape of x; without a tape, the penalties of the weights alone.
+/// Tape::penalties(params) of the tape of x. Without a tape it is the penalties of the weights alone.
 template <class T>
 Var<T> penalties(const Var<T>& x, const Params<T>& params);
 

@@ -1,7 +1,7 @@
 #pragma once
-// What a tape is made of. Operations reach it through record(); users never do.
+// The parts of a tape. Operations reach them through record(); users never do.
 
-#include <xtape/tape/var.hpp>
+#include <xtape/tape/penalty_ledger.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -20,25 +20,25 @@ namespace detail {
 template <class T>
 class Sweep;
 
-/// What the tape knows of a parameter; the parameters add the rest.
+/// The part of a parameter that the tape knows; src/params has the rest.
 template <class T>
 struct LeafSource {
   std::string path;
   bool trainable = true;
-  bool penalized = false;  // a regularizer asks for a penalty of it
+  bool penalized = false;  // has a regularizer
   ArrayPtr<T> value;
 };
 
-/// What a node tells about itself, for pictures of the graph. Shapes of outputs that no pullback needs
-/// are not kept: they follow from the operations that use them.
+/// A node's inputs and outputs, for pictures of the graph. A node does not keep outputs that no
+/// pullback needs: their shapes follow from the operations that use them.
 struct NodeDescription {
   struct Input {
     std::size_t node = 0;
     std::optional<Shape> shape;  // default: that of the output
   };
   std::vector<Input> inputs;               // the tracked ones
-  std::vector<Shape> outputs;              // where the node has them
-  const std::string* parameter = nullptr;  // its path, of a leaf that is one
+  std::vector<Shape> outputs;              // where the node keeps them
+  const std::string* parameter = nullptr;  // path of the parameter that a leaf stands for
 };
 
 /// One recorded operation, in execution order.
@@ -57,7 +57,7 @@ struct Node {
   std::uint32_t outputs = 1;
 };
 
-/// The further outputs of the node before it.
+/// A further output of the node before it. It holds an id, so that a gradient has a slot.
 template <class T>
 struct Stub final : Node<T> {
   explicit Stub(const char* op) noexcept : Node<T>(op) { this->outputs = 0; }
@@ -74,7 +74,7 @@ struct Leaf final : Node<T> {
   const LeafSource<T>* slot;
 };
 
-/// Bump allocation for nodes; freed all at once, back to a position.
+/// Allocates nodes one behind the other. rewind() frees all that came after a position at once.
 class Arena {
  public:
   struct Position {
@@ -108,7 +108,7 @@ class Arena {
   Position at_;
 };
 
-/// What a layer made, for a summary.
+/// An output of a layer, for a summary.
 struct LayerCall {
   std::string path;
   std::string type;
@@ -131,26 +131,20 @@ struct TapeState {
   bool training = false;
   bool check_finite = false;
   std::uint64_t seed = 0;
-  std::uint64_t random_index =
-      0;  // of the next random operation; never resets while the tape lives
+  std::uint64_t random_index = 0;  // of the next random operation; it never resets
 
   const void* owner = nullptr;   // the thread that made the tape; see this_thread()
   std::uint64_t birth = 0;       // stamp of the present tape; 0 while in the pool
   std::uint64_t next_stamp = 1;  // never decreases, also from one tape to the next
-  int paused = 0;                // inside an ordinary backward or a checkpoint: nothing is recorded
-  int inside_checkpoint = 0;     // tracked operands are a mistake there
+  int paused = 0;                // positive in an ordinary backward and in checkpoint()
+  int inside_checkpoint = 0;     // positive in checkpoint(), where tracked operands are refused
   bool in_backward = false;
 
   std::vector<Entry> entries;
   Arena arena;
   std::unordered_map<const LeafSource<T>*, Var<T>> leaves;
-  std::vector<Var<T>> penalties;  // of outputs, as they arise
-  bool penalties_asked = false;
-  // Of weights: the leaf (by stamp) whose penalty was asked for; and the regularized parameters that
-  // checkpoints hide, with the number of nodes before.
-  std::unordered_map<const LeafSource<T>*, std::uint64_t> penalized;
-  std::unordered_map<const LeafSource<T>*, std::size_t> checkpointed;
-  std::vector<LayerCall>* calls = nullptr;  // layers tell here what they make, for a summary
+  PenaltyLedger<T> penalties;
+  std::vector<LayerCall>* calls = nullptr;  // where layers note their outputs, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
   [[nodiscard]] NodeRef<T> context() noexcept { return {this, birth, kNoNode}; }
@@ -161,7 +155,7 @@ struct TapeState {
   [[nodiscard]] NodeRef<T> ref_of(std::size_t id) noexcept { return {this, entries[id].stamp, id}; }
   [[nodiscard]] Position position() const noexcept { return {entries.size(), arena.position()}; }
 
-  /// Appends a node (and stubs for its further outputs); a reference to its first output.
+  /// Appends a node and returns a reference to it.
   template <class N, class... Args>
   NodeRef<T> append(Args&&... args) {
     if (entries.size() == entries.capacity()) entries.reserve(2 * entries.size() + 64);
@@ -171,43 +165,38 @@ struct TapeState {
   }
   /// Destroys every node from `to` on.
   void rewind(const Position& to) noexcept;
-  /// Destroys all nodes, parameter leaves and penalties.
+  /// Destroys all nodes, leaves and penalties.
   void clear() noexcept;
-  /// The leaf of a parameter: one per tape until it is cleared.
+  /// Returns the leaf of a parameter. There is one per tape until it is cleared.
   Var<T> leaf(const LeafSource<T>& slot);
-  /// Keeps a scalar for penalties(). TapeError inside checkpoint(), which would lose its gradient.
-  void add_penalty(const std::string& who, const Var<T>& penalty);
-  /// Throws TapeError when penalties were recorded, or weights that have one are in use, and nobody
-  /// asked for them.
-  void check_penalties() const;
 };
 
-// Tells threads apart, as std::this_thread::get_id does, whose header takes long to compile.
+// Returns a pointer that identifies the calling thread. std::this_thread::get_id() would need <thread>,
+// which takes long to compile.
 [[nodiscard]] const void* this_thread() noexcept;
 
-// Throw TapeError unless the operation may use what `ref` refers to from this thread.
+// Throws TapeError unless this thread may use what `ref` refers to.
 template <class T>
 void check_node_ref(const char* op, const NodeRef<T>& ref);
-[[noreturn]] void fail_mixed_tapes(const char* op);
-[[noreturn]] void fail_captured(const char* op);
 
-/// The common context of several operands (untracked), or an empty reference where none has one.
+/// Adds an operand's tape to the common context of several. TapeError unless it is the same tape.
+template <class T>
+void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref);
+/// Returns the common context of several operands (untracked), empty where none has one.
 template <class T, class... Refs>
 NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
-  NodeRef<T> joined;
-  const auto add = [&](const NodeRef<T>& p) {
-    if (p.state == nullptr) return;
-    check_node_ref(op, p);
-    if (joined.state == nullptr) {
-      joined = p.state->context();
-    } else if (joined.state != p.state) {
-      fail_mixed_tapes(op);
-    }
-  };
-  add(first);
-  (add(rest), ...);
-  return joined;
+  NodeRef<T> context;
+  join_into(op, context, first);
+  (join_into(op, context, rest), ...);
+  return context;
 }
+
+/// A gradient that a kernel adds to in place.
+template <class T>
+struct GradientSum {
+  T* data = nullptr;    // null where each term must be a gradient of its own
+  bool is_new = false;  // without a value yet: the first term is to overwrite it
+};
 
 /// One backward pass, or a part of one.
 template <class T>
@@ -215,26 +204,29 @@ class Sweep {
  public:
   Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain);
 
-  /// Starts from a gradient of node `id`.
-  void seed(std::size_t id, Var<T> g);
   /// Handles the nodes top-1 ... floor, each once, in decreasing order: no recursion.
   void run(std::size_t top, std::size_t floor);
-  /// Adds to the gradient of node `input`, summed back to `expected` where it was broadcast.
-  void accumulate(const char* op, std::size_t input, Var<T> g, const Shape& expected);
+  /// Handles the nodes from `floor` on, a part of the tape that was computed again: again[i] is the
+  /// output of node `id` + i, and gets its gradient. Gradients of earlier nodes go to those nodes.
+  void replay(std::size_t id, std::size_t floor, std::vector<Var<T>> again);
+
+  /// Adds g to the gradient of node `id`.
+  void add(std::size_t id, Var<T> g);
+  /// Checks the gradient that `op` computed for node `id`, sums it to the shape `expected` where that
+  /// was broadcast, and adds it.
+  void accumulate(const char* op, std::size_t id, Var<T> g, const Shape& expected);
+  /// Returns the gradient of node `id`, of this shape, for adding in place. Null where the gradient
+  /// has another owner, or where each term is looked at (check_finite, injected faults).
+  [[nodiscard]] GradientSum<T> sum(std::size_t id, const Shape& shape);
   void add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g);
 
-  /// The gradient that arrived at an output, or an empty Var.
+  /// Returns the gradient that arrived at node `id`, or an empty Var.
   [[nodiscard]] const Var<T>& gradient(std::size_t id) const;
-  /// Output `id` as a value that a pullback may use, tracked when the graph is wanted.
+  /// Returns output `id` as a value that a pullback may use, tracked when the graph is wanted.
   Var<T> output(std::size_t id, const ArrayPtr<T>& value) {
     return {value, graph_ ? state_.ref_of(id) : state_.context()};
   }
-  /// The gradient that arrived at node `id`, for adding in place; null where others have it too.
-  [[nodiscard]] T* to_add_to(std::size_t id);
   [[nodiscard]] bool create_graph() const noexcept { return graph_; }
-  /// Whether gradients are wanted only, and nobody looks at what each operation adds: then a node may use
-  /// seed() and to_add_to() instead of accumulate().
-  [[nodiscard]] bool plain() const noexcept;
   [[nodiscard]] TapeState<T>& state() noexcept { return state_; }
 
  private:
@@ -243,10 +235,10 @@ class Sweep {
   std::vector<Var<T>> slots_;
   bool graph_;
   bool retain_;
-  std::size_t fault_operand_ = 0;  // used by the fault-injection build only
+  std::size_t fault_operand_ = 0;  // for the fault-injection build only
 };
 
-// Differentiable operations that backward and Gradients need, and that the tape therefore has itself.
+// Differentiable operations that backward and Gradients need.
 template <class T>
 Var<T> add(const Var<T>& a, const Var<T>& b);
 template <class T>

@@ -22,8 +22,8 @@ namespace detail {
 template <class T>
 struct TapeState;
 
-// An array and its owner count in one block: half the cost of a shared_ptr, and the tape may add in
-// place where it is the only owner.
+// An array and the count of its owners in one block. It costs half of a shared_ptr, and an array with
+// one owner can be added to in place.
 template <class T>
 struct SharedArray {
   explicit SharedArray(const Shape& shape) : array(shape) {}
@@ -54,7 +54,7 @@ class ArrayPtr {
   [[nodiscard]] bool unique() const noexcept {
     return block_->owners.load(std::memory_order_acquire) == 1;
   }
-  // Only for a block nobody else can see: one just made, or a unique one.
+  // Only for a block that was just made, or a unique one: no other owner may see the change.
   [[nodiscard]] Array<T>& mutate() noexcept { return block_->array; }
 
  private:
@@ -80,8 +80,8 @@ class ArrayPtr {
   SharedArray<T>* block_ = nullptr;
 };
 
-// Which tape a value belongs to, and which node of it. Stamps of one state never repeat, so an old
-// handle can always tell. Untracked: `node` is kNoNode and `stamp` the birth stamp of the tape.
+// Refers to a node of a tape. Stamps of one state never repeat, so a reference to a node that is gone
+// is recognized. An untracked value has the node kNoNode and the tape's birth stamp.
 inline constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
 
 template <class T>
@@ -96,10 +96,10 @@ concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
 
 }  // namespace detail
 
-/// An array value that an operation can be applied to. It is immutable and cheap to copy. It may
-/// carry a context (the tape its operands came from) and may be tracked (an operation recorded on
-/// that tape produced it, so gradients pass through it). Without a context operations compute and
-/// record nothing: no tape means inference.
+/// An array that operations are applied to. It is immutable and cheap to copy. It may have a context,
+/// the tape of the operands it came from. It may be tracked: then an operation recorded on that tape
+/// produced it, and gradients pass through it. Operations on values without a context record nothing:
+/// no tape means inference.
 template <Real T>
 class Var {
  public:
@@ -119,9 +119,9 @@ class Var {
   [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
   /// The array. Always available, also when the tape is gone.
   [[nodiscard]] const Array<T>& value() const& { return *value_; }
-  /// The array of a temporary, by value, so that it outlives it.
+  /// The array of a temporary Var, by value, so that the array outlives it.
   [[nodiscard]] Array<T> value() && {
-    // Not by ?:, whose two sides clang makes one const lvalue of, so that it copies.
+    // Two returns, because clang copies both results of a conditional expression.
     if (value_.unique()) return std::move(value_.mutate());
     return *value_;
   }
@@ -129,7 +129,7 @@ class Var {
   [[nodiscard]] std::size_t rank() const { return value_->dimension(); }
   [[nodiscard]] std::size_t size() const { return value_->size(); }
   [[nodiscard]] const T* data() const { return value_->data(); }
-  /// The only element. ShapeError when there is not exactly one.
+  /// The only element. ShapeError unless there is exactly one.
   [[nodiscard]] T item() const;
 
   /// Whether gradients pass through this value.
@@ -156,8 +156,8 @@ class Var {
 template <class T>
 std::ostream& operator<<(std::ostream& out, const Var<T>& x);
 
-/// Integer data (token ids, labels) that may carry a tape's context. Never differentiated. A plain
-/// integer array converts to it, without context: inference.
+/// Integers (token ids, labels) that may have a tape's context. They are never differentiated. A plain
+/// integer array converts to Tokens without a context.
 template <class T>
 class Tokens {
  public:

@@ -1,26 +1,46 @@
+#pragma once
+// Deliberate mistakes in gradients, for the test that the tests notice them. Needs a library with
+// XTAPE_FAULTS, which hands each gradient of a pullback to a hook.
+
 #include "tape/fault.hpp"
 
-#ifdef XTAPE_FAULTS
+#include <xtape/xtape.hpp>
 
 #include <algorithm>
-#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
-namespace xtape::detail {
+namespace xtape::test {
 
-Fault& fault() {
+enum class FaultKind {
+  none,
+  factor,           // all elements times 1.001
+  dropped_element,  // one element is zero
+  dropped_term,     // the last slice is zero, as after a loop that ended early
+  swapped_axis      // the last two axes are walked in the wrong order
+};
+
+struct Fault {
+  FaultKind kind = FaultKind::none;
+  std::string op;           // of the node whose pullback is altered
+  std::size_t operand = 0;  // position among the operands that get a gradient
+  std::size_t made = 0;     // how often it changed a value
+};
+
+inline Fault& fault() {
   static Fault instance;
   return instance;
 }
 
-std::vector<std::pair<std::string, std::size_t>>& pullbacks_seen() {
+/// Lists every (op, operand) whose pullback ran since the list was last emptied.
+inline std::vector<std::pair<std::string, std::size_t>>& pullbacks_seen() {
   static std::vector<std::pair<std::string, std::size_t>> seen;
   return seen;
 }
 
-namespace {
-
-// The elements as if the last two axes longer than 1 had been walked in the wrong order: what a
-// transpose forgotten in a pullback gives. With one such axis, that axis reversed.
+// Copies the elements as a pullback does that forgets a transpose: the last two axes longer than 1 are
+// walked in the wrong order. A single such axis is reversed.
 template <class T>
 void swap_axes(const Shape& shape, const T* from, T* to) {
   std::size_t columns = 1;
@@ -39,7 +59,7 @@ void swap_axes(const Shape& shape, const T* from, T* to) {
   }
 }
 
-// Zeros in the last entry along the outermost axis longer than 1: a sum that ended one term early.
+// Zeroes the last entry along the outermost axis longer than 1, as a sum that ends one term early.
 template <class T>
 void drop_term(const Shape& shape, T* p) {
   std::size_t block = size_of(shape);
@@ -51,8 +71,6 @@ void drop_term(const Shape& shape, T* p) {
   }
   std::fill(p + size_of(shape) - block, p + size_of(shape), T(0));
 }
-
-}  // namespace
 
 template <class T>
 void apply_fault(const char* op, std::size_t operand, Var<T>& g) {
@@ -73,17 +91,18 @@ void apply_fault(const char* op, std::size_t operand, Var<T>& g) {
     case FaultKind::swapped_axis: swap_axes(altered.shape(), g.data(), p); break;
     case FaultKind::none: break;
   }
-  // Zeros and elements that are equal may come out as they were: then no mistake has been made.
+  // Zeros or equal elements may be unchanged. Then no mistake was made.
   bool changed = false;
   for (std::size_t i = 0; i < n; ++i) changed = changed || p[i] != g.data()[i];
   if (!changed) return;
   ++f.made;
-  g = Var<T>(ArrayPtr<T>(std::move(altered)), g.node_ref());
+  g = Var<T>(detail::ArrayPtr<T>(std::move(altered)), g.node_ref());
 }
 
-template void apply_fault(const char*, std::size_t, Var<float>&);
-template void apply_fault(const char*, std::size_t, Var<double>&);
+/// Makes the library call apply_fault().
+inline void install_faults() {
+  detail::gradient_hook<float> = apply_fault<float>;
+  detail::gradient_hook<double> = apply_fault<double>;
+}
 
-}  // namespace xtape::detail
-
-#endif
+}  // namespace xtape::test
