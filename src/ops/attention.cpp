@@ -1,5 +1,6 @@
 #include "ops/attention.hpp"
 
+#include "base/instantiate.hpp"
 #include "kernels/attention.hpp"
 #include "ops/attention_geometry.hpp"
 #include "threads/pool.hpp"
@@ -259,6 +260,7 @@ bool attention_fuses(const Attention<T>& a, const Var<T>& q, const Var<T>& k, co
   return (!a.seen.pairs || pairs_of(a.seen.pairs->shape(), a.scores, a.axes.size()).merges) &&
          (bias == nullptr || pairs_of(bias->shape(), a.scores, a.axes.size()).merges);
 }
+XTAPE_FOR_REALS(attention_fuses);
 
 template <class T>
 std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, const Var<T>& k,
@@ -293,30 +295,13 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
                      {d[0].data(), d[1].data(), d[2].data(), bias_wanted ? d[3].data() : nullptr});
     for (std::size_t i = 0; i < d.size(); ++i) backward.add(i, std::move(d[i]));
   };
-  if (bias == nullptr) {
-    return record_fused(
-        "attention", std::move(outputs), std::move(fast),
-        [composed](const Var<T>& x, const Var<T>& y, const Var<T>& z) {
-          return composed(x, y, z, nullptr);
-        },
-        q, k, v);
-  }
-  return record_fused(
-      "attention", std::move(outputs), std::move(fast),
-      [composed](const Var<T>& x, const Var<T>& y, const Var<T>& z, const Var<T>& b) {
-        return composed(x, y, z, &b);
-      },
-      q, k, v, *bias);
+  const auto plain = [composed = std::move(composed)](const std::vector<Var<T>>& in) {
+    return composed(in[0], in[1], in[2], in.size() > 3 ? &in[3] : nullptr);
+  };
+  std::vector<Var<T>> inputs{q, k, v};
+  if (bias != nullptr) inputs.push_back(*bias);
+  return record_fused("attention", std::move(outputs), std::move(fast), plain, inputs);
 }
-
-#define XTAPE_INSTANTIATE(T)                                                                      \
-  template bool attention_fuses(const Attention<T>&, const Var<T>&, const Var<T>&, const Var<T>&, \
-                                const Var<T>*);                                                   \
-  template std::vector<Var<T>> fused_attention(const Attention<T>&, const Var<T>&, const Var<T>&, \
-                                               const Var<T>&, const Var<T>*, bool,                \
-                                               ComposedAttention<T>);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(fused_attention);
 
 }  // namespace xtape::detail

@@ -1,6 +1,7 @@
 #include "ops/contract.hpp"
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "products/gemm.hpp"
@@ -238,10 +239,6 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
   return record(op, std::move(y), wrt(a, to_a), wrt(b, to_b),
                 wrt(*bias, [](const Var<T>& g) { return g; }));
 }
-
-template Var<float> contract(const char*, const Var<float>&, const Var<float>&, const Labels&,
-                             const Shape&, const Var<float>*);
-template Var<double> contract(const char*, const Var<double>&, const Var<double>&, const Labels&,
-                              const Shape&, const Var<double>*);
+XTAPE_FOR_REALS(contract);
 
 }  // namespace xtape::detail

@@ -1,6 +1,7 @@
 #include <xtape/ops/cross_entropy.hpp>
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/pool.hpp"
@@ -85,12 +86,6 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64
   };
   return record_fused(op, std::move(outputs), std::move(fast), std::move(composed), logits)[0];
 }
-
-#define XTAPE_INSTANTIATE(T)                                                              \
-  template Var<T> sparse_softmax_cross_entropy(const Var<T>&, const Array<std::int64_t>&, \
-                                               std::optional<std::int64_t>);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(sparse_softmax_cross_entropy);
 
 }  // namespace xtape

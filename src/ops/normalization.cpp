@@ -2,6 +2,7 @@
 
 #include "kernels/normalization.hpp"
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/row_halves.hpp"
 
@@ -208,6 +209,7 @@ Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
   const TrailingAxes last(op, turned.shape(), t.trailing());
   return transpose(layer_norm_trailing(turned, scale, shift, last, epsilon), t.inverse);
 }
+XTAPE_FOR_REALS(layer_normalization);
 
 template <class T>
 Var<T> rms_normalization(const Var<T>& x, const std::optional<Var<T>>& scale, const Axes& axes,
@@ -221,14 +223,6 @@ Var<T> rms_normalization(const Var<T>& x, const std::optional<Var<T>>& scale, co
   const TrailingAxes last(op, turned.shape(), t.trailing());
   return transpose(rms_norm_trailing(turned, factor, last, epsilon), t.inverse);
 }
-
-#define XTAPE_INSTANTIATE(T)                                                                  \
-  template Var<T> layer_normalization(const Var<T>&, const std::optional<Var<T>>&,            \
-                                      const std::optional<Var<T>>&, const Axes&, double);     \
-  template Var<T> rms_normalization(const Var<T>&, const std::optional<Var<T>>&, const Axes&, \
-                                    double);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(rms_normalization);
 
 }  // namespace xtape

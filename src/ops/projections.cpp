@@ -1,6 +1,7 @@
 #include "ops/projections.hpp"
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "ops/contract.hpp"
 #include "products/gemm.hpp"
 #include "threads/loops.hpp"
@@ -219,12 +220,6 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
   };
   return record_fused(op, std::move(y), backward, composed, inputs);
 }
-
-#define XTAPE_INSTANTIATE(T)                                                    \
-  template std::vector<Var<T>> project(const char*, const Var<T>&, std::size_t, \
-                                       std::vector<Projection<T>>);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(project);
 
 }  // namespace xtape::detail

@@ -2,6 +2,7 @@
 // broadcast operand, scaling and limiting. Their pullbacks use only these operations.
 
 #include "array/shapes.hpp"
+#include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/reduce.hpp"
@@ -32,6 +33,7 @@ Var<T> add(const Var<T>& a, const Var<T>& b) {
   const auto identity = [](const Var<T>& g) { return g; };
   return record("add", std::move(y), wrt(a, identity), wrt(b, identity));
 }
+XTAPE_FOR_REALS(add);
 
 template <class T>
 Var<T> broadcast(const Var<T>& x, const Shape& shape) {
@@ -50,6 +52,7 @@ Var<T> broadcast(const Var<T>& x, const Shape& shape) {
   });
   return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
 }
+XTAPE_FOR_REALS(broadcast);
 
 template <class T>
 Var<T> sum_to(const Var<T>& x, const Shape& shape) {
@@ -72,6 +75,7 @@ Var<T> sum_to(const Var<T>& x, const Shape& shape) {
   return record("sum_to", std::move(y),
                 wrt(x, [from](const Var<T>& g) { return broadcast(g, from); }));
 }
+XTAPE_FOR_REALS(sum_to);
 
 template <class T>
 Var<T> scale(const Var<T>& x, T factor) {
@@ -84,6 +88,7 @@ Var<T> scale(const Var<T>& x, T factor) {
   return record("scale", std::move(y),
                 wrt(x, [factor](const Var<T>& g) { return scale(g, factor); }));
 }
+XTAPE_FOR_REALS(scale);
 
 namespace {
 
@@ -108,15 +113,6 @@ Var<T> limit(const Var<T>& x, double limit) {
   return record("limit", std::move(y),
                 wrt(x, [x, limits](const Var<T>& g) { return within(x, g, limits); }));
 }
-
-#define XTAPE_INSTANTIATE(T)                              \
-  template Var<T> add(const Var<T>&, const Var<T>&);      \
-  template Var<T> broadcast(const Var<T>&, const Shape&); \
-  template Var<T> sum_to(const Var<T>&, const Shape&);    \
-  template Var<T> scale(const Var<T>&, T);                \
-  template Var<T> limit(const Var<T>&, double);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(limit);
 
 }  // namespace xtape::detail

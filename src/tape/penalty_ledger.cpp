@@ -1,5 +1,6 @@
 #include <xtape/tape/penalty_ledger.hpp>
 
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 
 #include <xtape/tape/tape_state.hpp>
@@ -23,6 +24,7 @@ void add_penalty(TapeState<T>& state, const std::string& who, const Var<T>& pena
   state.penalties.outputs.push_back(penalty);
   state.penalties.outputs_asked = false;
 }
+XTAPE_FOR_REALS(add_penalty);
 
 template <class T>
 void check_penalties(const TapeState<T>& state) {
@@ -54,13 +56,9 @@ void check_penalties(const TapeState<T>& state) {
         "add tape.penalties(params), after the layers were called");
   }
 }
+XTAPE_FOR_REALS(check_penalties);
 
-#define XTAPE_INSTANTIATE(T)                                                   \
-  template struct PenaltyLedger<T>;                                            \
-  template void add_penalty(TapeState<T>&, const std::string&, const Var<T>&); \
-  template void check_penalties(const TapeState<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct PenaltyLedger<float>;
+template struct PenaltyLedger<double>;
 
 }  // namespace xtape::detail

@@ -1,5 +1,6 @@
 #include <xtape/tape/record.hpp>
 
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 
@@ -49,8 +50,6 @@ Recording<T> begin(const char* op, Operands<T> operands, std::span<const Result<
   }
   return r;
 }
-
-template Recording<float> begin(const char*, Operands<float>, std::span<const Result<float>>);
-template Recording<double> begin(const char*, Operands<double>, std::span<const Result<double>>);
+XTAPE_FOR_REALS(begin);
 
 }  // namespace xtape::detail

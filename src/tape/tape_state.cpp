@@ -1,5 +1,6 @@
 #include <xtape/tape/tape_state.hpp>
 
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 
 namespace xtape::detail {
@@ -29,6 +30,7 @@ void check_node_ref(const char* op, const NodeRef<T>& ref) {
                   "rewound since (backward clears it), expected a value recorded after that; "
                   "compute it again, detach() it, or pass {.retain = true} to backward");
 }
+XTAPE_FOR_REALS(check_node_ref);
 
 template <class T>
 void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref) {
@@ -41,6 +43,7 @@ void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref) {
                     "bring values over as constants: tape.input(x.value())");
   }
 }
+XTAPE_FOR_REALS(join_into);
 
 template <class T>
 void Leaf<T>::pull(Sweep<T>& sweep, std::size_t id) {
@@ -84,13 +87,9 @@ Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
   return leaf;
 }
 
-#define XTAPE_INSTANTIATE(T)                                    \
-  template struct Leaf<T>;                                      \
-  template struct TapeState<T>;                                 \
-  template void check_node_ref(const char*, const NodeRef<T>&); \
-  template void join_into(const char*, NodeRef<T>&, const NodeRef<T>&);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Leaf<float>;
+template struct Leaf<double>;
+template struct TapeState<float>;
+template struct TapeState<double>;
 
 }  // namespace xtape::detail
