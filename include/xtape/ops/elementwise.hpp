@@ -26,9 +26,9 @@ template <class X, class V>
 concept Operand = std::same_as<std::decay_t<X>, V> || XExpression<X> ||
     std::convertible_to<X, typename V::value_type>;
 template <class A, class B>
-concept Operands = (Operand<A, VarOf<A, B>> && Operand<B, VarOf<A, B>> && (AnyVar<A> || AnyVar<B>));
+concept OperandPair = (Operand<A, VarOf<A, B>> && Operand<B, VarOf<A, B>> && (AnyVar<A> || AnyVar<B>));
 template <class A, class B>
-concept Mixed = (Operands<A, B> && (XExpression<A> || XExpression<B>));
+concept Mixed = (OperandPair<A, B> && (XExpression<A> || XExpression<B>));
 
 // Returns x, or makes a V of it.
 template <class V>
@@ -174,28 +174,28 @@ Var<T> operator-(const Var<T>& x) {
 
 /// add(a, b) of a Var and a Var, a scalar or an xtensor expression.
 template <class A, class B>
-requires detail::Operands<A, B>
+requires detail::OperandPair<A, B>
 auto operator+(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return add(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
 /// subtract(a, b)
 template <class A, class B>
-requires detail::Operands<A, B>
+requires detail::OperandPair<A, B>
 auto operator-(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return subtract(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
 /// multiply(a, b)
 template <class A, class B>
-requires detail::Operands<A, B>
+requires detail::OperandPair<A, B>
 auto operator*(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return multiply(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
 /// divide(a, b)
 template <class A, class B>
-requires detail::Operands<A, B>
+requires detail::OperandPair<A, B>
 auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;
   return divide(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
