@@ -237,7 +237,7 @@ void ZipWriter::add(const std::string& name, Bytes head, Bytes body) {
   const std::string common =
       packed(version, flags, std::uint16_t{0}, std::uint16_t{0}, kFirstDate, sum, small, small,
              static_cast<std::uint16_t>(name.size()), std::uint16_t{0});
-  put(packed(kLocal) + common + name);
+  put(packed(kLocal).append(common).append(name));
   sink_(head);
   sink_(body);
   at_ += size;
