@@ -40,6 +40,11 @@ void check_whole(const Who& who, const char* option, std::int64_t value,
 }
 
 template <class Who>
+void check_positive_integer(const Who& who, const char* option, std::int64_t value) {
+  check_option(value > 0, who, option, value, "a positive integer");
+}
+
+template <class Who>
 void check_not_negative(const Who& who, const char* option, double value) {
   check_option(value >= 0 && std::isfinite(value), who, option, value,
                "a finite number, 0 or more");

@@ -1,5 +1,5 @@
 #pragma once
-// What layers do beside computing: the penalty of an output, and telling a summary what they made.
+// What layers share: penalties of outputs, notes for summaries, and options that they pass on.
 
 #include "base/message.hpp"
 
@@ -8,11 +8,12 @@
 #include <xtape/tape/tape_state.hpp>
 
 #include <string>
+#include <type_traits>
 
 namespace xtape::detail {
 
-/// Adds an activity regularizer's penalty of y to its tape, divided by the batch; 0 for an empty one.
-/// A tape that does not record collects it too: the loss of an evaluation contains it.
+/// Adds an activity regularizer's penalty of y to its tape, divided by the batch, or 0 for an empty batch.
+/// A tape that does not record collects penalties too: the loss of an evaluation contains them.
 template <class T>
 void penalize_output(const std::string& path, const Regularizer<T>& regularizer, const Var<T>& y,
                      std::size_t batch) {
@@ -26,18 +27,40 @@ void penalize_output(const std::string& path, const Regularizer<T>& regularizer,
   }
 }
 
-/// Whether a summary is being made on y's tape.
+/// Returns whether a summary is being made on y's tape.
 template <class T>
 bool listening(const Var<T>& y) {
   const TapeState<T>* state = y.node_ref().state;
   return state != nullptr && state->calls != nullptr;
 }
 
-/// Where a summary is being made on y's tape, notes that the layer at `path` made it; y.
+/// Notes for a summary that is being made on y's tape that the layer at `path` made y. Returns y.
 template <class T>
-const Var<T>& announce(const std::string& path, const char* type, const Var<T>& y) {
+const Var<T>& note_layer_call(const std::string& path, const char* type, const Var<T>& y) {
   if (listening(y)) y.node_ref().state->calls->push_back({path, type, y.shape()});
   return y;
+}
+
+/// Returns `to` with the options about weights that both have taken from `from`. A new option of weights
+/// is one line here and its declaration in each Options that has it.
+template <class To, class From>
+To forward_weight_options(const From& from, To to) {
+  const auto copy = [&](auto option) {
+    if constexpr (std::is_invocable_v<decltype(option), const From&> &&
+                  std::is_invocable_v<decltype(option), To&>) {
+      option(to) = option(from);
+    }
+  };
+  copy([](auto& o) -> decltype((o.use_bias)) { return o.use_bias; });
+  copy([](auto& o) -> decltype((o.trainable)) { return o.trainable; });
+  copy([](auto& o) -> decltype((o.kernel_initializer)) { return o.kernel_initializer; });
+  copy([](auto& o) -> decltype((o.bias_initializer)) { return o.bias_initializer; });
+  copy([](auto& o) -> decltype((o.kernel_regularizer)) { return o.kernel_regularizer; });
+  copy([](auto& o) -> decltype((o.bias_regularizer)) { return o.bias_regularizer; });
+  copy([](auto& o) -> decltype((o.activity_regularizer)) { return o.activity_regularizer; });
+  copy([](auto& o) -> decltype((o.kernel_constraint)) { return o.kernel_constraint; });
+  copy([](auto& o) -> decltype((o.bias_constraint)) { return o.bias_constraint; });
+  return to;
 }
 
 }  // namespace xtape::detail

@@ -1,6 +1,8 @@
 #include <xtape/layers/dense.hpp>
 
 #include "array/shapes.hpp"
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 #include "ops/projections.hpp"
 
@@ -29,9 +31,7 @@ Dense<T>::Dense(const Scope<T>& scope, Options options)
                      "or units_at_call");
   }
   units_ = options_.units.shape(path_ + ": units");
-  if (options_.axes < 1) {
-    fail<ValueError>(path_, "axes out of range: axes is ", options_.axes, ", expected at least 1");
-  }
+  detail::check_option(options_.axes >= 1, path_, "axes", options_.axes, "at least 1");
   kernel_ = scope.reserve("kernel", options_.trainable, options_.kernel_regularizer,
                           options_.kernel_constraint);
   if (options_.use_bias) {
@@ -98,7 +98,7 @@ Var<T> Dense<T>::finish(const Var<T>& x, const Var<T>& projected) const {
   const Var<T> y = options_.activation(projected);
   detail::penalize_output(path_, options_.activity_regularizer, y,
                           x.rank() > static_cast<std::size_t>(options_.axes) ? x.shape()[0] : 1);
-  return detail::announce(path_, "Dense", y);
+  return detail::note_layer_call(path_, "Dense", y);
 }
 
 template <class T>
@@ -133,7 +133,6 @@ std::vector<Var<T>> Dense<T>::together(const Var<T>& x,
   return values;
 }
 
-template class Dense<float>;
-template class Dense<double>;
+XTAPE_CLASS_FOR_REALS(Dense);
 
 }  // namespace xtape

@@ -1,6 +1,7 @@
 #include <xtape/layers/dropout.hpp>
 
-#include "base/message.hpp"
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 
 #include <xtape/tape/tape_state.hpp>
 
@@ -10,10 +11,7 @@ using detail::fail;
 
 template <class T>
 Dropout<T>::Dropout(Options options) : options_(std::move(options)) {
-  if (!(options_.rate >= 0 && options_.rate <= 1)) {
-    fail<ValueError>(options_.name, "rate out of range: rate is ", options_.rate,
-                     ", expected 0 to 1");
-  }
+  detail::check_unit(options_.name, "rate", options_.rate, true);
   for (const int extent : options_.noise_shape) {
     if (extent != -1 && extent <= 0) {
       fail<ValueError>(options_.name, "noise_shape out of range: an extent is ", extent,
@@ -67,7 +65,6 @@ Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) con
   return dropout(x, options_.rate, *draw(x, training), noise);
 }
 
-template class Dropout<float>;
-template class Dropout<double>;
+XTAPE_CLASS_FOR_REALS(Dropout);
 
 }  // namespace xtape

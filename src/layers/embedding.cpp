@@ -1,5 +1,6 @@
 #include <xtape/layers/embedding.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
 #include <xtape/ops/linalg.hpp>
@@ -43,7 +44,7 @@ Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
   const Var<T> y = embedding_lookup(embeddings_.value_for(ids.node_ref()), ids);
   detail::penalize_output(path_, options_.activity_regularizer, y,
                           ids.shape().empty() ? 1 : ids.shape()[0]);
-  return detail::announce(path_, "Embedding", y);
+  return detail::note_layer_call(path_, "Embedding", y);
 }
 
 template <class T>
@@ -65,7 +66,6 @@ std::optional<Array<bool>> Embedding<T>::compute_mask(const Tokens<T>& ids) cons
   return mask;
 }
 
-template class Embedding<float>;
-template class Embedding<double>;
+XTAPE_CLASS_FOR_REALS(Embedding);
 
 }  // namespace xtape

@@ -1,5 +1,6 @@
 #include <xtape/layers/layer_normalization.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 #include "layers/normalization.hpp"
 
@@ -35,10 +36,9 @@ Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {
   if (options_.center) beta = beta_.value_for(x);
   const Var<T> y = layer_normalization(x, gamma, beta, options_.axes, options_.epsilon);
   detail::penalize_output(path_, options_.activity_regularizer, y, y.shape()[0]);
-  return detail::announce(path_, "LayerNormalization", y);
+  return detail::note_layer_call(path_, "LayerNormalization", y);
 }
 
-template class LayerNormalization<float>;
-template class LayerNormalization<double>;
+XTAPE_CLASS_FOR_REALS(LayerNormalization);
 
 }  // namespace xtape

@@ -2,7 +2,7 @@
 // What the normalizing layers share.
 
 #include "array/shapes.hpp"
-#include "base/message.hpp"
+#include "base/check.hpp"
 
 #include <xtape/base/error.hpp>
 
@@ -13,9 +13,7 @@
 namespace xtape::detail {
 
 inline void check_normalization(const std::string& path, const Axes& axes, double epsilon) {
-  if (!(epsilon >= 0)) {
-    fail<ValueError>(path, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
-  }
+  check_option(epsilon >= 0, path, "epsilon", epsilon, ">= 0");
   if (axes.empty()) fail<ValueError>(path, "no axes: expected at least one axis");
 }
 

@@ -1,5 +1,7 @@
 #include <xtape/layers/positions.hpp>
 
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
 #include <xtape/ops/shape.hpp>
@@ -46,10 +48,7 @@ struct SinePositionEncoding<T>::Table {
 
 template <class T>
 SinePositionEncoding<T>::SinePositionEncoding(Options options) {
-  if (!(options.max_wavelength > 0) || !std::isfinite(options.max_wavelength)) {
-    fail<ValueError>("SinePositionEncoding", "max_wavelength out of range: max_wavelength is ",
-                     options.max_wavelength, ", expected a positive number");
-  }
+  detail::check_positive("SinePositionEncoding", "max_wavelength", options.max_wavelength);
   table_ = std::make_unique<Table>();
   table_->max_wavelength = options.max_wavelength;
 }
@@ -88,10 +87,7 @@ Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_in
 template <class T>
 PositionEmbedding<T>::PositionEmbedding(const Scope<T>& scope, Options options)
     : path_(scope.path()), options_(std::move(options)) {
-  if (options_.sequence_length <= 0) {
-    fail<ValueError>(path_, "sequence_length out of range: sequence_length is ",
-                     options_.sequence_length, ", expected a positive integer");
-  }
+  detail::check_positive_integer(path_, "sequence_length", options_.sequence_length);
   embeddings_ =
       scope.reserve("embeddings", options_.trainable, options_.regularizer, options_.constraint);
 }
@@ -118,12 +114,10 @@ Var<T> PositionEmbedding<T>::operator()(const Var<T>& x, std::size_t start_index
   const auto begin = static_cast<std::ptrdiff_t>(start_index);
   const Var<T> y = slice(embeddings_.value_for(x),
                          {Slice::range(begin, begin + static_cast<std::ptrdiff_t>(length))});
-  return detail::announce(path_, "PositionEmbedding", y);
+  return detail::note_layer_call(path_, "PositionEmbedding", y);
 }
 
-template class SinePositionEncoding<float>;
-template class SinePositionEncoding<double>;
-template class PositionEmbedding<float>;
-template class PositionEmbedding<double>;
+XTAPE_CLASS_FOR_REALS(SinePositionEncoding);
+XTAPE_CLASS_FOR_REALS(PositionEmbedding);
 
 }  // namespace xtape

@@ -1,5 +1,6 @@
 #include <xtape/layers/rms_normalization.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 #include "layers/normalization.hpp"
 
@@ -28,10 +29,9 @@ Var<T> RMSNormalization<T>::operator()(const Var<T>& x) const {
   if (options_.scale) scale = scale_.value_for(x);
   const Var<T> y = rms_normalization(x, scale, options_.axes, options_.epsilon);
   detail::penalize_output(path_, options_.activity_regularizer, y, y.shape()[0]);
-  return detail::announce(path_, "RMSNormalization", y);
+  return detail::note_layer_call(path_, "RMSNormalization", y);
 }
 
-template class RMSNormalization<float>;
-template class RMSNormalization<double>;
+XTAPE_CLASS_FOR_REALS(RMSNormalization);
 
 }  // namespace xtape

@@ -1,5 +1,6 @@
 #include <xtape/layers/sequential.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
 #include <algorithm>
@@ -57,9 +58,10 @@ template <class T>
 Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
   for (std::size_t i = first; i < parts_.size(); ++i) {
     x = parts_[i]->call(x);
-    if (detail::listening(x)) detail::announce(path_of(*parts_[i]), parts_[i]->type.c_str(), x);
+    if (detail::listening(x))
+      detail::note_layer_call(path_of(*parts_[i]), parts_[i]->type.c_str(), x);
   }
-  return detail::announce(scope_.path(), "Sequential", x);
+  return detail::note_layer_call(scope_.path(), "Sequential", x);
 }
 
 template <class T>
@@ -82,11 +84,11 @@ Var<T> Sequential<T>::operator()(const Tokens<T>& ids) const {
                      ", expected the first layer to take them; begin with an Embedding");
   }
   const Var<T> x = parts_[0]->call(ids);
-  if (detail::listening(x)) detail::announce(path_of(*parts_[0]), parts_[0]->type.c_str(), x);
+  if (detail::listening(x))
+    detail::note_layer_call(path_of(*parts_[0]), parts_[0]->type.c_str(), x);
   return from(1, x);
 }
 
-template class Sequential<float>;
-template class Sequential<double>;
+XTAPE_CLASS_FOR_REALS(Sequential);
 
 }  // namespace xtape

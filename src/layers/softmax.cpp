@@ -1,5 +1,7 @@
 #include <xtape/layers/softmax.hpp>
 
+#include "base/instantiate.hpp"
+
 namespace xtape {
 
 template <class T>
@@ -7,7 +9,6 @@ Var<T> Softmax<T>::operator()(const Var<T>& x, const std::optional<Array<bool>>&
   return softmax(x, options_.axes, mask);
 }
 
-template class Softmax<float>;
-template class Softmax<double>;
+XTAPE_CLASS_FOR_REALS(Softmax);
 
 }  // namespace xtape

@@ -1,5 +1,6 @@
 #include <xtape/layers/transformer_decoder.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/transformer_parts.hpp"
 
 namespace xtape {
@@ -127,7 +128,7 @@ Var<T> TransformerDecoder<T>::blocks(const Var<T>& x, const Var<T>& memory, cons
   }
   y = feed_forward_part_(y, call.training,
                          [&](const Var<T>& h) { return feed_forward_(h, call.training); });
-  return detail::announce(path_, "TransformerDecoder", y);
+  return detail::note_layer_call(path_, "TransformerDecoder", y);
 }
 
 template <class T>
@@ -149,9 +150,7 @@ typename TransformerDecoder<T>::WithScores TransformerDecoder<T>::with_scores(
   return all;
 }
 
-template class DecoderCache<float>;
-template class DecoderCache<double>;
-template class TransformerDecoder<float>;
-template class TransformerDecoder<double>;
+XTAPE_CLASS_FOR_REALS(DecoderCache);
+XTAPE_CLASS_FOR_REALS(TransformerDecoder);
 
 }  // namespace xtape

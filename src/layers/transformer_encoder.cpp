@@ -1,5 +1,6 @@
 #include <xtape/layers/transformer_encoder.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/transformer_parts.hpp"
 
 namespace xtape {
@@ -40,7 +41,7 @@ Var<T> TransformerEncoder<T>::run(const Var<T>& x, const CallOptions& call, Var<
     });
     const Var<T> y = feed_forward_part_(
         seen, call.training, [&](const Var<T>& h) { return feed_forward_(h, call.training); });
-    return detail::announce(path_, "TransformerEncoder", y);
+    return detail::note_layer_call(path_, "TransformerEncoder", y);
   });
 }
 
@@ -57,7 +58,6 @@ typename TransformerEncoder<T>::WithScores TransformerEncoder<T>::with_scores(
   return both;
 }
 
-template class TransformerEncoder<float>;
-template class TransformerEncoder<double>;
+XTAPE_CLASS_FOR_REALS(TransformerEncoder);
 
 }  // namespace xtape

@@ -1,23 +1,12 @@
 #include "layers/transformer_parts.hpp"
 
 #include "array/shapes.hpp"
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 
 namespace xtape::detail {
 
 namespace {
-
-void check_positive(const std::string& path, const char* name, int value) {
-  if (value <= 0) {
-    fail<ValueError>(path, name, " out of range: ", name, " is ", value,
-                     ", expected a positive integer");
-  }
-}
-
-void check_rate(const std::string& path, const char* name, double rate) {
-  if (!(rate >= 0 && rate <= 1)) {
-    fail<ValueError>(path, name, " out of range: ", name, " is ", rate, ", expected 0 to 1");
-  }
-}
 
 template <class T>
 std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>& scope,
@@ -33,54 +22,45 @@ std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>&
 
 template <class T>
 const TransformerOptions<T>& checked(const std::string& path, const TransformerOptions<T>& o) {
-  check_positive(path, "hidden_dim", o.hidden_dim);
-  check_positive(path, "num_heads", o.num_heads);
-  check_positive(path, "intermediate_dim", o.intermediate_dim);
+  check_positive_integer(path, "hidden_dim", o.hidden_dim);
+  check_positive_integer(path, "num_heads", o.num_heads);
+  check_positive_integer(path, "intermediate_dim", o.intermediate_dim);
   if (o.hidden_dim % o.num_heads != 0) {
     fail<ValueError>(path, "num_heads does not divide: hidden_dim is ", o.hidden_dim,
                      ", num_heads is ", o.num_heads,
                      ", expected hidden_dim to be a multiple of num_heads");
   }
-  check_rate(path, "dropout", o.dropout);
-  check_rate(path, "attention_dropout", o.attention_dropout.value_or(o.dropout));
-  check_rate(path, "activation_dropout", o.activation_dropout);
-  if (!(o.epsilon >= 0)) {
-    fail<ValueError>(path, "epsilon out of range: epsilon is ", o.epsilon, ", expected >= 0");
-  }
+  check_unit(path, "dropout", o.dropout, true);
+  check_unit(path, "attention_dropout", o.attention_dropout.value_or(o.dropout), true);
+  check_unit(path, "activation_dropout", o.activation_dropout, true);
+  check_option(o.epsilon >= 0, path, "epsilon", o.epsilon, ">= 0");
   return o;
 }
+XTAPE_FOR_REALS(checked);
 
 template <class T>
 typename MultiHeadAttention<T>::Options attention_options(const TransformerOptions<T>& o,
                                                           bool self) {
-  typename MultiHeadAttention<T>::Options a{.num_heads = o.num_heads,
-                                            .key_dim = o.hidden_dim / o.num_heads,
-                                            .dropout = o.attention_dropout.value_or(o.dropout),
-                                            .use_bias = o.use_bias,
-                                            .kernel_initializer = o.kernel_initializer,
-                                            .bias_initializer = o.bias_initializer,
-                                            .trainable = o.trainable};
+  using Options = typename MultiHeadAttention<T>::Options;
+  auto a = forward_weight_options<Options>(o, {.num_heads = o.num_heads,
+                                               .key_dim = o.hidden_dim / o.num_heads,
+                                               .dropout = o.attention_dropout.value_or(o.dropout)});
   if (self) {
     a.num_key_value_heads = o.num_key_value_heads;
     a.rotary = o.rotary;
   }
-  a.kernel_regularizer = o.kernel_regularizer;
-  a.bias_regularizer = o.bias_regularizer;
   return a;
 }
+XTAPE_FOR_REALS(attention_options);
 
 template <class T>
 typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>& o) {
-  return {.intermediate_dim = o.intermediate_dim,
-          .activation = o.activation,
-          .dropout = o.activation_dropout,
-          .use_bias = o.use_bias,
-          .kernel_initializer = o.kernel_initializer,
-          .bias_initializer = o.bias_initializer,
-          .trainable = o.trainable,
-          .kernel_regularizer = o.kernel_regularizer,
-          .bias_regularizer = o.bias_regularizer};
+  using Options = typename FeedForward<T>::Options;
+  return forward_weight_options<Options>(o, {.intermediate_dim = o.intermediate_dim,
+                                             .activation = o.activation,
+                                             .dropout = o.activation_dropout});
 }
+XTAPE_FOR_REALS(feed_forward_options);
 
 template <class T>
 void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
@@ -89,6 +69,7 @@ void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
                      ", expected (batch, positions, ", width, "), the hidden_dim of the layer");
   }
 }
+XTAPE_FOR_REALS(check_input);
 
 void check_masks(const std::string& path, const char* padding_name,
                  const std::optional<Array<bool>>& padding, const char* mask_name,
@@ -120,6 +101,7 @@ void check_cache(const std::string& path, const Var<T>& x) {
                     "inference; use values without a tape, or a Tape with {.record = false}");
   }
 }
+XTAPE_FOR_REALS(check_cache);
 
 template <class T>
 ResidualPart<T>::ResidualPart(const Scope<T>& norm, const TransformerOptions<T>& options)
@@ -137,15 +119,6 @@ void ResidualPart<T>::build(const Shape& input) const {
   std::visit([&](const auto& norm) { norm.build(input); }, norm_);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                       \
-  template const TransformerOptions<T>& checked(const std::string&, const TransformerOptions<T>&); \
-  template MultiHeadAttention<T>::Options attention_options(const TransformerOptions<T>&, bool);   \
-  template FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>&);             \
-  template void check_input(const std::string&, const Var<T>&, std::size_t);                       \
-  template void check_cache(const std::string&, const Var<T>&);                                    \
-  template class ResidualPart<T>;
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_CLASS_FOR_REALS(ResidualPart);
 
 }  // namespace xtape::detail

@@ -43,7 +43,7 @@ Var<T> attend(const MultiHeadAttention<T>& layer, const std::string& path, const
     *scores = both.scores;
     y = both.output;
   }
-  return detail::announce(path, "MultiHeadAttention", y);
+  return detail::note_layer_call(path, "MultiHeadAttention", y);
 }
 
 /// f(), and when it throws the cache (which may be null) as it was before.

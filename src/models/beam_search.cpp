@@ -1,5 +1,6 @@
 #include <xtape/models/decoding.hpp>
 
+#include "base/check.hpp"
 #include "models/choice.hpp"
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 namespace xtape {
 
 using detail::Choice;
-using detail::fail;
 using detail::Ids;
 using detail::StepLogits;
 using detail::Stepper;
@@ -223,17 +223,11 @@ class Search {
 };
 
 void check_beam(const BeamOptions& o) {
-  if (o.width == 0) {
-    fail<ValueError>("beam_search", "width out of range: width is 0, expected at least 1");
-  }
-  if (o.n_best == 0 || o.n_best > o.width) {
-    fail<ValueError>("beam_search", "n_best out of range: n_best is ", o.n_best, ", expected 1 to ",
-                     o.width, ", the width of the beam");
-  }
-  if (!std::isfinite(o.length_penalty)) {
-    fail<ValueError>("beam_search", "length_penalty out of range: length_penalty is ",
-                     o.length_penalty, ", expected a finite number");
-  }
+  using detail::check_option;
+  check_option(o.width > 0, "beam_search", "width", o.width, "at least 1");
+  check_option(o.n_best > 0 && o.n_best <= o.width, "beam_search", "n_best", o.n_best, "1 to ",
+               o.width, ", the width of the beam");
+  detail::check_number("beam_search", "length_penalty", o.length_penalty);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "models/choice.hpp"
 
+#include "base/instantiate.hpp"
+
 #include <xtape/ops/reductions.hpp>
 
 #include <algorithm>
@@ -102,7 +104,6 @@ Choice StepLogits<T>::draw(std::size_t row, const SamplingOptions& o, RandomStre
   return choice(row, tokens[static_cast<std::size_t>(at)]);
 }
 
-template class StepLogits<float>;
-template class StepLogits<double>;
+XTAPE_CLASS_FOR_REALS(StepLogits);
 
 }  // namespace xtape::detail

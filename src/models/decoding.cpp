@@ -2,6 +2,7 @@
 
 #include <xtape/models/decoding.hpp>
 
+#include "base/check.hpp"
 #include "models/choice.hpp"
 
 #include <algorithm>
@@ -10,7 +11,6 @@
 
 namespace xtape {
 
-using detail::fail;
 using detail::Ids;
 using detail::StepLogits;
 using detail::Stepper;
@@ -107,14 +107,10 @@ std::vector<Hypothesis> write_best(Stepper<T>& model, const DecodingOptions& opt
 }
 
 void check_sampling(const SamplingOptions& o) {
-  if (!(o.temperature > 0) || !std::isfinite(o.temperature)) {
-    fail<ValueError>("sample", "temperature out of range: temperature is ", o.temperature,
-                     ", expected a positive number; greedy() is the limit of 0");
-  }
-  if (!(o.top_p > 0 && o.top_p <= 1)) {
-    fail<ValueError>("sample", "top_p out of range: top_p is ", o.top_p,
-                     ", expected more than 0, at most 1");
-  }
+  detail::check_option(o.temperature > 0 && std::isfinite(o.temperature), "sample", "temperature",
+                       o.temperature, "a positive number; greedy() is the limit of 0");
+  detail::check_option(o.top_p > 0 && o.top_p <= 1, "sample", "top_p", o.top_p,
+                       "more than 0, at most 1");
 }
 
 template <class T>

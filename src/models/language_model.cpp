@@ -1,5 +1,6 @@
 #include <xtape/models/language_model.hpp>
 
+#include "base/instantiate.hpp"
 #include "models/options.hpp"
 
 namespace xtape {
@@ -9,14 +10,11 @@ using detail::fail;
 namespace {
 
 LanguageModelOptions checked(const std::string& path, LanguageModelOptions o) {
-  detail::check_count(path, "vocabulary", o.vocabulary);
-  detail::check_count(path, "layers", o.layers);
+  detail::check_positive_integer(path, "vocabulary", o.vocabulary);
+  detail::check_positive_integer(path, "layers", o.layers);
   detail::check_common<float>(path, o);
-  if (o.tying == Tying::all) {
-    fail<ValueError>(path,
-                     "tying out of range: tying is Tying::all, expected none or output; there is "
-                     "one embedding");
-  }
+  detail::check_option(o.tying != Tying::all, path, "tying", "Tying::all",
+                       "none or output; there is one embedding");
   const auto check = [&](const char* name, std::optional<std::int64_t> id) {
     if (id) detail::check_id(path, name, *id, o.vocabulary);
   };
@@ -97,7 +95,6 @@ void LanguageModel<T>::build() const {
   static_cast<void>(logits(Array<std::int64_t>(Shape{1, 1}, 0), false));
 }
 
-template class LanguageModel<float>;
-template class LanguageModel<double>;
+XTAPE_CLASS_FOR_REALS(LanguageModel);
 
 }  // namespace xtape

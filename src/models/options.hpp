@@ -2,6 +2,7 @@
 // What the options of Seq2Seq and LanguageModel have in common: their checks, and what they say to the
 // parts of a model.
 
+#include "base/check.hpp"
 #include "layers/transformer_parts.hpp"
 
 #include <xtape/models/parts.hpp>
@@ -12,24 +13,9 @@
 
 namespace xtape::detail {
 
-inline void check_count(const std::string& path, const char* name, int value) {
-  if (value <= 0) {
-    fail<ValueError>(path, name, " out of range: ", name, " is ", value,
-                     ", expected a positive integer");
-  }
-}
-
-inline void check_rate(const std::string& path, const char* name, double rate) {
-  if (!(rate >= 0 && rate <= 1)) {
-    fail<ValueError>(path, name, " out of range: ", name, " is ", rate, ", expected 0 to 1");
-  }
-}
-
 inline void check_id(const std::string& path, const char* name, std::int64_t id, int vocabulary) {
-  if (id < 0 || id >= vocabulary) {
-    fail<ValueError>(path, name, " out of range: ", name, " is ", id, ", expected 0 to ",
-                     vocabulary - 1, ", a token of the vocabulary");
-  }
+  check_option(id >= 0 && id < vocabulary, path, name, id, "0 to ", vocabulary - 1,
+               ", a token of the vocabulary");
 }
 
 template <class T, class Options>
@@ -44,13 +30,10 @@ TransformerOptions<T> block_options(const Options& o) {
                           .normalize_first = o.normalize_first,
                           .normalization = o.normalization,
                           .epsilon = o.epsilon,
-                          .use_bias = o.use_bias,
-                          .kernel_initializer = o.kernel_initializer,
-                          .bias_initializer = o.bias_initializer,
                           .num_key_value_heads = o.num_key_value_heads};
   if (o.positions == Positions::rotary)
     b.rotary = RotaryOptions{.max_wavelength = o.max_wavelength};
-  return b;
+  return forward_weight_options(o, std::move(b));
 }
 
 /// ValueError for what both kinds of options may say wrongly.
@@ -62,27 +45,21 @@ void check_common(const std::string& path, const Options& o) {
     fail<ValueError>(path, "activation: ", e.what());
   }
   static_cast<void>(checked(path, block_options<T>(o)));
-  if (!std::isfinite(o.epsilon)) {
-    fail<ValueError>(path, "epsilon out of range: epsilon is ", o.epsilon,
-                     ", expected a finite number");
-  }
-  check_rate(path, "embedding_dropout", o.embedding_dropout.value_or(0));
+  check_number(path, "epsilon", o.epsilon);
+  check_unit(path, "embedding_dropout", o.embedding_dropout.value_or(0), true);
   if (o.activation == "glu" && o.intermediate_dim % 2 != 0) {
     fail<ValueError>(path, "intermediate_dim is not even: intermediate_dim is ", o.intermediate_dim,
                      ", expected an even number for the activation glu");
   }
   const int shared = o.num_key_value_heads.value_or(o.num_heads);
-  check_count(path, "num_key_value_heads", shared);
+  check_positive_integer(path, "num_key_value_heads", shared);
   if (o.num_heads % shared != 0) {
     fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", o.num_heads,
                      ", num_key_value_heads is ", shared,
                      ", expected num_heads to be divisible by it");
   }
-  if (o.positions == Positions::learned) check_count(path, "max_length", o.max_length);
-  if (!(o.max_wavelength > 0) || !std::isfinite(o.max_wavelength)) {
-    fail<ValueError>(path, "max_wavelength out of range: max_wavelength is ", o.max_wavelength,
-                     ", expected a positive number");
-  }
+  if (o.positions == Positions::learned) check_positive_integer(path, "max_length", o.max_length);
+  check_positive(path, "max_wavelength", o.max_wavelength);
   if (o.positions == Positions::rotary && o.hidden_dim / o.num_heads % 2 != 0) {
     fail<ValueError>(path, "width of a head is not even: hidden_dim is ", o.hidden_dim,
                      " and num_heads is ", o.num_heads,

@@ -1,5 +1,6 @@
 #include <xtape/models/parts.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
 #include <cmath>
@@ -78,11 +79,8 @@ Var<T> FinalNorm<T>::operator()(const Var<T>& x) const {
   return std::visit([&](const auto& norm) { return norm(x); }, *norm_);
 }
 
-template class TokenInput<float>;
-template class TokenInput<double>;
-template class TokenOutput<float>;
-template class TokenOutput<double>;
-template class FinalNorm<float>;
-template class FinalNorm<double>;
+XTAPE_CLASS_FOR_REALS(TokenInput);
+XTAPE_CLASS_FOR_REALS(TokenOutput);
+XTAPE_CLASS_FOR_REALS(FinalNorm);
 
 }  // namespace xtape::detail

@@ -1,5 +1,6 @@
 #include <xtape/models/seq2seq.hpp>
 
+#include "base/instantiate.hpp"
 #include "layers/common.hpp"
 #include "models/options.hpp"
 
@@ -10,10 +11,10 @@ using detail::fail;
 namespace {
 
 Seq2SeqOptions checked(const std::string& path, Seq2SeqOptions o) {
-  detail::check_count(path, "source_vocabulary", o.source_vocabulary);
-  detail::check_count(path, "target_vocabulary", o.target_vocabulary);
-  detail::check_count(path, "encoder_layers", o.encoder_layers);
-  detail::check_count(path, "decoder_layers", o.decoder_layers);
+  detail::check_positive_integer(path, "source_vocabulary", o.source_vocabulary);
+  detail::check_positive_integer(path, "target_vocabulary", o.target_vocabulary);
+  detail::check_positive_integer(path, "encoder_layers", o.encoder_layers);
+  detail::check_positive_integer(path, "decoder_layers", o.decoder_layers);
   detail::check_common<float>(path, o);
   if (o.tying == Tying::all && o.source_vocabulary != o.target_vocabulary) {
     fail<ValueError>(path, "tables cannot be one: source_vocabulary is ", o.source_vocabulary,
@@ -172,7 +173,6 @@ void Seq2Seq<T>::build() const {
   static_cast<void>(logits(one, memory, {}, false));
 }
 
-template class Seq2Seq<float>;
-template class Seq2Seq<double>;
+XTAPE_CLASS_FOR_REALS(Seq2Seq);
 
 }  // namespace xtape

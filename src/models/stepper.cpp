@@ -148,13 +148,9 @@ void prepare(Stepper<T>& s, const std::string& name, int vocabulary, const Decod
 void check_options(const std::string& name, const DecodingOptions& o, int vocabulary,
                    std::optional<std::int64_t> pad, std::optional<std::int64_t> start,
                    std::optional<std::int64_t> end) {
-  if (o.max_length == 0) {
-    fail<ValueError>(name, "max_length out of range: max_length is 0, expected at least 1");
-  }
-  if (o.min_length > o.max_length) {
-    fail<ValueError>(name, "min_length out of range: min_length is ", o.min_length,
-                     ", expected at most ", o.max_length, ", the max_length");
-  }
+  check_option(o.max_length > 0, name, "max_length", o.max_length, "at least 1");
+  check_option(o.min_length <= o.max_length, name, "min_length", o.min_length, "at most ",
+               o.max_length, ", the max_length");
   std::set<std::int64_t> never;
   for (const std::int64_t id : o.suppress) {
     check_id(name, "suppress", id, vocabulary);
@@ -188,10 +184,10 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& m
   const Seq2SeqOptions& o = model.options();
   check_options(name, options, o.target_vocabulary, o.pad_id, o.start_id, o.end_id);
   check_positions(name, o.positions, o.max_length, options.max_length, "max_length");
-  if (options.attention_layer &&
-      (*options.attention_layer < 0 || *options.attention_layer >= o.decoder_layers)) {
-    fail<ValueError>(name, "attention_layer out of range: attention_layer is ",
-                     *options.attention_layer, ", expected 0 to ", o.decoder_layers - 1);
+  if (options.attention_layer) {
+    const int layer = *options.attention_layer;
+    check_option(layer >= 0 && layer < o.decoder_layers, name, "attention_layer", layer, "0 to ",
+                 o.decoder_layers - 1);
   }
   auto s = std::make_unique<Seq2SeqStepper<T>>(model, source, mask, options);
   prepare<T>(*s, name, o.target_vocabulary, options, o.pad_id, o.start_id);

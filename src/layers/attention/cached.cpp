@@ -1,5 +1,6 @@
 #include "layers/attention/cached.hpp"
 
+#include "base/instantiate.hpp"
 #include "base/message.hpp"
 #include "kernels/attention_step.hpp"
 #include "threads/pool.hpp"
@@ -28,6 +29,7 @@ bool attends_cached(const Attention<T>& a, const Var<T>& query, const KeyValueCa
          !a.seen.pairs && query.size() > 0 && cache.length() > 0 && cache.key_slots().size() > 0 &&
          cache.value_slots().size() > 0;
 }
+XTAPE_FOR_REALS(attends_cached);
 
 template <class T>
 std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
@@ -78,13 +80,6 @@ std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
   if (scores) out.push_back(constant(std::move(*scores), query));
   return out;
 }
-
-#define XTAPE_INSTANTIATE(T)                                                                 \
-  template bool attends_cached(const Attention<T>&, const Var<T>&, const KeyValueCache<T>&); \
-  template std::vector<Var<T>> attend_cached(const Attention<T>&, const Var<T>&,             \
-                                             const KeyValueCache<T>&, bool);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(attend_cached);
 
 }  // namespace xtape::detail

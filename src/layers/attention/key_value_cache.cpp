@@ -1,6 +1,7 @@
 #include <xtape/layers/attention/key_value_cache.hpp>
 
-#include "base/message.hpp"
+#include "base/check.hpp"
+#include "base/instantiate.hpp"
 
 #include <xtape/tape/tape_state.hpp>
 
@@ -53,9 +54,7 @@ Shape held_shape(const Array<T>& all, std::size_t batch) {
 
 template <class T>
 KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
-  if (capacity == 0) {
-    fail<ValueError>("KeyValueCache", "capacity out of range: capacity is 0, expected at least 1");
-  }
+  detail::check_option(capacity > 0, "KeyValueCache", "capacity", capacity, "at least 1");
 }
 
 /// Whether the arrays have the batch, heads and dims of what is held.
@@ -164,10 +163,8 @@ void KeyValueCache<T>::give_slots() {
 
 template <class T>
 void KeyValueCache<T>::truncate(std::size_t length) {
-  if (length > length_) {
-    fail<ValueError>("KeyValueCache", "length out of range: length is ", length,
-                     ", expected at most ", length_, ", the positions held");
-  }
+  detail::check_option(length <= length_, "KeyValueCache", "length", length, "at most ", length_,
+                       ", the positions held");
   length_ = length;
 }
 
@@ -215,7 +212,6 @@ Var<T> KeyValueCache<T>::values() const {
   return gathered(values_, length_);
 }
 
-template class KeyValueCache<float>;
-template class KeyValueCache<double>;
+XTAPE_CLASS_FOR_REALS(KeyValueCache);
 
 }  // namespace xtape

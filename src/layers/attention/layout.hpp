@@ -14,6 +14,12 @@ using PartialShape = std::vector<std::ptrdiff_t>;
 std::string to_string(const PartialShape& shape);
 inline PartialShape partial(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
+/// Returns a copy of the mask under another shape.
+inline Array<bool> reshaped(Array<bool> mask, const Shape& shape) {
+  mask.reshape(shape);
+  return mask;
+}
+
 /// What one call of attention works with. Projected arrays are (batch, axes..., heads, dim), or
 /// (batch, axes..., key heads, group, dim) when heads share keys.
 struct AttentionLayout {

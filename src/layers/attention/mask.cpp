@@ -1,6 +1,7 @@
 #include <xtape/layers/attention/mask.hpp>
 
-#include "array/shapes.hpp"
+#include "base/check.hpp"
+#include "layers/attention/layout.hpp"
 
 #include <algorithm>
 
@@ -17,13 +18,6 @@ void check_rank(const char* what, const Array<bool>& keep, std::size_t low, std:
     fail<ShapeError>(what, "wrong rank: mask is ", to_string(keep.shape()), ", expected ", expected,
                      "; true means attend");
   }
-}
-
-/// The mask with its axes where those of the scores are: batch first, the given rest last.
-Array<bool> aligned(const Array<bool>& keep, const std::vector<std::size_t>& shape) {
-  Array<bool> out = keep;
-  out.reshape(Shape(shape.begin(), shape.end()));
-  return out;
 }
 
 }  // namespace
@@ -53,10 +47,7 @@ Mask Mask::queries(const Array<bool>& keep) {
 Mask Mask::causal(std::ptrdiff_t offset) { return Mask({Kind::causal, {}, offset}); }
 
 Mask Mask::sliding_window(std::size_t window, std::ptrdiff_t offset) {
-  if (window == 0) {
-    fail<ValueError>("Mask::sliding_window",
-                     "window out of range: window is 0, expected at least 1");
-  }
+  detail::check_option(window > 0, "Mask::sliding_window", "window", window, "at least 1");
   return Mask({Kind::window, {}, offset, static_cast<std::ptrdiff_t>(window)});
 }
 
@@ -98,7 +89,7 @@ Array<bool> Mask::evaluate(const Part& part, const std::string& path, const Shap
     if (given.size() > 2) shape[0] = given[0];
     if (given.size() == 4) shape[rank - 3] = given[1];
   }
-  const Array<bool> keep = aligned(part.keep, shape);
+  Array<bool> keep = detail::reshaped(part.keep, Shape(shape.begin(), shape.end()));
   if (!detail::broadcasts_to(keep.shape(), scores)) {
     fail<ShapeError>(path, name, " does not fit: it is ", to_string(given),
                      ", expected the extents of scores ", to_string(scores),

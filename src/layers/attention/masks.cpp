@@ -1,7 +1,7 @@
 #include "layers/attention/masks.hpp"
 
+#include "base/instantiate.hpp"
 #include "kernels/memory.hpp"
-#include "layers/attention/silence.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -126,6 +126,7 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
   }
   return seen;
 }
+XTAPE_FOR_REALS(visibility);
 
 std::optional<Array<bool>> evaluate(const Visibility& seen, const Shape& scores) {
   std::optional<Array<bool>> all = seen.pairs;
@@ -178,6 +179,7 @@ void check_biases(const std::string& path, const AttentionLayout& l, const Shape
     }
   }
 }
+XTAPE_FOR_REALS(check_biases);
 
 template <class T>
 Array<T> linear_biases(const Array<T>& slopes, const Shape& scores, std::ptrdiff_t position) {
@@ -194,16 +196,6 @@ Array<T> linear_biases(const Array<T>& slopes, const Shape& scores, std::ptrdiff
   }
   return bias;
 }
-
-#define XTAPE_INSTANTIATE(T)                                                                       \
-  template Visibility visibility<T>(const std::string&, const AttentionLayout&, const Shape&,      \
-                                    std::optional<int>, const MultiHeadAttention<T>::CallOptions&, \
-                                    std::ptrdiff_t);                                               \
-  template void check_biases<T>(const std::string&, const AttentionLayout&, const Shape&,          \
-                                const MultiHeadAttention<T>::CallOptions&);                        \
-  template Array<T> linear_biases(const Array<T>&, const Shape&, std::ptrdiff_t);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+XTAPE_FOR_REALS(linear_biases);
 
 }  // namespace xtape::detail

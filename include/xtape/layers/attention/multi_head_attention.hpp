@@ -14,6 +14,12 @@
 
 namespace xtape {
 
+namespace detail {
+struct AttentionLayout;
+template <class T>
+struct AttentionOperands;
+}  // namespace detail
+
 /// Projects query, key and value to `num_heads` heads, weights the values by the softmax of the
 /// scaled products of queries and keys, and projects the heads together.
 ///
@@ -129,13 +135,13 @@ class MultiHeadAttention {
   }
 
  private:
-  struct Layout;
-  struct Projected;
-  Layout layout(const PartialShape& query, const PartialShape& value,
-                const PartialShape& key) const;
-  Projected project(const Var<T>& query, const Var<T>& value, const CallOptions& call,
-                    const Layout& l) const;
-
+  struct Call;
+  using Operands = detail::AttentionOperands<T>;
+  detail::AttentionLayout layout(const PartialShape& query, const PartialShape& value,
+                                 const PartialShape& key) const;
+  Call plan(const Var<T>& query, const Var<T>& value, const CallOptions& call) const;
+  Operands project(const Operands& x, const Call& c) const;
+  std::vector<Var<T>> attend(const Call& c, Operands p, bool scores_wanted) const;
   WithScores compute(const Var<T>& query, const Var<T>& value, const CallOptions& call,
                      bool scores_wanted) const;
   void check_operands(const Var<T>& query, const Var<T>& value, const CallOptions& call) const;
