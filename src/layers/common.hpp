@@ -1,12 +1,13 @@
 #pragma once
-// What layers share: penalties of outputs, notes for summaries, and options that they pass on.
+// Shared by layers: penalties of outputs, notes for summaries, and options that they pass on.
 
-#include "base/message.hpp"
+#include "base/check.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/params/regularizers.hpp>
 #include <xtape/tape/tape_state.hpp>
 
+#include <optional>
 #include <string>
 #include <type_traits>
 
@@ -32,6 +33,32 @@ template <class T>
 bool listening(const Var<T>& y) {
   const TapeState<T>* state = y.node_ref().state;
   return state != nullptr && state->calls != nullptr;
+}
+
+/// Throws TapeError if the tape (which may be null) records: `what` is a use of a cache.
+template <class T>
+void check_inference(const std::string& path, const char* what, const TapeState<T>* state) {
+  if (state == nullptr || !state->recording()) return;
+  fail<TapeError>(path, what,
+                  " on a recording tape: no gradient would pass through the cache, expected "
+                  "inference; use values without a tape, or a Tape with {.record = false}");
+}
+
+/// Throws ValueError unless the heads of keys and values are a divisor of the heads.
+inline void check_key_value_heads(const std::string& path, int heads, int key_value_heads) {
+  check_positive_integer(path, "num_key_value_heads", key_value_heads);
+  if (heads % key_value_heads == 0) return;
+  fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", heads,
+                   ", num_key_value_heads is ", key_value_heads,
+                   ", expected num_heads to be divisible by it");
+}
+
+/// Returns a layer made of the arguments if it is wanted.
+template <class Layer, class... Args>
+std::optional<Layer> layer_if(bool wanted, Args&&... args) {
+  std::optional<Layer> layer;
+  if (wanted) layer.emplace(std::forward<Args>(args)...);
+  return layer;
 }
 
 /// Notes for a summary that is being made on y's tape that the layer at `path` made y. Returns y.

@@ -82,7 +82,7 @@ Shape Dense<T>::compute_output_shape(const Shape& input, const Shape& units) con
   return {shape.begin(), shape.end()};
 }
 
-// Checks x and makes the parameters: what x is multiplied by.
+/// Returns the kernel and bias for x, after checking x and making them.
 template <class T>
 detail::Projection<T> Dense<T>::projection(const Var<T>& x, const Shape& units) const {
   static_cast<void>(compute_output_shape(x.shape(), units));
@@ -92,7 +92,7 @@ detail::Projection<T> Dense<T>::projection(const Var<T>& x, const Shape& units) 
   return {kernel_.value_for(x), std::move(bias)};
 }
 
-// What comes after the product.
+/// Returns the layer's result for a product: activation, penalty and note.
 template <class T>
 Var<T> Dense<T>::finish(const Var<T>& x, const Var<T>& projected) const {
   const Var<T> y = options_.activation(projected);

@@ -1,5 +1,5 @@
 #pragma once
-// What the normalizing layers share.
+// Shared by the normalizing layers.
 
 #include "array/shapes.hpp"
 #include "base/check.hpp"
@@ -17,7 +17,7 @@ inline void check_normalization(const std::string& path, const Axes& axes, doubl
   if (axes.empty()) fail<ValueError>(path, "no axes: expected at least one axis");
 }
 
-/// The extents of the axes, in ascending order: the shape of what scales and shifts.
+/// Returns the extents of the axes in ascending order: the shape of scale and shift.
 inline Shape normalized_extents(const std::string& path, const Axes& wanted, const Shape& input) {
   std::vector<std::size_t> axes = normalize_axes(path, wanted, input.size());
   std::sort(axes.begin(), axes.end());

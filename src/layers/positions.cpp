@@ -38,7 +38,7 @@ Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
 
 }  // namespace
 
-/// Encodings made so far. Layers may be called from several threads.
+/// The encodings made so far. Layers may be called from several threads.
 template <class T>
 struct SinePositionEncoding<T>::Table {
   double max_wavelength = 0;
@@ -71,7 +71,7 @@ Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_in
     const std::lock_guard lock(table_->mutex);
     Var<T>& held = table_->rows;
     if (!held.has_value() || held.shape()[1] != width || held.shape()[0] < end) {
-      // Longer by half than before, so that decoding step by step seldom makes it again.
+      // The table grows by half, so that decoding step by step seldom makes it again.
       const bool grows = held.has_value() && held.shape()[1] == width;
       const std::size_t roomy = grows ? held.shape()[0] + held.shape()[0] / 2 : 0;
       held = Var<T>(sines<T>(std::max(end, roomy), width, table_->max_wavelength));

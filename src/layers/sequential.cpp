@@ -42,7 +42,7 @@ std::string Sequential<T>::path_of(const detail::SequentialPart<T>& part) const 
   return (scope_ / part.name).path();
 }
 
-/// Layers that only take ids cannot stand behind others.
+/// Throws ValueError if a layer that takes only ids stands behind another.
 template <class T>
 void Sequential<T>::check() const {
   for (std::size_t i = 1; i < parts_.size(); ++i) {

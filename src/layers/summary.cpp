@@ -17,7 +17,7 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-/// How many characters a text in UTF-8 has.
+/// Returns the number of characters of a text in UTF-8.
 std::size_t length(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
@@ -30,7 +30,7 @@ std::string repeated(const char* text, std::size_t count) {
   return out;
 }
 
-/// The first `count` characters.
+/// Returns the first `count` characters.
 std::string first(const std::string& text, std::size_t count) {
   std::size_t at = 0;
   for (std::size_t n = 0; at < text.size(); ++at) {
@@ -39,11 +39,11 @@ std::string first(const std::string& text, std::size_t count) {
   return text.substr(0, at);
 }
 
-/// Lines broken at spaces; a word that is too long ends in an ellipsis.
+/// Returns lines broken at spaces. A word that is too long ends in an ellipsis.
 Lines wrapped(const std::string& text, std::size_t width) {
   Lines lines(1);
   for (std::size_t at = 0; at < text.size();) {
-    // A word with the spaces before (of the first) and behind it.
+    // One word with the spaces behind it; the first word also has those before it.
     const std::size_t begin = text.find_first_not_of(' ', at);
     const std::size_t end = std::min(text.find(' ', begin), text.size());
     const std::size_t next = std::min(text.find_first_not_of(' ', end), text.size());
@@ -88,7 +88,7 @@ class Table {
  public:
   Table(Lines header, std::vector<Align> align, std::vector<double> ends, std::size_t line_length)
       : align_(std::move(align)) {
-    // Keras's columns end at fractions of the line; borders and margins then take equal parts of each.
+    // Keras's columns end at fractions of the line. Borders and margins take equal parts of each column.
     std::size_t end = 0;
     std::size_t total = 0;
     for (const double fraction : ends) {
@@ -172,7 +172,7 @@ struct Entry {
   std::vector<Entry> inner = {};
 };
 
-/// Puts a layer where it belongs: inside the innermost entry above it, around those below it.
+/// Puts a layer inside the innermost entry above it and around the entries below it.
 void insert(std::vector<Entry>& entries, const LayerCall& call) {
   for (Entry& e : entries) {
     if (e.path == call.path) {
@@ -213,7 +213,7 @@ class Summary {
       fail<ParameterError>("summary", "nothing to show: there is no layer or parameter below '",
                            options.scope, "', expected one; give the path of a scope");
     }
-    // Parameters that belong to no layer that was called stand under their scope's name.
+    // A parameter of no called layer stands under its scope's name.
     for (const Parameter<T>& p : parameters_) {
       const bool known = std::any_of(entries_.begin(), entries_.end(),
                                      [&](const Entry& e) { return at_or_below(p.path(), e.path); });

@@ -27,15 +27,11 @@ TransformerDecoder<T>::TransformerDecoder(const Scope<T>& scope, Options options
       width_(static_cast<std::size_t>(detail::checked(path_, options).hidden_dim)),
       attention_(scope / "self_attention", detail::attention_options(options, true)),
       attention_part_(scope / "self_attention_norm", options),
-      cross_attention_(
-          cross == CrossAttention::no
-              ? std::optional<MultiHeadAttention<T>>()
-              : std::optional<MultiHeadAttention<T>>(std::in_place, scope / "cross_attention",
-                                                     detail::attention_options(options, false))),
-      cross_part_(cross == CrossAttention::no
-                      ? std::optional<detail::ResidualPart<T>>()
-                      : std::optional<detail::ResidualPart<T>>(
-                            std::in_place, scope / "cross_attention_norm", options)),
+      cross_attention_(detail::layer_if<MultiHeadAttention<T>>(
+          cross == CrossAttention::yes, scope / "cross_attention",
+          detail::attention_options(options, false))),
+      cross_part_(detail::layer_if<detail::ResidualPart<T>>(
+          cross == CrossAttention::yes, scope / "cross_attention_norm", options)),
       feed_forward_(scope / "feed_forward", detail::feed_forward_options(options)),
       feed_forward_part_(scope / "feed_forward_norm", options) {}
 
@@ -89,7 +85,7 @@ Var<T> TransformerDecoder<T>::run(const Var<T>& x, const Var<T>& memory, const C
                                   WithScores* scores) const {
   check(x, memory, call);
   if (call.cache == nullptr) return blocks(x, memory, call, nullptr, scores);
-  // Of the memory only the first call's keys and values are made.
+  // Only the first call projects the memory.
   std::optional<KeyValueCache<T>>& cross = call.cache->cross();
   const bool first = cross_attention_ && !cross;
   if (first) cross.emplace(memory.shape()[1]);

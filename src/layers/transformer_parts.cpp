@@ -6,8 +6,6 @@
 
 namespace xtape::detail {
 
-namespace {
-
 template <class T>
 std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>& scope,
                                                                  const TransformerOptions<T>& o) {
@@ -17,8 +15,7 @@ std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>&
   return LayerNormalization<T>(
       scope, {.epsilon = o.epsilon, .center = o.use_bias, .trainable = o.trainable});
 }
-
-}  // namespace
+XTAPE_FOR_REALS(norm_of);
 
 template <class T>
 const TransformerOptions<T>& checked(const std::string& path, const TransformerOptions<T>& o) {
@@ -91,17 +88,6 @@ void check_masks(const std::string& path, const char* padding_name,
                      " (missing ones are inserted before the query axis); true means attend");
   }
 }
-
-template <class T>
-void check_cache(const std::string& path, const Var<T>& x) {
-  const detail::TapeState<T>* state = x.node_ref().state;
-  if (state != nullptr && state->recording()) {
-    fail<TapeError>(path,
-                    "cache on a recording tape: no gradient would pass through the cache, expected "
-                    "inference; use values without a tape, or a Tape with {.record = false}");
-  }
-}
-XTAPE_FOR_REALS(check_cache);
 
 template <class T>
 ResidualPart<T>::ResidualPart(const Scope<T>& norm, const TransformerOptions<T>& options)

@@ -1,6 +1,5 @@
 #pragma once
-// What the blocks of a Transformer share: the checks of options and masks, and the options of their
-// parts.
+// Checks of the options and masks of Transformer blocks, and the options of their parts.
 
 #include "layers/common.hpp"
 
@@ -8,29 +7,36 @@
 
 namespace xtape::detail {
 
-/// The options. ValueError for everything that they may say wrongly, before any parameter is reserved.
+/// Returns the options. Throws ValueError for an option out of range, before any parameter is reserved.
 template <class T>
 const TransformerOptions<T>& checked(const std::string& path, const TransformerOptions<T>& options);
 
-/// Those of a self- or of a cross-attention.
+/// Returns the normalization that the options ask for.
+template <class T>
+std::variant<LayerNormalization<T>, RMSNormalization<T>> norm_of(const Scope<T>& scope,
+                                                                 const TransformerOptions<T>& o);
+
+/// Returns the options of the self-attention, or of the cross-attention.
 template <class T>
 typename MultiHeadAttention<T>::Options attention_options(const TransformerOptions<T>& o,
                                                           bool self);
 template <class T>
 typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>& o);
 
-/// ShapeError unless x is (batch, positions, width).
+/// Throws ShapeError unless x is (batch, positions, width).
 template <class T>
 void check_input(const std::string& path, const Var<T>& x, std::size_t width);
-/// ShapeError unless the masks fit an attention whose scores are (batch, heads, queries, keys).
+/// Throws ShapeError unless the masks fit scores (batch, heads, queries, keys).
 void check_masks(const std::string& path, const char* padding_name,
                  const std::optional<Array<bool>>& padding, const char* mask_name,
                  const std::optional<Array<bool>>& mask, const Shape& scores);
-/// TapeError where a cache would cut gradients off.
+/// Throws TapeError if a cache would cut gradients off.
 template <class T>
-void check_cache(const std::string& path, const Var<T>& x);
+void check_cache(const std::string& path, const Var<T>& x) {
+  check_inference(path, "cache", x.node_ref().state);
+}
 
-/// Calls an attention layer, asking for the scores only where they are wanted.
+/// Returns the layer's output. Sets `scores` unless it is null.
 template <class T>
 Var<T> attend(const MultiHeadAttention<T>& layer, const std::string& path, const Var<T>& query,
               const Var<T>& value, const typename MultiHeadAttention<T>::CallOptions& call,
@@ -46,7 +52,7 @@ Var<T> attend(const MultiHeadAttention<T>& layer, const std::string& path, const
   return detail::note_layer_call(path, "MultiHeadAttention", y);
 }
 
-/// f(), and when it throws the cache (which may be null) as it was before.
+/// Returns f(). If it throws, the cache (which may be null) is cut back to what it held.
 template <class T, class F>
 auto restoring(KeyValueCache<T>* cache, F&& f) {
   const std::size_t held = cache == nullptr ? 0 : cache->length();

@@ -21,20 +21,20 @@ namespace {
 
 constexpr std::size_t kNone = ~std::size_t{0};
 
-/// A token that was written after another: hypotheses share their beginnings.
+/// A token with the token before it. Hypotheses share their beginnings.
 struct Node {
   std::size_t before;  // kNone at the beginning
   std::int64_t token;
   std::vector<double> attention;
 };
 
-/// A hypothesis that goes on.
+/// An unfinished hypothesis.
 struct Beam {
   std::size_t last = kNone;  // its last token
   double log_probability = 0;
 };
 
-/// One that does not.
+/// A finished hypothesis.
 struct Done {
   Beam beam;
   std::size_t length = 0;  // the end included
@@ -42,14 +42,14 @@ struct Done {
   double score = 0;
 };
 
-/// A way to go on with beam `from` of a row.
+/// A continuation of beam `from` of a row.
 struct Candidate {
   std::size_t from;
   Choice choice;
   double log_probability;
 };
 
-/// One row of the batch: its hypotheses that go on, the best first, and those that are done.
+/// One row of the batch: its unfinished hypotheses, the best first, and its finished ones.
 struct Row {
   std::size_t row = 0;
   std::vector<Beam> beams = {};
@@ -67,12 +67,8 @@ class Search {
     const std::size_t batch = out_.size();
     if (batch == 0) return std::move(out_);
     for (std::size_t r = 0; r < batch; ++r) rows_.push_back({.row = r, .beams = {Beam{}}});
-    read_ = model_.prompts[0].size();
-    for (const Ids& p : model_.prompts) read_ = std::min(read_, p.size());
-    Array<std::int64_t> next(Shape{batch, read_});
-    for (std::size_t r = 0; r < batch; ++r) {
-      std::copy_n(model_.prompts[r].begin(), read_, next.data() + r * read_);
-    }
+    Array<std::int64_t> next = model_.first_tokens();
+    read_ = next.shape()[1];
     while (true) {
       const std::size_t computed = next.shape()[0];
       StepLogits<T> logits(model_.name, model_.step(next), model_.never);
@@ -103,7 +99,7 @@ class Search {
   }
 
  private:
-  /// One token more for a row, whose hypotheses are at `first` of the batch.
+  /// Adds a token to each hypothesis of a row; they begin at `first` in the batch.
   void advance(Row& row, StepLogits<T>& logits, std::size_t first, std::size_t computed,
                Ids& parents, Ids& tokens) {
     const Ids& prompt = model_.prompts[row.row];
@@ -122,7 +118,7 @@ class Search {
       }
     }
     const std::size_t kept = std::min(beam_.width, candidates_.size());
-    // Equal ones stay in the order of their hypotheses, and of their tokens.
+    // Equal candidates stay in the order of their hypotheses, and of their tokens.
     std::stable_sort(candidates_.begin(), candidates_.end(),
                      [](const Candidate& a, const Candidate& b) {
                        return a.log_probability > b.log_probability;
@@ -178,7 +174,7 @@ class Search {
     if (row.done.size() > beam_.n_best) row.done.pop_back();
   }
 
-  /// Whether none of the hypotheses of `length` tokens that go on can come among the best.
+  /// Returns whether no unfinished hypothesis of `length` tokens can come among the best.
   [[nodiscard]] bool decided(const Row& row, std::size_t length) const {
     if (row.done.size() < beam_.n_best) return false;
     if (beam_.early_stopping || row.beams.empty()) return true;

@@ -55,7 +55,7 @@ template <class T>
 void StepLogits<T>::best(std::size_t row, std::size_t count, std::vector<Choice>& to) const {
   const T* x = logits_.data() + row * vocabulary_;
   to.clear();
-  // A sorted list of few: most tokens are turned away by one comparison.
+  // The list is short and sorted: one comparison rejects most tokens.
   std::vector<std::size_t> list;
   list.reserve(count + 1);
   T least = kNever<T>;

@@ -1,5 +1,5 @@
 #pragma once
-// Which token comes next: the logits of one step, row by row, and the ways to choose from them.
+// The choice of the next token: the logits of one step, row by row, and the ways to choose from them.
 
 #include "models/stepper.hpp"
 
@@ -12,7 +12,7 @@ struct Choice {
   double log_probability = 0;
 };
 
-/// The logits of one step, without tokens that may not be written.
+/// The logits of one step, without forbidden tokens.
 template <class T>
 class StepLogits {
  public:
@@ -20,14 +20,14 @@ class StepLogits {
   StepLogits(const std::string& name, Var<T> logits, const std::vector<std::int64_t>& never);
 
   [[nodiscard]] std::size_t rows() const { return logits_.shape()[0]; }
-  /// Takes a token out of a row, for the choices to come.
+  /// Forbids a token in a row, for later choices.
   void forbid(std::size_t row, std::int64_t token);
 
-  /// The most probable token, the first of equal ones.
+  /// Returns the most probable token, the first of equal ones.
   [[nodiscard]] Choice best(std::size_t row) const;
-  /// The `count` most probable, fewer where fewer may be written; the first of equal ones first.
+  /// Sets `to` to the `count` most probable tokens that are not forbidden, the first of equal ones first.
   void best(std::size_t row, std::size_t count, std::vector<Choice>& to) const;
-  /// One drawn at random.
+  /// Returns a token drawn at random.
   [[nodiscard]] Choice draw(std::size_t row, const SamplingOptions& options,
                             RandomStream& stream) const;
 

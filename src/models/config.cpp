@@ -35,7 +35,7 @@ const char* name_of(E value, const Names<E, N>& names) {
   return "";
 }
 
-/// Writes options, one entry after the other.
+/// Writes options as entries of one object.
 class Writer {
  public:
   explicit Writer(std::string op) : op_(std::move(op)) {}
@@ -64,7 +64,7 @@ class Writer {
   OrderedJson json_ = OrderedJson::object();
 };
 
-/// Reads them; what is missing or null stays as it is.
+/// Reads options. A missing or null entry keeps its default.
 class Reader {
  public:
   explicit Reader(ConfigReader& reader) : reader_(reader) {}

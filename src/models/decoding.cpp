@@ -35,14 +35,10 @@ std::vector<Hypothesis> write(Stepper<T>& model, const DecodingOptions& options,
   std::vector<Writing> running(batch);
   for (std::size_t r = 0; r < batch; ++r) running[r].row = r;
 
-  // All rows stand at the same position. The first step reads what all prompts have; the rest of the
-  // longer ones is then read where others are written.
-  std::size_t read = model.prompts[0].size();
-  for (const Ids& p : model.prompts) read = std::min(read, p.size());
-  Array<std::int64_t> next(Shape{batch, read});
-  for (std::size_t r = 0; r < batch; ++r) {
-    std::copy_n(model.prompts[r].begin(), read, next.data() + r * read);
-  }
+  // All rows stand at the same position. The first step reads the length of the shortest prompt. Longer
+  // prompts are read further while other rows are written.
+  Array<std::int64_t> next = model.first_tokens();
+  std::size_t read = next.shape()[1];
   while (true) {
     StepLogits<T> logits(model.name, model.step(next), model.never);
     next = Array<std::int64_t>(Shape{running.size(), 1});

@@ -1,6 +1,5 @@
 #pragma once
-// What the options of Seq2Seq and LanguageModel have in common: their checks, and what they say to the
-// parts of a model.
+// Shared by the options of Seq2Seq and LanguageModel: checks, and the options of a model's parts.
 
 #include "base/check.hpp"
 #include "layers/transformer_parts.hpp"
@@ -36,7 +35,7 @@ TransformerOptions<T> block_options(const Options& o) {
   return forward_weight_options(o, std::move(b));
 }
 
-/// ValueError for what both kinds of options may say wrongly.
+/// Throws ValueError for an option of both models that is out of range.
 template <class T, class Options>
 void check_common(const std::string& path, const Options& o) {
   try {
@@ -51,13 +50,7 @@ void check_common(const std::string& path, const Options& o) {
     fail<ValueError>(path, "intermediate_dim is not even: intermediate_dim is ", o.intermediate_dim,
                      ", expected an even number for the activation glu");
   }
-  const int shared = o.num_key_value_heads.value_or(o.num_heads);
-  check_positive_integer(path, "num_key_value_heads", shared);
-  if (o.num_heads % shared != 0) {
-    fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", o.num_heads,
-                     ", num_key_value_heads is ", shared,
-                     ", expected num_heads to be divisible by it");
-  }
+  check_key_value_heads(path, o.num_heads, o.num_key_value_heads.value_or(o.num_heads));
   if (o.positions == Positions::learned) check_positive_integer(path, "max_length", o.max_length);
   check_positive(path, "max_wavelength", o.max_wavelength);
   if (o.positions == Positions::rotary && o.hidden_dim / o.num_heads % 2 != 0) {
@@ -94,7 +87,7 @@ typename TokenOutput<T>::Options output_options(const Options& o, int vocabulary
           .use_bias = o.output_bias.value_or(o.use_bias && !tied)};
 }
 
-/// The mean or sum of the losses of tokens that are not padding.
+/// Returns the mean or sum of the losses of tokens that are not padding.
 template <class T>
 Var<T> token_loss(const Var<T>& logits, const Array<std::int64_t>& targets,
                   std::optional<std::int64_t> pad_id, const TokenLossOptions& options) {
@@ -105,7 +98,7 @@ Var<T> token_loss(const Var<T>& logits, const Array<std::int64_t>& targets,
                                           .reduction = options.reduction});
 }
 
-/// ShapeError unless ids are (batch, positions).
+/// Throws ShapeError unless ids are (batch, positions).
 template <class T>
 void check_tokens(const std::string& path, const char* name, const Tokens<T>& ids) {
   if (ids.shape().size() != 2) {
@@ -114,7 +107,7 @@ void check_tokens(const std::string& path, const char* name, const Tokens<T>& id
   }
 }
 
-/// ShapeError unless targets are those of the tokens that the decoder reads.
+/// Throws ShapeError unless targets have the shape of the tokens that the decoder reads.
 template <class T>
 void check_targets(const std::string& path, const char* read_name, const Tokens<T>& read,
                    const char* name, const Array<std::int64_t>& targets) {
@@ -125,7 +118,7 @@ void check_targets(const std::string& path, const char* read_name, const Tokens<
   }
 }
 
-/// ValueError unless there is one cache for each layer.
+/// Throws ValueError unless there is one cache for each layer.
 template <class T>
 void check_caches(const std::string& path, std::size_t layers,
                   const std::vector<DecoderCache<T>>& caches) {
@@ -135,7 +128,7 @@ void check_caches(const std::string& path, std::size_t layers,
   }
 }
 
-/// f(), and when it throws the caches (which may be null) as they were.
+/// Returns f(). If it throws, the caches (which may be null) are cut back to what they held.
 template <class T, class F>
 auto restoring(std::vector<DecoderCache<T>>* caches, F&& f) {
   const std::size_t held = caches == nullptr ? 0 : caches->front().length();
@@ -154,7 +147,7 @@ auto restoring(std::vector<DecoderCache<T>>* caches, F&& f) {
   }
 }
 
-/// `count` blocks, numbered below the scope.
+/// Returns `count` blocks, numbered below the scope.
 template <class Block, class T, class... More>
 std::vector<Block> stack(const Scope<T>& scope, int count, const TransformerOptions<T>& options,
                          More... more) {
@@ -163,7 +156,7 @@ std::vector<Block> stack(const Scope<T>& scope, int count, const TransformerOpti
   return blocks;
 }
 
-/// Of x (batch, positions, width) the last position, (batch, width).
+/// Returns the last position (batch, width) of x (batch, positions, width).
 template <class T>
 Var<T> last_position(const Var<T>& x) {
   if (x.shape()[1] == 1) return reshape(x, Shape{x.shape()[0], x.shape()[2]});

@@ -1,7 +1,7 @@
 #include <xtape/models/parts.hpp>
 
 #include "base/instantiate.hpp"
-#include "layers/common.hpp"
+#include "layers/transformer_parts.hpp"
 
 #include <cmath>
 
@@ -65,12 +65,7 @@ Var<T> TokenOutput<T>::operator()(const Var<T>& x, const Embedding<T>& table) co
 
 template <class T>
 FinalNorm<T>::FinalNorm(const Scope<T>& scope, const TransformerOptions<T>& o, bool wanted) {
-  if (!wanted) return;
-  if (o.normalization == Normalization::rms) {
-    norm_.emplace(RMSNormalization<T>(scope, {.epsilon = o.epsilon}));
-  } else {
-    norm_.emplace(LayerNormalization<T>(scope, {.epsilon = o.epsilon, .center = o.use_bias}));
-  }
+  if (wanted) norm_.emplace(norm_of(scope, o));
 }
 
 template <class T>

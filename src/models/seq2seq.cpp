@@ -74,7 +74,7 @@ Var<T> Seq2Seq<T>::encode(const Tokens<T>& source, const std::optional<Array<boo
 template <class T>
 Var<T> Seq2Seq<T>::decode(const Tokens<T>& target, const Var<T>& memory,
                           const std::optional<Array<bool>>& mask, std::optional<bool> training,
-                          Caches* caches, std::vector<Var<T>>* scores) const {
+                          Caches* caches, bool only_last, std::vector<Var<T>>* scores) const {
   detail::check_tokens(path_, "target", target);
   Var<T> x = target_(target, caches == nullptr ? 0 : caches->front().length(), training);
   for (std::size_t i = 0; i < decoder_.size(); ++i) {
@@ -90,15 +90,14 @@ Var<T> Seq2Seq<T>::decode(const Tokens<T>& target, const Var<T>& memory,
       scores->push_back(std::move(all.cross_scores));
     }
   }
-  return x;
+  return output_(decoder_norm_(only_last ? detail::last_position(x) : x), target_.table());
 }
 
 template <class T>
 Var<T> Seq2Seq<T>::logits(const Tokens<T>& target, const Var<T>& memory,
                           const std::optional<Array<bool>>& mask,
                           std::optional<bool> training) const {
-  return output_(decoder_norm_(decode(target, memory, mask, training, nullptr, nullptr)),
-                 target_.table());
+  return decode(target, memory, mask, training, nullptr, false, nullptr);
 }
 
 template <class T>
@@ -106,8 +105,7 @@ auto Seq2Seq<T>::with_scores(const Tokens<T>& target, const Var<T>& memory,
                              const std::optional<Array<bool>>& mask,
                              std::optional<bool> training) const -> WithScores {
   WithScores all;
-  const Var<T> x = decode(target, memory, mask, training, nullptr, &all.cross_scores);
-  all.logits = output_(decoder_norm_(x), target_.table());
+  all.logits = decode(target, memory, mask, training, nullptr, false, &all.cross_scores);
   return all;
 }
 
@@ -126,16 +124,11 @@ auto Seq2Seq<T>::caches(std::size_t length) const -> Caches {
 }
 
 template <class T>
-Var<T> Seq2Seq<T>::last_logits(const Var<T>& x) const {
-  return output_(decoder_norm_(detail::last_position(x)), target_.table());
-}
-
-template <class T>
 Var<T> Seq2Seq<T>::step(const Tokens<T>& tokens, const Var<T>& memory,
                         const std::optional<Array<bool>>& mask, Caches& caches) const {
   detail::check_caches(path_, decoder_.size(), caches);
   return detail::restoring(
-      &caches, [&] { return last_logits(decode(tokens, memory, mask, false, &caches, nullptr)); });
+      &caches, [&] { return decode(tokens, memory, mask, false, &caches, true, nullptr); });
 }
 
 template <class T>
@@ -145,8 +138,7 @@ auto Seq2Seq<T>::step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
   detail::check_caches(path_, decoder_.size(), caches);
   return detail::restoring(&caches, [&] {
     WithScores all;
-    const Var<T> x = decode(tokens, memory, mask, false, &caches, &all.cross_scores);
-    all.logits = last_logits(x);
+    all.logits = decode(tokens, memory, mask, false, &caches, true, &all.cross_scores);
     return all;
   });
 }
@@ -154,15 +146,14 @@ auto Seq2Seq<T>::step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
 template <class T>
 Var<T> Seq2Seq<T>::next(const Tokens<T>& target, const Var<T>& memory,
                         const std::optional<Array<bool>>& mask) const {
-  return last_logits(decode(target, memory, mask, false, nullptr, nullptr));
+  return decode(target, memory, mask, false, nullptr, true, nullptr);
 }
 
 template <class T>
 auto Seq2Seq<T>::next_with_scores(const Tokens<T>& target, const Var<T>& memory,
                                   const std::optional<Array<bool>>& mask) const -> WithScores {
   WithScores all;
-  const Var<T> x = decode(target, memory, mask, false, nullptr, &all.cross_scores);
-  all.logits = last_logits(x);
+  all.logits = decode(target, memory, mask, false, nullptr, true, &all.cross_scores);
   return all;
 }
 

@@ -31,7 +31,7 @@ Array<V> rows_of(const Array<V>& x, const Ids& rows) {
   return out;
 }
 
-/// What comes to both kinds of models: the cache or, without, the tokens so far.
+/// Common to both kinds of models: the cache or, without a cache, the tokens so far.
 template <class T, class Model>
 class ModelStepper : public Stepper<T> {
  public:
@@ -48,7 +48,7 @@ class ModelStepper : public Stepper<T> {
   }
 
  protected:
-  /// All tokens so far, for a model that has no cache.
+  /// Returns all tokens so far, for a model that has no cache.
   const Array<std::int64_t>& with(const Array<std::int64_t>& tokens) {
     const std::size_t before = seen_.dimension() == 2 ? seen_.shape()[1] : 0;
     const std::size_t rows = tokens.shape()[0];
@@ -133,37 +133,25 @@ class LanguageStepper final : public ModelStepper<T, LanguageModel<T>> {
   [[nodiscard]] std::vector<double> attention(std::size_t /*row*/) const override { return {}; }
 };
 
-/// What the call says about tokens, checked; and the fields of the stepper that follow from it.
-template <class T>
-void prepare(Stepper<T>& s, const std::string& name, int vocabulary, const DecodingOptions& options,
-             std::optional<std::int64_t> pad, std::optional<std::int64_t> start) {
-  s.name = name;
-  s.vocabulary = static_cast<std::size_t>(vocabulary);
-  std::set<std::int64_t> never(options.suppress.begin(), options.suppress.end());
-  if (pad) never.insert(*pad);
-  if (start) never.insert(*start);
-  s.never.assign(never.begin(), never.end());
-}
-
-void check_options(const std::string& name, const DecodingOptions& o, int vocabulary,
-                   std::optional<std::int64_t> pad, std::optional<std::int64_t> start,
-                   std::optional<std::int64_t> end) {
+/// Returns the tokens that are never written. Throws ValueError for an option out of range.
+std::vector<std::int64_t> forbidden(const std::string& name, const DecodingOptions& o,
+                                    int vocabulary, std::optional<std::int64_t> pad,
+                                    std::optional<std::int64_t> start,
+                                    std::optional<std::int64_t> end) {
   check_option(o.max_length > 0, name, "max_length", o.max_length, "at least 1");
   check_option(o.min_length <= o.max_length, name, "min_length", o.min_length, "at most ",
                o.max_length, ", the max_length");
-  std::set<std::int64_t> never;
-  for (const std::int64_t id : o.suppress) {
-    check_id(name, "suppress", id, vocabulary);
-    never.insert(id);
-  }
+  for (const std::int64_t id : o.suppress) check_id(name, "suppress", id, vocabulary);
+  std::set<std::int64_t> never(o.suppress.begin(), o.suppress.end());
   for (const auto& id : {pad, start}) {
     if (id) never.insert(*id);
   }
-  if (end && o.min_length > 0) never.insert(*end);
-  if (never.size() >= static_cast<std::size_t>(vocabulary)) {
+  const bool no_end = end && o.min_length > 0 && never.count(*end) == 0;
+  if (never.size() + (no_end ? 1 : 0) >= static_cast<std::size_t>(vocabulary)) {
     fail<ValueError>(name, "nothing may be written: suppress, pad and start are all ", vocabulary,
                      " tokens, expected fewer; leave some out of suppress");
   }
+  return {never.begin(), never.end()};
 }
 
 void check_positions(const std::string& name, Positions positions, int held, std::size_t needed,
@@ -182,7 +170,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& m
                                     const std::optional<Array<bool>>& mask,
                                     const DecodingOptions& options) {
   const Seq2SeqOptions& o = model.options();
-  check_options(name, options, o.target_vocabulary, o.pad_id, o.start_id, o.end_id);
+  auto never = forbidden(name, options, o.target_vocabulary, o.pad_id, o.start_id, o.end_id);
   check_positions(name, o.positions, o.max_length, options.max_length, "max_length");
   if (options.attention_layer) {
     const int layer = *options.attention_layer;
@@ -190,7 +178,8 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& m
                  o.decoder_layers - 1);
   }
   auto s = std::make_unique<Seq2SeqStepper<T>>(model, source, mask, options);
-  prepare<T>(*s, name, o.target_vocabulary, options, o.pad_id, o.start_id);
+  s->name = name;
+  s->never = std::move(never);
   s->end = o.end_id;
   const std::size_t rows = source.shape()[0];
   const std::size_t width = source.shape()[1];
@@ -207,7 +196,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
                                     const std::vector<Ids>& prompts,
                                     const DecodingOptions& options) {
   const LanguageModelOptions& o = model.options();
-  check_options(name, options, o.vocabulary, o.pad_id, o.start_id, o.end_id);
+  auto never = forbidden(name, options, o.vocabulary, o.pad_id, o.start_id, o.end_id);
   if (options.attention || options.attention_layer) {
     fail<ValueError>(name,
                      "no attention to return: attention is asked for, expected not; a language "
@@ -224,11 +213,12 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
       check_id(name, "a token of a prompt", id, o.vocabulary);
     longest = std::max(longest, prompts[r].size());
   }
-  const std::size_t positions = longest + options.max_length;  // what comes last is not read
+  const std::size_t positions = longest + options.max_length;  // the last one is not read
   check_positions(name, o.positions, o.max_length, positions - 1,
                   "the longest prompt and max_length");
   auto s = std::make_unique<LanguageStepper<T>>(model, options.use_cache, positions);
-  prepare<T>(*s, name, o.vocabulary, options, o.pad_id, o.start_id);
+  s->name = name;
+  s->never = std::move(never);
   s->end = o.end_id;
   s->prompts = prompts;
   s->columns.assign(prompts.size(), 0);

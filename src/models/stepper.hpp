@@ -1,18 +1,19 @@
 #pragma once
-// A model that is asked for one token after the other, as decoding sees it.
+// A model as decoding sees it: one step per token.
 
 #include "base/message.hpp"
 
 #include <xtape/models/decoding.hpp>
 
+#include <algorithm>
 #include <memory>
 
 namespace xtape::detail {
 
 using Ids = std::vector<std::int64_t>;
 
-/// What decoding needs to know before it begins, and what the model gives as it goes. The batch has
-/// one row per hypothesis.
+/// The facts that decoding needs before it begins, and the steps of the model. The batch has one row per
+/// hypothesis.
 template <class T>
 class Stepper {
  public:
@@ -21,23 +22,33 @@ class Stepper {
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
 
-  /// Logits (rows, vocabulary) of the token after `tokens` (rows, n), which follow those before.
+  /// Returns logits (rows, vocabulary) of the token after `tokens` (rows, n), which follow those before.
   virtual Var<T> step(const Array<std::int64_t>& tokens) = 0;
-  /// Row i becomes what row rows[i] was.
+  /// Replaces row i by row rows[i].
   virtual void reorder(const Ids& rows) = 0;
-  /// Where row `row` of the last step looked: means over the heads, one number per source token.
+  /// Returns the attention of row `row` in the last step: a mean over the heads per source token.
   [[nodiscard]] virtual std::vector<double> attention(std::size_t row) const = 0;
 
-  std::string name;  // for messages
-  std::size_t vocabulary = 0;
+  /// Returns the tokens (rows, n) that the first step reads: as many as every prompt has.
+  [[nodiscard]] Array<std::int64_t> first_tokens() const {
+    std::size_t count = prompts.at(0).size();
+    for (const Ids& p : prompts) count = std::min(count, p.size());
+    Array<std::int64_t> tokens(Shape{prompts.size(), count});
+    for (std::size_t r = 0; r < prompts.size(); ++r) {
+      std::copy_n(prompts[r].begin(), count, tokens.data() + r * count);
+    }
+    return tokens;
+  }
+
+  std::string name;                 // for messages
   std::vector<Ids> prompts;         // what the rows begin with, none empty
   std::vector<std::int64_t> never;  // tokens that are not written
   std::optional<std::int64_t> end;
   std::vector<std::size_t> columns;  // source tokens of each row at the beginning
 };
 
-/// The stepper for a call of `name` (greedy, ...), at the beginning. ValueError or ShapeError for anything in the call
-/// that is out of range.
+/// Returns the stepper for a call of `name` (greedy, ...), at the beginning. Throws ValueError or ShapeError
+/// for anything in the call that is out of range.
 template <class T>
 std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& model,
                                     const Array<std::int64_t>& source,

@@ -14,19 +14,15 @@ using Call = Block::CallOptions;
 TEMPLATE_TEST_CASE("encoder blocks agree with PyTorch's TransformerEncoderLayer", "", double,
                    float) {
   using T = TestType;
-  const Json cases = golden("transformer_encoder");
-  Errors errors(with_type<T>("transformer encoder"), golden_tolerance<T>);
-  for (const Json& c : cases) {
-    GoldenRun<T> run(c, errors);
-    const TransformerEncoder<T> block(run.params().scope(), block_options<T>(c));
+  const auto check = [](const TransformerEncoder<T>& block, GoldenRun<T>& run, const Json& c) {
     const typename TransformerEncoder<T>::CallOptions call{
         .padding_mask = golden_constant<bool>(c, "padding_mask"),
         .use_causal_mask = c["causal"].get<bool>()};
     const auto both = block.with_scores(run.input("x"), call);
     CHECK(difference(block(run.input("x"), call).value(), both.output.value()) == 0);
     run.check(both.output);
-  }
-  CHECK(errors.cases() == 20);
+  };
+  check_golden_blocks<TransformerEncoder, T>("transformer_encoder", "transformer encoder", check);
 }
 
 TEST_CASE("an encoder block with a cache equals the full causal pass") {
@@ -91,15 +87,7 @@ TEST_CASE("the weights of an encoder block, in order") {
                               "b/feed_forward/output/kernel", "b/feed_forward_norm/scale"});
 }
 
-TEST_CASE("an encoder block refuses options out of range") {
-  Params<double> params({.seed = 1});
-  for (const auto& [options, part] : bad_blocks()) {
-    INFO(part);
-    const auto& o = options;
-    CHECK(contains(error_of<ValueError>([&] { Block(params.scope() / "b", o); }), part));
-    CHECK(params.paths().empty());
-  }
-}
+TEST_CASE("an encoder block refuses options out of range") { check_bad_blocks<Block>(); }
 
 TEST_CASE("an encoder block refuses inputs and masks that do not fit") {
   Params<double> params({.seed = 1});

@@ -1,6 +1,5 @@
-// A decoder that sees what it must predict learns nothing, and looks as if it had learned everything:
-// under teacher forcing it reads the answer. Here is what tells the two apart, tried on models that
-// cheat.
+// A decoder that sees the token it must predict learns nothing, but its teacher-forced accuracy is perfect.
+// These tests tell such a decoder from a sound one, and try themselves on models that cheat.
 #include "support/catch.hpp"
 #include "support/models.hpp"
 
@@ -51,7 +50,7 @@ struct Kind {
   bool shifted = true;  // else the decoder reads the token that it is to write
 };
 
-/// Of the symbols that are right.
+/// Shares of the symbols that are right.
 struct Shares {
   double forced = 0, free = 0;
 };
@@ -101,8 +100,8 @@ Shares measure(const Kind& kind, Task task) {
   return a;
 }
 
-/// What this file is about: whether accuracy under teacher forcing is more than what the model is worth
-/// by itself, and more than anybody could reach on targets that follow from nothing.
+/// Returns whether accuracy under teacher forcing is higher than in free decoding, or higher than
+/// possible on random targets.
 bool reads_the_answer(const Shares& reverse, const Shares& chance) {
   return reverse.forced > reverse.free + 0.1 || chance.forced > 2.0 / kSymbols;
 }
@@ -138,15 +137,8 @@ struct Blocks {
 }  // namespace
 
 TEST_CASE("teacher-forced accuracy is worth what the model writes by itself") {
-  Seq2SeqOptions options{.source_vocabulary = 12,
-                         .target_vocabulary = 12,
-                         .hidden_dim = 32,
-                         .num_heads = 4,
-                         .intermediate_dim = 64,
-                         .encoder_layers = 1,
-                         .decoder_layers = 1,
-                         .positions = Positions::learned,
-                         .max_length = 8};
+  Seq2SeqOptions options = tiny_seq2seq();
+  options.positions = Positions::learned;
   const auto run = [&](const std::function<Kind(const Scope<float>&)>& make) {
     Shares all[2] = {};
     const char* name = "";
@@ -201,14 +193,7 @@ TEST_CASE("teacher-forced accuracy is worth what the model writes by itself") {
 
 TEST_CASE("greedy decoding is as good as reading, on a task that was learned") {
   Params<float> params({.seed = 1});
-  const Seq2Seq<float> model(params.scope(), {.source_vocabulary = 12,
-                                              .target_vocabulary = 12,
-                                              .hidden_dim = 32,
-                                              .num_heads = 4,
-                                              .intermediate_dim = 64,
-                                              .encoder_layers = 1,
-                                              .decoder_layers = 1,
-                                              .max_length = 8});
+  const Seq2Seq<float> model(params.scope(), tiny_seq2seq());
   train(
       {"", [&](const auto& source, const auto& mask,
                const auto& read) { return model.logits(read, model.encode(source, mask), mask); }},

@@ -16,7 +16,7 @@ using Mha = MultiHeadAttention<double>;
 using V = Var<double>;
 using Shapes = Mha::PartialShape;
 
-/// What every misuse finds: nothing of it may change.
+/// The objects that every misuse finds. None of them may change.
 struct World {
   Tape<double> tape{{.training = false, .seed = 1}};
   Params<double> params{{.seed = 1}};

@@ -1,11 +1,11 @@
 #pragma once
-// What the tests of the blocks of a Transformer share.
+// Shared by the tests of the blocks of a Transformer.
 
 #include "support/golden.hpp"
 
 namespace xtape::test {
 
-/// The options of a golden case of tests/golden/make/transformer.py.
+/// Returns the options of a golden case of tests/golden/make/transformer.py.
 template <class T>
 TransformerOptions<T> block_options(const Json& c) {
   return {.hidden_dim = c["hidden_dim"].get<int>(),
@@ -16,7 +16,7 @@ TransformerOptions<T> block_options(const Json& c) {
           .use_bias = c["use_bias"].get<bool>()};
 }
 
-/// Small blocks of every kind, for what must hold for all of them.
+/// Returns small blocks of every kind, for properties that all blocks share.
 inline std::vector<TransformerOptions<double>> all_blocks() {
   using Options = TransformerOptions<double>;
   std::vector<Options> all;
@@ -36,14 +36,14 @@ inline std::vector<TransformerOptions<double>> all_blocks() {
   return all;
 }
 
-/// Positions begin ... begin + count - 1 of (batch, positions, features).
+/// Returns positions begin ... begin + count - 1 of (batch, positions, features).
 inline Var<double> positions_of(const Array<double>& x, std::size_t begin, std::size_t count) {
   const auto from = static_cast<std::ptrdiff_t>(begin);
   return slice(Var<double>(x),
                {Slice::all(), Slice::range(from, from + static_cast<std::ptrdiff_t>(count))});
 }
 
-/// The first `count` columns of a padding mask.
+/// Returns the first `count` columns of a padding mask.
 inline Array<bool> first_columns(const Array<bool>& mask, std::size_t count) {
   Array<bool> part(Shape{mask.shape()[0], count});
   for (std::size_t b = 0; b < mask.shape()[0]; ++b) {
@@ -52,7 +52,7 @@ inline Array<bool> first_columns(const Array<bool>& mask, std::size_t count) {
   return part;
 }
 
-/// True for the first lengths[b] of `size` positions.
+/// Returns true for the first lengths[b] of `size` positions.
 inline Array<bool> padding_of(const std::vector<std::size_t>& lengths, std::size_t size) {
   Array<bool> keep(Shape{lengths.size(), size});
   for (std::size_t b = 0; b < lengths.size(); ++b) {
@@ -82,6 +82,30 @@ inline std::vector<std::pair<TransformerOptions<double>, const char*>> bad_block
       {with([](Options& o) { o.epsilon = -1; }), "b: epsilon out of range"},
       {with([](Options& o) { o.num_key_value_heads = 3; }),
        "b/self_attention: num_key_value_heads does not divide"}};
+}
+
+/// Checks that a block refuses bad options and reserves nothing.
+template <class Block>
+void check_bad_blocks() {
+  Params<double> params({.seed = 1});
+  for (const auto& [options, part] : bad_blocks()) {
+    INFO(part);
+    const auto& o = options;
+    CHECK(contains(error_of<ValueError>([&] { Block(params.scope() / "b", o); }), part));
+    CHECK(params.paths().empty());
+  }
+}
+
+/// Compares the blocks of 20 golden cases; check(block, run, case) computes and checks one of them.
+template <template <class> class Block, class T, class Check>
+void check_golden_blocks(const std::string& file, const std::string& name, const Check& check) {
+  const Json cases = golden(file);
+  Errors errors(with_type<T>(name), golden_tolerance<T>);
+  for (const Json& c : cases) {
+    GoldenRun<T> run(c, errors);
+    check(Block<T>(run.params().scope(), block_options<T>(c)), run, c);
+  }
+  CHECK(errors.cases() == 20);
 }
 
 }  // namespace xtape::test

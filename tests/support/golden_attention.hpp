@@ -37,7 +37,7 @@ typename MultiHeadAttention<T>::Options golden_attention_options(const Json& c) 
   return o;
 }
 
-/// What a case's call adds to query and value; `input(name)` is a differentiable input.
+/// Returns the options of a case's call; `input(name)` is a differentiable input.
 template <class T, class Has, class Input>
 typename MultiHeadAttention<T>::CallOptions golden_attention_call(const Json& c, const Has& has,
                                                                   const Input& input) {

@@ -1,8 +1,10 @@
 #pragma once
-// What the tests of whole models share.
+// Shared by the tests of whole models.
 
 #include "support/arrays.hpp"
+#include "support/catch.hpp"
 
+#include <functional>
 #include <set>
 #include <stdexcept>
 
@@ -11,7 +13,7 @@ namespace xtape::test {
 using IdArray = Array<std::int64_t>;
 using IdList = std::vector<std::int64_t>;
 
-/// Tokens low ... high - 1, from a seed.
+/// Returns random tokens low ... high - 1.
 inline IdArray random_ids(const Shape& shape, std::uint64_t seed, std::int64_t low,
                           std::int64_t high) {
   RandomStream stream(seed, 78);
@@ -23,20 +25,46 @@ inline IdArray random_ids(const Shape& shape, std::uint64_t seed, std::int64_t l
   return ids;
 }
 
-/// Small models of every kind, for what must hold for all of them. Weights are drawn wide, so that
-/// logits differ.
+/// Returns columns begin ... begin + count - 1 of (rows, columns).
+inline IdArray columns(const IdArray& ids, std::size_t begin, std::size_t count) {
+  IdArray part(Shape{ids.shape()[0], count});
+  for (std::size_t r = 0; r < ids.shape()[0]; ++r) {
+    for (std::size_t i = 0; i < count; ++i) part(r, i) = ids(r, begin + i);
+  }
+  return part;
+}
+
+/// Returns options of a model of one layer that learns small tasks in seconds.
+inline Seq2SeqOptions tiny_seq2seq() {
+  return {.source_vocabulary = 12,
+          .target_vocabulary = 12,
+          .hidden_dim = 32,
+          .num_heads = 4,
+          .intermediate_dim = 64,
+          .encoder_layers = 1,
+          .decoder_layers = 1,
+          .max_length = 8};
+}
+
+/// Returns options of a small model. Its weights are drawn wide, so that logits differ.
+template <class Options>
+Options wide_weights() {
+  Options o;
+  o.hidden_dim = 8;
+  o.num_heads = 2;
+  o.intermediate_dim = 10;
+  o.max_length = 24;
+  o.embedding_initializer = initializers::RandomNormal{.stddev = 1};
+  o.kernel_initializer = initializers::RandomNormal{.stddev = 0.5};
+  o.bias_initializer = initializers::RandomNormal{.stddev = 0.5};
+  return o;
+}
+
+/// Returns small models of every kind, for properties that all models share.
 inline std::vector<Seq2SeqOptions> all_seq2seqs() {
-  const Seq2SeqOptions plain{.source_vocabulary = 9,
-                             .target_vocabulary = 9,
-                             .hidden_dim = 8,
-                             .num_heads = 2,
-                             .intermediate_dim = 10,
-                             .encoder_layers = 2,
-                             .decoder_layers = 2,
-                             .max_length = 24,
-                             .embedding_initializer = initializers::RandomNormal{.stddev = 1},
-                             .kernel_initializer = initializers::RandomNormal{.stddev = 0.5},
-                             .bias_initializer = initializers::RandomNormal{.stddev = 0.5}};
+  auto plain = wide_weights<Seq2SeqOptions>();
+  plain.source_vocabulary = plain.target_vocabulary = 9;
+  plain.encoder_layers = plain.decoder_layers = 2;
   std::vector<Seq2SeqOptions> all{plain};
   Seq2SeqOptions o = plain;
   o.normalize_first = false;
@@ -65,16 +93,10 @@ inline std::vector<Seq2SeqOptions> all_seq2seqs() {
 }
 
 inline std::vector<LanguageModelOptions> all_language_models() {
-  const LanguageModelOptions plain{.vocabulary = 9,
-                                   .hidden_dim = 8,
-                                   .num_heads = 2,
-                                   .intermediate_dim = 10,
-                                   .layers = 2,
-                                   .max_length = 24,
-                                   .embedding_initializer = initializers::RandomNormal{.stddev = 1},
-                                   .kernel_initializer = initializers::RandomNormal{.stddev = 0.5},
-                                   .bias_initializer = initializers::RandomNormal{.stddev = 0.5},
-                                   .end_id = 3};
+  auto plain = wide_weights<LanguageModelOptions>();
+  plain.vocabulary = 9;
+  plain.layers = 2;
+  plain.end_id = 3;
   std::vector<LanguageModelOptions> all{plain};
   LanguageModelOptions o = plain;
   o.normalize_first = false;
@@ -94,8 +116,49 @@ inline std::vector<LanguageModelOptions> all_language_models() {
   return all;
 }
 
-/// Whether logits (batch, length, vocabulary) of ids (batch, length), changed at one position, stay the
-/// same bit for bit before it, and only there.
+/// A change that makes good options bad, and a part of the error's text.
+template <class Options>
+struct BadOption {
+  std::function<void(Options&)> change;
+  const char* part;
+};
+
+/// Checks that Model refuses each change of `good`, in the name of `path`, and reserves nothing.
+template <class Model, class Options>
+void check_refused(const Options& good, const std::string& scope, const std::string& path,
+                   const std::vector<BadOption<Options>>& cases) {
+  for (const BadOption<Options>& c : cases) {
+    Options o = good;
+    c.change(o);
+    Params<double> params;
+    const Scope<double> at = scope.empty() ? params.scope() : params.scope() / scope;
+    const std::string error = error_of<ValueError>([&] { static_cast<void>(Model(at, o)); });
+    INFO(error << ", expected: " << c.part);
+    CHECK(contains(error, c.part));
+    CHECK(contains(error, path + ": "));
+    CHECK(params.paths().empty());
+  }
+}
+
+/// Checks the gradients of loss(model, node) under dropout, where ids go onto the tape of `node`.
+template <class Model, class Loss>
+void check_model_gradients(typename Model::Options options, const Loss& loss) {
+  options.activation = "gelu";  // differences of relu fail at its kink
+  options.dropout = 0.2;
+  Params<double> params({.seed = 1});
+  const Model model(params.scope(), options);
+  model.build();
+  const GradcheckReport report = check_gradients(
+      [&](const std::vector<Var<double>>& x) {
+        return loss(model, x[0].detach().node_ref()) + x[0];
+      },
+      {array<double>({}, {0.5})}, {.training = true}, &params);
+  INFO(report.message);
+  CHECK(report.passed);
+}
+
+/// Returns whether a change of ids (batch, length) at one position keeps every bit of the logits (batch,
+/// length, vocabulary) before it, and only there.
 template <class Logits>
 bool causal(const Logits& logits, const IdArray& ids, std::int64_t vocabulary) {
   const Array<double> before = logits(ids);
@@ -132,7 +195,7 @@ inline Sources sources_of(const std::vector<std::size_t>& lengths, std::size_t w
   return s;
 }
 
-/// Row r of a padded batch by itself, without its padding.
+/// Returns row r of a padded batch, without its padding.
 inline IdArray source_alone(const Sources& s, std::size_t r) {
   std::size_t length = 0;
   while (length < s.ids.shape()[1] && s.mask(r, length)) ++length;
@@ -141,8 +204,8 @@ inline IdArray source_alone(const Sources& s, std::size_t r) {
   return alone;
 }
 
-/// Options and a seed of a model whose greedy texts for these sources have at least three lengths: what
-/// finishes, finishes at different times.
+/// Returns options and a seed of a model whose greedy texts for these sources have at least three
+/// lengths, so that rows finish at different times.
 inline std::pair<Seq2SeqOptions, std::uint64_t> uneven(const Sources& s, std::size_t max_length) {
   for (std::uint64_t seed = 1;; ++seed) {
     for (const Seq2SeqOptions& options : all_seq2seqs()) {

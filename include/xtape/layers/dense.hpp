@@ -25,7 +25,7 @@ class Extents {
   Extents(const Shape& shape) : values_(shape.begin(), shape.end()) {}
   [[nodiscard]] bool empty() const { return values_.empty(); }
   [[nodiscard]] const std::vector<std::ptrdiff_t>& values() const { return values_; }
-  /// As a shape. ValueError naming `what` unless every extent is positive.
+  /// Returns the extents as a shape. ValueError naming `what` unless every extent is positive.
   [[nodiscard]] Shape shape(const std::string& what) const;
 
  private:
@@ -49,9 +49,9 @@ class Dense {
     bool trainable = true;
     Regularizer<T> kernel_regularizer = {};
     Regularizer<T> bias_regularizer = {};
-    /// Of the output, divided by its first extent: a penalty of each call on a tape (also one that
-    /// does not record), see Tape::penalties. 0 for an empty batch; undivided where x has no other
-    /// axes than the contracted ones. TapeError inside checkpoint().
+    /// Penalizes the output of each call on a tape, recording or not; see Tape::penalties. The penalty
+    /// is divided by the output's first extent, unless all axes of x are contracted, and 0 for an empty
+    /// batch. TapeError inside checkpoint().
     Regularizer<T> activity_regularizer = {};
     Constraint<T> kernel_constraint = {};
     Constraint<T> bias_constraint = {};
@@ -65,21 +65,20 @@ class Dense {
   /// x (..., inputs...) -> (..., units...). The first call fixes the extents of the inputs; later
   /// ones must agree (ShapeError naming the path).
   Var<T> operator()(const Var<T>& x) const { return (*this)(x, units_); }
-  /// The same for a layer with units_at_call, whose output follows another operand's width. The
-  /// first call fixes the units too.
+  /// Computes a layer with units_at_call, whose output has another operand's width. The first call
+  /// fixes the units too.
   Var<T> operator()(const Var<T>& x, const Shape& units) const;
   /// Makes the parameters for inputs of this shape without computing.
   void build(const Shape& input) const { build(input, units_); }
   void build(const Shape& input, const Shape& units) const;
-  /// Shape of the result for inputs of this shape.
+  /// Returns the shape of the result for inputs of this shape.
   [[nodiscard]] Shape compute_output_shape(const Shape& input) const {
     return compute_output_shape(input, units_);
   }
   [[nodiscard]] Shape compute_output_shape(const Shape& input, const Shape& units) const;
 
-  /// What each of several layers gives for x, to the bit, with one job for the threads instead of one for
-  /// each where that is faster: the projections of attention. All must have the same `axes`, and none
-  /// units_at_call (ValueError).
+  /// Returns the results of several layers for x, bit for bit, in one parallel job if that is faster.
+  /// ValueError unless all have the same `axes` and none has units_at_call.
   static std::vector<Var<T>> together(const Var<T>& x, std::initializer_list<const Dense*> layers);
 
   [[nodiscard]] const Parameter<T>& kernel() const { return kernel_; }

@@ -31,11 +31,11 @@ class Dropout {
   /// `training` replaces the tape's. Training without a tape needs a seed of the layer's own
   /// (TapeError otherwise). ShapeError when noise_shape does not fit x.
   Var<T> operator()(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
-  /// Whether such a call drops anything. TapeError where it has nothing to draw from.
+  /// Returns whether such a call drops anything. TapeError if it has nothing to draw from.
   [[nodiscard]] bool active(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
 
-  /// The random numbers that a call with x would use, for somebody who applies dropout() later; or
-  /// nothing when the call would be the identity.
+  /// Returns the random key of a call with x, for a later dropout(), or nothing if the call would be the
+  /// identity.
   std::optional<RandomKey> draw(const Var<T>& x, std::optional<bool> training = std::nullopt) const;
 
  private:

@@ -20,7 +20,7 @@ class Embedding {
     bool mask_zero = false;  ///< id 0 is padding, for compute_mask()
     bool trainable = true;
     Regularizer<T> embeddings_regularizer = {};
-    /// Of the output, divided by the first extent of the ids; see Dense.
+    /// Penalizes the output, divided by the first extent of the ids; see Dense.
     Regularizer<T> activity_regularizer = {};
     Constraint<T> embeddings_constraint = {};
   };
@@ -37,8 +37,7 @@ class Embedding {
   [[nodiscard]] Var<T> attend(const Var<T>& x) const;
   /// Makes the table without computing.
   void build() const;
-  /// Where ids is not 0, with mask_zero; otherwise nothing. Pass it on yourself: no value carries a
-  /// mask.
+  /// Returns where ids is not 0 with mask_zero, else nothing. Values carry no mask: pass it on yourself.
   [[nodiscard]] std::optional<Array<bool>> compute_mask(const Tokens<T>& ids) const;
 
   [[nodiscard]] const Parameter<T>& embeddings() const { return embeddings_; }

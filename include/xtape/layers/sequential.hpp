@@ -26,7 +26,7 @@ struct SequentialPart {
   SequentialPart& operator=(const SequentialPart&) = delete;
   virtual ~SequentialPart() = default;
   [[nodiscard]] virtual Var<T> call(const Var<T>& x) const = 0;
-  /// Whether it takes token ids; then call(ids) may be used.
+  /// Returns whether it takes token ids; then call(ids) may be used.
   [[nodiscard]] virtual bool takes_ids() const { return false; }
   [[nodiscard]] virtual bool takes_arrays() const { return true; }
   [[nodiscard]] virtual Var<T> call(const Tokens<T>& ids) const = 0;
@@ -79,7 +79,7 @@ struct SequentialPartOf final : SequentialPart<T> {
 template <class T>
 class Sequential {
  public:
-  /// Layers that are made here get scopes below this one.
+  /// Layers made by add() get scopes below this one.
   explicit Sequential(const Scope<T>& scope) : scope_(scope) {}
   Sequential(Sequential&&) noexcept = default;
   Sequential& operator=(Sequential&&) noexcept = default;
@@ -103,11 +103,11 @@ class Sequential {
     return put(choose(name), std::move(layer));
   }
 
-  /// How many layers there are.
+  /// Returns the number of layers.
   [[nodiscard]] std::size_t size() const noexcept { return parts_.size(); }
-  /// What the last layer returns; x where there is none. ValueError when a layer takes token ids only.
+  /// Returns the last layer's result, or x without layers. ValueError when a layer takes only token ids.
   Var<T> operator()(const Var<T>& x) const;
-  /// The same for token ids, which the first layer (an Embedding, say) must take (ValueError).
+  /// Returns the last layer's result for token ids, which the first layer (an Embedding, say) must take (ValueError).
   Var<T> operator()(const Tokens<T>& ids) const;
   template <detail::XExpression E>
   requires std::integral<typename std::decay_t<E>::value_type> Var<T>

@@ -7,8 +7,8 @@
 
 namespace xtape {
 
-/// What one TransformerDecoder keeps of a batch while decoding step by step: keys and values of the
-/// positions before, and those of the encoder's output, projected once.
+/// Keys and values that one TransformerDecoder keeps while decoding step by step: of the positions
+/// before, and of the encoder's output, projected once.
 template <class T>
 class DecoderCache {
  public:
@@ -17,8 +17,8 @@ class DecoderCache {
   /// Positions held.
   [[nodiscard]] std::size_t length() const noexcept { return self_.length(); }
   [[nodiscard]] std::size_t capacity() const noexcept { return self_.capacity(); }
-  /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
-  /// size. ValueError for a row out of range; then nothing is changed.
+  /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
+  /// ValueError for a row out of range; then nothing is changed.
   void reorder(const Array<std::int64_t>& rows);
   /// Forgets everything, for another batch.
   void clear() noexcept;
@@ -45,7 +45,7 @@ class TransformerDecoder {
  public:
   using Options = TransformerOptions<T>;
 
-  /// What a call may say beyond its inputs. Masks are boolean, true = attend; their shapes are those
+  /// Options of a call. Masks are boolean, true = attend; their shapes are those
   /// of TransformerEncoder's.
   struct CallOptions {
     std::optional<Array<bool>> decoder_padding_mask = {};    ///< (batch, T)
@@ -73,9 +73,9 @@ class TransformerDecoder {
   /// hidden_dim). With a cache only its first call looks at memory. ShapeError naming the path for an
   /// input or mask that does not fit, before any work.
   Var<T> operator()(const Var<T>& x, const Var<T>& memory, const CallOptions& call = {}) const;
-  /// For a decoder without cross-attention.
+  /// Computes a decoder without cross-attention.
   Var<T> operator()(const Var<T>& x, const CallOptions& call = {}) const;
-  /// The same, with the probabilities. Without cross-attention memory is an empty Var.
+  /// Returns the same output and the probabilities. Without cross-attention memory is an empty Var.
   WithScores with_scores(const Var<T>& x, const Var<T>& memory, const CallOptions& call = {}) const;
 
  private:

@@ -13,7 +13,7 @@
 
 namespace xtape {
 
-/// How a block normalizes.
+/// The kind of a block's normalization.
 enum class Normalization { layer, rms };
 
 /// Options of both blocks.
@@ -74,7 +74,7 @@ class TransformerEncoder {
  public:
   using Options = TransformerOptions<T>;
 
-  /// What a call may say beyond its input. Masks are boolean, true = attend.
+  /// Options of a call. Masks are boolean, true = attend.
   struct CallOptions {
     std::optional<Array<bool>> padding_mask = {};  ///< (batch, keys): positions that exist
     /// (T, keys), (batch, T, keys) or (batch, heads, T, keys), extents of 1 broadcasting.
@@ -97,7 +97,7 @@ class TransformerEncoder {
   /// x (batch, T, hidden_dim) -> the same shape. ShapeError naming the path for an input or mask that
   /// does not fit, before any work.
   Var<T> operator()(const Var<T>& x, const CallOptions& call = {}) const;
-  /// The same, with the probabilities.
+  /// Returns the same output and the probabilities.
   WithScores with_scores(const Var<T>& x, const CallOptions& call = {}) const;
 
  private:

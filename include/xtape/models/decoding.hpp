@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// Decoding: a model writes by itself. greedy() takes the most probable token at each position,
+/// Decoding. greedy() takes the most probable token at each position,
 /// beam_search() keeps several hypotheses, sample() draws. For Seq2Seq the sources are a padded batch
 /// (batch, S) with a mask that says which tokens exist (by default all); for LanguageModel they are
 /// prompts, each of at least one token, to go on with.
@@ -9,7 +9,7 @@
 ///     auto lists = beam_search(model, source, mask, {.width = 5}, {.max_length = 80});
 ///
 /// Nothing is recorded and dropout is off. What is written for one source does not depend on the
-/// others of the batch, and a source that is finished takes no more work. The model's pad and start
+/// others of the batch, and a finished source takes no more work. The model's pad and start
 /// tokens are never written. All throw ValueError or ShapeError for options, tokens or masks out of
 /// range before any work, and NonFiniteError where a model's logits are not finite.
 
@@ -26,7 +26,7 @@ struct Hypothesis {
   double log_probability = 0;        ///< of the tokens and the end together, by the model
   double score = 0;    ///< log_probability; of a beam search divided by the length penalty
   bool ended = false;  ///< the end was written; otherwise the text was cut
-  /// Where the decoder looked, (tokens, source tokens): means over the heads. Only on request.
+  /// Attention of the decoder, (tokens, source tokens), as means over the heads. Only on request.
   Array<double> attention = {};
 };
 
@@ -79,7 +79,7 @@ struct SamplingOptions {
 /// ((5 + length) / 6) ^ alpha (Wu et al. 2016). The length counts the end.
 double length_penalty(std::size_t length, double alpha);
 
-/// The most probable token at each position; the first of equal ones. One text per row.
+/// Writes the most probable token at each position, the first of equal ones. Returns one text per row.
 template <class T>
 std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
                                const std::optional<Array<bool>>& mask = {},
@@ -89,9 +89,9 @@ std::vector<Hypothesis> greedy(const LanguageModel<T>& model,
                                const std::vector<std::vector<std::int64_t>>& prompts,
                                const DecodingOptions& options = {});
 
-/// Keeps, at each position, the `width` most probable continuations of the hypotheses kept before.
-/// Those that end leave the beam, which goes on with the others until none can overtake the best that
-/// ended. For each row the n_best hypotheses, the best first. A width of 1 is greedy().
+/// Keeps, at each position, the `width` most probable continuations of the hypotheses kept before. Ended
+/// hypotheses leave the beam. The search stops when no other can overtake the best ended ones. Returns
+/// n_best hypotheses of each row, the best first. A width of 1 is greedy().
 template <class T>
 std::vector<std::vector<Hypothesis>> beam_search(const Seq2Seq<T>& model,
                                                  const Array<std::int64_t>& source,

@@ -1,6 +1,6 @@
 #pragma once
 /// \file
-/// LanguageModel: a Transformer that goes on with a sequence of tokens.
+/// LanguageModel: a Transformer that continues a sequence of tokens.
 
 #include <xtape/models/parts.hpp>
 
@@ -69,8 +69,8 @@ class LanguageModel {
   /// Step by step: `tokens` (batch, n) follow those that the caches have seen. Logits (batch,
   /// vocabulary) of the next token. Inference only.
   Var<T> step(const Tokens<T>& tokens, Caches& caches) const;
-  /// The same without caches: logits (batch, vocabulary) of the token after `ids` (batch, T), all
-  /// positions of which are computed.
+  /// Returns logits (batch, vocabulary) of the token after `ids` (batch, T) without caches: all positions
+  /// are computed.
   Var<T> next(const Tokens<T>& ids) const;
 
   /// Makes all parameters without a call.

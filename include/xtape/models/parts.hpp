@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// What Seq2Seq and LanguageModel have in common: kinds of positions and of shared tables, the options
-/// of their losses, and their first and last layers.
+/// Shared by Seq2Seq and LanguageModel: kinds of positions and of shared tables, the options of losses,
+/// and the first and last layers.
 
 #include <xtape/layers/embedding.hpp>
 #include <xtape/layers/positions.hpp>
@@ -10,15 +10,15 @@
 
 namespace xtape {
 
-/// How a model knows positions: sines and cosines or learned vectors, added to those of the tokens;
-/// queries and keys turned by angles (rotary); or not at all.
+/// Encoding of positions: sines and cosines or learned vectors, added to the tokens' vectors; queries and
+/// keys turned by angles (rotary); or none.
 enum class Positions { sine, learned, rotary, none };
 
 /// Which tables are one array: none; the (target) embedding and the output layer; or, in a Seq2Seq,
 /// also the source embedding.
 enum class Tying { none, output, all };
 
-/// What a model's loss may be told.
+/// Options of a model's loss.
 struct TokenLossOptions {
   double label_smoothing = 0.0;  ///< 0 to 1: this much of the target is spread over the vocabulary
   /// The mean over the tokens that count, or their sum.
@@ -27,7 +27,7 @@ struct TokenLossOptions {
 
 namespace detail {
 
-/// Token ids to vectors: table, factor, positions, dropout.
+/// Maps token ids to vectors: table, factor, positions, dropout.
 template <class T>
 class TokenInput {
  public:
@@ -55,7 +55,7 @@ class TokenInput {
   T factor_;
 };
 
-/// Vectors to logits: a normalization, then a layer of its own or the rows of a table.
+/// Maps vectors to logits by a layer of its own or by the rows of a table.
 template <class T>
 class TokenOutput {
  public:
@@ -75,7 +75,7 @@ class TokenOutput {
   Initializer bias_initializer_;
 };
 
-/// What comes after a stack of blocks: a normalization, or nothing.
+/// The normalization after a stack of blocks, or the identity.
 template <class T>
 class FinalNorm {
  public:

@@ -45,16 +45,16 @@ struct Seq2SeqOptions {
   std::int64_t end_id = 3;                      ///< what it ends with, to be written
 };
 
-/// An encoder reads the source, a decoder writes the target, one token after the other, looking at
-/// the encoder's output and at what it has written (Vaswani et al. 2017).
+/// An encoder reads the source. A decoder writes the target token by token and attends to the encoder's
+/// output and to its own tokens (Vaswani et al. 2017).
 ///
 ///     Params<float> params({.seed = 1});
 ///     Seq2Seq<float> model(params.scope(), {.source_vocabulary = 60, .target_vocabulary = 40});
 ///     auto loss = model.loss(tape.input(source), source_mask, tape.input(target_in), target_out);
 ///
-/// The decoder reads start, y1, y2, ... (target_in) and is to write y1, y2, ..., end (target_out):
-/// what it reads at a position never contains what it is to write there or later. Masks are true
-/// where a token exists. greedy(), beam_search() and sample() write by themselves.
+/// The decoder reads start, y1, y2, ... (target_in) and must write y1, y2, ..., end (target_out). At a
+/// position it has never read a token that it must write there or later. Masks are true where a token
+/// exists. greedy(), beam_search() and sample() decode.
 ///
 /// Weights, below the scope: source_embedding/embeddings, target_embedding/embeddings (one of
 /// embedding/embeddings with Tying::all), source_positions/embeddings, target_positions/embeddings,
@@ -65,7 +65,7 @@ class Seq2Seq {
   using Options = Seq2SeqOptions;
   using Caches = std::vector<DecoderCache<T>>;  ///< one per layer of the decoder
 
-  /// Logits, and where the decoder looked: for each layer the probabilities (batch, heads, target
+  /// Logits, and the attention of each decoder layer: probabilities (batch, heads, target
   /// positions, source positions).
   struct WithScores {
     Var<T> logits;
@@ -87,7 +87,7 @@ class Seq2Seq {
   Var<T> logits(const Tokens<T>& target, const Var<T>& memory,
                 const std::optional<Array<bool>>& mask = {},
                 std::optional<bool> training = {}) const;
-  /// The same, with the scores of the cross-attentions.
+  /// Returns the same logits and the scores of the cross-attentions.
   WithScores with_scores(const Tokens<T>& target, const Var<T>& memory,
                          const std::optional<Array<bool>>& mask = {},
                          std::optional<bool> training = {}) const;
@@ -104,12 +104,12 @@ class Seq2Seq {
   /// Inference only.
   Var<T> step(const Tokens<T>& tokens, const Var<T>& memory, const std::optional<Array<bool>>& mask,
               Caches& caches) const;
-  /// The same with the scores (batch, heads, n, S).
+  /// Returns the same logits and the scores (batch, heads, n, S).
   WithScores step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
                               const std::optional<Array<bool>>& mask, Caches& caches) const;
 
-  /// The same without caches: logits (batch, target_vocabulary) of the token after `target` (batch, T),
-  /// all positions of which are computed.
+  /// Returns logits (batch, target_vocabulary) of the token after `target` (batch, T) without caches: all
+  /// positions are computed.
   Var<T> next(const Tokens<T>& target, const Var<T>& memory,
               const std::optional<Array<bool>>& mask = {}) const;
   WithScores next_with_scores(const Tokens<T>& target, const Var<T>& memory,
@@ -118,19 +118,17 @@ class Seq2Seq {
   /// Makes all parameters without a call.
   void build() const;
   [[nodiscard]] const Options& options() const { return options_; }
-  /// The options as JSON text, to be stored beside the weights. ValueError naming the option for an
-  /// initializer of one's own, which cannot be written.
+  /// Returns the options as JSON text, to be stored beside the weights. ValueError naming the option for a
+  /// user's initializer, which cannot be written.
   [[nodiscard]] std::string get_config() const;
-  /// Options from such a text; keys that are missing keep their defaults. ValueError naming the key for
-  /// what is not JSON, for keys it does not know, and for values of another type; whether values are in
-  /// range the constructor says.
+  /// Returns options from such a text; missing keys keep their defaults. ValueError naming the key for text
+  /// that is not JSON, unknown keys, and values of another type. The constructor checks the ranges.
   [[nodiscard]] static Options from_config(const std::string& config);
 
  private:
   Var<T> decode(const Tokens<T>& target, const Var<T>& memory,
                 const std::optional<Array<bool>>& mask, std::optional<bool> training,
-                Caches* caches, std::vector<Var<T>>* scores) const;
-  Var<T> last_logits(const Var<T>& decoded) const;
+                Caches* caches, bool only_last, std::vector<Var<T>>* scores) const;
 
   std::string path_;
   Options options_;

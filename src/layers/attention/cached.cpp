@@ -15,7 +15,7 @@ namespace {
 
 constexpr Index kParallelWork = 1 << 15U;  // multiplications of one task, at least
 
-/// A value that no gradient passes through.
+/// Returns a value that no gradient passes through.
 template <class T>
 Var<T> constant(Result<T> value, const Var<T>& query) {
   return record("attention", std::move(value), wrt(query, [](const Var<T>& g) { return g; }));

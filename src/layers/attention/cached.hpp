@@ -1,5 +1,5 @@
 #pragma once
-// Attention of single positions to what a cache holds, where it is held: decoding step by step.
+// Attention of single positions to the slots of a cache, without copies: decoding step by step.
 
 #include "ops/attention.hpp"
 
@@ -7,13 +7,13 @@
 
 namespace xtape::detail {
 
-/// Whether that is a call which attend_cached() serves: one query per row, without gradients, dropout,
-/// biases, or a mask for each pair. The scores of `a` are (batch, heads, queries, keys).
+/// Returns whether attend_cached() serves the call: one query per row, without gradients, dropout,
+/// biases or a mask for each pair. The scores of `a` are (batch, heads, queries, keys).
 template <class T>
 bool attends_cached(const Attention<T>& a, const Var<T>& query, const KeyValueCache<T>& cache);
 
-/// {output (batch, 1, heads, value_dim)} or, if asked for, {output, scores (batch, heads, 1, keys)}, of
-/// projected queries (batch, 1, heads, key_dim).
+/// Returns {output (batch, 1, heads, value_dim)} or {output, scores (batch, heads, 1, keys)} for projected
+/// queries (batch, 1, heads, key_dim).
 template <class T>
 std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
                                   const KeyValueCache<T>& cache, bool with_scores);

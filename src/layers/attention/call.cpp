@@ -1,10 +1,10 @@
 // A call of MultiHeadAttention, in the order of its work: plan (checks, shapes, masks), project, attend.
 
-#include "base/message.hpp"
 #include "layers/attention/cached.hpp"
 #include "layers/attention/masks.hpp"
 #include "layers/attention/nonfinite.hpp"
 #include "layers/attention/path.hpp"
+#include "layers/common.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
@@ -110,12 +110,7 @@ void MultiHeadAttention<T>::check_operands(const Var<T>& query, const Var<T>& va
     call.cache->check_held(shape(held, options_.key_dim), shape(held, options_.value_dim), path_);
     return;
   }
-  if (context.state != nullptr && context.state->recording()) {
-    fail<TapeError>(path_,
-                    "a cache on a recording tape: no gradient would pass through the cache, "
-                    "expected inference; use values without a tape, or a Tape with {.record = "
-                    "false}");
-  }
+  detail::check_inference(path_, "a cache", context.state);
   const std::size_t added = value.shape()[1];
   call.cache->check_append(shape(added, options_.key_dim), shape(added, options_.value_dim), path_);
 }

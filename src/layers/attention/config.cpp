@@ -19,8 +19,8 @@ OrderedJson or_null(const std::vector<V>& values) {
   return values.empty() ? OrderedJson() : OrderedJson(values);
 }
 
-/// float32 or float64, as a string (tf-keras) or as Keras 3's policy. Which one it is does not
-/// matter: the program has chosen T.
+/// Accepts float32 or float64, as a string (tf-keras) or as Keras 3's policy. The value has no effect: the
+/// program has chosen T.
 void check_dtype(ConfigReader& reader) {
   const detail::Json* dtype = &reader.at("dtype");
   if (dtype->is_null()) return;
@@ -52,7 +52,7 @@ std::string MultiHeadAttention<T>::get_config() const {
   const auto initializer = [&](const char* name, const Initializer& i) {
     return config_of(op, name, "initializers", i.description());
   };
-  // A penalty of zero is described, though there is nothing to apply.
+  // A penalty of zero has a description but nothing to apply.
   const auto optional = [&](const char* name, const char* family, const auto& x) {
     const bool none = !x && x.description().class_name.empty();
     return none ? OrderedJson() : config_of(op, name, family, x.description());
@@ -87,7 +87,7 @@ std::string MultiHeadAttention<T>::get_config() const {
       {"seed", nullptr}};
   if (o.sliding_window) json["sliding_window"] = *o.sliding_window;
   if (o.seed) json["seed"] = *o.seed;
-  // What Keras does not know is written only when it says something.
+  // Options that Keras lacks are written only if they differ from their defaults.
   if (*o.num_key_value_heads != o.num_heads) json["num_key_value_heads"] = *o.num_key_value_heads;
   if (o.rotary) {
     json["rotary"] = {{"max_wavelength", o.rotary->max_wavelength},
@@ -136,8 +136,8 @@ typename MultiHeadAttention<T>::Options MultiHeadAttention<T>::from_config(
   if (const detail::Json& rotary = r.at("rotary"); !rotary.is_null()) {
     o.rotary = rotary_from(op, rotary);
   }
-  // tf-keras's: shapes it was built for (here the first call builds), and a way to mask (here there
-  // is one, which is exact).
+  // tf-keras adds the shapes it was built for and a way to mask. Both have no effect: the first call
+  // builds, and masking is exact.
   for (const char* key : {"query_shape", "key_shape", "value_shape"}) {
     const detail::Json& shape = r.at(key);
     if (!shape.is_null() && !shape.is_array()) r.refuse(key, shape, "null or a list");

@@ -1,7 +1,7 @@
 #include <xtape/layers/attention/key_value_cache.hpp>
 
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "layers/common.hpp"
 
 #include <xtape/tape/tape_state.hpp>
 
@@ -18,15 +18,10 @@ void check_inference(const Var<T>& x) {
   const detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) return;
   detail::check_node_ref("KeyValueCache", x.node_ref());
-  if (state->recording()) {
-    fail<TapeError>("KeyValueCache",
-                    "append on a recording tape: no gradient would pass through "
-                    "the cache, expected inference; use values without a tape, or "
-                    "a Tape with {.record = false}");
-  }
+  detail::check_inference("KeyValueCache", "append", state);
 }
 
-// Copies `count` positions of every batch row to another array, whose batch may be larger.
+/// Copies `count` positions of every batch row to another array, whose batch may be larger.
 template <class T>
 void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, std::size_t count) {
   const std::size_t row = to.shape()[2] * to.shape()[3];
@@ -57,7 +52,7 @@ KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
   detail::check_option(capacity > 0, "KeyValueCache", "capacity", capacity, "at least 1");
 }
 
-/// Whether the arrays have the batch, heads and dims of what is held.
+/// Returns whether the arrays have the batch, heads and dims of what is held.
 template <class T>
 bool KeyValueCache<T>::fits(const Shape& key, const Shape& value) const {
   const auto agrees = [this](const Array<T>& present, const Shape& x) {
@@ -120,7 +115,7 @@ void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
   } else if (batch_ > keys_.shape()[0]) {
     give_slots();
   }
-  // No row has its position in a slot of these positions yet.
+  // No row refers to the slots of these positions yet.
   copy_positions(key.value(), keys_, length_, count);
   copy_positions(value.value(), values_, length_, count);
   if (!slots_.empty()) {
@@ -131,7 +126,7 @@ void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
   length_ += count;
 }
 
-/// What is held, row by row, with room for `room` positions.
+/// Returns the positions held, contiguous in each row, with room for `room` of them.
 template <class T>
 Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const {
   const std::size_t row = all.shape()[2] * all.shape()[3];
@@ -152,7 +147,7 @@ Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const
   return out;
 }
 
-/// A slot for each row.
+/// Gives each row a slot of its own, with copies of its positions.
 template <class T>
 void KeyValueCache<T>::give_slots() {
   Array<T> keys = gathered(keys_, capacity_);

@@ -16,7 +16,7 @@ PartialShape AttentionLayout::scores(std::ptrdiff_t heads) const {
 
 namespace {
 
-// Unknown extents agree with everything.
+// An unknown extent agrees with every other.
 bool agree(std::ptrdiff_t a, std::ptrdiff_t b) { return a == b || a < 0 || b < 0; }
 
 std::vector<std::size_t> attended_axes(const std::string& path, const std::vector<int>& wanted,
@@ -65,8 +65,8 @@ AttentionLayout attention_layout(const std::string& path, const std::vector<int>
   const auto attends = [&](std::size_t axis) {
     return std::find(l.axes.begin(), l.axes.end(), axis) != l.axes.end();
   };
-  // Letters: a, b, ... for the query's axes; A, B, ... in their place for attended axes of keys; of
-  // the rest, u heads, w key_dim, v value_dim, x key heads and y the group that shares one.
+  // Letters: a, b, ... for the query's axes; A, B, ... in their place for attended axes of keys; u for
+  // heads, w for key_dim, v for value_dim, x for key heads, y for the group that shares a key head.
   std::string target, source, free;
   for (std::size_t i = 0; i + 1 < rank; ++i) {
     if (!agree(key[i], value[i])) {

@@ -1,5 +1,5 @@
 #pragma once
-// The axes of attention: which are attended over, their letters, and the shapes that follow.
+// The axes of attention: the attended ones, their letters in equations, and the shapes that follow.
 
 #include "array/shapes.hpp"
 
@@ -8,7 +8,7 @@
 
 namespace xtape::detail {
 
-/// Extents with -1 for what is not known.
+/// Extents, with -1 for an unknown one.
 using PartialShape = std::vector<std::ptrdiff_t>;
 
 std::string to_string(const PartialShape& shape);
@@ -20,7 +20,7 @@ inline Array<bool> reshaped(Array<bool> mask, const Shape& shape) {
   return mask;
 }
 
-/// What one call of attention works with. Projected arrays are (batch, axes..., heads, dim), or
+/// The axes of one call of attention. Projected arrays are (batch, axes..., heads, dim), or
 /// (batch, axes..., key heads, group, dim) when heads share keys.
 struct AttentionLayout {
   std::vector<std::size_t> axes;  // attended over, in the order of the scores
@@ -30,12 +30,12 @@ struct AttentionLayout {
   PartialShape targets;           // extents of the query's attention axes
   PartialShape sources;           // extents of the key's attention axes
 
-  /// (free..., heads, targets..., sources...)
+  /// Returns the shape of the scores, (free..., heads, targets..., sources...).
   [[nodiscard]] PartialShape scores(std::ptrdiff_t heads) const;
 };
 
-/// Checks everything about the inputs' shapes. `grouped`: heads share keys. ShapeError naming `path`,
-/// the operand and the rule.
+/// Returns the layout of inputs of these shapes. `grouped`: heads share keys. Throws ShapeError naming
+/// `path`, the operand and the rule.
 AttentionLayout attention_layout(const std::string& path, const std::vector<int>& attention_axes,
                                  bool grouped, const PartialShape& query, const PartialShape& value,
                                  const PartialShape& key);

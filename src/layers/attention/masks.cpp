@@ -8,7 +8,7 @@
 
 namespace xtape::detail {
 
-/// Takes a Mask apart.
+/// Adds the conditions of a Mask to a Visibility.
 struct MaskReader {
   static void add(const Mask& mask, const std::string& path, const Shape& scores, Visibility& to);
 };
@@ -72,6 +72,22 @@ std::optional<Shape> with_missing_axes(const Shape& given, std::size_t attended,
   return shape;
 }
 
+namespace {
+
+/// Returns the shape of a mask or bias that broadcasts to the scores. Throws ShapeError if there is none.
+Shape fitted(const std::string& path, const char* name, const Shape& given,
+             const AttentionLayout& l, const Shape& scores, const char* rest) {
+  const auto full = with_missing_axes(given, l.axes.size(), scores);
+  if (!full) {
+    fail<ShapeError>(path, name, " does not fit: ", name, " is ", xtape::to_string(given),
+                     ", expected ", 2 * l.axes.size(), " to ", scores.size(),
+                     " axes, each 1 or that of the scores ", xtape::to_string(scores), rest);
+  }
+  return *full;
+}
+
+}  // namespace
+
 template <class T>
 Visibility visibility(const std::string& path, const AttentionLayout& l, const Shape& scores,
                       std::optional<int> sliding_window,
@@ -80,15 +96,11 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
   Visibility seen;
   const std::size_t rank = scores.size();
   if (call.attention_mask) {
-    const Shape& given = call.attention_mask->shape();
-    const auto full = with_missing_axes(given, l.axes.size(), scores);
-    if (!full) {
-      fail<ShapeError>(path, "attention_mask does not fit: attention_mask is ",
-                       xtape::to_string(given), ", expected ", 2 * l.axes.size(), " to ", rank,
-                       " axes, each 1 or that of the scores ", xtape::to_string(scores),
-                       " (missing ones are inserted before the query axes); true means attend");
-    }
-    add_to(seen.pairs, reshaped(*call.attention_mask, *full));
+    const Array<bool>& mask = *call.attention_mask;
+    add_to(seen.pairs,
+           reshaped(mask, fitted(path, "attention_mask", mask.shape(), l, scores,
+                                 " (missing ones are inserted before the query axes); true means "
+                                 "attend")));
   }
   const auto add_padding = [&](const std::optional<Array<bool>>& m, const char* name,
                                bool of_query) {
@@ -156,13 +168,7 @@ template <class T>
 void check_biases(const std::string& path, const AttentionLayout& l, const Shape& scores,
                   const typename MultiHeadAttention<T>::CallOptions& call) {
   if (call.attention_bias) {
-    const Shape& given = call.attention_bias->shape();
-    if (!with_missing_axes(given, l.axes.size(), scores)) {
-      fail<ShapeError>(path, "attention_bias does not fit: attention_bias is ",
-                       xtape::to_string(given), ", expected ", 2 * l.axes.size(), " to ",
-                       scores.size(), " axes, each 1 or that of the scores ",
-                       xtape::to_string(scores));
-    }
+    static_cast<void>(fitted(path, "attention_bias", call.attention_bias->shape(), l, scores, ""));
   }
   if (call.alibi_slopes) {
     const Shape expected{scores[l.free.size()]};

@@ -24,12 +24,7 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
   static_cast<void>(o.output_shape.shape(path + ": output_shape"));
   if (o.sliding_window) detail::check_positive_integer(path, "sliding_window", *o.sliding_window);
   if (!o.num_key_value_heads) o.num_key_value_heads = o.num_heads;
-  detail::check_positive_integer(path, "num_key_value_heads", *o.num_key_value_heads);
-  if (o.num_heads % *o.num_key_value_heads != 0) {
-    fail<ValueError>(path, "num_key_value_heads does not divide: num_heads is ", o.num_heads,
-                     ", num_key_value_heads is ", *o.num_key_value_heads,
-                     ", expected num_heads to be divisible by it");
-  }
+  detail::check_key_value_heads(path, o.num_heads, *o.num_key_value_heads);
   if (o.rotary && !(o.rotary->max_wavelength > 0 && std::isfinite(o.rotary->max_wavelength))) {
     fail<ValueError>(path, "rotary out of range: max_wavelength is ", o.rotary->max_wavelength,
                      ", expected a positive number");
@@ -61,10 +56,9 @@ MultiHeadAttention<T>::MultiHeadAttention(const Scope<T>& scope, Options options
       options_(checked<T>(path_, std::move(options))),
       query_(scope / "query", projection<T>(options_, options_.num_heads, options_.key_dim)),
       key_(scope / "key", projection<T>(options_, *options_.num_key_value_heads, options_.key_dim)),
-      gate_(options_.use_gate ? std::optional<Dense<T>>(
-                                    std::in_place, scope / "gate",
-                                    projection<T>(options_, options_.num_heads, options_.value_dim))
-                              : std::nullopt),
+      gate_(detail::layer_if<Dense<T>>(
+          options_.use_gate, scope / "gate",
+          projection<T>(options_, options_.num_heads, options_.value_dim))),
       value_(scope / "value",
              projection<T>(options_, *options_.num_key_value_heads, options_.value_dim)),
       attention_output_(scope / "attention_output", output_projection<T>(options_)),

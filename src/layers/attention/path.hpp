@@ -1,13 +1,13 @@
 #pragma once
-// Which of the ways to compute attention a call takes. All give the same answer.
+// The path by which a call computes attention. Every path gives the same answer.
 
 namespace xtape::detail {
 
-/// automatic: the fastest that serves the call. composed: Dense, Softmax and Dropout, one after the
-/// other. fused: one operation; a call it does not serve is composed.
+/// automatic: the fastest path that serves the call. composed: plain operations. fused: one operation,
+/// or composed for a call that it does not serve.
 enum class AttentionPath { automatic, composed, fused };
 
-/// What calls of this thread take.
+/// Returns the path that calls of this thread take.
 inline AttentionPath& attention_path() {
   static thread_local AttentionPath path = AttentionPath::automatic;
   return path;

@@ -347,7 +347,7 @@ TEST_CASE("bad configs are refused, naming key, value and rule") {
       CHECK(contains(text, part));
     }
   }
-  // What is of the right type but out of range, the constructor refuses.
+  // The constructor refuses values of the right type that are out of range.
   Params<double> params;
   CHECK_THROWS_AS(Mha(params.scope() / "a", Mha::from_config(with("num_heads", 0))), ValueError);
   CHECK_THROWS_AS(Mha(params.scope() / "a", Mha::from_config(with("dropout", 1.5))), ValueError);

@@ -155,7 +155,7 @@ TEST_CASE("a cache refuses what does not fit, and stays as it was") {
 TEST_CASE("masked positions that are appended may hold NaN") {
   Params<double> params({.seed = 2});
   const Mha layer(params.scope() / "mha", {.num_heads = 2, .key_dim = 4});
-  // Of the four positions the third does not exist in row 0.
+  // The third of four positions does not exist in row 0.
   const Mask keep = Mask::padding([] {
     Array<bool> a(Shape{2, 4}, true);
     a(0, 2) = false;

@@ -11,43 +11,42 @@ namespace xtape {
 
 /// Preallocated projected keys (batch, capacity, heads, key_dim) and values (batch, capacity, heads,
 /// value_dim) of one attention layer. Mutable, and for inference only: appending values of a tape
-/// that records is a TapeError. Reordering moves no keys or values: each row notes where its positions
-/// are, so that beams share what they have in common.
+/// that records is a TapeError. Reordering moves no keys or values: each row notes the slots of its
+/// positions, so that beams share their common beginning.
 template <class T>
 class KeyValueCache {
  public:
-  /// Room for `capacity` positions; memory is taken at the first append. ValueError for 0.
+  /// Makes room for `capacity` positions; the first append allocates it. ValueError for 0.
   explicit KeyValueCache(std::size_t capacity);
 
-  /// Positions held.
+  /// Returns the number of positions held.
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Adds positions: key (batch, new, heads, key_dim), value (batch, new, heads, value_dim).
-  /// ShapeError when they do not fit what is held; ValueError when there is no room; then nothing is
-  /// changed.
+  /// ShapeError if they do not fit the positions held, ValueError without room; then nothing changes.
   void append(const Var<T>& key, const Var<T>& value);
-  /// Throws what append would for arrays of these shapes; `name` begins the message.
+  /// Throws the error of append() for arrays of these shapes; `name` begins the message.
   void check_append(const Shape& key, const Shape& value,
                     const std::string& name = "KeyValueCache") const;
-  /// Throws unless positions are held whose batch, heads and dims are those of these shapes:
-  /// ValueError for none, ShapeError for others.
+  /// Throws ValueError if no position is held, ShapeError if their batch, heads or dims are not those of
+  /// these shapes.
   void check_held(const Shape& key, const Shape& value,
                   const std::string& name = "KeyValueCache") const;
-  /// Row b becomes what row rows[b] was: beams go on from their parents. The batch may change its
-  /// size. ValueError for a row out of range.
+  /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
+  /// ValueError for a row out of range.
   void reorder(const Array<std::int64_t>& rows);
   /// Forgets the positions from `length` on. ValueError when fewer are held.
   void truncate(std::size_t length);
   /// Forgets all positions; keeps the memory.
   void clear() noexcept { length_ = 0; }
 
-  /// The keys and values held, (batch, length, heads, dim), as constants; copies.
+  /// Returns copies of the keys and values held, (batch, length, heads, dim), as constants.
   [[nodiscard]] Var<T> keys() const;
   [[nodiscard]] Var<T> values() const;
 
-  // For MultiHeadAttention: position p of row b is in key_slots()[slots[b * capacity() + p], p], or in
-  // [b, p] where there are no slots.
+  // For MultiHeadAttention: key_slots()[slots()[b * capacity() + p], p] is position p of row b. Without
+  // slots it is key_slots()[b, p].
   [[nodiscard]] const Array<T>& key_slots() const noexcept { return keys_; }
   [[nodiscard]] const Array<T>& value_slots() const noexcept { return values_; }
   [[nodiscard]] const std::int32_t* slots() const noexcept {

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Mask: which query may attend to which key, as a conjunction of conditions that is not evaluated
-/// until it meets scores.
+/// Mask: which query may attend to which key, as a conjunction of conditions. It is evaluated when it
+/// meets scores.
 
 #include <xtape/array/array.hpp>
 
@@ -14,35 +14,35 @@ namespace detail {
 struct MaskReader;
 }
 
-/// True = attend. Each condition says by its name what its axes mean, unlike a plain array, whose
-/// meaning follows from its rank. For attention over one axis: T queries, S keys.
+/// True = attend. The name of a condition gives the meaning of its axes, unlike a plain array, whose
+/// meaning follows from its rank. Masks serve attention over one axis: T queries, S keys.
 class Mask {
  public:
-  /// No condition: everything is attended to.
+  /// Makes a mask without conditions: everything is attended to.
   Mask() = default;
-  /// Keys that exist: keep is (batch, S). ShapeError for another rank.
+  /// Masks keys that do not exist: keep is (batch, S). ShapeError for another rank.
   static Mask padding(const Array<bool>& keep);
-  /// The first lengths[b] keys of `size` exist. ValueError when a length is larger than size.
+  /// Keeps the first lengths[b] of `size` keys. ValueError when a length is larger than size.
   static Mask padding(const std::vector<std::size_t>& lengths, std::size_t size);
-  /// Queries that exist: keep is (batch, T). The others attend to nothing: their scores are zeros.
+  /// Masks queries that do not exist: keep is (batch, T). They attend to nothing: their scores are zeros.
   static Mask queries(const Array<bool>& keep);
-  /// Query i sees keys j <= i + offset. With an offset of S - T the last query sees everything.
+  /// Lets query i see keys j <= i + offset. With offset = S - T the last query sees every key.
   static Mask causal(std::ptrdiff_t offset = 0);
-  /// Query i sees keys with |i + offset - j| < window. ValueError for a window of 0.
+  /// Lets query i see keys j with |i + offset - j| < window. ValueError for a window of 0.
   static Mask sliding_window(std::size_t window, std::ptrdiff_t offset = 0);
-  /// Any pattern: (T, S), (batch, T, S) or (batch, heads, T, S), extents of 1 broadcasting.
+  /// Makes a mask of any pattern: (T, S), (batch, T, S) or (batch, heads, T, S), extents of 1 broadcasting.
   /// ShapeError for another rank.
   static Mask pairwise(const Array<bool>& keep);
 
-  /// Both conditions.
+  /// Returns the conjunction.
   friend Mask operator&(Mask a, const Mask& b) {
     a.parts_.insert(a.parts_.end(), b.parts_.begin(), b.parts_.end());
     return a;
   }
 
-  /// Whether there is any condition.
+  /// Returns whether there is no condition.
   [[nodiscard]] bool empty() const { return parts_.empty(); }
-  /// The conjunction as an array that broadcasts to scores (batch, free axes..., heads, T, S).
+  /// Returns the conjunction as an array that broadcasts to scores (batch, free axes..., heads, T, S).
   /// ShapeError naming `path` and the condition that does not fit.
   [[nodiscard]] Array<bool> evaluate(const std::string& path, const Shape& scores) const;
 
@@ -61,7 +61,7 @@ class Mask {
   std::vector<Part> parts_;
 };
 
-/// Where both are true, broadcast as in NumPy. ShapeError where they do not.
+/// Returns where both are true, broadcast as in NumPy. ShapeError if they do not broadcast.
 Array<bool> logical_and(const Array<bool>& a, const Array<bool>& b);
 
 }  // namespace xtape

@@ -29,8 +29,8 @@ struct AttentionOperands;
 /// attention_output/kernel (heads, value_dim, outputs...), attention_output/bias (outputs...).
 ///
 /// Masks are boolean, true = attend; all sources are combined. A query position that may attend to
-/// nothing has all-zero scores, and its output is the output bias. What masked positions hold, also
-/// NaN or infinity, changes nothing.
+/// nothing has all-zero scores, and its output is the output bias. The content of a masked position,
+/// also NaN or infinity, changes nothing.
 template <class T>
 class MultiHeadAttention {
  public:
@@ -55,20 +55,20 @@ class MultiHeadAttention {
     std::optional<RotaryOptions> rotary = {};  ///< turn queries and keys by their positions
     Regularizer<T> kernel_regularizer = {};    ///< of each projection's kernel, by itself
     Regularizer<T> bias_regularizer = {};
-    /// Of each projection's output, divided by the batch (Keras's rule since 3.14); see
+    /// Penalizes each projection's output, divided by the batch (Keras's rule since 3.14); see
     /// Tape::penalties.
     Regularizer<T> activity_regularizer = {};
     Constraint<T> kernel_constraint = {};  ///< applied to each kernel after each update
     Constraint<T> bias_constraint = {};
   };
 
-  /// What a call may add to query and value.
+  /// Options of a call, beside query and value.
   struct CallOptions {
     std::optional<Var<T>> key = {};  ///< default: the value
     /// Broadcast to (batch, free axes..., heads, query axes..., key axes...): axes it lacks are
     /// inserted before the query axes, the heads' first, as Keras does.
     std::optional<Array<bool>> attention_mask = {};
-    Mask mask = {};                              ///< the same without ambiguity; one attention axis
+    Mask mask = {};                              ///< each condition by name; one attention axis
     std::optional<Array<bool>> query_mask = {};  ///< (batch, T), rank-3 inputs only
     std::optional<Array<bool>> value_mask = {};  ///< (batch, S), rank-3 inputs only
     std::optional<Array<bool>> key_mask = {};    ///< (batch, S), rank-3 inputs only
@@ -100,8 +100,7 @@ class MultiHeadAttention {
   /// query (B, T..., Dq), value (B, S..., Dv) -> (B, T..., outputs...). ShapeError naming the path,
   /// the operand and the rule for anything that does not fit, before any work.
   Var<T> operator()(const Var<T>& query, const Var<T>& value, const CallOptions& call = {}) const;
-  /// The same, with the scores (B, free axes..., heads, T..., S...). Asking changes no bit of the
-  /// output.
+  /// Returns the same output and the scores (B, free axes..., heads, T..., S...).
   WithScores with_scores(const Var<T>& query, const Var<T>& value,
                          const CallOptions& call = {}) const;
   /// Makes the parameters for inputs of these shapes without computing.
@@ -118,14 +117,14 @@ class MultiHeadAttention {
                                                   const PartialShape& value,
                                                   const PartialShape& key = {}) const;
   /// The options as JSON text in the form of Keras's get_config, which Keras's from_config reads, but
-  /// for num_key_value_heads, rotary and convolution fans, which it has not. The name is the end of
-  /// the path. ValueError naming the option for a function of one's own, which cannot be written.
+  /// for num_key_value_heads, rotary and convolution fans, which Keras lacks. The name is the end of
+  /// the path. ValueError naming the option for a function of the user's, which cannot be written.
   [[nodiscard]] std::string get_config() const;
-  /// Options from such a text, or from one of Keras 3 or tf-keras:
+  /// Returns options from such a text, or from one of Keras 3 or tf-keras:
   /// MultiHeadAttention<float> layer(scope, MultiHeadAttention<float>::from_config(text)). The scope
   /// names the layer, T is its dtype, and the seeds of initializers must be null, for Params has it.
-  /// ValueError for what is not JSON, for keys it does not know, and for values of another type,
-  /// naming the key; whether the values are in range the constructor says.
+  /// ValueError for text that is not JSON, for unknown keys, and for values of another type,
+  /// naming the key. The constructor checks the ranges.
   [[nodiscard]] static Options from_config(const std::string& config);
 
   /// The output's mask: that of the query.
