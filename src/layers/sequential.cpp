@@ -27,7 +27,7 @@ std::string Sequential<T>::choose(const std::string& name) const {
   const std::string chosen = name.empty() ? std::to_string(parts_.size()) : name;
   static_cast<void>(scope_ / chosen);
   for (const auto& part : parts_) {
-    if (part->name == chosen) {
+    if (part.name == chosen) {
       fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),
                        "name taken: a layer is named '", chosen,
                        "' already, expected another name; or leave it out to have the layers "
@@ -46,8 +46,8 @@ std::string Sequential<T>::path_of(const detail::SequentialPart<T>& part) const 
 template <class T>
 void Sequential<T>::check() const {
   for (std::size_t i = 1; i < parts_.size(); ++i) {
-    if (!parts_[i]->takes_arrays()) {
-      fail<ValueError>(path_of(*parts_[i]), "ids expected: layer ", i, " (", parts_[i]->type,
+    if (!parts_[i].on_array) {
+      fail<ValueError>(path_of(parts_[i]), "ids expected: layer ", i, " (", parts_[i].type,
                        ") takes token ids, but gets the output of layer ", i - 1,
                        ", expected it to be the first; put it there");
     }
@@ -57,9 +57,9 @@ void Sequential<T>::check() const {
 template <class T>
 Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
   for (std::size_t i = first; i < parts_.size(); ++i) {
-    x = parts_[i]->call(x);
+    x = parts_[i].on_array(x);
     if (detail::listening(x))
-      detail::note_layer_call(path_of(*parts_[i]), parts_[i]->type.c_str(), x);
+      detail::note_layer_call(path_of(parts_[i]), parts_[i].type.c_str(), x);
   }
   return detail::note_layer_call(scope_.path(), "Sequential", x);
 }
@@ -67,8 +67,8 @@ Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
 template <class T>
 Var<T> Sequential<T>::operator()(const Var<T>& x) const {
   check();
-  if (!parts_.empty() && !parts_[0]->takes_arrays()) {
-    fail<ValueError>(path_of(*parts_[0]), "ids expected: layer 0 (", parts_[0]->type,
+  if (!parts_.empty() && !parts_[0].on_array) {
+    fail<ValueError>(path_of(parts_[0]), "ids expected: layer 0 (", parts_[0].type,
                      ") takes token ids, but x is ", to_string(x.shape()),
                      ", expected Tokens; call with integer ids");
   }
@@ -78,14 +78,13 @@ Var<T> Sequential<T>::operator()(const Var<T>& x) const {
 template <class T>
 Var<T> Sequential<T>::operator()(const Tokens<T>& ids) const {
   check();
-  if (parts_.empty() || !parts_[0]->takes_ids()) {
+  if (parts_.empty() || !parts_[0].on_ids) {
     fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),
                      "no layer takes ids: ids are ", to_string(ids.shape()),
                      ", expected the first layer to take them; begin with an Embedding");
   }
-  const Var<T> x = parts_[0]->call(ids);
-  if (detail::listening(x))
-    detail::note_layer_call(path_of(*parts_[0]), parts_[0]->type.c_str(), x);
+  const Var<T> x = parts_[0].on_ids(ids);
+  if (detail::listening(x)) detail::note_layer_call(path_of(parts_[0]), parts_[0].type.c_str(), x);
   return from(1, x);
 }
 

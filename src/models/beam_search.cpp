@@ -37,7 +37,6 @@ struct Beam {
 /// A finished hypothesis.
 struct Done {
   Beam beam;
-  std::size_t length = 0;  // the end included
   bool ended = false;
   double score = 0;
 };
@@ -167,7 +166,7 @@ class Search {
 
   void add_done(Row& row, const Beam& beam, std::size_t length, bool ended) const {
     const double score = beam.log_probability / length_penalty(length, beam_.length_penalty);
-    const Done done{beam, length, ended, score};
+    const Done done{beam, ended, score};
     const auto at = std::find_if(row.done.begin(), row.done.end(),
                                  [&](const Done& d) { return score > d.score; });
     row.done.insert(at, done);

@@ -10,7 +10,6 @@
 namespace xtape {
 
 using detail::ConfigReader;
-using detail::fail;
 using detail::OrderedJson;
 
 namespace {

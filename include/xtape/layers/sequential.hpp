@@ -5,6 +5,7 @@
 #include <xtape/params/params.hpp>
 
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,20 +17,13 @@ namespace xtape {
 
 namespace detail {
 
-/// One layer of a Sequential, whatever its type.
+/// One layer of a Sequential, whatever its type. A function is empty if the layer does not take its input.
 template <class T>
 struct SequentialPart {
   std::string name;
   std::string type;
-  SequentialPart(std::string n, std::string t) : name(std::move(n)), type(std::move(t)) {}
-  SequentialPart(const SequentialPart&) = delete;
-  SequentialPart& operator=(const SequentialPart&) = delete;
-  virtual ~SequentialPart() = default;
-  [[nodiscard]] virtual Var<T> call(const Var<T>& x) const = 0;
-  /// Returns whether it takes token ids; then call(ids) may be used.
-  [[nodiscard]] virtual bool takes_ids() const { return false; }
-  [[nodiscard]] virtual bool takes_arrays() const { return true; }
-  [[nodiscard]] virtual Var<T> call(const Tokens<T>& ids) const = 0;
+  std::function<Var<T>(const Var<T>&)> on_array;
+  std::function<Var<T>(const Tokens<T>&)> on_ids;
 };
 
 /// Returns "Dense" for the signature of type_signature<xtape::Dense<float>>, "Lambda" for that of a
@@ -41,32 +35,6 @@ template <class F>
 constexpr std::string_view type_signature() {
   return __PRETTY_FUNCTION__;
 }
-
-template <class T, class F>
-struct SequentialPartOf final : SequentialPart<T> {
-  static constexpr bool kArrays = std::is_invocable_r_v<Var<T>, const F&, const Var<T>&>;
-  static constexpr bool kIds = std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>;
-  static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");
-  F layer;
-  SequentialPartOf(std::string n, F f)
-      : SequentialPart<T>(std::move(n), layer_type(type_signature<F>())), layer(std::move(f)) {}
-  [[nodiscard]] bool takes_ids() const override { return kIds; }
-  [[nodiscard]] bool takes_arrays() const override { return kArrays; }
-  [[nodiscard]] Var<T> call(const Var<T>& x) const override {
-    if constexpr (kArrays) {
-      return layer(x);
-    } else {
-      return x;
-    }
-  }
-  [[nodiscard]] Var<T> call(const Tokens<T>& ids) const override {
-    if constexpr (kIds) {
-      return layer(ids);
-    } else {
-      return {};
-    }
-  }
-};
 
 }  // namespace detail
 
@@ -117,7 +85,14 @@ class Sequential {
   [[nodiscard]] std::string choose(const std::string& name) const;
   template <class F>
   Sequential& put(const std::string& name, F layer) {
-    parts_.push_back(std::make_unique<detail::SequentialPartOf<T, F>>(name, std::move(layer)));
+    constexpr bool kArrays = std::is_invocable_r_v<Var<T>, const F&, const Var<T>&>;
+    constexpr bool kIds = std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>;
+    static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");
+    const auto held = std::make_shared<const F>(std::move(layer));
+    detail::SequentialPart<T> part{name, detail::layer_type(detail::type_signature<F>()), {}, {}};
+    if constexpr (kArrays) part.on_array = [held](const Var<T>& x) { return (*held)(x); };
+    if constexpr (kIds) part.on_ids = [held](const Tokens<T>& ids) { return (*held)(ids); };
+    parts_.push_back(std::move(part));
     return *this;
   }
   void check() const;
@@ -125,7 +100,7 @@ class Sequential {
   [[nodiscard]] std::string path_of(const detail::SequentialPart<T>& part) const;
 
   Scope<T> scope_;
-  std::vector<std::unique_ptr<detail::SequentialPart<T>>> parts_;
+  std::vector<detail::SequentialPart<T>> parts_;
 };
 
 }  // namespace xtape

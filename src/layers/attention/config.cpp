@@ -9,7 +9,6 @@
 namespace xtape {
 
 using detail::ConfigReader;
-using detail::fail;
 using detail::OrderedJson;
 
 namespace {
