@@ -201,7 +201,14 @@ inline T max_of_row(const T* row, Index lo, Index end) {
   constexpr Index kWidth = Tile<T, A>::kWidth;
   V top = V::load_aligned(row + lo);
   for (Index j = lo + kWidth; j < end; j += kWidth) top = xsimd::max(top, V::load_aligned(row + j));
-  return fold(top, [](const V& a, const V& b) { return xsimd::max(a, b); });
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, Avx512> && sizeof(T) == 4) return _mm512_reduce_max_ps(top);
+#endif
+  alignas(64) T lane[kWidth];
+  top.store_aligned(lane);
+  T most = lane[0];
+  for (Index j = 1; j < kWidth; ++j) most = lane[j] > most ? lane[j] : most;
+  return most;
 }
 
 /// Stores row = exp(row * factor - shift), whole vectors, and returns the sum of the row.

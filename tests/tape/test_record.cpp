@@ -127,12 +127,22 @@ TEST_CASE("check_finite names the operation itself, however it is recorded") {
 }
 
 TEST_CASE("check_finite names the operation whose gradient is not finite") {
+  const Array<double> bad(Shape{2}, std::numeric_limits<double>::infinity());
   Tape<double> tape({.check_finite = true});
-  const V x = tape.watch(Array<double>(Shape{2}, 0.0));
-  const V y = sum_of({sqrt(x), x});
-  const std::string text =
-      error_of<NonFiniteError>([&] { static_cast<void>(tape.backward(sum(y))); });
-  CHECK(contains(text, "sqrt: gradient is not finite"));
+  const V x = tape.watch(Array<double>(Shape{2}, 1.0));
+  const V plain =
+      record("plain", Array<double>(x.value()), wrt(x, [&](const V&) { return V(bad); }));
+  const V fused = record_fused(
+      "fused", {Result<double>(x.value())}, [&](FusedBackward<double>& b) { b.add(0, bad); },
+      [](const V& v) { return std::vector<V>{v}; }, x)[0];
+  for (const V& y : {plain, fused}) {
+    const std::string text = error_of<NonFiniteError>(
+        [&] { static_cast<void>(tape.backward(y, {.retain = true, .seed = V(x.value())})); });
+    INFO(text);
+    const bool is_plain = y.node_ref().node == plain.node_ref().node;
+    CHECK(contains(text,
+                   is_plain ? "plain: gradient is not finite" : "fused: gradient is not finite"));
+  }
 }
 
 TEST_CASE("a fused operation with several outputs, any of which may have no gradient") {

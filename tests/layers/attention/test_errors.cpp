@@ -58,7 +58,7 @@ std::vector<Misuse> options() {
       name("kernel_regularizer", [](O& o) { o.kernel_regularizer = "l3"; },
            {"regularizer is 'l3'", "expected one of", "l2"}),
       name("bias_regularizer", [](O& o) { o.bias_regularizer = "l1_l2"; },
-           {"regularizer is 'l1_l2'", "expected one of", "l1_l2(l1, l2)"}),
+           {"regularizer is 'l1_l2'", "expected one of", "L1L2{.l1 = ..., .l2 = ...}"}),
       name("activity_regularizer",
            [](O& o) {
              o.activity_regularizer = regularizers::L1L2{-1, 0};
