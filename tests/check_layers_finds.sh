@@ -26,7 +26,7 @@ src/base/check.hpp <xtape/ops/elementwise.hpp>
 include/xtape/tape/tape.hpp <xtape/params/params.hpp>
 src/tape/tape.cpp <xtape/params/params.hpp>
 include/xtape/io/weights.hpp <xtape/optim/optimizer.hpp>
-src/io/tensors.hpp <xtape/run/training_progress.hpp>
+src/io/file.hpp <xtape/run/training_progress.hpp>
 src/kernels/isa.cpp "base/message.hpp"
 src/threads/loops.hpp "products/gemm.hpp"
 src/optim/schedules.cpp <xtape/losses/losses.hpp>
