@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails where a text breaks a rule of docs/style.md that can be counted: bash tests/check_prose.sh [FILE OR FOLDER...]
 # In documents: sentences of more than 25 words, outside tables and code. In sources: comments that begin without a
-# subject. In both: words that the table of docs/style.md replaces.
+# subject. In both: words that the table of docs/style.md replaces. Documents name only files that exist.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,6 +25,13 @@ while read -r file; do
     awk 'NF > 25 { print NF " words: " $0 }')"
   report "$file: old words" "$(grep -iE "$old" <<<"$text" || true)"
 done < <(find "${proofread[@]}" -name '*.md')
+
+# Files that the documents name exist.
+while read -r file path; do
+  for place in "" src/ include/xtape/ tests/ docs/ bench/; do [[ -e $place$path ]] && continue 2; done
+  report "$file: no such file" "$path"
+done < <(grep -oE '`[a-z0-9_]+(/[a-z0-9_]+)*\.(hpp|cpp|sh|py|txt|ini)`' README.md bench/README.md docs/{design,guide,style}.md |
+  sed 's/:`/ /; s/`//g')
 
 sources=(--include='*.hpp' --include='*.cpp')
 folders=()

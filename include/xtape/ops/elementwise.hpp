@@ -26,7 +26,8 @@ template <class X, class V>
 concept Operand = std::same_as<std::decay_t<X>, V> || XExpression<X> ||
     std::convertible_to<X, typename V::value_type>;
 template <class A, class B>
-concept OperandPair = (Operand<A, VarOf<A, B>> && Operand<B, VarOf<A, B>> && (AnyVar<A> || AnyVar<B>));
+concept OperandPair = (Operand<A, VarOf<A, B>> && Operand<B, VarOf<A, B>> &&
+                       (AnyVar<A> || AnyVar<B>));
 template <class A, class B>
 concept Mixed = (OperandPair<A, B> && (XExpression<A> || XExpression<B>));
 
@@ -201,7 +202,7 @@ auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
   return divide(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
 }
 
-/// Assigns x + y to x, whose shape may grow. Other handles of the old value keep it, and gradients pass to it.
+/// Assigns x + y to x. The shape may grow. The old value stays in its other handles and on the tape.
 template <class T, detail::Operand<Var<T>> Y>
 Var<T>& operator+=(Var<T>& x, Y&& y) {
   return x = x + std::forward<Y>(y);

@@ -21,7 +21,7 @@ struct PenaltyLedger {
   bool outputs_asked = false;   // Tape::penalties() was called after the last of them
   // Parameters whose penalty was asked for, with the stamp of the leaf.
   std::unordered_map<const LeafSource<T>*, std::uint64_t> weights_asked;
-  // Regularized parameters used inside checkpoint(), which leaves no leaf, with the nodes before.
+  // Regularized parameters used inside checkpoint(), with the number of nodes before. They have no leaf.
   std::unordered_map<const LeafSource<T>*, std::size_t> weights_hidden;
 
   /// Forgets penalties behind the first `count`, and uses of parameters from node `nodes` on.

@@ -49,7 +49,7 @@ class Result {
 
 namespace detail {
 
-// The forms of a pullback. Each returns a Var: of an Array its own derivative would be lost.
+// The forms of a pullback. Each returns a Var, because an Array would lose its own derivative.
 template <class F, class T, class... Args>
 concept ReturnsVar = requires(F& f, const Args&... args) {
   requires std::same_as<std::remove_cvref_t<decltype(f(args...))>, Var<T>>;
@@ -186,7 +186,7 @@ Var<T> record(const char* op, std::type_identity_t<Result<T>> value, Wrt<T, Fs>.
   return {std::move(value.pointer()), ref};
 }
 
-/// The same for a number of operands known only at run time.
+/// Makes the value of an operation whose number of operands is known only at run time.
 template <class T, class F>
 Var<T> record(const char* op, std::type_identity_t<Result<T>> value,
               std::vector<Wrt<T, F>> inputs) {
@@ -212,8 +212,8 @@ class FusedBackward {
                 std::span<const Var<T>> inputs) noexcept
       : op_(op), sweep_(sweep), id_(id), inputs_(inputs) {}
 
-  /// The gradient of output i. It is null where none arrived, because the result does not depend on
-  /// that output: then the output contributes nothing. With one output it is never null.
+  /// Returns the gradient of output i, or null if the result does not depend on that output. With one
+  /// output it is never null.
   [[nodiscard]] const Array<T>* grad_output(std::size_t i) const {
     const Var<T>& g = sweep_.gradient(id_ + i);
     return g.has_value() ? &g.value() : nullptr;
@@ -230,8 +230,8 @@ class FusedBackward {
                       Var<T>(std::move(gradient.pointer()), sweep_.state().context()),
                       inputs_[k].shape());
   }
-  /// Returns the gradient of input k for a kernel that adds to it in place. Its data are null where
-  /// every term must pass through add().
+  /// Returns the gradient of input k for a kernel that adds to it in place. If its data are null, the
+  /// kernel must call add() instead.
   [[nodiscard]] detail::GradientSum<T> sum(std::size_t k) {
     return sweep_.sum(inputs_[k].node_ref().node, inputs_[k].shape());
   }
@@ -335,8 +335,8 @@ std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs,
   return detail::record_outputs<T>(op, outputs, fast, std::move(unpack), inputs);
 }
 
-/// The same for a number of inputs known only at run time, some of which may be without a value:
-/// `composed(inputs)` takes them as a vector.
+/// Makes a fused operation whose number of inputs is known only at run time. `composed(inputs)` takes
+/// them as a vector. Inputs may be without a value.
 template <class T, class Fast, class Composed>
 std::vector<Var<T>> record_fused(const char* op, std::vector<Result<T>> outputs, Fast fast,
                                  Composed composed, const std::vector<Var<T>>& inputs) {

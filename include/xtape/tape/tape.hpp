@@ -142,7 +142,7 @@ class Tape {
   /// The differentiable sum of the penalties recorded so far, by add_penalty() and by the activity
   /// regularizers of layers. When there are any, backward throws unless this was called.
   [[nodiscard]] Var<T> penalties();
-  /// penalties() plus Params::penalties, which are those of the weights. When a trainable
+  /// The sum of penalties() and of the weights' penalties (Params::penalties). When a trainable
   /// parameter with a regularizer was used, backward throws unless this was called. Call it after the
   /// layers, in a statement of its own: in model(x) + tape.penalties(params) C++ may evaluate the
   /// right side first, which backward reports. Add the result to the loss, or drop it.

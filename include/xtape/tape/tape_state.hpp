@@ -194,8 +194,8 @@ NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
 /// A gradient that a kernel adds to in place.
 template <class T>
 struct GradientSum {
-  T* data = nullptr;    // null where each term must be a gradient of its own
-  bool is_new = false;  // without a value yet: the first term is to overwrite it
+  T* data = nullptr;    // null if each term must be a gradient of its own
+  bool is_new = false;  // no value yet: the first term overwrites it
 };
 
 /// One backward pass, or a part of one.
@@ -206,8 +206,8 @@ class Sweep {
 
   /// Handles the nodes top-1 ... floor, each once, in decreasing order: no recursion.
   void run(std::size_t top, std::size_t floor);
-  /// Handles the nodes from `floor` on, a part of the tape that was computed again: again[i] is the
-  /// output of node `id` + i, and gets its gradient. Gradients of earlier nodes go to those nodes.
+  /// Handles the nodes from `floor` on, which computed the outputs of node `id` again. again[i] gets the
+  /// gradient that arrived at output i. Gradients of earlier nodes go to those nodes.
   void replay(std::size_t id, std::size_t floor, std::vector<Var<T>> again);
 
   /// Adds g to the gradient of node `id`.
@@ -215,8 +215,8 @@ class Sweep {
   /// Checks the gradient that `op` computed for node `id`, sums it to the shape `expected` where that
   /// was broadcast, and adds it.
   void accumulate(const char* op, std::size_t id, Var<T> g, const Shape& expected);
-  /// Returns the gradient of node `id`, of this shape, for adding in place. Null where the gradient
-  /// has another owner, or where each term is looked at (check_finite, injected faults).
+  /// Returns the gradient of node `id`, of this shape, for adding in place. Its data are null if the
+  /// gradient has another owner, or if each term is checked (check_finite, injected faults).
   [[nodiscard]] GradientSum<T> sum(std::size_t id, const Shape& shape);
   void add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g);
 

@@ -22,8 +22,7 @@ namespace detail {
 template <class T>
 struct TapeState;
 
-// An array and the count of its owners in one block. It costs half of a shared_ptr, and an array with
-// one owner can be added to in place.
+// An array and the count of its owners in one block. The tape adds in place to an array with one owner.
 template <class T>
 struct SharedArray {
   explicit SharedArray(const Shape& shape) : array(shape) {}
@@ -54,7 +53,7 @@ class ArrayPtr {
   [[nodiscard]] bool unique() const noexcept {
     return block_->owners.load(std::memory_order_acquire) == 1;
   }
-  // Only for a block that was just made, or a unique one: no other owner may see the change.
+  // The caller must be the only owner.
   [[nodiscard]] Array<T>& mutate() noexcept { return block_->array; }
 
  private:
@@ -152,7 +151,7 @@ class Var {
   detail::NodeRef<T> node_ref_;
 };
 
-/// Writes the elements as an array's, or "(no value)" for a Var without one.
+/// Writes the elements in NumPy's form, or "(no value)".
 template <class T>
 std::ostream& operator<<(std::ostream& out, const Var<T>& x);
 
