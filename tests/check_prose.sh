@@ -5,9 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What has been read with these rules. Add a folder once its comments are done.
-proofread=(README.md CHANGELOG.md bench docs/guide.md docs/style.md docs/weights.md tests/golden/README.md
-  src/threads src/products src/base src/array include/xtape/threads include/xtape/base include/xtape/array)
+proofread=(README.md CHANGELOG.md bench docs examples include src tests)
 (($#)) && proofread=("$@")
 
 old='who(ever)? brings|bringer|lines? of the cache|(first|second) cache|maximum so far|processor foresees'

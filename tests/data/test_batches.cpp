@@ -74,7 +74,7 @@ TEST_CASE("an epoch has every example once, in an order of its own") {
   CHECK(flat(order.epoch(1)) != flat(first));
   CHECK(BatchOrder(103, {.batch_size = 10, .seed = 4}).epoch(0) != first);
   CHECK(flat(BatchOrder(103, {.batch_size = 10, .shuffle = false}).epoch(7)) == numbers(103));
-  // What a resumed run relies on; from a computation in Python by the published algorithm.
+  // Resumed runs rely on this order. It was computed in Python by the published algorithm.
   CHECK(flat(BatchOrder(10, {.seed = 1}).epoch(2)) == Indices{7, 8, 9, 4, 1, 5, 3, 6, 0, 2});
 }
 

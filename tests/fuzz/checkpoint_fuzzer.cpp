@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   seal(file);
   fuzz::accepted([&] { read(file); });
 
-  // What is behind the first zero byte are the tensors' bytes.
+  // The bytes of the tensors follow the first zero byte.
   const std::size_t zero = std::min(input.find('\0'), input.size());
   file = framed(
       begin +

@@ -1,6 +1,6 @@
 #pragma once
-// What holds for a reader of files, whatever the bytes: only xtape::Error comes out, with a message;
-// what is read is no larger than the file; and written again it reads the same.
+// Properties of a reader of files, for any bytes. It throws only xtape::Error, with a message. The result
+// is no larger than the file, and reads the same when it is written again.
 
 #include "io/views.hpp"
 

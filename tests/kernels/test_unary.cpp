@@ -137,7 +137,7 @@ TEMPLATE_TEST_CASE("functions of infinities, NaN, zeros and denormal numbers", "
       CHECK(distance(y[i], f.exact(Wide(x[i]))) <= f.ulps);
     }
   }
-  // What is NaN stays so, and clamping functions clamp.
+  // NaN stays NaN, and clamping functions clamp.
   const T nan = Limits::quiet_NaN();
   for (const Unary f :
        {Unary("negate"), Unary("abs"), Unary("abs", 1), Unary("square"), Unary("relu"),

@@ -17,7 +17,7 @@ std::optional<Array<A>> maybe(const Json& batch, const char* name) {
   return golden_array<A>(batch[name]);
 }
 
-// Of one column, as masks and weights of Keras's samples may be.
+// Drops a last axis of one column, which masks and weights of Keras's samples may have.
 template <class A>
 std::optional<Array<A>> of_samples(std::optional<Array<A>> array, std::size_t rank) {
   if (!array || array->dimension() < rank) return array;

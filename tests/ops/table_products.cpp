@@ -65,7 +65,7 @@ std::vector<Shapes> products() {
           {Shape{0, 2, 3}, Shape{3, 2}},    {Shape{4, 1}, Shape{1, 1}}};
 }
 
-/// What matmul refuses among the general classes of pairs.
+/// Pairs of the general classes that matmul refuses.
 std::optional<Rejection> refused_by_matmul(const Shapes& s, bool ta, bool tb) {
   const auto shape = [](const char* part) { return refused(part); };
   if (s[0].size() == 0 || s[1].size() == 0) return shape("matmul: not a matrix");

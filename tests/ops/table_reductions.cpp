@@ -34,7 +34,7 @@ struct Variant {
   std::size_t rank;  // needed for the axes
 };
 
-/// What a reduction refuses: axes out of range, and empty ones unless it takes them.
+/// Operands that a reduction refuses: axes out of range, and empty ones unless it takes them.
 Rejects refuses(const std::string& name, std::optional<Axes> axes, bool takes_empty) {
   return [=](const Shapes& s) -> std::optional<Rejection> {
     const auto n = static_cast<int>(s[0].size());

@@ -14,7 +14,7 @@ using detail::Projection;
 
 namespace {
 
-// What a case asks for beside three projections with biases of an input that is also used before and after.
+// A case: three projections of an input that is also used before and after, with these variations.
 struct Case {
   const char* name;
   bool residual = true;  // x has a gradient before the projections give theirs

@@ -1,4 +1,4 @@
-// What an optimizer remembers: saved, loaded, and refused.
+// The state of an optimizer: saved, loaded, and refused.
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
@@ -223,7 +223,7 @@ TEST_CASE("a state that does not fit is refused as a whole, every name in one me
   bad = good;
   bad.scalars["adam/learning_rate"] = 0;
   refused(bad, {"'adam/learning_rate' is 0", "expected a positive number"});
-  // Of a parameter this model does not have: it may come later, but not after the next step.
+  // State of a parameter that the model lacks may wait for it, but not beyond the next step.
   bad = good;
   bad.arrays["adam/m/lost"] = Array<double>(Shape{3}, 0.0);
   bad.arrays["adam/v/lost"] = Array<double>(Shape{3}, 0.0);

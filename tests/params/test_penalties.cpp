@@ -131,7 +131,7 @@ TEST_CASE("repeated backward counts penalties once each time") {
   const auto first = tape.backward(loss, {.retain = true});
   const auto second = tape.backward(loss, {.retain = true});
   CHECK(difference(first.at("d/kernel").value(), second.at("d/kernel").value()) == 0.0);
-  // Of second order too, and with the update between.
+  // The second order counts too, also with an update between.
   const auto graph = tape.backward(loss, {.create_graph = true});
   const auto twice = tape.backward(sum(square(graph[x])), {.retain = true});
   CHECK(twice.contains(dense.kernel()));
@@ -139,7 +139,7 @@ TEST_CASE("repeated backward counts penalties once each time") {
   sgd.step(params, first);
   const auto third = tape.backward(loss, {.retain = true});
   CHECK(difference(first.at("d/kernel").value(), third.at("d/kernel").value()) == 0.0);
-  // What is computed with the new weights needs their penalty.
+  // A computation with the new weights needs their penalty.
   static_cast<void>(tape.penalties());
   const V next = sum(dense(x));
   CHECK_THROWS_AS(tape.backward(next), TapeError);

@@ -73,7 +73,7 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-/// What fn throws as IoError while the n-th call fails; the calls it made.
+/// Returns the text of the IoError that fn throws while the n-th call fails. `calls` gets the calls it made.
 template <class F>
 std::string with_failure(int n, int code, Names& calls, F&& fn) {
   calls.clear();

@@ -20,7 +20,7 @@ namespace {
 constexpr std::int64_t kSteps = 150;
 constexpr std::int64_t kEvery = 4;  // steps between two checkpoints
 
-/// What parent and child both see.
+/// Memory that parent and child share.
 struct Shared {
   std::atomic<std::int64_t> saved{0};    // the step of the last save that came back
   std::atomic<std::int64_t> reached{0};  // steps done

@@ -32,7 +32,7 @@ TEST_CASE("a history comes back from a checkpoint's progress bit by bit") {
   CHECK(loaded["val_loss"][0] == HUGE_VAL);
   CHECK(contains(error_of<ValueError>([&] { static_cast<void>(loaded["none"]); }),
                  "History: no such list: name is 'none', expected one of: loss,a b\"c,val_loss"));
-  // What is wrong changes nothing.
+  // A wrong text changes nothing.
   progress.texts["history/columns/loss"] = "0.1 x";
   CHECK(contains(error_of<ValueError>([&] { loaded.load(progress); }), "no list of numbers"));
   progress.texts.erase("history/columns/loss");

@@ -1,5 +1,5 @@
 #pragma once
-// What most tests need: arrays with known contents, comparisons, and the text of an exception.
+// Helpers of most tests: arrays with known contents, comparisons, and the text of an exception.
 
 #include <xtape/xtape.hpp>
 

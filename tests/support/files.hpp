@@ -92,7 +92,7 @@ bool same_bits(const Array<T>& a, const Array<T>& b) {
          (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-/// What tests/golden/make/weights.py puts into an array of this shape.
+/// Returns the values that tests/golden/make/weights.py puts into an array of this shape.
 template <class T>
 Array<T> golden_ramp(const Shape& shape) {
   Array<T> a(shape);

@@ -90,8 +90,8 @@ class Errors {
   int cases_ = 0, arrays_ = 0;
 };
 
-/// What errors are relative to: the largest entry of the case, of its gradients alone, or each element
-/// by itself (but at least 1).
+/// The scale of errors: the largest entry of the case, the largest of its gradients, or each element by
+/// itself (but at least 1).
 enum class GoldenScale { all, gradients, element };
 
 /// One layer or function under comparison: runs the case, and checks each output and gradient.
@@ -180,7 +180,7 @@ std::string with_type(const std::string& family) {
   return family + (std::is_same_v<T, float> ? " (float)" : " (double)");
 }
 
-/// What double and float may differ from the golden values by.
+/// The tolerance of double and of float against the golden values.
 template <class T>
 inline constexpr double golden_tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-12;
 

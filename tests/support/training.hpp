@@ -26,7 +26,7 @@ struct Network {
         output(params.scope() / "output", {.units = 1}) {}
 
   Var<T> operator()(const Var<T>& x) const { return output(dropout(hidden(x))); }
-  /// What fit calls; the weight is the number of samples.
+  /// The step of fit. The weight is the number of samples.
   StepResult<T> step(Tape<T>& tape, const Batch<T>& b) const {
     return {mean_squared_error((*this)(tape.input(b.x)), Var<T>(b.y)),
             static_cast<double>(b.x.shape()[0]), 1};

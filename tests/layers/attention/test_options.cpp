@@ -1,5 +1,5 @@
-// What the layer has beyond the documented example: gates, windows, shared key heads, rotary
-// positions, biases, shapes; and identities that any attention must obey.
+// Options beyond the documented example: gates, windows, shared key heads, rotary positions, biases,
+// shapes; and identities of every attention.
 
 #include "layers/attention/path.hpp"
 #include "support/arrays.hpp"

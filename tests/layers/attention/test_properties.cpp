@@ -1,5 +1,5 @@
-// What every attention must obey, on random configurations. XTAPE_TEST_SEED repeats a run, and
-// XTAPE_TEST_CONFIGURATIONS sets how many.
+// Properties of every attention, on random configurations. XTAPE_TEST_SEED repeats a run, and
+// XTAPE_TEST_CONFIGURATIONS sets the number of configurations.
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
