@@ -133,7 +133,7 @@ void Gradients<T>::accumulate(const detail::LeafSource<T>* slot, const void* tap
   // Gradients of one parameter add up, also those from several tapes.
   const Key key = slot != nullptr ? Key{slot, 0} : Key{tape, stamp};
   const auto [it, is_new] = index_.try_emplace(key, entries_.size());
-  // Gradients outlive tapes: unless tracked, they are plain values without a context.
+  // Gradients may outlive their tape. An untracked gradient therefore loses its context.
   if (!g.tracked()) g = Var<T>(std::move(g.pointer()), {});
   if (is_new) {
     entries_.push_back({slot, tape, stamp, std::move(g)});

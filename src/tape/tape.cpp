@@ -118,7 +118,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
                             "{.seed = gradient}");
   }
 
-  // Leaves an empty tape, also when a pullback throws.
+  // Empties the tape unless it is kept, also when a pullback throws.
   struct Finish {
     detail::TapeState<T>& state;
     bool keep;
@@ -159,7 +159,7 @@ void Tape<T>::rewind(const Mark<T>& mark) {
                             "expected a mark of what is recorded now; mark() again");
   }
   state_->rewind(mark.position);
-  // Later leaves of parameters are recognized by their stamps.
+  // weights_asked needs no rewind. check_penalties() compares leaf stamps.
   state_->penalties.rewind(mark.penalties, n);
 }
 

@@ -58,8 +58,8 @@ class Parameter {
   /// initializer and the stream of (seed, path). ShapeError when an existing or pending value has
   /// another shape. Safe to call from several threads.
   void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
-  /// The value on the tape of an operand. A tape has one leaf per parameter, so gradients of shared
-  /// ones add up. The value is a constant if there is no tape.
+  /// The value on the tape of an operand: a leaf of the parameter. Gradients of all its leaves add up.
+  /// The value is a constant if there is no tape.
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
   [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 

@@ -3,17 +3,17 @@
 /// How an operation is made: its forward value and, beside it, its gradient. The library's own
 /// operations and a user's are made the same way (see examples/custom_op.cpp).
 ///
-/// The way of a gradient through softmax(x @ w), where w is a parameter and x an input:
-///  1. The parameter w appends a Leaf node to the tape, once per tape. x has a context and no node.
+/// Forward and backward of softmax(x @ w), where w is a parameter and x an input:
+///  1. The first use of w appends a Leaf node to the tape. x has a context and no node.
 ///  2. matmul computes y = x w and calls record("matmul", y, wrt(x, to_x), wrt(w, to_w)).
 ///  3. record() destroys to_x, because x needs no gradient. It appends a node with to_w and w's number.
 ///  4. softmax appends a node that keeps its output p, because its pullback to y reads p.
-///  5. backward() makes a Sweep, one slot per node, and puts the seed into the slot of the result.
+///  5. backward() makes a Sweep, with slots up to the result's node, and puts the seed into its slot.
 ///  6. Sweep::run() visits nodes in decreasing order. A slot is complete when its node is reached.
 ///  7. The node of softmax maps its slot g to p * (g - sum(g * p)). accumulate() adds it to y's slot.
 ///  8. The node of matmul maps its slot g to x^T g, which goes to the slot of the leaf.
 ///  9. The leaf adds its slot to the Gradients, under the key of the parameter w.
-/// 10. run() frees each node and slot that it leaves, and with them the arrays that only they held.
+/// 10. run() empties each slot that it leaves. It destroys the node unless retain or create_graph is set.
 
 #include <xtape/tape/tape_state.hpp>
 
@@ -49,7 +49,7 @@ class Result {
 
 namespace detail {
 
-// The forms of a pullback. Each returns a Var, because an Array would lose its own derivative.
+// The forms of a pullback. Each returns a Var, because an Array could not be differentiated.
 template <class F, class T, class... Args>
 concept ReturnsVar = requires(F& f, const Args&... args) {
   requires std::same_as<std::remove_cvref_t<decltype(f(args...))>, Var<T>>;
@@ -68,8 +68,8 @@ struct Wrt {
   F pullback;
 };
 
-/// "With respect to `input`": `pullback(g)` or `pullback(g, y)` maps the gradient of the output (and
-/// the output) to the gradient of `input`. It is written in operations on Var, so that it can be
+/// "With respect to `input`": `pullback(g)` maps the output gradient to the gradient of `input`.
+/// `pullback(g, y)` also receives the output. A pullback uses operations on Var, so that it can be
 /// differentiated again. A result that has the output's broadcast shape is summed to the input's.
 /// The pullback is destroyed at once when `input` needs no gradient.
 template <class T, class F>
@@ -170,9 +170,10 @@ class OpNode final : public Node<T> {
 
 }  // namespace detail
 
-/// Makes the value of an operation, recorded on the tape of its operands when one of them is
-/// tracked. `op` names it in messages and must outlive the tape (a string literal). Throws TapeError
-/// when the operands belong to different tapes, to another thread's, or to one that is gone.
+/// Wraps a computed `value` as a Var. Appends a node if an operand is tracked and the tape records.
+/// `op` names the operation in messages and must outlive the tape (a string literal). Throws TapeError
+/// when the operands belong to different tapes, to another thread's, or to one that is gone, and for a
+/// tracked value captured in checkpoint(). Throws NonFiniteError under check_finite.
 template <class T, class... Fs>
 Var<T> record(const char* op, std::type_identity_t<Result<T>> value, Wrt<T, Fs>... inputs) {
   const std::array<const Var<T>*, sizeof...(Fs)> operands{&inputs.input...};
@@ -212,7 +213,7 @@ class FusedBackward {
                 std::span<const Var<T>> inputs) noexcept
       : op_(op), sweep_(sweep), id_(id), inputs_(inputs) {}
 
-  /// Returns the gradient of output i, or null if the result does not depend on that output. With one
+  /// Returns the gradient of output i. Null means that no gradient arrived, which equals zero. With one
   /// output it is never null.
   [[nodiscard]] const Array<T>* grad_output(std::size_t i) const {
     const Var<T>& g = sweep_.gradient(id_ + i);
@@ -231,7 +232,7 @@ class FusedBackward {
                       inputs_[k].shape());
   }
   /// Returns the gradient of input k for a kernel that adds to it in place. If its data are null, the
-  /// kernel must call add() instead.
+  /// kernel must call add() instead. Requires needs_grad(k).
   [[nodiscard]] detail::GradientSum<T> sum(std::size_t k) {
     return sweep_.sum(inputs_[k].node_ref().node, inputs_[k].shape());
   }
@@ -317,10 +318,11 @@ std::vector<Var<T>> record_outputs(const char* op, std::vector<Result<T>>& outpu
 
 }  // namespace detail
 
-/// Makes an operation with several outputs, or whose gradients share work. Two functions say how:
+/// Records an operation as one fused node. Use it for several outputs, or for gradients that share
+/// computation. It takes two functions:
 /// - `fast(backward)` computes on arrays the gradients that backward.needs_grad() asks for, and
-///   hands each to backward.add(). In the form `fast(backward, outputs)` it keeps `outputs` until
-///   then. See FusedBackward.
+///   hands each to backward.add(). With the signature `fast(backward, outputs)`, the node keeps the
+///   output arrays until backward. See FusedBackward.
 /// - `composed(inputs...)` is the same forward in plain operations, a std::vector<Var<T>>. It is
 ///   replayed when the backward itself is to be differentiated, so that no second derivative is
 ///   written by hand.

@@ -16,8 +16,8 @@ class Params;
 template <class T>
 class Parameter;
 
-/// The gradients of one backward, or the sum of several. They do not depend on the tape. They are
-/// looked up by parameter, by its path, or by the watched Var.
+/// The gradients of one backward, or the sum of several. Their values outlive the tape. With create_graph
+/// they are tracked on it. They are looked up by parameter, by its path, or by the watched Var.
 template <class T>
 class Gradients {
  public:
@@ -76,7 +76,7 @@ class Gradients {
 
 /// Options of a tape.
 struct TapeOptions {
-  bool record = true;         ///< false: a context (training, seed) without gradients
+  bool record = true;         ///< false: operations record nothing, but read `training` and `seed`
   bool training = false;      ///< dropout is active
   std::uint64_t seed = 0;     ///< of the random operations
   bool check_finite = false;  ///< throw NonFiniteError at the first NaN or infinity, naming the op
@@ -110,7 +110,7 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
   ~Tape();
 
-  /// A value with this tape's context, without a gradient.
+  /// Returns an untracked value with this tape's context, and a tracked one unchanged.
   [[nodiscard]] Var<T> input(Var<T> value);
   [[nodiscard]] Tokens<T> input(const Tokens<T>& ids);
   template <detail::XExpression E>
@@ -121,31 +121,34 @@ class Tape {
       return input(Var<T>(std::forward<E>(values)));
     }
   }
-  /// A leaf whose gradient is wanted. TapeError when `value` is tracked already.
+  /// Returns `value` as a leaf whose gradient is wanted, or untracked while the tape does not record.
+  /// TapeError when `value` is tracked already.
   [[nodiscard]] Var<T> watch(Var<T> value);
 
   /// Returns the gradients of `result` with respect to the watched values and the trainable parameters
-  /// that it depends on. The tape is empty afterwards, also when a pullback throws, unless
-  /// options.retain. TapeError: the result is untracked or stale, is no scalar and has no seed, or
-  /// penalties were not asked for. ShapeError: the seed has another shape.
+  /// that it depends on. Empties the tape unless retain or create_graph is set, also when a pullback
+  /// throws. Errors found before it starts leave the tape unchanged. TapeError: the result is empty,
+  /// untracked, stale, or of another tape or thread; it has not one element and no seed; the call is
+  /// nested; or penalties were not asked for. ShapeError: the seed has another shape.
   Gradients<T> backward(const Var<T>& result, BackwardOptions<T> options = {});
 
   /// Forgets everything recorded: handles into it become stale. Parameters keep their values.
   void clear() noexcept { state_->clear(); }
   /// The present position, for rewind().
   [[nodiscard]] Mark<T> mark() const;
-  /// Forgets what was recorded since the mark. TapeError when the tape was cleared or rewound past it.
+  /// Forgets what was recorded since the mark. TapeError when the tape was cleared or rewound past it,
+  /// unless it is a mark of the empty tape.
   void rewind(const Mark<T>& mark);
 
   /// Adds a scalar penalty. ShapeError unless it has one element, TapeError inside checkpoint().
   void add_penalty(const Var<T>& penalty);
-  /// The differentiable sum of the penalties recorded so far, by add_penalty() and by the activity
-  /// regularizers of layers. When there are any, backward throws unless this was called.
+  /// Returns the differentiable sum of the penalties recorded so far, by add_penalty() and by the
+  /// activity regularizers of layers. backward throws if this was not called after the last penalty.
   [[nodiscard]] Var<T> penalties();
-  /// The sum of penalties() and of the weights' penalties (Params::penalties). When a trainable
-  /// parameter with a regularizer was used, backward throws unless this was called. Call it after the
-  /// layers, in a statement of its own: in model(x) + tape.penalties(params) C++ may evaluate the
-  /// right side first, which backward reports. Add the result to the loss, or drop it.
+  /// Returns penalties() plus the weight penalties (Params::penalties). Call it after the layers, in
+  /// its own statement: in model(x) + tape.penalties(params) C++ may evaluate the right side first.
+  /// backward throws if a trainable regularized parameter was used and its penalty was not asked for.
+  /// Dropping the result satisfies this check.
   [[nodiscard]] Var<T> penalties(const Params<T>& params);
 
   /// The number of nodes recorded now.
@@ -162,11 +165,11 @@ class Tape {
   detail::TapeState<T>* state_;
 };
 
-/// Tape::penalties() of the tape of x, for functions that have no tape at hand, as in check_gradients();
-/// 0 where x has no tape.
+/// Returns the penalties() of x's tape. Use it where no Tape object is in scope, as in
+/// check_gradients(). Returns 0 if x has no tape.
 template <class T>
 Var<T> penalties(const Var<T>& x);
-/// Tape::penalties(params) of the tape of x. Without a tape it is the penalties of the weights alone.
+/// Returns the penalties(params) of x's tape. Returns the weight penalties alone if x has no tape.
 template <class T>
 Var<T> penalties(const Var<T>& x, const Params<T>& params);
 

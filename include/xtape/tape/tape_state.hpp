@@ -29,15 +29,15 @@ struct LeafSource {
   ArrayPtr<T> value;
 };
 
-/// A node's inputs and outputs, for pictures of the graph. A node does not keep outputs that no
-/// pullback needs: their shapes follow from the operations that use them.
+/// A node's inputs and outputs, for pictures of the graph. `outputs` lacks arrays that the node does
+/// not keep. A consumer's `Input::shape` gives such a shape.
 struct NodeDescription {
   struct Input {
     std::size_t node = 0;
-    std::optional<Shape> shape;  // default: that of the output
+    std::optional<Shape> shape;  // empty if it equals the output shape of the described node
   };
   std::vector<Input> inputs;               // the tracked ones
-  std::vector<Shape> outputs;              // where the node keeps them
+  std::vector<Shape> outputs;              // shapes of the arrays that the node keeps
   const std::string* parameter = nullptr;  // path of the parameter that a leaf stands for
 };
 
@@ -53,7 +53,7 @@ struct Node {
   virtual void describe(NodeDescription& out) const = 0;
 
   const char* name;
-  /// Outputs take consecutive ids from the node's own; the extra ids hold stubs with outputs == 0.
+  /// The number of outputs. Output i has id + i. The ids after the first hold Stubs with 0 outputs.
   std::uint32_t outputs = 1;
 };
 
@@ -74,7 +74,7 @@ struct Leaf final : Node<T> {
   const LeafSource<T>* slot;
 };
 
-/// Allocates nodes one behind the other. rewind() frees all that came after a position at once.
+/// Allocates nodes one behind the other. rewind() moves the position back and returns no memory.
 class Arena {
  public:
   struct Position {
@@ -115,7 +115,8 @@ struct LayerCall {
   Shape output;
 };
 
-/// The state of one tape. It outlives the tape in a pool, so that a handle can always be checked.
+/// The state of one tape. A pooled state is never freed. A NodeRef can therefore be validated after
+/// its tape ended.
 template <class T>
 struct TapeState {
   struct Entry {
@@ -131,13 +132,14 @@ struct TapeState {
   bool training = false;
   bool check_finite = false;
   std::uint64_t seed = 0;
-  std::uint64_t random_index = 0;  // of the next random operation; it never resets
+  std::uint64_t random_index = 0;  // of the next random operation; clear() does not reset it
 
   const void* owner = nullptr;   // the thread that made the tape; see this_thread()
   std::uint64_t birth = 0;       // stamp of the present tape; 0 while in the pool
   std::uint64_t next_stamp = 1;  // never decreases, also from one tape to the next
-  int paused = 0;                // positive in an ordinary backward and in checkpoint()
-  int inside_checkpoint = 0;     // positive in checkpoint(), where tracked operands are refused
+  // Depth of suspended recording: checkpoint(), and backward without create_graph. Recording is on at 0.
+  int paused = 0;
+  int inside_checkpoint = 0;  // positive in checkpoint(), where tracked operands are refused
   bool in_backward = false;
 
   std::vector<Entry> entries;
@@ -167,7 +169,8 @@ struct TapeState {
   void rewind(const Position& to) noexcept;
   /// Destroys all nodes, leaves and penalties.
   void clear() noexcept;
-  /// Returns the leaf of a parameter. There is one per tape until it is cleared.
+  /// Returns the leaf of a parameter, or a constant if it is not trainable or the tape does not record.
+  /// Appends a new leaf after clear(), a rewind past it, or an update on a retained tape.
   Var<T> leaf(const LeafSource<T>& slot);
 };
 
@@ -194,7 +197,7 @@ NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
 /// A gradient that a kernel adds to in place.
 template <class T>
 struct GradientSum {
-  T* data = nullptr;    // null if each term must be a gradient of its own
+  T* data = nullptr;  // null if in-place addition is not allowed; each term then goes through add()
   bool is_new = false;  // no value yet: the first term overwrites it
 };
 
@@ -204,10 +207,10 @@ class Sweep {
  public:
   Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain);
 
-  /// Handles the nodes top-1 ... floor, each once, in decreasing order: no recursion.
+  /// Calls pull() on the nodes top-1 ... floor that have a gradient, in decreasing order.
   void run(std::size_t top, std::size_t floor);
-  /// Handles the nodes from `floor` on, which computed the outputs of node `id` again. again[i] gets the
-  /// gradient that arrived at output i. Gradients of earlier nodes go to those nodes.
+  /// Runs backward over a recomputed part of the tape, the nodes from `floor` on. again[i] is the
+  /// recomputed output `id` + i. It receives that output's gradient.
   void replay(std::size_t id, std::size_t floor, std::vector<Var<T>> again);
 
   /// Adds g to the gradient of node `id`.
@@ -215,8 +218,8 @@ class Sweep {
   /// Checks the gradient that `op` computed for node `id`, sums it to the shape `expected` where that
   /// was broadcast, and adds it.
   void accumulate(const char* op, std::size_t id, Var<T> g, const Shape& expected);
-  /// Returns the gradient of node `id`, of this shape, for adding in place. Its data are null if the
-  /// gradient has another owner, or if each term is checked (check_finite, injected faults).
+  /// Returns the gradient buffer of node `id`, of this shape, for in-place addition. Its data are null
+  /// if the buffer is shared, or if check_finite or fault injection inspects each term.
   [[nodiscard]] GradientSum<T> sum(std::size_t id, const Shape& shape);
   void add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g);
 

@@ -79,10 +79,11 @@ class ArrayPtr {
   SharedArray<T>* block_ = nullptr;
 };
 
-// Refers to a node of a tape. Stamps of one state never repeat, so a reference to a node that is gone
-// is recognized. An untracked value has the node kNoNode and the tape's birth stamp.
+// kNoNode is the node number of an untracked value.
 inline constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
 
+// A NodeRef refers to a node of a tape. Stamps of one state never repeat, so a reference to a node that
+// is gone is recognized. The stamp of an untracked value is the tape's birth.
 template <class T>
 struct NodeRef {
   TapeState<T>* state = nullptr;
@@ -95,16 +96,17 @@ concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
 
 }  // namespace detail
 
-/// An array that operations are applied to. It is immutable and cheap to copy. It may have a context,
-/// the tape of the operands it came from. It may be tracked: then an operation recorded on that tape
-/// produced it, and gradients pass through it. Operations on values without a context record nothing:
-/// no tape means inference.
+/// An array that operations are applied to. It is immutable and cheap to copy. A Var may have a
+/// context, which is a tape. A tracked Var belongs to a node of it: a leaf or a recorded operation.
+/// Gradients pass through tracked values. Operations on values without a context record nothing: no
+/// tape means inference.
 template <Real T>
 class Var {
  public:
   using value_type = T;
 
-  /// No value yet; only assignment and has_value() are allowed.
+  /// No value yet. An empty Var may be assigned, copied, printed, asked for has_value(), tracked() and
+  /// has_context(), and given to record_fused() as an absent input.
   Var() noexcept = default;
   /// A constant without context.
   Var(Array<T> value) : value_(std::move(value)) {}
