@@ -70,7 +70,11 @@ template <class T>
 void TapeState<T>::clear() noexcept {
   rewind({});
   leaves.clear();
-  penalties = {};
+  // Emptied, not assigned: the next step uses their memory again.
+  penalties.outputs.clear();
+  penalties.outputs_asked = false;
+  penalties.weights_asked.clear();
+  penalties.weights_hidden.clear();
 }
 
 template <class T>
