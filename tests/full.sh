@@ -8,9 +8,9 @@ coverage() {
   # and the other then waits for ever.
   timeout -k 10 300 gcovr --root . --filter src/ build/coverage -j "$(nproc)" \
     --gcov-ignore-parse-errors --json "$temporary/gcovr.json"
-  for group in "tape ops" "layers params io"; do
+  for group in "tape/ ops/" "layers/ params/ io/ run/checkpoint"; do
     folders=()
-    for folder in $group; do folders+=(--filter "src/$folder/"); done
+    for folder in $group; do folders+=(--filter "src/$folder"); done
     gcovr --root . --add-tracefile "$temporary/gcovr.json" "${folders[@]}" \
       --fail-under-line 95 | tee "$temporary/gcovr"
     notes+="$(awk '/^TOTAL/ {print $4}' "$temporary/gcovr") of ${group// /, }; "
