@@ -3,6 +3,10 @@
 // It also mends xtensor 0.24 and 0.25 in C++20 with g++. Their guard tests __cplusplus == 201703L, so they take a
 // dynamic shape for a fixed rank of 4.
 // Expressions then evaluate to the wrong type.
+// The macro also works in a precompiled header, where #pragma once may fail to recognise the file.
+
+#ifndef XTAPE_ARRAY_XTENSOR_HPP
+#define XTAPE_ARRAY_XTENSOR_HPP
 
 #if __has_include(<xtensor/containers/xarray.hpp>)
 #include <xtensor/containers/xadapt.hpp>
@@ -29,3 +33,5 @@ static_assert(std::is_same_v<decltype(xt::eval(std::declval<xt::xarray<float>&>(
                              xt::xarray<float>>,
               "xtensor evaluates expressions to the wrong type: include <xtape/xtape.hpp> before "
               "any xtensor header");
+
+#endif
