@@ -89,8 +89,7 @@ class Recipe {
     }
     return xp::pad(ids);
   }
-  template <class F>
-  static double best_of(F&& fn) {
+  template <class F> static double best_of(F&& fn) {
     double best = 1e9;
     for (int i = 0; i < 30; ++i) {
       const Clock::time_point start = Clock::now();

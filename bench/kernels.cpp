@@ -43,8 +43,7 @@ Arrays& arrays() {
   return a;
 }
 
-template <int N>
-Loop<N> matrix(const Index (&columns)[N], const Index (&rows)[N]) {
+template <int N> Loop<N> matrix(const Index (&columns)[N], const Index (&rows)[N]) {
   Loop<N> loop;
   loop.push(kWidth, columns);
   loop.push(kRows, rows);

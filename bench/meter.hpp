@@ -26,8 +26,7 @@ inline double seconds() {
 }
 
 /// Returns the time of the shortest of `count` runs, in seconds.
-template <class F>
-double shortest(int count, const F& run) {
+template <class F> double shortest(int count, const F& run) {
   double best = 1e300;
   for (int i = 0; i < count; ++i) {
     const double start = seconds();
@@ -76,8 +75,7 @@ constexpr int kSide = 1024;
 
 // Returns the operations per second of c = a b, the best of `count`, on one thread. The matrices do not use
 // the library's allocator, whose counters are for the work alone.
-template <class Product>
-double product_rate(int count, const Product& product) {
+template <class Product> double product_rate(int count, const Product& product) {
   const Threads one(1);
   const std::vector<float> a(kSide * kSide, 0.5F), b(kSide * kSide, 0.25F);
   std::vector<float> c(kSide * kSide);

@@ -10,8 +10,7 @@
 namespace xp = xtape;
 
 // log(cosh(x)): a loss between the square and the absolute value. Its derivative is tanh(x).
-template <class T>
-xp::Var<T> log_cosh(const xp::Var<T>& x) {
+template <class T> xp::Var<T> log_cosh(const xp::Var<T>& x) {
   xp::Result<T> y(x.shape());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const T a = std::abs(x.data()[i]);
@@ -24,8 +23,7 @@ xp::Var<T> log_cosh(const xp::Var<T>& x) {
 // Mean and variance over the last axis, in one operation with two outputs. Its gradient is a loop over
 // arrays, which may read the outputs. Derivatives of the gradient come from `composed`, the same forward
 // in operations on Var.
-template <class T>
-std::vector<xp::Var<T>> moments(const xp::Var<T>& x) {
+template <class T> std::vector<xp::Var<T>> moments(const xp::Var<T>& x) {
   const std::size_t n = x.shape().back();
   const xp::Array<T> average = xt::mean(x.value(), {x.rank() - 1});
   const xp::Array<T> spread = xt::variance(x.value(), {x.rank() - 1});

@@ -20,8 +20,7 @@ struct Translator {
   std::vector<std::int64_t> ids(const std::string& text, xp::EncodeOptions around = {}) const {
     return letters.encode(xp::tokenize(text, xp::TokenKind::characters), around);
   }
-  template <class Examples>
-  Batch batch(const Examples& examples) const {
+  template <class Examples> Batch batch(const Examples& examples) const {
     std::vector<std::vector<std::int64_t>> source, input, output;
     for (const Example& e : examples) {
       source.push_back(ids(e.source));

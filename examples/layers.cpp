@@ -12,8 +12,7 @@ namespace {
 
 const std::string kText = "the quick brown fox jumps over the lazy dog. ";
 
-template <class T>
-struct LanguageModel {
+template <class T> struct LanguageModel {
   xp::Embedding<T> table;
   xp::PositionEmbedding<T> positions;
   std::vector<xp::TransformerEncoder<T>> blocks;

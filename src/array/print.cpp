@@ -17,8 +17,7 @@ constexpr std::size_t kWidth = 74;        // of a line before its closing bracke
 constexpr int kDigits = 8;                // after the point, at most
 
 /// A number in the fewest digits that read back, at most kDigits of them after the point.
-template <class T>
-struct Number {
+template <class T> struct Number {
   std::string whole, fraction, exponent;
 
   Number(T x, std::chars_format format) {
@@ -47,8 +46,7 @@ struct Number {
 
 std::string not_finite(double x) { return std::isnan(x) ? "nan" : x < 0 ? "-inf" : "inf"; }
 
-template <class T>
-std::string scalar(T x) {
+template <class T> std::string scalar(T x) {
   if constexpr (std::is_same_v<T, bool>) {
     return x ? "True" : "False";
   } else if constexpr (std::is_integral_v<T>) {
@@ -66,8 +64,7 @@ std::string scalar(T x) {
 }
 
 /// All values in words of one width.
-template <class T>
-std::vector<std::string> words_of(const std::vector<T>& values) {
+template <class T> std::vector<std::string> words_of(const std::vector<T>& values) {
   std::vector<std::string> words;
   for (const T x : values) words.push_back(scalar(x));
   std::size_t width = std::is_same_v<T, bool> ? 5 : 0;
@@ -137,8 +134,7 @@ class Layout {
   explicit Layout(const Shape& shape) : shape_(shape), shortened_(size_of(shape) > kShortened) {}
 
   /// Calls f(i) for the entries of an axis that are shown; i is the extent for the ellipsis.
-  template <class F>
-  void each(std::size_t axis, const F& f) const {
+  template <class F> void each(std::size_t axis, const F& f) const {
     const std::size_t n = shape_[axis];
     const bool cut = shortened_ && n > 2 * kEdge;
     for (std::size_t i = 0; i < n; ++i) {
@@ -202,8 +198,7 @@ class Layout {
 
 }  // namespace
 
-template <class T>
-std::string to_string(const Array<T>& array) {
+template <class T> std::string to_string(const Array<T>& array) {
   if (array.dimension() == 0) return scalar(array.data()[0]);
   if (array.size() == 0) return "[]";
   const Layout layout(array.shape());
@@ -218,8 +213,7 @@ std::string to_string(const Array<T>& array) {
   return out;
 }
 
-template <class T>
-std::ostream& operator<<(std::ostream& out, const Array<T>& array) {
+template <class T> std::ostream& operator<<(std::ostream& out, const Array<T>& array) {
   return out << to_string(array);
 }
 

@@ -14,8 +14,7 @@ namespace xtape::detail {
 using kernels::Index;
 
 /// Returns extents as "(2, 3)", "(3,)" or "()".
-template <class Extents>
-std::string print_extents(const Extents& shape) {
+template <class Extents> std::string print_extents(const Extents& shape) {
   std::string text = "(";
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (i > 0) text += ", ";

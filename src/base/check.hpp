@@ -18,18 +18,15 @@ void check_option(bool good, const Who& who, const char* option, const V& value,
                    expected...);
 }
 
-template <class Who>
-void check_number(const Who& who, const char* option, double value) {
+template <class Who> void check_number(const Who& who, const char* option, double value) {
   check_option(std::isfinite(value), who, option, value, "a finite number");
 }
 
-template <class Who>
-void check_positive(const Who& who, const char* option, double value) {
+template <class Who> void check_positive(const Who& who, const char* option, double value) {
   check_option(value > 0 && std::isfinite(value), who, option, value, "a positive number");
 }
 
-template <class Who>
-void check_count(const Who& who, const char* option, std::int64_t value) {
+template <class Who> void check_count(const Who& who, const char* option, std::int64_t value) {
   check_option(value > 0, who, option, value, "a positive number");
 }
 
@@ -44,8 +41,7 @@ void check_positive_integer(const Who& who, const char* option, std::int64_t val
   check_option(value > 0, who, option, value, "a positive integer");
 }
 
-template <class Who>
-void check_not_negative(const Who& who, const char* option, double value) {
+template <class Who> void check_not_negative(const Who& who, const char* option, double value) {
   check_option(value >= 0 && std::isfinite(value), who, option, value,
                "a finite number, 0 or more");
 }

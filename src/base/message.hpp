@@ -9,8 +9,7 @@
 namespace xtape::detail {
 
 /// Returns "op: " and the parts, which are anything that prints.
-template <class... Parts>
-std::string message(const std::string& op, const Parts&... parts) {
+template <class... Parts> std::string message(const std::string& op, const Parts&... parts) {
   std::ostringstream out;
   out << op << ": ";
   (out << ... << parts);

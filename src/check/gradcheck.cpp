@@ -190,8 +190,7 @@ class Checker {
   }
 
   // Fails unless a zero seed gives zeros, and the same seed the same bits twice.
-  template <class G>
-  void exactness(const Shape& shape, const G& gradient, RandomStream& stream) {
+  template <class G> void exactness(const Shape& shape, const G& gradient, RandomStream& stream) {
     for (const Array<double>& part : gradient(detail::full<double>(shape, 0.0))) {
       for (std::size_t i = 0; i < part.size(); ++i) {
         if (part.data()[i] != 0.0) {

@@ -21,8 +21,7 @@ namespace xtape {
 
 namespace {
 
-template <class Number>
-std::string raw(Number value) {
+template <class Number> std::string raw(Number value) {
   std::string out(sizeof(value), '\0');
   std::memcpy(out.data(), &value, sizeof(value));
   return out;
@@ -92,8 +91,7 @@ float as_float(double value) {
   return static_cast<float>(value);
 }
 
-template <class T>
-std::string histogram_fields(const Array<T>& values) {
+template <class T> std::string histogram_fields(const Array<T>& values) {
   constexpr std::size_t kBuckets = 30;
   double least = std::numeric_limits<double>::infinity();
   double most = -least;

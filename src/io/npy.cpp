@@ -57,8 +57,7 @@ class Literal {
   }
 
  private:
-  template <class... Parts>
-  [[noreturn]] void fail(const Parts&... parts) {
+  template <class... Parts> [[noreturn]] void fail(const Parts&... parts) {
     source_.fail(base_ + at_, "npy header out of form: ", where_, " has ", parts..., ", expected ",
                  kForm, "; write it with numpy.save or numpy.savez");
   }

@@ -12,16 +12,14 @@ namespace xtape::io {
 template <class T>
 inline constexpr DType real_dtype = std::is_same_v<T, float> ? DType::f32 : DType::f64;
 
-template <class T>
-View view_of(const Array<T>& array) {
+template <class T> View view_of(const Array<T>& array) {
   return {real_dtype<T>,
           array.shape(),
           {reinterpret_cast<const std::byte*>(array.data()), array.size() * sizeof(T)}};
 }
 
 /// Returns every parameter's array by path. ParameterError naming those that are not built.
-template <class T>
-Views views_of(const Params<T>& params, const std::string& path);
+template <class T> Views views_of(const Params<T>& params, const std::string& path);
 
 /// Returns the views' elements as T, by name; `path` leads the messages.
 template <class T>
@@ -34,8 +32,7 @@ std::map<std::string, Array<T>> arrays_of(const Views& views, const std::string&
 }
 
 /// Runs fn, and puts the file's name in front of its errors about parameters.
-template <class F>
-void naming(const std::string& path, F&& fn) {
+template <class F> void naming(const std::string& path, F&& fn) {
   try {
     fn();
   } catch (const ShapeError& e) {

@@ -207,8 +207,7 @@ class Reader : public nlohmann::json_sax<Json> {
         R"( and "__metadata__": {"key": "text", ...}; the file is damaged, or no safetensors file)");
   }
 
-  template <class... Parts>
-  [[noreturn]] void fail(const Parts&... parts) {
+  template <class... Parts> [[noreturn]] void fail(const Parts&... parts) {
     source_.fail(base_ + static_cast<std::uint64_t>(seen - begin_), parts...);
   }
 

@@ -50,8 +50,7 @@ std::optional<DType> dtype_named(std::string_view name) noexcept {
 
 namespace {
 
-template <class T>
-constexpr DType dtype_of() {
+template <class T> constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>) return DType::f32;
   if constexpr (std::is_same_v<T, double>) return DType::f64;
   if constexpr (std::is_same_v<T, bool>) return DType::boolean;
@@ -117,8 +116,7 @@ void convert_real(DType dtype, const std::byte* from, Array<T>& to, const std::s
 
 }  // namespace
 
-template <class T>
-Array<T> convert(const View& view, const std::string& where) {
+template <class T> Array<T> convert(const View& view, const std::string& where) {
   if constexpr (!std::is_floating_point_v<T>) {
     if (view.dtype != dtype_of<T>()) {
       fail<ParameterError>(where, "another dtype: dtype is ", to_string(view.dtype), ", expected ",
@@ -147,16 +145,14 @@ Array<T> convert(const View& view, const std::string& where) {
 
 }  // namespace io
 
-template <class T>
-StoredTensor to_tensor(const Array<T>& array) {
+template <class T> StoredTensor to_tensor(const Array<T>& array) {
   StoredTensor tensor{io::dtype_of<T>(), array.shape(),
                       std::vector<std::byte>(array.size() * sizeof(T))};
   if (!tensor.bytes.empty()) std::memcpy(tensor.bytes.data(), array.data(), tensor.bytes.size());
   return tensor;
 }
 
-template <class T>
-Array<T> to_array(const StoredTensor& tensor, const std::string& name) {
+template <class T> Array<T> to_array(const StoredTensor& tensor, const std::string& name) {
   const auto bytes = io::checked_bytes(tensor.shape, tensor.dtype);
   if (bytes != tensor.bytes.size()) {
     fail<ValueError>(name, "tensor that contradicts itself: ", to_string(tensor.dtype),

@@ -15,8 +15,7 @@ using detail::fail;
 
 namespace {
 
-template <class T>
-class Importer {
+template <class T> class Importer {
  public:
   Importer(const std::string& path, const Tensors& tensors, int num_heads,
            const std::string& prefix)

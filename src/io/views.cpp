@@ -29,8 +29,7 @@ std::optional<std::size_t> checked_bytes(const Shape& shape, DType dtype) noexce
 
 namespace {
 
-template <std::size_t N>
-void reorder(const View& view, std::byte* out) {
+template <std::size_t N> void reorder(const View& view, std::byte* out) {
   const std::size_t rank = view.shape.size();
   std::array<std::size_t, kMaxFileRank> index{};
   std::array<std::size_t, kMaxFileRank> stride{};

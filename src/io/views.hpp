@@ -51,8 +51,7 @@ void check_size(const View& view, const std::string& what, std::uint64_t at, std
 void check_writable(const std::string& path, const Views& tensors);
 
 /// Returns the view's elements as T; see to_array. `where` leads the messages.
-template <class T>
-Array<T> convert(const View& view, const std::string& where);
+template <class T> Array<T> convert(const View& view, const std::string& where);
 
 Views parse_safetensors_views(Bytes bytes, const Source& source, Metadata* metadata);
 void write_safetensors_to(const Sink& sink, const std::string& path, const Views& tensors,

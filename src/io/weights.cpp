@@ -20,8 +20,7 @@ Format format_of(const std::string& path) {
                    "convert Keras's .weights.h5 and .keras with tools/keras_weights.py");
 }
 
-template <class T>
-std::map<std::string, Array<T>> read_values(const std::string& path) {
+template <class T> std::map<std::string, Array<T>> read_values(const std::string& path) {
   const Format format = format_of(path);
   const io::FileBytes file(path);
   const io::Source source(path);
@@ -35,8 +34,7 @@ std::map<std::string, Array<T>> read_values(const std::string& path) {
 
 namespace io {
 
-template <class T>
-Views views_of(const Params<T>& params, const std::string& path) {
+template <class T> Views views_of(const Params<T>& params, const std::string& path) {
   Views views;
   std::string unbuilt;
   for (const Parameter<T>& parameter : params.all()) {
@@ -76,8 +74,7 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
 }
 XTAPE_FOR_REALS(save);
 
-template <class T>
-void load(Params<T>& params, const std::string& path, LoadOptions options) {
+template <class T> void load(Params<T>& params, const std::string& path, LoadOptions options) {
   const auto values = read_values<T>(path);
   io::naming(path, [&] { params.load(values, options); });
 }

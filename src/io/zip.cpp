@@ -21,15 +21,13 @@ constexpr unsigned kStreamed = 1U << 3U;  // sizes follow the data
 constexpr unsigned kUtf8 = 1U << 11U;
 constexpr std::uint16_t kFirstDate = (1U << 5U) | 1U;  // 1980-01-01: files do not depend on the day
 
-template <class Integer>
-Integer get(Bytes bytes, std::size_t at) {
+template <class Integer> Integer get(Bytes bytes, std::size_t at) {
   Integer value;
   std::memcpy(&value, bytes.data() + at, sizeof(Integer));
   return value;
 }
 
-template <class... Integers>
-std::string packed(Integers... values) {
+template <class... Integers> std::string packed(Integers... values) {
   std::string out;
   (out.append(reinterpret_cast<const char*>(&values), sizeof(values)), ...);
   return out;

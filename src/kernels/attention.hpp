@@ -33,8 +33,7 @@ inline constexpr Index kNoBand = std::numeric_limits<Index>::max() / 4;
 
 /// The heads of queries that share one head of keys and values, in one entry of the batch. Rows of queries,
 /// keys and values are contiguous. Head h of the group begins h * q_head elements after the first.
-template <class T>
-struct AttentionHeads {
+template <class T> struct AttentionHeads {
   Index group = 1;
   Index queries = 0, keys = 0;
   Index depth = 0, value_depth = 0;
@@ -69,23 +68,20 @@ struct AttentionHeads {
 
 /// Prefetches a row into L2. The hardware prefetcher cannot predict distant rows. Callers spread the calls
 /// between other work, because a full queue of prefetches stalls.
-template <class T>
-[[gnu::always_inline]] inline void prefetch_row(const T* x, Index n) {
+template <class T> [[gnu::always_inline]] inline void prefetch_row(const T* x, Index n) {
   constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
   for (Index j = 0; j < n; j += kLine) __builtin_prefetch(x + j, 0, 2);
 }
 
 /// Rows of n contiguous elements, `row` apart.
-template <class T>
-struct Rows {
+template <class T> struct Rows {
   const T* data;
   Index rows, n, row;
 };
 
 /// The arrays that the next task will touch. The kernels call it between their passes, and every call
 /// prefetches one array.
-template <class T>
-struct Prefetch {
+template <class T> struct Prefetch {
   static constexpr int kMost = 8;
   std::array<Rows<T>, kMost> parts;
   int count = 0, done = 0;
@@ -98,8 +94,7 @@ struct Prefetch {
   }
 };
 
-template <class T>
-struct AttentionForward {
+template <class T> struct AttentionForward {
   T* o = nullptr;
   Index o_row = 0, o_head = 0;
   // One number per head and query, for the backward. row_max is in units of the kernels' exponential.
@@ -109,8 +104,7 @@ struct AttentionForward {
   Index begin = 0, end = 0;  // the queries to compute
 };
 
-template <class T>
-struct AttentionBackward {
+template <class T> struct AttentionBackward {
   const T* o = nullptr;
   const T* g = nullptr;  // gradient of o, with its strides
   Index o_row = 0, o_head = 0;
@@ -131,8 +125,7 @@ inline bool attention_fits(Index depth, Index value_depth) {
   return depth >= 1 && value_depth >= 1 && depth <= 256 && value_depth <= 256;
 }
 
-template <class T, class A>
-struct AttentionKernels {
+template <class T, class A> struct AttentionKernels {
   /// Computes o, row_max, inverse_sum and scores of the queries begin ... end - 1.
   static void forward(const AttentionHeads<T>& heads, const AttentionForward<T>& to,
                       Prefetch<T>& prefetch);

@@ -8,8 +8,7 @@ constexpr Index kQueries = 48;   // queries at a time: a multiple of every Tile:
 constexpr Index kBudget = 8192;  // elements of keys, and of values, at a time
 
 /// Stores zeros into rows of n elements, `row` apart.
-template <class T>
-void clear_rows(Index rows, Index n, T* x, Index row) {
+template <class T> void clear_rows(Index rows, Index n, T* x, Index row) {
   for (Index i = 0; i < rows; ++i) {
     for (Index j = 0; j < n; ++j) x[i * row + j] = T(0);
   }
@@ -23,8 +22,7 @@ void clear_keys(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Inde
   clear_rows(last - first, p.value_depth, to.dv + first * p.v_row, p.v_row);
 }
 
-template <class T, class A>
-struct Workspace {
+template <class T, class A> struct Workspace {
   using Size = Tile<T, A>;
   using V = Vec<T, A>;
   using Gemm = GemmKernels<T, A>;

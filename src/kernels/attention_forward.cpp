@@ -6,8 +6,7 @@ namespace {
 constexpr Index kBlock = 128;     // keys at a time, at most
 constexpr Index kBudget = 16384;  // elements of keys, and of values, at a time: about L1
 
-template <class T, class A>
-struct Workspace {
+template <class T, class A> struct Workspace {
   using Size = Tile<T, A>;
   using V = Vec<T, A>;
   static constexpr Index kWidth = Size::kWidth;

@@ -10,13 +10,11 @@
 
 namespace xtape::kernels {
 
-template <class T>
-inline constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
+template <class T> inline constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
 
 /// The exponential exp(x / kUnit) in its cheapest unit: 2^x in float, e^x in double. It is exactly 0 for
 /// -infinity and NaN for NaN.
-template <class T, class A>
-struct Exponential {
+template <class T, class A> struct Exponential {
   using V = Vec<T, A>;
   static constexpr T kUnit = sizeof(T) == 4 ? static_cast<T>(1.4426950408889634) : T(1);
 
@@ -94,15 +92,13 @@ inline KeyRange visible_columns(const AttentionHeads<T>& p, Index begin, Index e
 }
 
 /// Returns the number of keys in a block: at most `most`, with rows of `widest` elements within the budget.
-template <class T, class A>
-constexpr Index keys_per_block(Index most, Index budget, Index widest) {
+template <class T, class A> constexpr Index keys_per_block(Index most, Index budget, Index widest) {
   constexpr Index kStep = Tile<T, A>::kColumns;
   return min(most, max(kStep, budget / widest / kStep * kStep));
 }
 
 /// The right side of a product, k x n: packed or row-major.
-template <class T>
-struct RightSide {
+template <class T> struct RightSide {
   const T* data = nullptr;
   Index k = 0, n = 0;
   Index row = 0;  // 0: packed
@@ -135,8 +131,7 @@ inline void multiply_block(Index rows, Index k, const T* a, Index a_row, Index a
 }
 
 /// Returns the factor that turns a row from add_bias_and_mask() into units of the exponential.
-template <class T, class A>
-inline T exponent_factor(const AttentionHeads<T>& p) {
+template <class T, class A> inline T exponent_factor(const AttentionHeads<T>& p) {
   const bool scaled = p.bias != nullptr || p.slopes != nullptr;  // add_bias_and_mask() scaled
   return (scaled ? T(1) : p.scale) * Exponential<T, A>::kUnit;
 }
@@ -195,8 +190,7 @@ inline void add_bias_and_mask(const AttentionHeads<T>& p, Index head, Index i, I
 }
 
 /// Returns the maximum of row[lo] ... row[end - 1], whole vectors.
-template <class T, class A>
-inline T max_of_row(const T* row, Index lo, Index end) {
+template <class T, class A> inline T max_of_row(const T* row, Index lo, Index end) {
   using V = Vec<T, A>;
   constexpr Index kWidth = Tile<T, A>::kWidth;
   V top = V::load_aligned(row + lo);
@@ -212,8 +206,7 @@ inline T max_of_row(const T* row, Index lo, Index end) {
 }
 
 /// Stores row = exp(row * factor - shift), whole vectors, and returns the sum of the row.
-template <class T, class A>
-inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
+template <class T, class A> inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
   using V = Vec<T, A>;
   V sum(T(0));
   for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
@@ -225,8 +218,7 @@ inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
 }
 
 /// The probabilities of one row that dropout keeps, with the bits of kernels::dropout.
-template <class A>
-struct RowDropout {
+template <class A> struct RowDropout {
   static constexpr Index kMost = 128;
   std::uint64_t kept[kMost / 64];
   // The 64 elements drawn last: several short rows share them.
@@ -259,8 +251,7 @@ struct RowDropout {
 };
 
 /// Returns the factor of probabilities that are kept.
-template <class T>
-inline T dropout_scale(const AttentionHeads<T>& p) {
+template <class T> inline T dropout_scale(const AttentionHeads<T>& p) {
   return p.rate < 1 ? static_cast<T>(1 / (1 - p.rate)) : T(0);
 }
 

@@ -8,8 +8,7 @@
 
 namespace xtape::kernels {
 
-template <class T, class A>
-class ShortRows {
+template <class T, class A> class ShortRows {
  public:
   explicit ShortRows(const AttentionHeads<T>& p) {
     any_ = kFits && p.keys <= 2 * kWidth && p.bias == nullptr && p.slopes == nullptr &&
@@ -52,8 +51,7 @@ class ShortRows {
   std::uint64_t kept_ = 0;  // bit j: key j is not masked
 
   /// Calls f(number of vectors for n elements, tag of the last vector's instruction set), both constants.
-  template <class F>
-  static void in_vectors(Index n, const F& f) {
+  template <class F> static void in_vectors(Index n, const F& f) {
     using Narrow = typename Half<T, A>::Arch;
     constexpr std::integral_constant<int, 1> one;
     constexpr std::integral_constant<int, 2> two;

@@ -6,8 +6,7 @@ namespace xtape::kernels {
 namespace {
 
 /// Returns the sum of a[i] * b[i].
-template <class T, class A>
-[[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
+template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
   using V = Vec<T, A>;
   V sum(T(0));
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
@@ -28,8 +27,7 @@ template <class T, class A>
 }
 
 /// Stores probabilities into x[lo] ... x[end - 1], whole vectors of products; zeros if all are masked.
-template <class T, class A>
-void softmax(T* x, Index lo, Index end, T factor) {
+template <class T, class A> void softmax(T* x, Index lo, Index end, T factor) {
   using V = Vec<T, A>;
   const T top = max_of_row<T, A>(x, lo, end);
   const T sum =

@@ -11,8 +11,7 @@ namespace xtape::kernels {
 
 /// Queries are (rows, heads, depth); keys and values are (slots, capacity, key heads, depth). Position j of
 /// row r is in slot slots[r * capacity + j], or in slot r if slots is null.
-template <class T>
-struct AttentionStep {
+template <class T> struct AttentionStep {
   Index heads = 0, key_heads = 0, depth = 0, value_depth = 0;
   Index capacity = 0, keys = 0;  // positions of a slot, and how many of them are in use
   const T* q = nullptr;
@@ -28,13 +27,11 @@ struct AttentionStep {
 };
 
 /// Returns the elements of working memory per head, whole cache lines.
-template <class T>
-constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
+template <class T> constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
   return (p.keys + 63) / 64 * 64;
 }
 
-template <class T, class A>
-struct AttentionStepKernels {
+template <class T, class A> struct AttentionStepKernels {
   /// Computes one row. `work` has heads * attention_step_pitch() elements, aligned to 64 bytes.
   static void row(const AttentionStep<T>& p, Index row, T* work);
 };

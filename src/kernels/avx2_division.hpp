@@ -16,8 +16,7 @@
 namespace xtape::kernels {
 
 /// Returns x, about which the compiler knows nothing afterwards.
-template <class Half>
-[[gnu::always_inline]] inline Half opaque(Half x) noexcept {
+template <class Half> [[gnu::always_inline]] inline Half opaque(Half x) noexcept {
   __asm__("" : "+x"(x));
   return x;
 }

@@ -9,8 +9,7 @@
 namespace xtape::kernels {
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
-template <class T, class A>
-struct CrossEntropy {
+template <class T, class A> struct CrossEntropy {
   static void value(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse);
   static void gradient(Index rows, Index n, const T* x, const std::int64_t* labels, const T* lse,
                        const T* g, T* dx);

@@ -9,8 +9,7 @@
 namespace xtape::kernels {
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
-template <class T, class A>
-struct Dropout {
+template <class T, class A> struct Dropout {
   static void apply(Index first, Index n, double rate, std::uint64_t seed, std::uint64_t index,
                     const T* x, T* y);
 };

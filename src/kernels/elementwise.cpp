@@ -8,19 +8,16 @@ namespace xtape::kernels {
 namespace {
 
 /// An operand of the innermost loop: consecutive elements, or one element for all.
-template <class T, class A>
-struct Consecutive {
+template <class T, class A> struct Consecutive {
   const T* p;
   template <class Part>
   [[gnu::always_inline]] inline Vec<T, A> at(Index i, Index n, Part part) const {
     return load_part<T, A>(p + i, n, part);
   }
 };
-template <class T, class A>
-struct Same {
+template <class T, class A> struct Same {
   Vec<T, A> value;
-  template <class Part>
-  [[gnu::always_inline]] inline Vec<T, A> at(Index, Index, Part) const {
+  template <class Part> [[gnu::always_inline]] inline Vec<T, A> at(Index, Index, Part) const {
     return value;
   }
 };
@@ -142,32 +139,28 @@ void Elementwise<T, A>::select(const Loop<4>& loop, const bool* condition, const
   });
 }
 
-template <class T, class A>
-void Elementwise<T, A>::fill(Index n, T value, T* y) {
+template <class T, class A> void Elementwise<T, A>::fill(Index n, T value, T* y) {
   using V = Vec<T, A>;
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
     store_part<T, A>(V(value), y + i, count, part);
   });
 }
 
-template <class T, class A>
-void Elementwise<T, A>::add_to(Index n, const T* x, T* y) {
+template <class T, class A> void Elementwise<T, A>::add_to(Index n, const T* x, T* y) {
   for_vectors(n, static_cast<Index>(Vec<T, A>::size), [&](Index i, Index count, auto part) {
     store_part<T, A>(load_part<T, A>(y + i, count, part) + load_part<T, A>(x + i, count, part),
                      y + i, count, part);
   });
 }
 
-template <class T, class A>
-void Elementwise<T, A>::scale(Index n, T factor, const T* x, T* y) {
+template <class T, class A> void Elementwise<T, A>::scale(Index n, T factor, const T* x, T* y) {
   using V = Vec<T, A>;
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
     store_part<T, A>(load_part<T, A>(x + i, count, part) * V(factor), y + i, count, part);
   });
 }
 
-template <class T, class A>
-Index Elementwise<T, A>::first_non_finite(Index n, const T* x) {
+template <class T, class A> Index Elementwise<T, A>::first_non_finite(Index n, const T* x) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   constexpr Index kBlock = 4 * kWidth;

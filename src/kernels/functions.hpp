@@ -17,8 +17,7 @@ enum class Loops {
   scalar,          // element by element
 };
 
-template <Loops L, class... Formulas>
-struct Row {
+template <Loops L, class... Formulas> struct Row {
   static constexpr std::uint8_t formulas = sizeof...(Formulas);
   std::string_view name;
 };
@@ -31,8 +30,7 @@ template <class... F>
 constexpr Row<Loops::transcendental, F...> transcendental(std::string_view name, F...) {
   return {name};
 }
-template <class... F>
-constexpr Row<Loops::scalar, F...> scalar(std::string_view name, F...) {
+template <class... F> constexpr Row<Loops::scalar, F...> scalar(std::string_view name, F...) {
   return {name};
 }
 

@@ -135,10 +135,7 @@ void multiply_rows(const GemmBlock<T>& s, Index depth, Index from_k, const T* a,
 
 }  // namespace
 
-template <class T, class A>
-Index GemmKernels<T, A>::columns() {
-  return Tile<T, A>::kColumns;
-}
+template <class T, class A> Index GemmKernels<T, A>::columns() { return Tile<T, A>::kColumns; }
 
 template <class T, class A>
 bool GemmKernels<T, A>::reads_unpacked(Index n, Index k, Index b_row, Index b_column) {
@@ -149,8 +146,7 @@ bool GemmKernels<T, A>::reads_unpacked(Index n, Index k, Index b_row, Index b_co
   return !kNarrow || min(k, kDepth) * b_row * static_cast<Index>(sizeof(T)) <= kL1;
 }
 
-template <class T, class A>
-Index GemmKernels<T, A>::packed_size(Index k, Index n) {
+template <class T, class A> Index GemmKernels<T, A>::packed_size(Index k, Index n) {
   return k * round_up(n, Tile<T, A>::kWidth);
 }
 
@@ -175,8 +171,7 @@ void GemmKernels<T, A>::pack_rows(Index k, Index n, Index first, Index last, con
   pack_contiguous<T, A>(k, n, 0, n, first, last, b, b_row, packed);
 }
 
-template <class T, class A>
-void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
+template <class T, class A> void GemmKernels<T, A>::multiply(const GemmBlock<T>& s) {
   alignas(64) T left[kLeftRows / Tile<T, A>::kRows * kLeftStep<T, A> * kDepth];
   const bool packs = s.n > 2 * Tile<T, A>::kColumns && (s.a_column != 1 || s.a_row >= kFarApart);
   const Index height = packs ? kLeftRows : s.m;

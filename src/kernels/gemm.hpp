@@ -9,8 +9,7 @@ namespace xtape::kernels {
 /// The values that the products are added to: zeros (C is overwritten), C, or one bias per column.
 enum class Accumulate { overwrite, add, bias };
 
-template <class T>
-struct GemmBlock {
+template <class T> struct GemmBlock {
   Index m = 0, n = 0, k = 0;
   const T* a = nullptr;  // m x k, any strides
   Index a_row = 0, a_column = 0;
@@ -23,8 +22,7 @@ struct GemmBlock {
 };
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp).
-template <class T, class A>
-struct GemmKernels {
+template <class T, class A> struct GemmKernels {
   /// Returns the width of a packed panel: pack() may be cut at multiples of it.
   static Index columns();
   /// Returns whether multiply() takes B (k x n) unpacked: rows of whole vectors, close to each other.

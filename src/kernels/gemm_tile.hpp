@@ -8,8 +8,7 @@
 namespace xtape::kernels {
 
 /// The size of the tile of C that fits into the registers of the instruction set.
-template <class T, class A>
-struct Tile {
+template <class T, class A> struct Tile {
   using V = Vec<T, A>;
   static constexpr Index kWidth = static_cast<Index>(V::size);
   static constexpr int kVectors = 2;
@@ -18,29 +17,25 @@ struct Tile {
 };
 
 /// The half-width vector of AVX-512, for narrow panels: heads of eight floats. The whole vector elsewhere.
-template <class T, class A>
-struct Half {
+template <class T, class A> struct Half {
   using Arch = A;
   using V = Vec<T, Arch>;
 };
 #if defined(__AVX512F__)
-template <class T>
-struct Half<T, Avx512> {
+template <class T> struct Half<T, Avx512> {
   using Arch = HalfOfAvx512;
   using V = Vec<T, Arch>;
 };
 #endif
 
 /// Returns whether panels of n columns read and write whole or half-width vectors only.
-template <class T, class A>
-constexpr bool whole_vectors(Index n) {
+template <class T, class A> constexpr bool whole_vectors(Index n) {
   const Index last = n % Tile<T, A>::kColumns;
   return last % Tile<T, A>::kWidth == 0 || last == static_cast<Index>(Half<T, A>::V::size);
 }
 
 /// Returns the lower half of v as an L, or v itself if L is V.
-template <class L, class V>
-[[gnu::always_inline]] inline L lower(const V& v) {
+template <class L, class V> [[gnu::always_inline]] inline L lower(const V& v) {
   if constexpr (std::is_same_v<L, V>) {
     return v;
   } else {
@@ -170,8 +165,7 @@ inline void gemm_tiles(Index rows, Index k, const T* a, Index a_row, Index a_col
 }
 
 /// Returns the distance of the rows in a packed panel of so many columns: one vector, or two.
-template <class T, class A>
-constexpr Index packed_step(Index columns) {
+template <class T, class A> constexpr Index packed_step(Index columns) {
   using Size = Tile<T, A>;
   return columns <= Size::kWidth ? Size::kWidth : Size::kColumns;
 }

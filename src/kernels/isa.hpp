@@ -22,8 +22,7 @@ std::string_view name(Isa isa) noexcept;
 void force_isa(std::optional<Isa> isa) noexcept;
 
 /// Calls f with the tag of the active instruction set.
-template <class F>
-decltype(auto) on_isa(F&& f) {
+template <class F> decltype(auto) on_isa(F&& f) {
 #if defined(__x86_64__)
   switch (active_isa()) {
 #if defined(XTAPE_NO_AVX512)

@@ -11,11 +11,9 @@ namespace xtape::kernels {
 
 /// Vectors of integers with the compiler's own operators. Specialized, because a vector_size cannot depend
 /// on a template parameter.
-template <int Bytes>
-struct Lanes;
+template <int Bytes> struct Lanes;
 #define XTAPE_LANES(bytes)                                         \
-  template <>                                                      \
-  struct Lanes<bytes> {                                            \
+  template <> struct Lanes<bytes> {                                \
     typedef std::uint32_t U32 __attribute__((vector_size(bytes))); \
     typedef std::uint64_t U64 __attribute__((vector_size(bytes))); \
   };
@@ -25,16 +23,14 @@ XTAPE_LANES(64)
 #undef XTAPE_LANES
 
 /// Returns the bits of `from` as a To.
-template <class To, class From>
-[[gnu::always_inline]] inline To bits_as(const From& from) {
+template <class To, class From> [[gnu::always_inline]] inline To bits_as(const From& from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
   __builtin_memcpy(&to, &from, sizeof(to));
   return to;
 }
 
-template <class T, class A>
-using Mask = xsimd::batch_bool<T, typename SimdArch<A>::type>;
+template <class T, class A> using Mask = xsimd::batch_bool<T, typename SimdArch<A>::type>;
 
 /// Returns r with r[l] = (bit l of bits) ? x[l] : 0.
 template <class T, class A>
@@ -119,8 +115,7 @@ template <class T, class A>
 }
 
 /// Returns r with r[l] = ab[Of[l]], where ab holds the lanes of a and then those of b.
-template <int... Of, class V>
-[[gnu::always_inline]] inline V lanes_of(const V& a, const V& b) {
+template <int... Of, class V> [[gnu::always_inline]] inline V lanes_of(const V& a, const V& b) {
   using U = typename Lanes<static_cast<int>(sizeof(V))>::U32;
   using W = typename Lanes<static_cast<int>(sizeof(V))>::U64;
   using Bits = std::conditional_t<sizeof(typename V::value_type) == 4, U, W>;
@@ -152,8 +147,7 @@ template <class V, class Op, int By = static_cast<int>(V::size) / 2>
   }
 }
 /// Returns x[0] + x[1] + ..., in fold()'s order.
-template <class V>
-[[gnu::always_inline]] inline typename V::value_type sum_lanes(const V& x) {
+template <class V> [[gnu::always_inline]] inline typename V::value_type sum_lanes(const V& x) {
   return fold(x, [](const V& a, const V& b) { return a + b; });
 }
 
@@ -175,8 +169,7 @@ template <class V, int By = static_cast<int>(V::size) / 2>
 }
 
 /// Reductions of four vectors, one per row, into one vector with one result per row.
-template <class V>
-struct FourRows {
+template <class V> struct FourRows {
   using T = typename V::value_type;
   static constexpr int kSize = static_cast<int>(V::size);
   // Lanes l and l ^ kFirst are merged first, then l ^ kSecond, and so on: the order of xsimd::hadd, to
@@ -190,8 +183,7 @@ struct FourRows {
   static constexpr int lane(int row) { return row / 2 * kFirst + row % 2 * kSecond; }
 
   /// Returns r with r[lane(k)] = x[k][0] op x[k][1] op ..., for a commutative op.
-  template <class Op>
-  [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
+  template <class Op> [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
     const V even = meet<kFirst>(x[0], x[2], op);
     const V odd = meet<kFirst>(x[1], x[3], op);
     const V all = meet<kSecond>(even, odd, op);
@@ -211,26 +203,20 @@ struct FourRows {
   [[gnu::always_inline]] static inline V meet(const V& a, const V& b, Op op) {
     return op(halves_of<By, false>(a, b, kLanes), halves_of<By, true>(a, b, kLanes));
   }
-  template <int By, class Op>
-  [[gnu::always_inline]] static inline V meet(const V& a, Op op) {
+  template <int By, class Op> [[gnu::always_inline]] static inline V meet(const V& a, Op op) {
     return op(a, crossed<By>(a, kLanes));
   }
 };
 
 /// Returns the mask of lanes that are not NaN. (x != x does not find NaN in xsimd 8, with AVX and AVX-512.)
-template <class V>
-[[gnu::always_inline]] inline auto a_number(const V& x) {
-  return x == x;
-}
+template <class V> [[gnu::always_inline]] inline auto a_number(const V& x) { return x == x; }
 
 /// Returns max(a[l], b[l]), or NaN where either is NaN.
-template <class V>
-[[gnu::always_inline]] inline V larger(const V& a, const V& b) {
+template <class V> [[gnu::always_inline]] inline V larger(const V& a, const V& b) {
   return xsimd::select((a > b) | ~a_number(a), a, b);
 }
 /// Returns min(a[l], b[l]), or NaN where either is NaN.
-template <class V>
-[[gnu::always_inline]] inline V smaller(const V& a, const V& b) {
+template <class V> [[gnu::always_inline]] inline V smaller(const V& a, const V& b) {
   return xsimd::select((a < b) | ~a_number(a), a, b);
 }
 

@@ -18,8 +18,7 @@ inline constexpr int kMaxLoopRank = 16;
 }
 
 /// A nest of loops, innermost first, with a stride per operand and loop.
-template <int Operands>
-struct Loop {
+template <int Operands> struct Loop {
   int rank = 0;
   Index dim[kMaxLoopRank];
   Index stride[kMaxLoopRank][Operands];

@@ -11,8 +11,7 @@ namespace {
 constexpr Index kTile = 16;  // floats of a cache line
 constexpr Index kLines = 4;  // neighbouring cache lines, which the processor fetches together
 
-template <bool Adds, class T>
-[[gnu::always_inline]] inline void store(T from, T& to) {
+template <bool Adds, class T> [[gnu::always_inline]] inline void store(T from, T& to) {
   if constexpr (Adds) {
     to += from;
   } else {

@@ -10,12 +10,10 @@ namespace xtape::kernels {
 
 /// Specialized per element type (float, double, bool or int64) and instruction set (`A`, a tag of isa.hpp);
 /// the functions below choose.
-template <class T, class A>
-struct Memory {
+template <class T, class A> struct Memory {
   static void copy(const Loop<2>& loop, const T* source, T* target);
 };
-template <class T, class A>
-struct Arithmetic {  // float or double
+template <class T, class A> struct Arithmetic {  // float or double
   static void copy_add(const Loop<2>& loop, const T* source, T* target);
   static void gather(Index outer, Index length, Index inner, const std::int64_t* ids, Index count,
                      const T* x, T* y);
@@ -27,14 +25,12 @@ struct Arithmetic {  // float or double
 };
 
 /// Stores target[...] = source[...]. Operands of the loop: source, target. T is float, double, bool or int64.
-template <class T>
-void copy(const Loop<2>& loop, const T* source, T* target) {
+template <class T> void copy(const Loop<2>& loop, const T* source, T* target) {
   on_isa([&](auto isa) { Memory<T, decltype(isa)>::copy(loop, source, target); });
 }
 
 /// Adds target[...] += source[...]; positions of the target may coincide.
-template <class T>
-void copy_add(const Loop<2>& loop, const T* source, T* target) {
+template <class T> void copy_add(const Loop<2>& loop, const T* source, T* target) {
   on_isa([&](auto isa) { Arithmetic<T, decltype(isa)>::copy_add(loop, source, target); });
 }
 

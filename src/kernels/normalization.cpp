@@ -8,14 +8,12 @@ namespace xtape::kernels {
 namespace {
 
 /// Calls f(i, count, part) over the elements of a row, as many at a time as a vector has doubles.
-template <class A, class F>
-[[gnu::always_inline]] inline void for_doubles(Index n, const F& f) {
+template <class A, class F> [[gnu::always_inline]] inline void for_doubles(Index n, const F& f) {
   for_vectors(n, static_cast<Index>(Vec<double, A>::size), f);
 }
 
 /// Calls f(which, i, count, part) likewise, where `which` is 0 and 1 in turn.
-template <class A, class F>
-[[gnu::always_inline]] inline void for_pairs(Index n, const F& f) {
+template <class A, class F> [[gnu::always_inline]] inline void for_pairs(Index n, const F& f) {
   constexpr Index kWidth = static_cast<Index>(Vec<double, A>::size);
   constexpr std::integral_constant<int, 0> first;
   constexpr std::integral_constant<int, 1> second;
@@ -51,8 +49,7 @@ template <class A, class F>
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 /// Returns the sum of all lanes of the vectors f(i, count, part).
-template <class A, class F>
-[[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
+template <class A, class F> [[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
   return sum_lanes(lanes_summed<A>(n, f));
 }
 
@@ -71,8 +68,7 @@ template <class A, class Part>
 constexpr Index kTogether = 8;
 
 /// One number per row of those computed together.
-template <class A>
-struct RowNumbers {
+template <class A> struct RowNumbers {
   using D = Vec<double, A>;
   static constexpr Index kWidth = static_cast<Index>(D::size);
   alignas(64) double of[kTogether];
@@ -88,8 +84,7 @@ struct RowNumbers {
 /// Values that one pass over the rows computes and the next one reads: doubles in a buffer that stays in
 /// L1. `Keeps` is false for rows that do not fit; get() then computes the value again.
 constexpr Index kRoom = 2048;
-template <class A, bool Keeps>
-struct Kept {
+template <class A, bool Keeps> struct Kept {
   using D = Vec<double, A>;
   alignas(64) double of[kRoom];
   Index row;
@@ -103,20 +98,17 @@ struct Kept {
     x.store_aligned(of + k * row + i);
     return x;
   }
-  template <class F>
-  [[gnu::always_inline]] inline D get(Index k, Index i, const F&) const {
+  template <class F> [[gnu::always_inline]] inline D get(Index k, Index i, const F&) const {
     return D::load_aligned(of + k * row + i);
   }
 };
-template <class A>
-struct Kept<A, false> {
+template <class A> struct Kept<A, false> {
   using D = Vec<double, A>;
 
   explicit Kept(Index) {}
   static Index rows() { return 1; }
   [[gnu::always_inline]] inline D keep(Index, Index, const D& x) { return x; }
-  template <class F>
-  [[gnu::always_inline]] inline D get(Index, Index, const F& again) const {
+  template <class F> [[gnu::always_inline]] inline D get(Index, Index, const F& again) const {
     return again();
   }
 };

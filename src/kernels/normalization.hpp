@@ -7,8 +7,7 @@
 namespace xtape::kernels {
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
-template <class T, class A>
-struct Normalization {
+template <class T, class A> struct Normalization {
   static void layer(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
                     T* y, double* mean, double* rstd);
   static void layer_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,

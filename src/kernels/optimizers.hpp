@@ -9,8 +9,7 @@
 namespace xtape::kernels {
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
-template <class T, class A>
-struct Updates {
+template <class T, class A> struct Updates {
   static void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
                   const T* from, T* to);
   static void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g,

@@ -5,8 +5,7 @@
 
 namespace xtape::kernels {
 
-template <class T>
-double sum_of_squares(Index n, const T* x) {
+template <class T> double sum_of_squares(Index n, const T* x) {
   // Sixteen accumulators hide the latency of an addition.
   constexpr Index kSums = 16;
   double sums[kSums] = {};
@@ -24,18 +23,15 @@ double sum_of_squares(Index n, const T* x) {
   return sum;
 }
 
-template <class T>
-void scale_add(Index n, T scale, const T* x, const T* add, T* y) {
+template <class T> void scale_add(Index n, T scale, const T* x, const T* add, T* y) {
   for (Index i = 0; i < n; ++i) y[i] = add == nullptr ? x[i] * scale : x[i] * scale + add[i];
 }
 
-template <class T>
-void scale_clamp(Index n, T scale, T limit, const T* x, T* y) {
+template <class T> void scale_clamp(Index n, T scale, T limit, const T* x, T* y) {
   for (Index i = 0; i < n; ++i) y[i] = std::clamp(x[i] * scale, -limit, limit);
 }
 
-template <class T>
-void lerp(Index n, T gain, const T* x, T* average) {
+template <class T> void lerp(Index n, T gain, const T* x, T* average) {
   for (Index i = 0; i < n; ++i) average[i] += (x[i] - average[i]) * gain;
 }
 

@@ -7,20 +7,16 @@
 namespace xtape::kernels {
 
 /// Returns the sum of squares, in double.
-template <class T>
-double sum_of_squares(Index n, const T* x);
+template <class T> double sum_of_squares(Index n, const T* x);
 
 /// Stores y = x * scale (+ add, unless null).
-template <class T>
-void scale_add(Index n, T scale, const T* x, const T* add, T* y);
+template <class T> void scale_add(Index n, T scale, const T* x, const T* add, T* y);
 
 /// Stores y = clamp(x * scale, -limit, limit); NaN stays.
-template <class T>
-void scale_clamp(Index n, T scale, T limit, const T* x, T* y);
+template <class T> void scale_clamp(Index n, T scale, T limit, const T* x, T* y);
 
 /// Updates average += (x - average) * gain.
-template <class T>
-void lerp(Index n, T gain, const T* x, T* average);
+template <class T> void lerp(Index n, T gain, const T* x, T* average);
 
 /// Updates by Adam with the running maximum of v; see adam().
 template <class T>
@@ -62,8 +58,7 @@ void rmsprop(Index n, T lr, T gain, T momentum, T epsilon, T decay, T scale, con
              T* a, const T* from, T* to);
 
 /// Options of both forms of Adafactor: step = min(lr, 1 / sqrt(t)), gain = 1 - beta.
-template <class T>
-struct AdafactorOptions {
+template <class T> struct AdafactorOptions {
   double step, gain, epsilon_1, epsilon_2, clip_threshold;
   T decay, scale;
 };

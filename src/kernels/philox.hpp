@@ -10,8 +10,7 @@ namespace xtape::kernels {
 
 /// The random words of one operation: element i of its array has word i % 4 of counter (i / 4, index)
 /// under the key `seed`. Functions draw 64 elements from `first` on, a multiple of 4.
-template <class A>
-struct Philox {
+template <class A> struct Philox {
   static constexpr Index kElements = 64;
 
   std::uint64_t seed = 0;
@@ -71,8 +70,7 @@ struct Philox {
   }
 
   /// Calls use(offset of the first element, vector of words) until all 64 words are used.
-  template <class Use>
-  [[gnu::always_inline]] inline void draw(Index first, Use use) const {
+  template <class Use> [[gnu::always_inline]] inline void draw(Index first, Use use) const {
     Counters lane{};
     for (int i = 0; i < kLanes; ++i) lane[i] = static_cast<std::uint64_t>(i);
     const auto k0 = static_cast<std::uint32_t>(seed);

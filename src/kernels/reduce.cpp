@@ -8,8 +8,7 @@ namespace xtape::kernels {
 namespace {
 
 // Reductions accumulate vectors of Acc: doubles for sums, elements for extremes.
-template <class T, class A>
-struct Sum {
+template <class T, class A> struct Sum {
   using Acc = double;
   using V = Vec<double, A>;
   static constexpr Acc start = 0;
@@ -19,8 +18,7 @@ struct Sum {
   }
   [[gnu::always_inline]] static inline V merge(const V& a, const V& b) { return a + b; }
 };
-template <class T, class A>
-struct SumOfSquares : Sum<T, A> {
+template <class T, class A> struct SumOfSquares : Sum<T, A> {
   using V = Vec<double, A>;
   template <class Part>
   [[gnu::always_inline]] static inline V load(const T* p, Index n, Part part) {
@@ -28,8 +26,7 @@ struct SumOfSquares : Sum<T, A> {
     return v * v;
   }
 };
-template <class T, class A, bool Largest>
-struct Extreme {
+template <class T, class A, bool Largest> struct Extreme {
   using Acc = T;
   using V = Vec<T, A>;
   static constexpr Acc start =
@@ -55,8 +52,7 @@ struct Extreme {
 };
 
 /// Returns the reduction of one set of elements.
-template <class Op, class T, class A>
-typename Op::Acc row(const Loop<1>& reduced, const T* x) {
+template <class Op, class T, class A> typename Op::Acc row(const Loop<1>& reduced, const T* x) {
   using V = typename Op::V;
   constexpr Index kWidth = static_cast<Index>(V::size);
   constexpr Index kBlock = 4 * kWidth;  // four accumulators hide the latency of an addition
@@ -166,8 +162,7 @@ void run(const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
 
 /// Returns the index of the first NaN of n contiguous elements, or else of their first extreme. It finds the
 /// value first, then the index.
-template <class T, class A, bool Largest>
-Index find_extreme(Index n, const T* x) {
+template <class T, class A, bool Largest> Index find_extreme(Index n, const T* x) {
   using V = Vec<T, A>;
   Loop<1> all;
   all.push(n, {1});

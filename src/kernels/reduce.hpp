@@ -11,8 +11,7 @@ namespace xtape::kernels {
 enum class Reduce { sum, max, min, sum_of_squares };
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
-template <class T, class A>
-struct Reductions {
+template <class T, class A> struct Reductions {
   static void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y);
   static void add_rows(Index rows, Index n, Index step, const T* x, double* sums);
   static void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
@@ -28,8 +27,7 @@ void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, 
 
 /// Adds sums[j] += x[i * step + j] over i < rows, for j < n. `sums` is aligned to 64 bytes and whole vectors
 /// long. Calls for parts of the rows that begin at multiples of four give the bits of reduce().
-template <class T>
-void add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
+template <class T> void add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
   on_isa([&](auto isa) { Reductions<T, decltype(isa)>::add_rows(rows, n, step, x, sums); });
 }
 

@@ -42,8 +42,7 @@ XTAPE_FUSED(fnms, double, _mm512_fnmsub_pd)
 
 namespace xtape::kernels {
 
-template <class A>
-struct SimdArch {
+template <class A> struct SimdArch {
 #if defined(__x86_64__)
   using type = xsimd::sse2;
 #else
@@ -51,27 +50,17 @@ struct SimdArch {
 #endif
 };
 #if defined(__AVX2__)
-template <>
-struct SimdArch<Avx2> {
-  using type = xsimd::fma3<xsimd::avx2>;
-};
+template <> struct SimdArch<Avx2> { using type = xsimd::fma3<xsimd::avx2>; };
 #endif
 #if defined(__AVX512F__)
-template <>
-struct SimdArch<Avx512> {
-  using type = xsimd::avx512bw;
-};
+template <> struct SimdArch<Avx512> { using type = xsimd::avx512bw; };
 /// The tag of half-width vectors in AVX-512 sources. The linker would merge templates with the tag Avx2
 /// with those of the AVX2 sources.
 struct HalfOfAvx512 {};
-template <>
-struct SimdArch<HalfOfAvx512> {
-  using type = xsimd::fma3<xsimd::avx2>;
-};
+template <> struct SimdArch<HalfOfAvx512> { using type = xsimd::fma3<xsimd::avx2>; };
 #endif
 
-template <class T, class A>
-using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
+template <class T, class A> using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 
 #if defined(__AVX2__)
 /// Returns masks of the first n lanes, for maskload and maskstore.
@@ -86,8 +75,7 @@ using Vec = xsimd::batch<T, typename SimdArch<A>::type>;
 
 /// Loads the first n elements of a vector, 0 < n < its size, and zeros behind them. Memory behind the n
 /// elements is not touched.
-template <class T, class A>
-inline Vec<T, A> load_first(const T* from, Index n) {
+template <class T, class A> inline Vec<T, A> load_first(const T* from, Index n) {
 #if defined(__AVX512F__)
   // In halves: a masked load of a whole vector is several times slower where it crosses a cache line.
   if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
@@ -113,8 +101,7 @@ inline Vec<T, A> load_first(const T* from, Index n) {
 }
 
 /// Stores the first n elements, 0 < n < the vector's size, and touches no memory behind them.
-template <class T, class A>
-inline void store_first(const Vec<T, A>& x, T* to, Index n) {
+template <class T, class A> inline void store_first(const Vec<T, A>& x, T* to, Index n) {
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<A, Avx512> && std::is_same_v<T, float>) {
     const __m256 low = _mm512_castps512_ps256(x);

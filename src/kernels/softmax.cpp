@@ -9,8 +9,7 @@ namespace {
 constexpr double kLowest = -__builtin_inf();
 
 /// Returns which of the elements i ... i + n - 1 of a row take part: all.
-template <class T, class A>
-struct Everything {
+template <class T, class A> struct Everything {
   [[gnu::always_inline]] inline Mask<T, A> operator()(Index, Index n) const {
     return first_lanes(n);
   }
@@ -28,8 +27,7 @@ struct Everything {
   }
 };
 /// Returns which elements of a row take part: those whose bools, `step` apart, are true.
-template <class T, class A>
-struct Chosen {
+template <class T, class A> struct Chosen {
   const bool* mask;
   Index step;
   [[gnu::always_inline]] inline Mask<T, A> operator()(Index i, Index n) const {

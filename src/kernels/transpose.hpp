@@ -6,8 +6,7 @@
 namespace xtape::kernels {
 
 /// A square block, as wide as a vector, of unsigned integers U of the size of the elements.
-template <class U, class A>
-struct Square {
+template <class U, class A> struct Square {
   static constexpr int kBytes = static_cast<int>(sizeof(Vec<float, A>));
   static constexpr int kSize = kBytes / static_cast<int>(sizeof(U));
   using Row =
@@ -28,8 +27,7 @@ struct Square {
 
  private:
   /// Exchanges the two blocks off the diagonal in every square of 2 * Half rows, for Half, Half / 2, ... 1.
-  template <int Half>
-  [[gnu::always_inline]] static inline void exchange(Row (&r)[kSize]) {
+  template <int Half> [[gnu::always_inline]] static inline void exchange(Row (&r)[kSize]) {
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) {
       if ((i & Half) == 0) swap<Half>(r[i], r[i + Half], std::make_index_sequence<kSize>{});

@@ -8,8 +8,7 @@ namespace {
 
 /// y = f(x), one vector at a time. The last, partial vector goes through the same instructions, so that no
 /// element depends on where an array was cut.
-template <class A, class T, class F>
-void map(Index n, const T* x, T* y, F f) {
+template <class A, class T, class F> void map(Index n, const T* x, T* y, F f) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   Index i = 0;
@@ -17,8 +16,7 @@ void map(Index n, const T* x, T* y, F f) {
   if (i < n) store_first<T, A>(f(load_first<T, A>(x + i, n - i)), y + i, n - i);
 }
 /// map() with one copy of f, which is long.
-template <class A, class T, class F>
-void map_long(Index n, const T* x, T* y, F f) {
+template <class A, class T, class F> void map_long(Index n, const T* x, T* y, F f) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   for (Index i = 0; i < n; i += kWidth) {
@@ -33,8 +31,7 @@ void map_long(Index n, const T* x, T* y, F f) {
 }
 
 /// t = tanh(u(x)) with gelu's cubic u, and u', u'', t'.
-template <class V>
-struct TanhOfCubic {
+template <class V> struct TanhOfCubic {
   using T = typename V::value_type;
   static constexpr T kSqrt2OverPi = T(0.79788456080286535588);
   static constexpr double kCubic = 0.044715;
@@ -47,8 +44,7 @@ struct TanhOfCubic {
 };
 
 /// t = tanh(softplus(x)), s = sigmoid(x), and t'.
-template <class V>
-struct TanhOfSoftplus {
+template <class V> struct TanhOfSoftplus {
   V t, s;
   explicit TanhOfSoftplus(const V& x)
       : t(VectorMath<V>::tanh(VectorMath<V>::softplus(x))), s(VectorMath<V>::sigmoid(x)) {}
@@ -56,8 +52,7 @@ struct TanhOfSoftplus {
 };
 
 /// The k of formulas: constants and parameters as vectors, and functions.
-template <class V>
-struct Terms : VectorMath<V> {
+template <class V> struct Terms : VectorMath<V> {
   using T = typename V::value_type;
   V zero = of(0), one = of(1), two = of(2), half = of(0.5);
   V p0, p1, p2;
@@ -70,10 +65,7 @@ struct Terms : VectorMath<V> {
   static TanhOfSoftplus<V> tanh_of_softplus(const V& x) { return TanhOfSoftplus<V>(x); }
 };
 
-template <class T>
-struct ScalarTerms {
-  T p0;
-};
+template <class T> struct ScalarTerms { T p0; };
 
 template <class A, Loops L, class Formula, class T>
 void run(Index n, const T* x, T* y, const Parameters& p) {
@@ -86,8 +78,7 @@ void run(Index n, const T* x, T* y, const Parameters& p) {
   }
 }
 
-template <class T>
-using Kernel = void (*)(Index, const T*, T*, const Parameters&);
+template <class T> using Kernel = void (*)(Index, const T*, T*, const Parameters&);
 
 /// Kernels of a row's formulas: function, slope, slope's slope.
 template <class A, class T, Loops L, class... Formulas>

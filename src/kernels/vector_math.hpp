@@ -10,16 +10,14 @@
 namespace xtape::kernels {
 
 /// Returns r with r[l] = f(x[l]).
-template <class V, class F>
-[[gnu::always_inline]] inline V lane_by_lane(const V& x, F f) {
+template <class V, class F> [[gnu::always_inline]] inline V lane_by_lane(const V& x, F f) {
   alignas(64) typename V::value_type all[V::size];
   x.store_aligned(all);
   for (auto& v : all) v = f(v);
   return V::load_aligned(all);
 }
 
-template <class V>
-struct VectorMath {
+template <class V> struct VectorMath {
   using T = typename V::value_type;
   static constexpr bool kFloat = sizeof(T) == 4;
 

@@ -29,8 +29,7 @@ void penalize_output(const std::string& path, const Regularizer<T>& regularizer,
 }
 
 /// Returns whether a summary is being made on y's tape.
-template <class T>
-bool listening(const Var<T>& y) {
+template <class T> bool listening(const Var<T>& y) {
   const TapeState<T>* state = y.node_ref().state;
   return state != nullptr && state->calls != nullptr;
 }
@@ -54,8 +53,7 @@ inline void check_key_value_heads(const std::string& path, int heads, int key_va
 }
 
 /// Returns a layer made of the arguments if it is wanted.
-template <class Layer, class... Args>
-std::optional<Layer> layer_if(bool wanted, Args&&... args) {
+template <class Layer, class... Args> std::optional<Layer> layer_if(bool wanted, Args&&... args) {
   std::optional<Layer> layer;
   if (wanted) layer.emplace(std::forward<Args>(args)...);
   return layer;
@@ -70,8 +68,7 @@ const Var<T>& note_layer_call(const std::string& path, const char* type, const V
 
 /// Returns `to` with the options about weights that both have taken from `from`. A new option of weights
 /// is one line here and its declaration in each Options that has it.
-template <class To, class From>
-To forward_weight_options(const From& from, To to) {
+template <class To, class From> To forward_weight_options(const From& from, To to) {
   const auto copy = [&](auto option) {
     if constexpr (std::is_invocable_v<decltype(option), const From&> &&
                   std::is_invocable_v<decltype(option), To&>) {

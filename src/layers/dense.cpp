@@ -40,8 +40,7 @@ Dense<T>::Dense(const Scope<T>& scope, Options options)
   }
 }
 
-template <class T>
-void Dense<T>::check_input(const Shape& input) const {
+template <class T> void Dense<T>::check_input(const Shape& input) const {
   const auto axes = static_cast<std::size_t>(options_.axes);
   if (input.size() < axes) {
     fail<ShapeError>(path_, "too few axes: input is ", to_string(input), ", expected at least ",
@@ -60,8 +59,7 @@ void Dense<T>::check_input(const Shape& input) const {
   }
 }
 
-template <class T>
-void Dense<T>::build(const Shape& input, const Shape& units) const {
+template <class T> void Dense<T>::build(const Shape& input, const Shape& units) const {
   check_input(input);
   const auto axes = static_cast<std::size_t>(options_.axes);
   std::vector<std::size_t> shape(input.end() - static_cast<std::ptrdiff_t>(axes), input.end());
@@ -93,16 +91,14 @@ detail::Projection<T> Dense<T>::projection(const Var<T>& x, const Shape& units) 
 }
 
 /// Returns the layer's result for a product: activation, penalty and note.
-template <class T>
-Var<T> Dense<T>::finish(const Var<T>& x, const Var<T>& projected) const {
+template <class T> Var<T> Dense<T>::finish(const Var<T>& x, const Var<T>& projected) const {
   const Var<T> y = options_.activation(projected);
   detail::penalize_output(path_, options_.activity_regularizer, y,
                           x.rank() > static_cast<std::size_t>(options_.axes) ? x.shape()[0] : 1);
   return detail::note_layer_call(path_, "Dense", y);
 }
 
-template <class T>
-Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
+template <class T> Var<T> Dense<T>::operator()(const Var<T>& x, const Shape& units) const {
   return finish(x, detail::project<T>("dense", x, static_cast<std::size_t>(options_.axes),
                                       {projection(x, units)})[0]);
 }

@@ -9,8 +9,7 @@ namespace xtape {
 
 using detail::fail;
 
-template <class T>
-Dropout<T>::Dropout(Options options) : options_(std::move(options)) {
+template <class T> Dropout<T>::Dropout(Options options) : options_(std::move(options)) {
   detail::check_unit(options_.name, "rate", options_.rate, true);
   for (const int extent : options_.noise_shape) {
     if (extent != -1 && extent <= 0) {
@@ -24,8 +23,7 @@ template <class T>
 Dropout<T>::Dropout(Dropout&& other) noexcept
     : options_(std::move(other.options_)), calls_(other.calls_.load()) {}
 
-template <class T>
-bool Dropout<T>::active(const Var<T>& x, std::optional<bool> training) const {
+template <class T> bool Dropout<T>::active(const Var<T>& x, std::optional<bool> training) const {
   const detail::TapeState<T>* state = x.node_ref().state;
   if (state != nullptr) detail::check_node_ref(options_.name.c_str(), x.node_ref());
   if (options_.rate == 0 || !training.value_or(state != nullptr && state->training)) return false;

@@ -20,8 +20,7 @@ Embedding<T>::Embedding(const Scope<T>& scope, Options options)
                               options_.embeddings_constraint);
 }
 
-template <class T>
-void Embedding<T>::build() const {
+template <class T> void Embedding<T>::build() const {
   if (embeddings_.built()) return;
   const auto rows = static_cast<std::size_t>(options_.input_dim);
   const auto width = static_cast<std::size_t>(options_.output_dim);
@@ -29,8 +28,7 @@ void Embedding<T>::build() const {
                     {static_cast<double>(rows), static_cast<double>(width)});
 }
 
-template <class T>
-Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
+template <class T> Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
   const Array<std::int64_t>& values = ids.value();
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::int64_t id = values.data()[i];
@@ -47,8 +45,7 @@ Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {
   return detail::note_layer_call(path_, "Embedding", y);
 }
 
-template <class T>
-Var<T> Embedding<T>::attend(const Var<T>& x) const {
+template <class T> Var<T> Embedding<T>::attend(const Var<T>& x) const {
   if (x.rank() == 0 || x.shape().back() != static_cast<std::size_t>(options_.output_dim)) {
     fail<ShapeError>(path_, "width differs: x is ", to_string(x.shape()),
                      ", expected a last axis of ", options_.output_dim,

@@ -20,15 +20,13 @@ LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options
   }
 }
 
-template <class T>
-void LayerNormalization<T>::build(const Shape& input) const {
+template <class T> void LayerNormalization<T>::build(const Shape& input) const {
   const Shape shape = detail::normalized_extents(path_, options_.axes, input);
   if (options_.scale) gamma_.build(shape, options_.gamma_initializer, {});
   if (options_.center) beta_.build(shape, options_.beta_initializer, {});
 }
 
-template <class T>
-Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {
+template <class T> Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {
   build(x.shape());
   std::optional<Var<T>> gamma;
   std::optional<Var<T>> beta;

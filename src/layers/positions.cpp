@@ -22,8 +22,7 @@ void check_positions(const std::string& path, const Shape& x) {
   }
 }
 
-template <class T>
-Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
+template <class T> Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
   Array<T> table(Shape{length, width});
   for (std::size_t j = 0; j < width; ++j) {
     const double pair = static_cast<double>(j - j % 2);
@@ -39,15 +38,13 @@ Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
 }  // namespace
 
 /// The encodings made so far. Layers may be called from several threads.
-template <class T>
-struct SinePositionEncoding<T>::Table {
+template <class T> struct SinePositionEncoding<T>::Table {
   double max_wavelength = 0;
   std::mutex mutex;
   Var<T> rows = {};  // of the positions from 0 on
 };
 
-template <class T>
-SinePositionEncoding<T>::SinePositionEncoding(Options options) {
+template <class T> SinePositionEncoding<T>::SinePositionEncoding(Options options) {
   detail::check_positive("SinePositionEncoding", "max_wavelength", options.max_wavelength);
   table_ = std::make_unique<Table>();
   table_->max_wavelength = options.max_wavelength;
@@ -57,8 +54,7 @@ SinePositionEncoding<T>::SinePositionEncoding(SinePositionEncoding&&) noexcept =
 template <class T>
 SinePositionEncoding<T>& SinePositionEncoding<T>::operator=(SinePositionEncoding&&) noexcept =
     default;
-template <class T>
-SinePositionEncoding<T>::~SinePositionEncoding() = default;
+template <class T> SinePositionEncoding<T>::~SinePositionEncoding() = default;
 
 template <class T>
 Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_index) const {
@@ -92,8 +88,7 @@ PositionEmbedding<T>::PositionEmbedding(const Scope<T>& scope, Options options)
       scope.reserve("embeddings", options_.trainable, options_.regularizer, options_.constraint);
 }
 
-template <class T>
-void PositionEmbedding<T>::build(const Shape& input) const {
+template <class T> void PositionEmbedding<T>::build(const Shape& input) const {
   check_positions(path_, input);
   const auto rows = static_cast<std::size_t>(options_.sequence_length);
   embeddings_.build({rows, input.back()}, options_.initializer,

@@ -16,14 +16,12 @@ RMSNormalization<T>::RMSNormalization(const Scope<T>& scope, Options options)
   }
 }
 
-template <class T>
-void RMSNormalization<T>::build(const Shape& input) const {
+template <class T> void RMSNormalization<T>::build(const Shape& input) const {
   const Shape shape = detail::normalized_extents(path_, options_.axes, input);
   if (options_.scale) scale_.build(shape, options_.scale_initializer, {});
 }
 
-template <class T>
-Var<T> RMSNormalization<T>::operator()(const Var<T>& x) const {
+template <class T> Var<T> RMSNormalization<T>::operator()(const Var<T>& x) const {
   build(x.shape());
   std::optional<Var<T>> scale;
   if (options_.scale) scale = scale_.value_for(x);

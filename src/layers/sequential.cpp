@@ -22,8 +22,7 @@ std::string detail::layer_type(std::string_view signature) {
   return colon == std::string::npos ? name : name.substr(colon + 1);
 }
 
-template <class T>
-std::string Sequential<T>::choose(const std::string& name) const {
+template <class T> std::string Sequential<T>::choose(const std::string& name) const {
   const std::string chosen = name.empty() ? std::to_string(parts_.size()) : name;
   static_cast<void>(scope_ / chosen);
   for (const auto& part : parts_) {
@@ -37,14 +36,12 @@ std::string Sequential<T>::choose(const std::string& name) const {
   return chosen;
 }
 
-template <class T>
-std::string Sequential<T>::path_of(const detail::SequentialPart<T>& part) const {
+template <class T> std::string Sequential<T>::path_of(const detail::SequentialPart<T>& part) const {
   return (scope_ / part.name).path();
 }
 
 /// Throws ValueError if a layer that takes only ids stands behind another.
-template <class T>
-void Sequential<T>::check() const {
+template <class T> void Sequential<T>::check() const {
   for (std::size_t i = 1; i < parts_.size(); ++i) {
     if (!parts_[i].on_array) {
       fail<ValueError>(path_of(parts_[i]), "ids expected: layer ", i, " (", parts_[i].type,
@@ -54,8 +51,7 @@ void Sequential<T>::check() const {
   }
 }
 
-template <class T>
-Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
+template <class T> Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
   for (std::size_t i = first; i < parts_.size(); ++i) {
     x = parts_[i].on_array(x);
     if (detail::listening(x))
@@ -64,8 +60,7 @@ Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const {
   return detail::note_layer_call(scope_.path(), "Sequential", x);
 }
 
-template <class T>
-Var<T> Sequential<T>::operator()(const Var<T>& x) const {
+template <class T> Var<T> Sequential<T>::operator()(const Var<T>& x) const {
   check();
   if (!parts_.empty() && !parts_[0].on_array) {
     fail<ValueError>(path_of(parts_[0]), "ids expected: layer 0 (", parts_[0].type,
@@ -75,8 +70,7 @@ Var<T> Sequential<T>::operator()(const Var<T>& x) const {
   return from(0, x);
 }
 
-template <class T>
-Var<T> Sequential<T>::operator()(const Tokens<T>& ids) const {
+template <class T> Var<T> Sequential<T>::operator()(const Tokens<T>& ids) const {
   check();
   if (parts_.empty() || !parts_[0].on_ids) {
     fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),

@@ -197,8 +197,7 @@ void insert(std::vector<Entry>& entries, const LayerCall& call) {
   entries = std::move(kept);
 }
 
-template <class T>
-class Summary {
+template <class T> class Summary {
  public:
   Summary(const Params<T>& params, const std::vector<LayerCall>& calls,
           const SummaryOptions& options)
@@ -294,8 +293,7 @@ std::string detail::summary(const Params<T>& params, const std::function<void(Ta
   return Summary<T>(params, calls, options).text();
 }
 
-template <class T>
-std::string summary(const Params<T>& params, const SummaryOptions& options) {
+template <class T> std::string summary(const Params<T>& params, const SummaryOptions& options) {
   return detail::summary<T>(params, {}, options);
 }
 

@@ -7,14 +7,12 @@ namespace xtape {
 
 using detail::fail;
 
-template <class T>
-void DecoderCache<T>::reorder(const Array<std::int64_t>& rows) {
+template <class T> void DecoderCache<T>::reorder(const Array<std::int64_t>& rows) {
   self_.reorder(rows);
   if (cross_) cross_->reorder(rows);
 }
 
-template <class T>
-void DecoderCache<T>::clear() noexcept {
+template <class T> void DecoderCache<T>::clear() noexcept {
   self_.clear();
   cross_.reset();
 }

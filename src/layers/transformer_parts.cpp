@@ -59,8 +59,7 @@ typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T
 }
 XTAPE_FOR_REALS(feed_forward_options);
 
-template <class T>
-void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
+template <class T> void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
   if (x.rank() != 3 || x.shape()[2] != width) {
     fail<ShapeError>(path, "input does not fit: x is ", to_string(x.shape()),
                      ", expected (batch, positions, ", width, "), the hidden_dim of the layer");
@@ -95,13 +94,11 @@ ResidualPart<T>::ResidualPart(const Scope<T>& norm, const TransformerOptions<T>&
       dropout_({.rate = options.dropout, .name = norm.path() + "/dropout"}),
       norm_(norm_of(norm, options)) {}
 
-template <class T>
-Var<T> ResidualPart<T>::normalized(const Var<T>& x) const {
+template <class T> Var<T> ResidualPart<T>::normalized(const Var<T>& x) const {
   return std::visit([&](const auto& norm) { return norm(x); }, norm_);
 }
 
-template <class T>
-void ResidualPart<T>::build(const Shape& input) const {
+template <class T> void ResidualPart<T>::build(const Shape& input) const {
   std::visit([&](const auto& norm) { norm.build(input); }, norm_);
 }
 

@@ -24,15 +24,13 @@ template <class T>
 typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T>& o);
 
 /// Throws ShapeError unless x is (batch, positions, width).
-template <class T>
-void check_input(const std::string& path, const Var<T>& x, std::size_t width);
+template <class T> void check_input(const std::string& path, const Var<T>& x, std::size_t width);
 /// Throws ShapeError unless the masks fit scores (batch, heads, queries, keys).
 void check_masks(const std::string& path, const char* padding_name,
                  const std::optional<Array<bool>>& padding, const char* mask_name,
                  const std::optional<Array<bool>>& mask, const Shape& scores);
 /// Throws TapeError if a cache would cut gradients off.
-template <class T>
-void check_cache(const std::string& path, const Var<T>& x) {
+template <class T> void check_cache(const std::string& path, const Var<T>& x) {
   check_inference(path, "cache", x.node_ref().state);
 }
 
@@ -53,8 +51,7 @@ Var<T> attend(const MultiHeadAttention<T>& layer, const std::string& path, const
 }
 
 /// Returns f(). If it throws, the cache (which may be null) is cut back to what it held.
-template <class T, class F>
-auto restoring(KeyValueCache<T>* cache, F&& f) {
+template <class T, class F> auto restoring(KeyValueCache<T>* cache, F&& f) {
   const std::size_t held = cache == nullptr ? 0 : cache->length();
   try {
     return f();

@@ -44,21 +44,18 @@ void check_dense(const char* op, const Var<T>& prediction, const Var<T>& target,
 }
 
 /// Renormalises and limits probabilities, as Keras does before the logarithm.
-template <class T>
-Var<T> safe(const Var<T>& p) {
+template <class T> Var<T> safe(const Var<T>& p) {
   return clip(p / sum(p, {-1}, true), kTiny, 1 - kTiny);
 }
 
-template <class T>
-Var<T> smoothed(const Var<T>& target, double smoothing, std::size_t classes) {
+template <class T> Var<T> smoothed(const Var<T>& target, double smoothing, std::size_t classes) {
   if (smoothing == 0) return target;
   return target * static_cast<T>(1 - smoothing) +
          static_cast<T>(smoothing / static_cast<double>(classes));
 }
 
 /// Returns x ^ exponent. The exponent 0 gives gradient 0 also at x = 0.
-template <class T>
-Var<T> power(const Var<T>& x, double exponent) {
+template <class T> Var<T> power(const Var<T>& x, double exponent) {
   return exponent == 0 ? Var<T>(T(1)) : pow(x, exponent);
 }
 
@@ -87,8 +84,7 @@ Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, s
 }
 
 /// Returns the entry at the label along the last axis, and the first entry for the label -1.
-template <class T>
-Var<T> picked(const Var<T>& x, Array<std::int64_t> labels) {
+template <class T> Var<T> picked(const Var<T>& x, Array<std::int64_t> labels) {
   const Shape samples = labels.shape();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     labels.data()[i] = std::max<std::int64_t>(labels.data()[i], 0);

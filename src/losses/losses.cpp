@@ -33,8 +33,7 @@ Var<T> mean_of(const char* op, const Var<T>& prediction, const Var<T>& target,
 }
 
 /// Returns the targets with -1 for 0, if all of them are 0 or 1.
-template <class T>
-Var<T> signs(const Var<T>& target) {
+template <class T> Var<T> signs(const Var<T>& target) {
   for (std::size_t i = 0; i < target.size(); ++i) {
     if (target.data()[i] != 0 && target.data()[i] != 1) return target;
   }
@@ -56,8 +55,7 @@ Var<T> over_axes(const char* op, const Var<T>& prediction, const Var<T>& target,
                  options);
 }
 
-template <class T>
-Var<T> unit(const Var<T>& x) {
+template <class T> Var<T> unit(const Var<T>& x) {
   return x / maximum(norm(x, {-1}, true), Var<T>(static_cast<T>(kTiny)));
 }
 

@@ -13,8 +13,7 @@ namespace xtape::detail {
 /// Keras's epsilon.
 inline constexpr double kTiny = 1e-7;
 
-template <class T>
-void check_same(const char* op, const Var<T>& prediction, const Var<T>& target) {
+template <class T> void check_same(const char* op, const Var<T>& prediction, const Var<T>& target) {
   if (prediction.shape() != target.shape()) {
     fail<ShapeError>(op, "shapes differ: target is ", to_string(target.shape()), ", expected ",
                      to_string(prediction.shape()), ", the shape of the prediction");
@@ -25,8 +24,7 @@ void check_same(const char* op, const Var<T>& prediction, const Var<T>& target) 
 }
 
 /// Throws ShapeError for an empty last axis, whose mean would be NaN.
-template <class T>
-void check_not_empty(const char* op, const Var<T>& prediction) {
+template <class T> void check_not_empty(const char* op, const Var<T>& prediction) {
   if (prediction.shape().back() == 0) {
     fail<ShapeError>(op, "nothing to average: prediction is ", to_string(prediction.shape()),
                      ", expected at least one element on the last axis");
@@ -41,8 +39,7 @@ inline Shape but_last(const Shape& shape) {
 void check_samples(const char* op, const LossOptions& options, const Shape& samples);
 
 /// Broadcasts weights to one per sample.
-template <class T>
-Array<T> weights_of(const Array<double>& weights, const Shape& samples);
+template <class T> Array<T> weights_of(const Array<double>& weights, const Shape& samples);
 
 /// Returns x with ones in the place of masked samples, so that neither their value nor their gradient
 /// takes part in any computation. The samples are x without `axes`.
@@ -56,14 +53,12 @@ Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask,
 }
 
 /// Returns kept() of samples along the last axis.
-template <class T>
-Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask) {
+template <class T> Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask) {
   return kept(x, mask, {x.rank() - 1});
 }
 
 /// Reduces the losses of the samples. The options are checked before.
-template <class T>
-Var<T> reduced(const Var<T>& losses, const LossOptions& options) {
+template <class T> Var<T> reduced(const Var<T>& losses, const LossOptions& options) {
   Var<T> each = options.mask ? where(*options.mask, losses, Var<T>(T(0))) : losses;
   double divisor = 0;
   const auto counts = [&](std::size_t i) { return !options.mask || options.mask->data()[i]; };

@@ -53,15 +53,13 @@ void check_samples(const char* op, const MetricOptions& options, const Shape& sa
 }
 
 /// Returns 1 for each sample whose index satisfies the condition, else 0.
-template <class F>
-Array<double> where_right(const Shape& samples, F right) {
+template <class F> Array<double> where_right(const Shape& samples, F right) {
   Array<double> out(samples);
   for (std::size_t i = 0; i < out.size(); ++i) out.data()[i] = right(i) ? 1 : 0;
   return out;
 }
 
-template <class T>
-bool is_above(const Var<T>& prediction, std::size_t i, double threshold) {
+template <class T> bool is_above(const Var<T>& prediction, std::size_t i, double threshold) {
   return static_cast<double>(prediction.data()[i]) > threshold;
 }
 
@@ -84,8 +82,7 @@ void Mean::update(double value, double weight) {
   weight_ += weight;
 }
 
-template <class T>
-void Mean::update(const Array<T>& values, const MetricOptions& options) {
+template <class T> void Mean::update(const Array<T>& values, const MetricOptions& options) {
   check_samples(name_.c_str(), options, values.shape());
   std::optional<Array<double>> weights;
   if (options.sample_weight) {

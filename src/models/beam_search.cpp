@@ -56,8 +56,7 @@ struct Row {
   bool stopped = false;
 };
 
-template <class T>
-class Search {
+template <class T> class Search {
  public:
   Search(Stepper<T>& model, const BeamOptions& beam, const DecodingOptions& options)
       : model_(model), beam_(beam), options_(options), out_(model.prompts.size()) {}

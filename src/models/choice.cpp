@@ -13,8 +13,7 @@ namespace xtape::detail {
 
 namespace {
 
-template <class T>
-constexpr T kNever = -std::numeric_limits<T>::infinity();
+template <class T> constexpr T kNever = -std::numeric_limits<T>::infinity();
 
 }  // namespace
 
@@ -33,20 +32,17 @@ StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,
   }
 }
 
-template <class T>
-void StepLogits<T>::forbid(std::size_t row, std::int64_t token) {
+template <class T> void StepLogits<T>::forbid(std::size_t row, std::int64_t token) {
   logits_.data()[row * vocabulary_ + static_cast<std::size_t>(token)] = kNever<T>;
 }
 
-template <class T>
-Choice StepLogits<T>::choice(std::size_t row, std::size_t token) const {
+template <class T> Choice StepLogits<T>::choice(std::size_t row, std::size_t token) const {
   return {static_cast<std::int64_t>(token),
           static_cast<double>(logits_.data()[row * vocabulary_ + token]) -
               static_cast<double>(totals_.data()[row])};
 }
 
-template <class T>
-Choice StepLogits<T>::best(std::size_t row) const {
+template <class T> Choice StepLogits<T>::best(std::size_t row) const {
   const T* x = logits_.data() + row * vocabulary_;
   return choice(row, static_cast<std::size_t>(std::max_element(x, x + vocabulary_) - x));
 }

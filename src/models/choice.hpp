@@ -13,8 +13,7 @@ struct Choice {
 };
 
 /// The logits of one step, without forbidden tokens.
-template <class T>
-class StepLogits {
+template <class T> class StepLogits {
  public:
   /// `logits` (rows, vocabulary), not shared. NonFiniteError where a row has no probabilities.
   StepLogits(const std::string& name, Var<T> logits, const std::vector<std::int64_t>& never);

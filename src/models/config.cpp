@@ -14,8 +14,7 @@ using detail::OrderedJson;
 
 namespace {
 
-template <class E, std::size_t N>
-using Names = std::array<std::pair<E, const char*>, N>;
+template <class E, std::size_t N> using Names = std::array<std::pair<E, const char*>, N>;
 
 constexpr Names<Positions, 4> kPositions{{{Positions::sine, "sine"},
                                           {Positions::learned, "learned"},
@@ -26,8 +25,7 @@ constexpr Names<Tying, 3> kTyings{
 constexpr Names<Normalization, 2> kNormalizations{
     {{Normalization::layer, "layer"}, {Normalization::rms, "rms"}}};
 
-template <class E, std::size_t N>
-const char* name_of(E value, const Names<E, N>& names) {
+template <class E, std::size_t N> const char* name_of(E value, const Names<E, N>& names) {
   for (const auto& [e, name] : names) {
     if (e == value) return name;
   }
@@ -44,12 +42,8 @@ class Writer {
   void operator()(const char* key, Initializer& v) {
     json_[key] = detail::config_of(op_, key, "initializers", v.description());
   }
-  template <class V>
-  void operator()(const char* key, V& v) {
-    json_[key] = v;
-  }
-  template <class V>
-  void operator()(const char* key, std::optional<V>& v) {
+  template <class V> void operator()(const char* key, V& v) { json_[key] = v; }
+  template <class V> void operator()(const char* key, std::optional<V>& v) {
     if (v) {
       (*this)(key, *v);
     } else {
@@ -76,8 +70,7 @@ class Reader {
   void operator()(const char* key, std::string& v) { v = reader_.text(key, v); }
   void operator()(const char* key, int& v) { v = static_cast<int>(reader_.integer(key, v)); }
   void operator()(const char* key, std::int64_t& v) { v = reader_.integer(key, v); }
-  template <class V>
-  void operator()(const char* key, std::optional<V>& v) {
+  template <class V> void operator()(const char* key, std::optional<V>& v) {
     if (reader_.at(key).is_null()) return;
     V value = v.value_or(initial(static_cast<V*>(nullptr)));
     (*this)(key, value);
@@ -86,12 +79,8 @@ class Reader {
 
  private:
   static Initializer initial(Initializer* /*type*/) { return "zeros"; }
-  template <class V>
-  static V initial(V* /*type*/) {
-    return V{};
-  }
-  template <class E, std::size_t N>
-  void name(const char* key, E& v, const Names<E, N>& names) {
+  template <class V> static V initial(V* /*type*/) { return V{}; }
+  template <class E, std::size_t N> void name(const char* key, E& v, const Names<E, N>& names) {
     const std::string text = reader_.text(key, name_of(v, names));
     std::string known;
     for (const auto& [e, n] : names) {
@@ -106,8 +95,7 @@ class Reader {
   ConfigReader& reader_;
 };
 
-template <class Visitor, class Options>
-void visit_common(Visitor& visit, Options& o) {
+template <class Visitor, class Options> void visit_common(Visitor& visit, Options& o) {
   visit("hidden_dim", o.hidden_dim);
   visit("num_heads", o.num_heads);
   visit("intermediate_dim", o.intermediate_dim);
@@ -137,8 +125,7 @@ void visit_common(Visitor& visit, Options& o) {
   visit("end_id", o.end_id);
 }
 
-template <class Visitor>
-void visit_options(Visitor& visit, Seq2SeqOptions& o) {
+template <class Visitor> void visit_options(Visitor& visit, Seq2SeqOptions& o) {
   visit("source_vocabulary", o.source_vocabulary);
   visit("target_vocabulary", o.target_vocabulary);
   visit("encoder_layers", o.encoder_layers);
@@ -147,23 +134,20 @@ void visit_options(Visitor& visit, Seq2SeqOptions& o) {
   visit_common(visit, o);
 }
 
-template <class Visitor>
-void visit_options(Visitor& visit, LanguageModelOptions& o) {
+template <class Visitor> void visit_options(Visitor& visit, LanguageModelOptions& o) {
   visit("vocabulary", o.vocabulary);
   visit("layers", o.layers);
   visit("final_norm", o.final_norm);
   visit_common(visit, o);
 }
 
-template <class Options>
-std::string written(const std::string& path, Options o) {
+template <class Options> std::string written(const std::string& path, Options o) {
   Writer writer(path + ": get_config");
   visit_options(writer, o);
   return writer.text();
 }
 
-template <class Options>
-Options read(const std::string& op, const std::string& config) {
+template <class Options> Options read(const std::string& op, const std::string& config) {
   const detail::Json json = detail::parse_config(op, config);
   ConfigReader reader(op, "", json);
   Options o;
@@ -175,20 +159,14 @@ Options read(const std::string& op, const std::string& config) {
 
 }  // namespace
 
-template <class T>
-std::string Seq2Seq<T>::get_config() const {
-  return written(path_, options_);
-}
-template <class T>
-Seq2SeqOptions Seq2Seq<T>::from_config(const std::string& config) {
+template <class T> std::string Seq2Seq<T>::get_config() const { return written(path_, options_); }
+template <class T> Seq2SeqOptions Seq2Seq<T>::from_config(const std::string& config) {
   return read<Options>("Seq2Seq::from_config", config);
 }
-template <class T>
-std::string LanguageModel<T>::get_config() const {
+template <class T> std::string LanguageModel<T>::get_config() const {
   return written(path_, options_);
 }
-template <class T>
-LanguageModelOptions LanguageModel<T>::from_config(const std::string& config) {
+template <class T> LanguageModelOptions LanguageModel<T>::from_config(const std::string& config) {
   return read<Options>("LanguageModel::from_config", config);
 }
 

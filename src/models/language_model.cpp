@@ -69,29 +69,24 @@ Var<T> LanguageModel<T>::loss(const Tokens<T>& ids, const Array<std::int64_t>& n
   return detail::token_loss(logits(ids), next, options_.pad_id, options);
 }
 
-template <class T>
-auto LanguageModel<T>::caches(std::size_t length) const -> Caches {
+template <class T> auto LanguageModel<T>::caches(std::size_t length) const -> Caches {
   return Caches(decoder_.size(), DecoderCache<T>(length));
 }
 
-template <class T>
-Var<T> LanguageModel<T>::step(const Tokens<T>& tokens, Caches& caches) const {
+template <class T> Var<T> LanguageModel<T>::step(const Tokens<T>& tokens, Caches& caches) const {
   detail::check_caches(path_, decoder_.size(), caches);
   return detail::restoring(&caches, [&] { return last_logits(decode(tokens, false, &caches)); });
 }
 
-template <class T>
-Var<T> LanguageModel<T>::next(const Tokens<T>& ids) const {
+template <class T> Var<T> LanguageModel<T>::next(const Tokens<T>& ids) const {
   return last_logits(decode(ids, false, nullptr));
 }
 
-template <class T>
-Var<T> LanguageModel<T>::last_logits(const Var<T>& x) const {
+template <class T> Var<T> LanguageModel<T>::last_logits(const Var<T>& x) const {
   return output_(norm_(detail::last_position(x)), input_.table());
 }
 
-template <class T>
-void LanguageModel<T>::build() const {
+template <class T> void LanguageModel<T>::build() const {
   static_cast<void>(logits(Array<std::int64_t>(Shape{1, 1}, 0), false));
 }
 

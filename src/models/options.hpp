@@ -17,8 +17,7 @@ inline void check_id(const std::string& path, const char* name, std::int64_t id,
                ", a token of the vocabulary");
 }
 
-template <class T, class Options>
-TransformerOptions<T> block_options(const Options& o) {
+template <class T, class Options> TransformerOptions<T> block_options(const Options& o) {
   TransformerOptions<T> b{.hidden_dim = o.hidden_dim,
                           .num_heads = o.num_heads,
                           .intermediate_dim = o.intermediate_dim,
@@ -36,8 +35,7 @@ TransformerOptions<T> block_options(const Options& o) {
 }
 
 /// Throws ValueError for an option of both models that is out of range.
-template <class T, class Options>
-void check_common(const std::string& path, const Options& o) {
+template <class T, class Options> void check_common(const std::string& path, const Options& o) {
   try {
     static_cast<void>(Activation<T>(o.activation));
   } catch (const ValueError& e) {
@@ -129,8 +127,7 @@ void check_caches(const std::string& path, std::size_t layers,
 }
 
 /// Returns f(). If it throws, the caches (which may be null) are cut back to what they held.
-template <class T, class F>
-auto restoring(std::vector<DecoderCache<T>>* caches, F&& f) {
+template <class T, class F> auto restoring(std::vector<DecoderCache<T>>* caches, F&& f) {
   const std::size_t held = caches == nullptr ? 0 : caches->front().length();
   try {
     return f();
@@ -157,8 +154,7 @@ std::vector<Block> stack(const Scope<T>& scope, int count, const TransformerOpti
 }
 
 /// Returns the last position (batch, width) of x (batch, positions, width).
-template <class T>
-Var<T> last_position(const Var<T>& x) {
+template <class T> Var<T> last_position(const Var<T>& x) {
   if (x.shape()[1] == 1) return reshape(x, Shape{x.shape()[0], x.shape()[2]});
   return slice(x, {Slice::all(), Slice::at(-1)});
 }

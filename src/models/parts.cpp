@@ -34,8 +34,7 @@ Var<T> TokenInput<T>::operator()(const Tokens<T>& ids, std::size_t start,
   return dropout_(x, training);
 }
 
-template <class T>
-void TokenInput<T>::build() const {
+template <class T> void TokenInput<T>::build() const {
   table_.build();
   if (learned_) learned_->build(Shape{1, static_cast<std::size_t>(width_)});
 }
@@ -68,8 +67,7 @@ FinalNorm<T>::FinalNorm(const Scope<T>& scope, const TransformerOptions<T>& o, b
   if (wanted) norm_.emplace(norm_of(scope, o));
 }
 
-template <class T>
-Var<T> FinalNorm<T>::operator()(const Var<T>& x) const {
+template <class T> Var<T> FinalNorm<T>::operator()(const Var<T>& x) const {
   if (!norm_) return x;
   return std::visit([&](const auto& norm) { return norm(x); }, *norm_);
 }

@@ -118,8 +118,7 @@ Var<T> Seq2Seq<T>::loss(const Tokens<T>& source, const std::optional<Array<bool>
                             options_.pad_id, options);
 }
 
-template <class T>
-auto Seq2Seq<T>::caches(std::size_t length) const -> Caches {
+template <class T> auto Seq2Seq<T>::caches(std::size_t length) const -> Caches {
   return Caches(decoder_.size(), DecoderCache<T>(length));
 }
 
@@ -157,8 +156,7 @@ auto Seq2Seq<T>::next_with_scores(const Tokens<T>& target, const Var<T>& memory,
   return all;
 }
 
-template <class T>
-void Seq2Seq<T>::build() const {
+template <class T> void Seq2Seq<T>::build() const {
   const Array<std::int64_t> one(Shape{1, 1}, 0);
   const Var<T> memory = encode(one, {}, false);
   static_cast<void>(logits(one, memory, {}, false));

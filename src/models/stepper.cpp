@@ -18,8 +18,7 @@ Array<std::int64_t> to_array(const Ids& ids) {
   return a;
 }
 
-template <class V>
-Array<V> rows_of(const Array<V>& x, const Ids& rows) {
+template <class V> Array<V> rows_of(const Array<V>& x, const Ids& rows) {
   Shape shape = x.shape();
   shape[0] = rows.size();
   Array<V> out(shape);
@@ -32,8 +31,7 @@ Array<V> rows_of(const Array<V>& x, const Ids& rows) {
 }
 
 /// Common to both kinds of models: the cache or, without a cache, the tokens so far.
-template <class T, class Model>
-class ModelStepper : public Stepper<T> {
+template <class T, class Model> class ModelStepper : public Stepper<T> {
  public:
   ModelStepper(const Model& model, bool use_cache, std::size_t positions)
       : model_(model), caches_(use_cache ? std::optional(model.caches(positions)) : std::nullopt) {}
@@ -70,8 +68,7 @@ class ModelStepper : public Stepper<T> {
   Array<std::int64_t> seen_ = Array<std::int64_t>(Shape{0});
 };
 
-template <class T>
-class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T>> {
+template <class T> class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T>> {
  public:
   Seq2SeqStepper(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
                  const std::optional<Array<bool>>& mask, const DecodingOptions& options)
@@ -122,8 +119,7 @@ class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T>> {
   Var<T> scores_;
 };
 
-template <class T>
-class LanguageStepper final : public ModelStepper<T, LanguageModel<T>> {
+template <class T> class LanguageStepper final : public ModelStepper<T, LanguageModel<T>> {
  public:
   using ModelStepper<T, LanguageModel<T>>::ModelStepper;
   Var<T> step(const Array<std::int64_t>& tokens) override {

@@ -14,8 +14,7 @@ using Ids = std::vector<std::int64_t>;
 
 /// The facts that decoding needs before it begins, and the steps of the model. The batch has one row per
 /// hypothesis.
-template <class T>
-class Stepper {
+template <class T> class Stepper {
  public:
   virtual ~Stepper() = default;
   Stepper() = default;

@@ -26,14 +26,10 @@ Var<T> elu_family(const char* op, const Var<T>& x, double alpha, double scale, d
 
 }  // namespace
 
-template <class T>
-Var<T> linear(const Var<T>& x) {
-  return x;
-}
+template <class T> Var<T> linear(const Var<T>& x) { return x; }
 XTAPE_FOR_REALS(linear);
 
-template <class T>
-Var<T> relu(const Var<T>& x, ReluOptions options) {
+template <class T> Var<T> relu(const Var<T>& x, ReluOptions options) {
   if (!(options.negative_slope >= 0) || !(options.max_value >= 0)) {
     detail::fail<ValueError>("relu", "option out of range: negative_slope is ",
                              options.negative_slope, " and max_value is ", options.max_value,
@@ -50,8 +46,7 @@ Var<T> relu(const Var<T>& x, ReluOptions options) {
 }
 XTAPE_FOR_REALS(relu);
 
-template <class T>
-Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
+template <class T> Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
   if (!(negative_slope >= 0)) {
     detail::fail<ValueError>("leaky_relu", "option out of range: negative_slope is ",
                              negative_slope, ", expected >= 0");
@@ -60,33 +55,26 @@ Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
 }
 XTAPE_FOR_REALS(leaky_relu);
 
-template <class T>
-Var<T> relu6(const Var<T>& x) {
-  return relu(x, {.max_value = 6.0});
-}
+template <class T> Var<T> relu6(const Var<T>& x) { return relu(x, {.max_value = 6.0}); }
 XTAPE_FOR_REALS(relu6);
 
-template <class T>
-Var<T> elu(const Var<T>& x, double alpha) {
+template <class T> Var<T> elu(const Var<T>& x, double alpha) {
   return elu_family("elu", x, alpha, 1.0, 1.0);
 }
 XTAPE_FOR_REALS(elu);
 
-template <class T>
-Var<T> selu(const Var<T>& x) {
+template <class T> Var<T> selu(const Var<T>& x) {
   return elu_family("selu", x, 1.6732632423543772, 1.0507009873554805, 1.0);
 }
 XTAPE_FOR_REALS(selu);
 
-template <class T>
-Var<T> celu(const Var<T>& x, double alpha) {
+template <class T> Var<T> celu(const Var<T>& x, double alpha) {
   check_option(alpha > 0, "celu", "alpha", alpha, "> 0");
   return elu_family("celu", x, alpha, 1.0, 1.0 / alpha);
 }
 XTAPE_FOR_REALS(celu);
 
-template <class T>
-Var<T> gelu(const Var<T>& x, bool approximate) {
+template <class T> Var<T> gelu(const Var<T>& x, bool approximate) {
   return approximate ? by_slopes("gelu", "gelu_tanh", x) : by_slopes("gelu", "gelu", x);
 }
 XTAPE_FOR_REALS(gelu);
@@ -98,65 +86,51 @@ XTAPE_UNARY_BY_SLOPES(hard_silu);
 XTAPE_UNARY_BY_SLOPES(mish);
 XTAPE_UNARY_BY_SLOPES(sparse_plus);
 
-template <class T>
-Var<T> hard_sigmoid(const Var<T>& x) {
+template <class T> Var<T> hard_sigmoid(const Var<T>& x) {
   return by_slopes("hard_sigmoid", "hard_sigmoid", x, {{1.0 / 6.0, 0.5}});
 }
 XTAPE_FOR_REALS(hard_sigmoid);
 
-template <class T>
-Var<T> sparse_sigmoid(const Var<T>& x) {
+template <class T> Var<T> sparse_sigmoid(const Var<T>& x) {
   return by_slopes("sparse_sigmoid", "hard_sigmoid", x, {{0.5, 0.5}});
 }
 XTAPE_FOR_REALS(sparse_sigmoid);
 
-template <class T>
-Var<T> hard_tanh(const Var<T>& x) {
+template <class T> Var<T> hard_tanh(const Var<T>& x) {
   return by_slopes("hard_tanh", "clip", x, {{-1.0, 1.0}});
 }
 XTAPE_FOR_REALS(hard_tanh);
 
-template <class T>
-Var<T> hard_shrink(const Var<T>& x, double threshold) {
+template <class T> Var<T> hard_shrink(const Var<T>& x, double threshold) {
   check_option(threshold >= 0, "hard_shrink", "threshold", threshold, ">= 0");
   return by_slopes("hard_shrink", "hard_shrink", x, {{threshold}});
 }
 XTAPE_FOR_REALS(hard_shrink);
 
-template <class T>
-Var<T> soft_shrink(const Var<T>& x, double threshold) {
+template <class T> Var<T> soft_shrink(const Var<T>& x, double threshold) {
   check_option(threshold >= 0, "soft_shrink", "threshold", threshold, ">= 0");
   return by_slopes("soft_shrink", "soft_shrink", x, {{threshold}});
 }
 XTAPE_FOR_REALS(soft_shrink);
 
-template <class T>
-Var<T> tanh_shrink(const Var<T>& x) {
-  return x - tanh(x);
-}
+template <class T> Var<T> tanh_shrink(const Var<T>& x) { return x - tanh(x); }
 XTAPE_FOR_REALS(tanh_shrink);
 
-template <class T>
-Var<T> log_sigmoid(const Var<T>& x) {
-  return -softplus(-x);
-}
+template <class T> Var<T> log_sigmoid(const Var<T>& x) { return -softplus(-x); }
 XTAPE_FOR_REALS(log_sigmoid);
 
-template <class T>
-Var<T> squareplus(const Var<T>& x, double b) {
+template <class T> Var<T> squareplus(const Var<T>& x, double b) {
   check_option(b >= 0, "squareplus", "b", b, ">= 0");
   return by_slopes("squareplus", "squareplus", x, {{b}});
 }
 XTAPE_FOR_REALS(squareplus);
 
-template <class T>
-Var<T> threshold(const Var<T>& x, double threshold, double default_value) {
+template <class T> Var<T> threshold(const Var<T>& x, double threshold, double default_value) {
   return by_slopes("threshold", "threshold", x, {{threshold, default_value}});
 }
 XTAPE_FOR_REALS(threshold);
 
-template <class T>
-Var<T> glu(const Var<T>& x, int axis) {
+template <class T> Var<T> glu(const Var<T>& x, int axis) {
   const std::size_t at = detail::normalize_axis("glu", axis, x.rank());
   if (x.shape()[at] % 2 != 0) {
     detail::fail<ShapeError>("glu", "axis is not even: operand is ", to_string(x.shape()),
@@ -168,8 +142,7 @@ Var<T> glu(const Var<T>& x, int axis) {
 }
 XTAPE_FOR_REALS(glu);
 
-template <class T>
-Var<T> sparsemax(const Var<T>& x, int axis) {
+template <class T> Var<T> sparsemax(const Var<T>& x, int axis) {
   const std::size_t at = detail::normalize_axis("sparsemax", axis, x.rank());
   const std::size_t n = x.shape()[at];
   if (n == 0) {
@@ -206,8 +179,7 @@ Var<T> sparsemax(const Var<T>& x, int axis) {
 }
 XTAPE_FOR_REALS(sparsemax);
 
-template <class T>
-Activation<T>::Activation(const char* name) {
+template <class T> Activation<T>::Activation(const char* name) {
   struct Named {
     const char* name;
     Function function;

@@ -19,8 +19,7 @@ constexpr Index kLittle = 8192;             // most elements of a head that are 
 constexpr Index kNear = 1 << 20U;           // bytes of all heads that need no prefetching
 
 /// Runs body(0) ... body(count - 1), on several threads where the work is worth it.
-template <class Body>
-void run(Index count, double work, const Body& body) {
+template <class Body> void run(Index count, double work, const Body& body) {
   const Index grain = work < kParallelWork
                           ? count
                           : std::max<Index>(1, static_cast<Index>(kParallelWork / 4 / work *
@@ -31,8 +30,7 @@ void run(Index count, double work, const Body& body) {
 }
 
 /// One call, with all that its tasks read.
-template <class T>
-class Problem {
+template <class T> class Problem {
  public:
   Problem(const Attention<T>& a, const Var<T>& q, const Var<T>& k, const Var<T>& v,
           const Var<T>* bias)

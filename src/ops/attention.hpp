@@ -28,8 +28,7 @@ struct Visibility {
 /// A call of attention. Projected queries have the shape (free and attended axes..., heads, depth). Keys
 /// and values have the same free axes, attended axes of their own, and a number of heads that divides
 /// the queries'. Scores are (free axes..., heads, query axes..., key axes...).
-template <class T>
-struct Attention {
+template <class T> struct Attention {
   std::vector<std::size_t> axes;  // attended over
   Shape scores;
   double scale = 1;

@@ -33,8 +33,7 @@ inline PairStrides pairs_of(const Shape& shape, const Shape& scores, std::size_t
 }
 
 /// Where everything is.
-template <class T>
-struct AttentionGeometry {
+template <class T> struct AttentionGeometry {
   Index heads, key_heads, group, depth, value_depth;
   Index queries = 1, keys = 1;
   Index batches = 1;               // positions of the free axes together

@@ -15,8 +15,7 @@ namespace xtape {
 using detail::fail;
 using detail::Index;
 
-template <class T>
-RandomKey next_random_key(const Var<T>& x) {
+template <class T> RandomKey next_random_key(const Var<T>& x) {
   detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) {
     fail<TapeError>("random", "no tape: the operand ", to_string(x.shape()),

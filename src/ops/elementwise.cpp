@@ -15,8 +15,7 @@ using kernels::Binary;
 using kernels::Index;
 using kernels::Unary;
 
-template <class T>
-Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
+template <class T> Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   if (a.shape() == b.shape()) {
     Result<T> y(a.shape());
     const T* u = a.data();
@@ -43,8 +42,7 @@ Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
 
 // Returns the weight of `a` in the gradient of max(a, b) or min(a, b): 1, 0, or a half where both are equal.
 // It is a constant, as its own derivative is zero almost everywhere.
-template <class T>
-Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
+template <class T> Var<T> share(Binary smaller, const Var<T>& a, const Var<T>& b) {
   const Var<T> first(zip("maximum", smaller, a.detach(), b.detach()).pointer(), {});
   const Var<T> tie(zip("maximum", Binary::equal, a.detach(), b.detach()).pointer(), {});
   return first + tie * T(0.5);
@@ -55,14 +53,12 @@ Var<T> unrecorded(const char* op, Result<T> y, const Var<T>& a, const Var<T>& b)
   return record(op, std::move(y), wrt(a, NoGradient{op}), wrt(b, NoGradient{op}));
 }
 
-template <class T>
-bool has_zero(const Var<T>& x) {
+template <class T> bool has_zero(const Var<T>& x) {
   return std::find(x.data(), x.data() + x.size(), T(0)) != x.data() + x.size();
 }
 
 /// Returns the function that raises to a power: few exponents need no std::pow.
-template <class T>
-Unary power(double exponent) {
+template <class T> Unary power(double exponent) {
   const T e = static_cast<T>(exponent);
   if (e == T(1)) return "identity";
   if (e == T(2)) return "square";
@@ -81,22 +77,19 @@ Array<bool> compare(const char* op, Binary kind, const Var<T>& a, const Var<T>& 
 
 }  // namespace
 
-template <class T>
-Var<T> add(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> add(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return detail::add(a, b);
 }
 XTAPE_FOR_REALS(add);
 
-template <class T>
-Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("subtract", zip("subtract", Binary::subtract, a, b),
                 wrt(a, [](const Var<T>& g) { return g; }),
                 wrt(b, [](const Var<T>& g) { return -g; }));
 }
 XTAPE_FOR_REALS(subtract);
 
-template <class T>
-Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   Result<T> y = zip("multiply", Binary::multiply, a, b);
   if (!detail::recorded(a, b)) return unrecorded("multiply", std::move(y), a, b);
   return record("multiply", std::move(y), wrt(a, [b](const Var<T>& g) { return g * b; }),
@@ -104,8 +97,7 @@ Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 }
 XTAPE_FOR_REALS(multiply);
 
-template <class T>
-Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   Result<T> quotient = zip("divide", Binary::divide, a, b);
   if (!detail::recorded(a, b)) return unrecorded("divide", std::move(quotient), a, b);
   return record("divide", std::move(quotient), wrt(a, [b](const Var<T>& g) { return g / b; }),
@@ -113,8 +105,7 @@ Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 }
 XTAPE_FOR_REALS(divide);
 
-template <class T>
-Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record(
       "pow", zip("pow", Binary::power, a, b),
       wrt(a,
@@ -135,8 +126,7 @@ Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template Var<float> pow(const Var<float>&, const Var<float>&);
 template Var<double> pow(const Var<double>&, const Var<double>&);
 
-template <class T>
-Var<T> pow(const Var<T>& x, double exponent) {
+template <class T> Var<T> pow(const Var<T>& x, double exponent) {
   return record("pow", detail::map(power<T>(exponent), x, {{exponent}}),
                 wrt(x, [x, exponent](const Var<T>& g) {
                   if (exponent == 0) return g * T(0);
@@ -146,8 +136,7 @@ Var<T> pow(const Var<T>& x, double exponent) {
 template Var<float> pow(const Var<float>&, double);
 template Var<double> pow(const Var<double>&, double);
 
-template <class T>
-Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("maximum", zip("maximum", Binary::maximum, a, b),
                 wrt(a, [a, b](const Var<T>& g) { return g * share(Binary::less, b, a); }),
                 wrt(b, [a, b](const Var<T>& g) { return g * share(Binary::less, a, b); }));
@@ -155,8 +144,7 @@ Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 template Var<float> maximum(const Var<float>&, const Var<float>&);
 template Var<double> maximum(const Var<double>&, const Var<double>&);
 
-template <class T>
-Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return record("minimum", zip("minimum", Binary::minimum, a, b),
                 wrt(a, [a, b](const Var<T>& g) { return g * share(Binary::less, a, b); }),
                 wrt(b, [a, b](const Var<T>& g) { return g * share(Binary::less, b, a); }));
@@ -166,8 +154,7 @@ template Var<double> minimum(const Var<double>&, const Var<double>&);
 
 namespace detail {
 
-template <class T>
-Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
+template <class T> Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b) {
   Shape shape = broadcast_shapes("where", a.shape(), b.shape());
   shape = broadcast_shapes("where", condition.shape(), shape);
   Result<T> y(shape);
@@ -189,8 +176,7 @@ XTAPE_FOR_REALS(select);
 
 }  // namespace detail
 
-template <class T>
-Var<T> clip(const Var<T>& x, double low, double high) {
+template <class T> Var<T> clip(const Var<T>& x, double low, double high) {
   if (!(low <= high)) {
     detail::fail<ValueError>("clip", "limits out of order: low is ", low, ", high is ", high,
                              ", expected low <= high");
@@ -214,20 +200,17 @@ XTAPE_UNARY_BY_RESULT(tanh, return g * (T(1) - y * y));
 XTAPE_UNARY_BY_RESULT(sigmoid, return g * (y * (T(1) - y)));
 XTAPE_UNARY(erf, return g * (exp(-square(x)) * T(1.12837916709551257390)));  // 2 / sqrt(pi)
 
-template <class T>
-Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("less", Binary::less, a, b);
 }
 template Array<bool> less(const Var<float>&, const Var<float>&);
 template Array<bool> less(const Var<double>&, const Var<double>&);
-template <class T>
-Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("less_equal", Binary::less_equal, a, b);
 }
 template Array<bool> less_equal(const Var<float>&, const Var<float>&);
 template Array<bool> less_equal(const Var<double>&, const Var<double>&);
-template <class T>
-Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return compare("equal", Binary::equal, a, b);
 }
 template Array<bool> equal(const Var<float>&, const Var<float>&);

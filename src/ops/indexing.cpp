@@ -33,8 +33,7 @@ Ids checked(const char* op, Ids ids, std::size_t extent, bool wrap) {
 }
 
 /// Calls kernels::gather. Threads share the ids if their axis is the first.
-template <class T>
-void gather(const AxisSplit& e, const Ids& ids, const T* x, T* y) {
+template <class T> void gather(const AxisSplit& e, const Ids& ids, const T* x, T* y) {
   const auto count = static_cast<Index>(ids.size());
   const Index grain = std::max<Index>(1, detail::kElementGrain / std::max<Index>(1, e.inner));
   detail::parallel_for(count, e.outer == 1 ? grain : count, [&](Index begin, Index end) {
@@ -43,8 +42,7 @@ void gather(const AxisSplit& e, const Ids& ids, const T* x, T* y) {
   });
 }
 
-template <class T>
-void fill_with_zeros(Result<T>& y) {
+template <class T> void fill_with_zeros(Result<T>& y) {
   T* to = y.data();
   detail::parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
     kernels::fill(end - begin, T(0), to + begin);
@@ -101,11 +99,9 @@ Ids flat_positions(const Ids& ids, const Shape& shape, std::size_t axis) {
   return flat;
 }
 
-template <class T>
-Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole);
+template <class T> Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole);
 
-template <class T>
-Var<T> take_flat(const Var<T>& x, const Ids& flat) {
+template <class T> Var<T> take_flat(const Var<T>& x, const Ids& flat) {
   Result<T> y(flat.shape());
   gather(AxisSplit({x.size()}, 0), flat, x.data(), y.data());
   return record("take_along_axis", std::move(y), wrt(x, [flat, whole = x.shape()](const Var<T>& g) {
@@ -113,8 +109,7 @@ Var<T> take_flat(const Var<T>& x, const Ids& flat) {
                 }));
 }
 
-template <class T>
-Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole) {
+template <class T> Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole) {
   Result<T> y(whole);
   fill_with_zeros(y);
   kernels::scatter_add(1, static_cast<Index>(y.size()), 1, flat.data(),
@@ -125,8 +120,7 @@ Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape& whole) {
 
 }  // namespace
 
-template <class T>
-Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
+template <class T> Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
   const std::size_t at = detail::normalize_axis("take", axis, x.rank());
   return take_rows("take", x, checked("take", ids, x.shape()[at], true), at);
 }
@@ -146,8 +140,7 @@ Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis
 }
 XTAPE_FOR_REALS(take_along_axis);
 
-template <class T>
-Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
+template <class T> Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
   if (table.rank() != 2) {
     fail<ShapeError>("embedding_lookup", "not a table: table is ", to_string(table.shape()),
                      ", expected (vocabulary, width)");
@@ -158,8 +151,7 @@ Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids) {
 }
 XTAPE_FOR_REALS(embedding_lookup);
 
-template <class T>
-Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
+template <class T> Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   const Ids positions = checked("one_hot", ids.value(), depth, false);
   std::vector<std::size_t> shape(positions.shape().begin(), positions.shape().end());
   shape.push_back(depth);

@@ -152,8 +152,7 @@ Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_iden
 XTAPE_FOR_REALS(einsum);
 
 namespace {
-template <class T>
-void check_vectors(const char* op, const Var<T>& a, const Var<T>& b) {
+template <class T> void check_vectors(const char* op, const Var<T>& a, const Var<T>& b) {
   if (a.rank() != 1 || b.rank() != 1) {
     fail<ShapeError>(op, "not vectors: operands are ", to_string(a.shape()), " and ",
                      to_string(b.shape()), ", expected rank 1; use matmul() for more");
@@ -161,8 +160,7 @@ void check_vectors(const char* op, const Var<T>& a, const Var<T>& b) {
 }
 }  // namespace
 
-template <class T>
-Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   check_vectors("dot", a, b);
   if (a.size() != b.size()) {
     fail<ShapeError>("dot", "extents differ: operands are ", to_string(a.shape()), " and ",
@@ -172,8 +170,7 @@ Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
 }
 XTAPE_FOR_REALS(dot);
 
-template <class T>
-Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   check_vectors("outer", a, b);
   return detail::contract("outer", a, b, {"m", "n", "mn"}, Shape{a.size(), b.size()});
 }

@@ -29,8 +29,7 @@ Shape parameter_shape(const Shape& shape, const TrailingAxes& t) {
   return {extents.begin(), extents.end()};
 }
 
-template <class T>
-Result<T> narrowed(const Shape& shape, const std::vector<double>& values) {
+template <class T> Result<T> narrowed(const Shape& shape, const std::vector<double>& values) {
   Result<T> a(shape);
   std::transform(values.begin(), values.end(), a.data(),
                  [](double v) { return static_cast<T>(v); });
@@ -39,8 +38,7 @@ Result<T> narrowed(const Shape& shape, const std::vector<double>& values) {
 
 /// Calls body(first column, columns, first row, rows) for sums over rows, each column's in order. Two
 /// threads add up their own rows. More threads share the columns, two cache lines of floats at a time.
-template <class Body>
-void sum_over_rows(Index rows, Index n, const Body& body) {
+template <class Body> void sum_over_rows(Index rows, Index n, const Body& body) {
   const bool few = rows * n <= detail::kRowGrain;
   if (!few && detail::two_threads()) {
     constexpr Index kLine = 16;

@@ -19,8 +19,7 @@ constexpr std::size_t kMost = 4;  // projections in one operation
 
 /// Returns labels a, b, ... for the axes that x keeps, and A, B, ... for the axes of the kernel, of
 /// which the first are contracted.
-template <class T>
-Labels labels_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
+template <class T> Labels labels_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   std::string kept, contracted, fresh;
   for (std::size_t i = 0; i + axes < x.rank(); ++i) kept += static_cast<char>('a' + i);
   for (std::size_t i = 0; i < axes; ++i) contracted += static_cast<char>('A' + i);
@@ -28,8 +27,7 @@ Labels labels_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   return {kept + contracted, contracted + fresh, kept + fresh};
 }
 
-template <class T>
-Shape shape_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
+template <class T> Shape shape_of(const Var<T>& x, std::size_t axes, const Var<T>& kernel) {
   Shape shape(x.rank() + kernel.rank() - 2 * axes);
   std::copy_n(x.shape().begin(), x.rank() - axes, shape.begin());
   std::copy(kernel.shape().begin() + static_cast<std::ptrdiff_t>(axes), kernel.shape().end(),
@@ -48,8 +46,7 @@ Var<T> by_labels(const char* op, const Var<T>& x, std::size_t axes, const Var<T>
 /// The gradients of projections as products of matrices: x (rows, width), and for each projection a
 /// kernel (width, units) and a gradient g (rows, units). The inputs are x, then a kernel and a bias for
 /// each projection.
-template <class T>
-class ProjectionsBackward {
+template <class T> class ProjectionsBackward {
  public:
   /// Takes the last projection first, as if they were operations one after another.
   ProjectionsBackward(FusedBackward<T>& backward, std::size_t projections, Index width)

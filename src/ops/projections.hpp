@@ -9,8 +9,7 @@
 
 namespace xtape::detail {
 
-template <class T>
-struct Projection {
+template <class T> struct Projection {
   Var<T> kernel;  // (inputs..., units...)
   Var<T> bias;    // (units...), or no value
 };

@@ -41,8 +41,7 @@ Plan plan_nonempty(const char* op, const Shape& shape, const Axes& axes, bool ke
   return plan;
 }
 
-template <class T>
-Result<T> reduce(Reduce kind, const Var<T>& x, const Plan& plan) {
+template <class T> Result<T> reduce(Reduce kind, const Var<T>& x, const Plan& plan) {
   const std::vector<Index> strides = detail::strides_of(x.shape());
   kernels::Loop<1> kept;
   kernels::Loop<1> reduced;
@@ -62,8 +61,7 @@ Axes all_axes(std::size_t rank) {
 }
 
 // Returns a constant array: 1 / (number of ties) where x equals its extreme y, 0 elsewhere.
-template <class T>
-Var<T> tie_weights(const Var<T>& x, const Var<T>& y, const Plan& plan) {
+template <class T> Var<T> tie_weights(const Var<T>& x, const Var<T>& y, const Plan& plan) {
   const Var<T> extreme = reshape(Var<T>(y.pointer(), {}), plan.kept);
   const Var<T> plain(x.pointer(), {});
   const Var<T> hit = where(equal(plain, extreme), Var<T>(T(1)), Var<T>(T(0)));
@@ -93,20 +91,16 @@ Array<std::int64_t> arg_extreme(const char* op, bool largest, const Var<T>& x, i
 }
 
 // Instantiates the reduction over some axes, and defines the one over all.
-#define XTAPE_REDUCTION(name)                                       \
-  template <class T>                                                \
-  Var<T> name(const Var<T>& x) {                                    \
-    return name(x, all_axes(x.rank()), false);                      \
-  }                                                                 \
-  template Var<float> name(const Var<float>&, const Axes&, bool);   \
-  template Var<double> name(const Var<double>&, const Axes&, bool); \
-  template Var<float> name(const Var<float>&);                      \
+#define XTAPE_REDUCTION(name)                                                                    \
+  template <class T> Var<T> name(const Var<T>& x) { return name(x, all_axes(x.rank()), false); } \
+  template Var<float> name(const Var<float>&, const Axes&, bool);                                \
+  template Var<double> name(const Var<double>&, const Axes&, bool);                              \
+  template Var<float> name(const Var<float>&);                                                   \
   template Var<double> name(const Var<double>&)
 
 }  // namespace
 
-template <class T>
-Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan("sum", x.shape(), axes, keep_dims);
   return record("sum", reduce(Reduce::sum, x, plan),
                 wrt(x, [shape = x.shape(), kept = plan.kept](const Var<T>& g) {
@@ -115,34 +109,29 @@ Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
 }
 XTAPE_REDUCTION(sum);
 
-template <class T>
-Var<T> mean(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> mean(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("mean", x.shape(), axes, keep_dims);
   return sum(x, axes, keep_dims) / static_cast<T>(plan.count);
 }
 XTAPE_REDUCTION(mean);
 
-template <class T>
-Var<T> variance(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> variance(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("variance", x.shape(), axes, keep_dims);
   return mean(square(x - mean(x, axes, true)), axes, keep_dims);
 }
 XTAPE_REDUCTION(variance);
 
-template <class T>
-Var<T> max(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> max(const Var<T>& x, const Axes& axes, bool keep_dims) {
   return extreme("max", Reduce::max, x, axes, keep_dims);
 }
 XTAPE_REDUCTION(max);
 
-template <class T>
-Var<T> min(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> min(const Var<T>& x, const Axes& axes, bool keep_dims) {
   return extreme("min", Reduce::min, x, axes, keep_dims);
 }
 XTAPE_REDUCTION(min);
 
-template <class T>
-Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("logsumexp", x.shape(), axes, keep_dims);
   const auto finite_or_zero = [](Result<T> r) {
     for (std::size_t i = 0; i < r.size(); ++i) {
@@ -163,8 +152,7 @@ Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep_dims) {
 }
 XTAPE_REDUCTION(logsumexp);
 
-template <class T>
-Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims) {
+template <class T> Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan("norm", x.shape(), axes, keep_dims);
   Result<T> y = reduce(Reduce::sum_of_squares, x, plan);
   kernels::unary("sqrt", static_cast<Index>(y.size()), y.data(), y.data());
@@ -176,13 +164,11 @@ Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims) {
 }
 XTAPE_REDUCTION(norm);
 
-template <class T>
-Array<std::int64_t> argmax(const Var<T>& x, int axis) {
+template <class T> Array<std::int64_t> argmax(const Var<T>& x, int axis) {
   return arg_extreme("argmax", true, x, axis);
 }
 XTAPE_FOR_REALS(argmax);
-template <class T>
-Array<std::int64_t> argmin(const Var<T>& x, int axis) {
+template <class T> Array<std::int64_t> argmin(const Var<T>& x, int axis) {
   return arg_extreme("argmin", false, x, axis);
 }
 XTAPE_FOR_REALS(argmin);

@@ -21,8 +21,7 @@ struct Plan {
   double sign = 1;  // -1 turns back
 };
 
-template <class T>
-void turn(const Plan& p, const T* x, T* y) {
+template <class T> void turn(const Plan& p, const T* x, T* y) {
   const Index half = p.width / 2;
   std::vector<double> cosine(static_cast<std::size_t>(p.split.length * half));
   std::vector<double> sine(cosine.size());
@@ -57,8 +56,7 @@ void turn(const Plan& p, const T* x, T* y) {
   });
 }
 
-template <class T>
-Var<T> turned(const Var<T>& x, const Plan& p) {
+template <class T> Var<T> turned(const Var<T>& x, const Plan& p) {
   Result<T> y(x.shape());
   turn(p, x.data(), y.data());
   return record("rotary", std::move(y), wrt(x, [p](const Var<T>& g) {
@@ -70,8 +68,7 @@ Var<T> turned(const Var<T>& x, const Plan& p) {
 
 }  // namespace
 
-template <class T>
-Var<T> rotary(const Var<T>& x, int axis, RotaryOptions options) {
+template <class T> Var<T> rotary(const Var<T>& x, int axis, RotaryOptions options) {
   const std::size_t at = detail::normalize_axis("rotary", axis, x.rank());
   if (at + 1 == x.rank() || x.shape().back() % 2 != 0) {
     detail::fail<ShapeError>("rotary", "width is not even: operand is ", to_string(x.shape()),

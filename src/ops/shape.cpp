@@ -12,8 +12,7 @@ using detail::fail;
 using detail::Index;
 using detail::View;
 
-template <class T>
-Var<T> reshape(const Var<T>& x, const Shape& shape) {
+template <class T> Var<T> reshape(const Var<T>& x, const Shape& shape) {
   detail::check_rank("reshape", shape.size());
   if (size_of(shape) != x.size()) {
     fail<ShapeError>("reshape", "sizes differ: operand is ", to_string(x.shape()), " (", x.size(),
@@ -25,8 +24,7 @@ Var<T> reshape(const Var<T>& x, const Shape& shape) {
                 wrt(x, [from = x.shape()](const Var<T>& g) { return reshape(g, from); }));
 }
 
-template <class T>
-Var<T> reshape(const Var<T>& x, std::initializer_list<int> wanted) {
+template <class T> Var<T> reshape(const Var<T>& x, std::initializer_list<int> wanted) {
   std::vector<std::size_t> shape;
   std::size_t known = 1;
   std::ptrdiff_t open = -1;
@@ -53,13 +51,11 @@ Var<T> reshape(const Var<T>& x, std::initializer_list<int> wanted) {
   return reshape(x, Shape(shape.begin(), shape.end()));
 }
 
-template <class T>
-Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
+template <class T> Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
   return detail::broadcast(x, shape);
 }
 
-template <class T>
-Var<T> transpose(const Var<T>& x, const Axes& axes) {
+template <class T> Var<T> transpose(const Var<T>& x, const Axes& axes) {
   std::vector<std::size_t> order;
   if (axes.empty()) {
     for (std::size_t i = x.rank(); i-- > 0;) order.push_back(i);
@@ -93,16 +89,14 @@ Var<T> transpose(const Var<T>& x, const Axes& axes) {
                 wrt(x, [inverse](const Var<T>& g) { return transpose(g, inverse); }));
 }
 
-template <class T>
-Var<T> expand_dims(const Var<T>& x, int axis) {
+template <class T> Var<T> expand_dims(const Var<T>& x, int axis) {
   const std::size_t at = detail::normalize_axis("expand_dims", axis, x.rank() + 1);
   std::vector<std::size_t> shape(x.shape().begin(), x.shape().end());
   shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(at), 1);
   return reshape(x, Shape(shape.begin(), shape.end()));
 }
 
-template <class T>
-Var<T> squeeze(const Var<T>& x, const Axes& axes) {
+template <class T> Var<T> squeeze(const Var<T>& x, const Axes& axes) {
   std::vector<std::size_t> gone = detail::normalize_axes("squeeze", axes, x.rank());
   for (const std::size_t axis : gone) {
     if (x.shape()[axis] != 1) {
@@ -118,8 +112,7 @@ Var<T> squeeze(const Var<T>& x, const Axes& axes) {
   return reshape(x, detail::reduced_shape(x.shape(), gone, false));
 }
 
-template <class T>
-Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
+template <class T> Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
   if (parts.empty()) {
     fail<ValueError>("concatenate", "no operands: expected at least one array");
   }
@@ -148,8 +141,7 @@ Var<T> concatenate(const std::vector<Var<T>>& parts, int axis) {
   return record("concatenate", std::move(y), std::move(pullbacks));
 }
 
-template <class T>
-Var<T> stack(const std::vector<Var<T>>& parts, int axis) {
+template <class T> Var<T> stack(const std::vector<Var<T>>& parts, int axis) {
   if (parts.empty()) fail<ValueError>("stack", "no operands: expected at least one array");
   static_cast<void>(detail::normalize_axis("stack", axis, parts[0].rank() + 1));
   for (const Var<T>& part : parts) {
@@ -164,8 +156,7 @@ Var<T> stack(const std::vector<Var<T>>& parts, int axis) {
   return concatenate(raised, axis);
 }
 
-template <class T>
-std::vector<Var<T>> split(const Var<T>& x, int count, int axis) {
+template <class T> std::vector<Var<T>> split(const Var<T>& x, int count, int axis) {
   const std::size_t at = detail::normalize_axis("split", axis, x.rank());
   const std::size_t extent = x.shape()[at];
   if (count <= 0 || extent % static_cast<std::size_t>(count) != 0) {
@@ -228,8 +219,7 @@ void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stri
 
 }  // namespace
 
-template <class T>
-Var<T> slice(const Var<T>& x, const std::vector<Slice>& index) {
+template <class T> Var<T> slice(const Var<T>& x, const std::vector<Slice>& index) {
   std::size_t named = 0;
   std::size_t ellipses = 0;
   for (const Slice& s : index) ++(s.kind == Slice::Kind::ellipsis ? ellipses : named);
@@ -275,8 +265,7 @@ Var<T> pad(const Var<T>& x, const std::vector<std::pair<std::size_t, std::size_t
   return detail::embed("pad", x, view, whole, value);
 }
 
-template <class T>
-Var<T> flip(const Var<T>& x, const Axes& axes) {
+template <class T> Var<T> flip(const Var<T>& x, const Axes& axes) {
   std::vector<std::size_t> turned = detail::normalize_axes("flip", axes, x.rank());
   if (axes.empty()) {
     for (std::size_t i = 0; i < x.rank(); ++i) turned.push_back(i);
@@ -291,8 +280,7 @@ Var<T> flip(const Var<T>& x, const Axes& axes) {
   return detail::extract("flip", x, view);
 }
 
-template <class T>
-Var<T> cumsum(const Var<T>& x, int axis, bool reverse) {
+template <class T> Var<T> cumsum(const Var<T>& x, int axis, bool reverse) {
   const std::size_t at = detail::normalize_axis("cumsum", axis, x.rank());
   Index outer = 1;
   Index inner = 1;
@@ -306,8 +294,7 @@ Var<T> cumsum(const Var<T>& x, int axis, bool reverse) {
 
 namespace {
 
-template <class T>
-Var<T> triangle(const char* op, const Var<T>& x, int diagonal, bool upper) {
+template <class T> Var<T> triangle(const char* op, const Var<T>& x, int diagonal, bool upper) {
   if (x.rank() < 2) {
     fail<ShapeError>(op, "not a matrix: operand is ", to_string(x.shape()),
                      ", expected at least two axes");
@@ -325,12 +312,10 @@ Var<T> triangle(const char* op, const Var<T>& x, int diagonal, bool upper) {
 
 }  // namespace
 
-template <class T>
-Var<T> tril(const Var<T>& x, int diagonal) {
+template <class T> Var<T> tril(const Var<T>& x, int diagonal) {
   return triangle("tril", x, diagonal, false);
 }
-template <class T>
-Var<T> triu(const Var<T>& x, int diagonal) {
+template <class T> Var<T> triu(const Var<T>& x, int diagonal) {
   return triangle("triu", x, diagonal, true);
 }
 

@@ -13,32 +13,26 @@
 /// Defines the operation `name`. Its value is the function of that name in kernels/functions.hpp. `gradient` returns
 /// the gradient for the operand x, given g, the gradient of the result.
 #define XTAPE_UNARY(name, gradient)                                                          \
-  template <class T>                                                                         \
-  Var<T> name(const Var<T>& x) {                                                             \
+  template <class T> Var<T> name(const Var<T>& x) {                                          \
     return record(#name, detail::map(#name, x), wrt(x, [=](const Var<T>& g) { gradient; })); \
   }                                                                                          \
   XTAPE_FOR_REALS(name)
 /// XTAPE_UNARY with a gradient given by g and the result y.
 #define XTAPE_UNARY_BY_RESULT(name, gradient)                                  \
-  template <class T>                                                           \
-  Var<T> name(const Var<T>& x) {                                               \
+  template <class T> Var<T> name(const Var<T>& x) {                            \
     return record(#name, detail::map(#name, x),                                \
                   wrt(x, [](const Var<T>& g, const Var<T>& y) { gradient; })); \
   }                                                                            \
   XTAPE_FOR_REALS(name)
 /// XTAPE_UNARY with the gradient by_slopes().
-#define XTAPE_UNARY_BY_SLOPES(name)            \
-  template <class T>                           \
-  Var<T> name(const Var<T>& x) {               \
-    return detail::by_slopes(#name, #name, x); \
-  }                                            \
+#define XTAPE_UNARY_BY_SLOPES(name)                                                              \
+  template <class T> Var<T> name(const Var<T>& x) { return detail::by_slopes(#name, #name, x); } \
   XTAPE_FOR_REALS(name)
 
 namespace xtape::detail {
 
 /// Returns f(x), computed by kernels and not recorded.
-template <class T>
-Result<T> map(kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
+template <class T> Result<T> map(kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
@@ -51,8 +45,7 @@ Result<T> map(kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
 
 /// Returns whether a pullback would be kept. Most multiplications happen inside backward, where none is, and
 /// capturing operands would be half of the cost of a small one.
-template <class T>
-bool recorded(const Var<T>& a, const Var<T>& b) {
+template <class T> bool recorded(const Var<T>& a, const Var<T>& b) {
   const Var<T>& tracked = a.tracked() ? a : b;
   return tracked.tracked() && tracked.node_ref().state->recording();
 }

@@ -24,8 +24,7 @@ struct View {
   }
 };
 
-template <class T>
-void write_view(const T* part, const View& view, T* whole) {
+template <class T> void write_view(const T* part, const View& view, T* whole) {
   const auto loop = make_loop<2>(view.shape, {strides_of(view.shape), view.strides});
   // An empty part may have an offset behind the end.
   if (loop.size() != 0) kernels::copy(loop, part, whole + view.offset);
@@ -34,8 +33,7 @@ void write_view(const T* part, const View& view, T* whole) {
 template <class T>
 Var<T> embed(const char* op, const Var<T>& part, const View& view, const Shape& whole, double fill);
 
-template <class T>
-Var<T> extract(const char* op, const Var<T>& x, const View& view) {
+template <class T> Var<T> extract(const char* op, const Var<T>& x, const View& view) {
   Result<T> y(view.shape);
   const auto loop = make_loop<2>(view.shape, {view.strides, strides_of(view.shape)});
   if (loop.size() != 0) kernels::copy(loop, x.data() + view.offset, y.data());

@@ -17,8 +17,7 @@ using detail::fail;
 using kernels::Index;
 
 /// One parameter's part in a step.
-template <class T>
-struct Optimizer<T>::ParameterStep {
+template <class T> struct Optimizer<T>::ParameterStep {
   detail::ParameterSlot<T>* slot;
   const T* gradient = nullptr;  // null if only the average of the weights is updated
   double scale = 1.0;           // of the gradient
@@ -76,8 +75,7 @@ Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOp
   };
 }
 
-template <class T>
-void Optimizer<T>::set_learning_rate(Schedule rate) {
+template <class T> void Optimizer<T>::set_learning_rate(Schedule rate) {
   if (rate.constant()) {
     if (!rate_.constant()) {
       fail<ValueError>(name(),
@@ -89,14 +87,12 @@ void Optimizer<T>::set_learning_rate(Schedule rate) {
   rate_ = std::move(rate);
 }
 
-template <class T>
-bool Optimizer<T>::overwrites() const noexcept {
+template <class T> bool Optimizer<T>::overwrites() const noexcept {
   return options_.use_ema && options_.ema_overwrite_frequency > 0 &&
          (iterations() + 1) % options_.ema_overwrite_frequency == 0;
 }
 
-template <class T>
-bool Optimizer<T>::decays(const std::string& path) const {
+template <class T> bool Optimizer<T>::decays(const std::string& path) const {
   return weight_decay_ > 0 && !(no_decay_ && no_decay_(path));
 }
 
@@ -128,8 +124,7 @@ auto Optimizer<T>::collect(Params<T>& params, const Gradients<T>& gradients,
 }
 
 // Finds the memory of a parameter, or makes it in `added`.
-template <class T>
-void Optimizer<T>::find_memory(ParameterStep& part, Memories& added) {
+template <class T> void Optimizer<T>::find_memory(ParameterStep& part, Memories& added) {
   const Array<T>& weights = *part.slot->value;
   const auto found = memories_.find(part.slot->path);
   if (found != memories_.end()) {
@@ -150,8 +145,7 @@ void Optimizer<T>::find_memory(ParameterStep& part, Memories& added) {
 }
 
 // Adds the given gradient to those before, and takes the mean if this step updates.
-template <class T>
-void Optimizer<T>::accumulate_gradient(ParameterStep& part, bool updates) const {
+template <class T> void Optimizer<T>::accumulate_gradient(ParameterStep& part, bool updates) const {
   const std::optional<Array<T>>& before = part.memory->accumulated;
   if (options_.gradient_accumulation_steps == 1 || (part.gradient == nullptr && !before)) return;
   Array<T> sum = detail::full<T>(part.slot->value->shape(), T(0));
@@ -165,8 +159,7 @@ void Optimizer<T>::accumulate_gradient(ParameterStep& part, bool updates) const 
   part.scale = by;
 }
 
-template <class T>
-void Optimizer<T>::clip(std::vector<ParameterStep>& parts) const {
+template <class T> void Optimizer<T>::clip(std::vector<ParameterStep>& parts) const {
   const auto finite = [](double norm, const std::string& what) {
     if (std::isfinite(norm)) return norm;
     fail<NonFiniteError>("step", "norm is not finite: ", what,
@@ -322,8 +315,7 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
   return updates;
 }
 
-template <class T>
-void Optimizer<T>::finalize(Params<T>& params) {
+template <class T> void Optimizer<T>::finalize(Params<T>& params) {
   claim_all("finalize", params);
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> averages;
   for (const Parameter<T>& p : params.all()) {

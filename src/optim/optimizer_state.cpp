@@ -19,16 +19,14 @@ constexpr const char* kAccumulator = "accumulator";
 }  // namespace
 
 // Returns the numbers of the state, with their present values.
-template <class T>
-std::map<std::string, double> Optimizer<T>::scalars() const {
+template <class T> std::map<std::string, double> Optimizer<T>::scalars() const {
   const std::string prefix = std::string(name()) + "/";
   std::map<std::string, double> all{{prefix + "steps", static_cast<double>(steps_)}};
   if (rate_.constant()) all[prefix + "learning_rate"] = rate_(0);
   return all;
 }
 
-template <class T>
-OptimizerState<T> Optimizer<T>::state() const {
+template <class T> OptimizerState<T> Optimizer<T>::state() const {
   OptimizerState<T> out{{}, scalars()};
   for (const auto& [path, memory] : memories_) {
     const std::vector<OptimizerSlot> kept = slots(memory.shape);
@@ -110,8 +108,7 @@ std::string Optimizer<T>::claim(LoadedArrays& loaded, Memories& memories, const 
   return wrong;
 }
 
-template <class T>
-void Optimizer<T>::claim_all(const char* op, const Params<T>& params) {
+template <class T> void Optimizer<T>::claim_all(const char* op, const Params<T>& params) {
   if (unclaimed_.empty()) return;
   const std::string wrong = claim(unclaimed_, memories_, params, true);
   if (wrong.empty()) return;

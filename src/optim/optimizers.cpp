@@ -26,8 +26,7 @@ constexpr std::index_sequence<0> kOneSlot;
 constexpr std::index_sequence<0, 1> kTwoSlots;
 
 /// An update with its numbers as the kernels take them.
-template <class T>
-struct Numbers {
+template <class T> struct Numbers {
   explicit Numbers(const OptimizerUpdate<T>& update)
       : u(update),
         n(static_cast<Index>(u.n)),
@@ -69,8 +68,7 @@ constexpr Names names(const AdadeltaOptions&) { return {"Adadelta", "adadelta", 
 constexpr Names names(const RMSpropOptions&) { return {"RMSprop", "rmsprop"}; }
 constexpr Names names(const AdafactorOptions&) { return {"Adafactor", "adafactor"}; }
 
-template <class O>
-std::vector<OptimizerSlot> slots_of(const O& o, const Shape& shape) {
+template <class O> std::vector<OptimizerSlot> slots_of(const O& o, const Shape& shape) {
   std::vector<OptimizerSlot> all;
   for (const char* name : names(o).slots) {
     if (name != nullptr) all.push_back({name, shape});
@@ -79,16 +77,14 @@ std::vector<OptimizerSlot> slots_of(const O& o, const Shape& shape) {
 }
 
 // Adam, AdamW, Adamax, Nadam and Lamb.
-template <class T, class O>
-void check(const O& o) {
+template <class T, class O> void check(const O& o) {
   const char* who = names(o).who;
   check_unit(who, "beta_1", o.beta_1, false);
   check_unit(who, "beta_2", o.beta_2, false);
   check_epsilon<T>(who, o.epsilon);
 }
 
-template <class T>
-void check(const SGDOptions& o) {
+template <class T> void check(const SGDOptions& o) {
   check_unit("SGD", "momentum", o.momentum, true);
 }
 
@@ -97,20 +93,17 @@ std::vector<OptimizerSlot> slots_of(const SGDOptions& o, const Shape& shape) {
   return {{"m", shape}};
 }
 
-template <class T>
-void apply(const SGDOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const SGDOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   kernels::sgd(k.n, k.rate, static_cast<T>(o.momentum), o.nesterov, k.decay, k.scale, k.u.gradient,
                k.u.state.empty() ? nullptr : k.slot(0), k.u.from, k.u.to);
 }
 
-template <class T>
-void check(const LionOptions& o) {
+template <class T> void check(const LionOptions& o) {
   check_option(o.beta_1 > 0 && o.beta_1 <= 1, "Lion", "beta_1", o.beta_1, "above 0 and at most 1");
   check_unit("Lion", "beta_2", o.beta_2, false);
 }
 
-template <class T>
-void apply(const LionOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const LionOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kOneSlot, kernels::lion<T>, k.u.rate, 1 - o.beta_1, 1 - o.beta_2);
 }
 
@@ -140,8 +133,7 @@ void apply(const AnyAdamOptions<Decays>& o, const Numbers<T>& k, ProductOfSteps&
   });
 }
 
-template <class T>
-void apply(const AdamaxOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const AdamaxOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kTwoSlots, kernels::adamax<T>, k.u.rate / correction(o.beta_1, k.u.step), 1 - o.beta_1,
          o.beta_2, o.epsilon);
 }
@@ -150,8 +142,7 @@ double nadam_momentum(double beta_1, std::int64_t step) {
   return beta_1 * (1.0 - 0.5 * std::pow(0.96, static_cast<double>(step)));
 }
 
-template <class T>
-void apply(const NadamOptions& o, const Numbers<T>& k, ProductOfSteps& momenta) {
+template <class T> void apply(const NadamOptions& o, const Numbers<T>& k, ProductOfSteps& momenta) {
   const double now = nadam_momentum(o.beta_1, k.u.step);
   const double next = nadam_momentum(o.beta_1, k.u.step + 1);
   // Always multiplied in this order, so that a loaded optimizer has the same product.
@@ -163,14 +154,12 @@ void apply(const NadamOptions& o, const Numbers<T>& k, ProductOfSteps& momenta) 
          1 - o.beta_2, o.epsilon);
 }
 
-template <class T>
-void apply(const LambOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const LambOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kTwoSlots, kernels::lamb<T>, k.u.rate, 1 / correction(o.beta_1, k.u.step),
          1 / correction(o.beta_2, k.u.step), 1 - o.beta_1, 1 - o.beta_2, o.epsilon);
 }
 
-template <class T>
-void check(const AdagradOptions& o) {
+template <class T> void check(const AdagradOptions& o) {
   detail::check_not_negative("Adagrad", "initial_accumulator_value", o.initial_accumulator_value);
   check_epsilon<T>("Adagrad", o.epsilon);
 }
@@ -179,24 +168,20 @@ std::vector<OptimizerSlot> slots_of(const AdagradOptions& o, const Shape& shape)
   return {{"a", shape, o.initial_accumulator_value}};
 }
 
-template <class T>
-void apply(const AdagradOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const AdagradOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kOneSlot, kernels::adagrad<T>, k.u.rate, o.epsilon);
 }
 
-template <class T>
-void check(const AdadeltaOptions& o) {
+template <class T> void check(const AdadeltaOptions& o) {
   check_unit("Adadelta", "rho", o.rho, false);
   check_epsilon<T>("Adadelta", o.epsilon);
 }
 
-template <class T>
-void apply(const AdadeltaOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const AdadeltaOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   k.call(kTwoSlots, kernels::adadelta<T>, k.u.rate, 1 - o.rho, o.epsilon);
 }
 
-template <class T>
-void check(const RMSpropOptions& o) {
+template <class T> void check(const RMSpropOptions& o) {
   check_unit("RMSprop", "rho", o.rho, false);
   check_unit("RMSprop", "momentum", o.momentum, true);
   check_epsilon<T>("RMSprop", o.epsilon);
@@ -209,16 +194,14 @@ std::vector<OptimizerSlot> slots_of(const RMSpropOptions& o, const Shape& shape)
   return all;
 }
 
-template <class T>
-void apply(const RMSpropOptions& o, const Numbers<T>& k, ProductOfSteps&) {
+template <class T> void apply(const RMSpropOptions& o, const Numbers<T>& k, ProductOfSteps&) {
   kernels::rmsprop(k.n, k.rate, static_cast<T>(1 - o.rho), static_cast<T>(o.momentum),
                    static_cast<T>(o.epsilon), k.decay, k.scale, k.u.gradient, k.slot(0),
                    o.momentum > 0 ? k.slot(1) : nullptr,
                    o.centered ? k.u.state.back().data() : nullptr, k.u.from, k.u.to);
 }
 
-template <class T>
-void check(const AdafactorOptions& o) {
+template <class T> void check(const AdafactorOptions& o) {
   const char* who = "Adafactor";
   check_option(o.beta_2_decay < 0 && std::isfinite(o.beta_2_decay), who, "beta_2_decay",
                o.beta_2_decay, "a negative number");
@@ -265,8 +248,7 @@ OptimizerOf<T, O>::OptimizerOf(Options options, OptimizerOptions common)
   check<T>(options_);
 }
 
-template <class T, class O>
-const char* OptimizerOf<T, O>::name() const noexcept {
+template <class T, class O> const char* OptimizerOf<T, O>::name() const noexcept {
   return names(options_).saved;
 }
 
@@ -280,8 +262,7 @@ void OptimizerOf<T, O>::update(const OptimizerUpdate<T>& u) const noexcept {
   apply(options_, Numbers<T>(u), momenta_);
 }
 
-template <class T, class O>
-bool OptimizerOf<T, O>::concurrent() const noexcept {
+template <class T, class O> bool OptimizerOf<T, O>::concurrent() const noexcept {
   return std::same_as<O, AdamOptions> || std::same_as<O, AdamWOptions>;
 }
 

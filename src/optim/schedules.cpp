@@ -16,8 +16,7 @@ using detail::check_positive;
 namespace {
 
 // Checks the options and the step, and returns the step as a number.
-template <class S>
-double at(const char* who, const S& schedule, std::int64_t step) {
+template <class S> double at(const char* who, const S& schedule, std::int64_t step) {
   schedule.check();
   check_option(step >= 0, who, "step", step, "0 or more");
   return static_cast<double>(step);

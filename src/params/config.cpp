@@ -231,8 +231,7 @@ Initializer initializer_from(ConfigReader& reader, const char* key, const Initia
       });
 }
 
-template <class T>
-Regularizer<T> regularizer_from(ConfigReader& reader, const char* key) {
+template <class T> Regularizer<T> regularizer_from(ConfigReader& reader, const char* key) {
   using namespace regularizers;
   return catalogue_entry<Regularizer<T>>(
       reader, key, "regularizers", {},
@@ -251,8 +250,7 @@ Regularizer<T> regularizer_from(ConfigReader& reader, const char* key) {
       });
 }
 
-template <class T>
-Constraint<T> constraint_from(ConfigReader& reader, const char* key) {
+template <class T> Constraint<T> constraint_from(ConfigReader& reader, const char* key) {
   using namespace constraints;
   return catalogue_entry<Constraint<T>>(
       reader, key, "constraints", {},

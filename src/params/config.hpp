@@ -61,9 +61,7 @@ OrderedJson config_of(const std::string& op, const char* what, const char* famil
 
 /// Reads the entry `key` as an object of the catalogue: a name, or Keras's form. Null is none.
 Initializer initializer_from(ConfigReader& reader, const char* key, const Initializer& otherwise);
-template <class T>
-Regularizer<T> regularizer_from(ConfigReader& reader, const char* key);
-template <class T>
-Constraint<T> constraint_from(ConfigReader& reader, const char* key);
+template <class T> Regularizer<T> regularizer_from(ConfigReader& reader, const char* key);
+template <class T> Constraint<T> constraint_from(ConfigReader& reader, const char* key);
 
 }  // namespace xtape::detail

@@ -30,8 +30,7 @@ Array<T> rescaled(const Array<T>& w, const Axes& axes, const std::string& name, 
 
 }  // namespace
 
-template <class T>
-Constraint<T>::Constraint(const std::string& name) {
+template <class T> Constraint<T>::Constraint(const std::string& name) {
   if (name.empty()) return;
   using namespace constraints;
   using detail::made;
@@ -44,8 +43,7 @@ Constraint<T>::Constraint(const std::string& name) {
                                         "or pass a function")();
 }
 
-template <class T>
-Constraint<T>::Constraint(constraints::MaxNorm options) {
+template <class T> Constraint<T>::Constraint(constraints::MaxNorm options) {
   check_axes("max_norm", options.axes);
   detail::check_not_negative("max_norm", "max_value", options.max_value);
   description_ = {"MaxNorm", {{"max_value", options.max_value}, {"axis", options.axes}}};
@@ -55,8 +53,7 @@ Constraint<T>::Constraint(constraints::MaxNorm options) {
   };
 }
 
-template <class T>
-Constraint<T>::Constraint(constraints::UnitNorm options) {
+template <class T> Constraint<T>::Constraint(constraints::UnitNorm options) {
   check_axes("unit_norm", options.axes);
   description_ = {"UnitNorm", {{"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
@@ -64,16 +61,14 @@ Constraint<T>::Constraint(constraints::UnitNorm options) {
   };
 }
 
-template <class T>
-Constraint<T>::Constraint(constraints::NonNeg) {
+template <class T> Constraint<T>::Constraint(constraints::NonNeg) {
   description_ = {"NonNeg", {}};
   function_ = [](const Array<T>& w, const std::string&) {
     return maximum(Var<T>(w), Var<T>(T(0))).value();
   };
 }
 
-template <class T>
-Constraint<T>::Constraint(constraints::MinMaxNorm options) {
+template <class T> Constraint<T>::Constraint(constraints::MinMaxNorm options) {
   check_axes("min_max_norm", options.axes);
   if (!(options.min_value >= 0) || !(options.max_value >= options.min_value) ||
       !std::isfinite(options.max_value)) {
@@ -95,8 +90,7 @@ Constraint<T>::Constraint(constraints::MinMaxNorm options) {
   };
 }
 
-template <class T>
-Constraint<T>::Constraint(User user) {
+template <class T> Constraint<T>::Constraint(User user) {
   if (!user.function) {
     fail<ValueError>("constraint",
                      "empty function, expected something to call; pass a name or a "

@@ -16,8 +16,7 @@ using detail::look_up;
 namespace {
 
 /// Returns a function that draws element by element: next(stream).
-template <class Next>
-Initializer::Function each(Next next) {
+template <class Next> Initializer::Function each(Next next) {
   return [next](const Shape& shape, Fans, RandomStream& stream) {
     Array<double> values(shape);
     for (std::size_t i = 0; i < values.size(); ++i) values.data()[i] = next(stream);

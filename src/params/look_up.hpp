@@ -28,9 +28,6 @@ V look_up(const char* op, const char* what, const std::string& name,
 }
 
 /// Returns the object that default options make, for the rows of a catalogue.
-template <class Object, class Options>
-Object made() {
-  return Options{};
-}
+template <class Object, class Options> Object made() { return Options{}; }
 
 }  // namespace xtape::detail

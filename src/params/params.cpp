@@ -12,8 +12,7 @@ namespace xtape {
 
 namespace detail {
 
-template <class T>
-struct ParamsState {
+template <class T> struct ParamsState {
   explicit ParamsState(std::uint64_t s) : seed(s) {}
   std::uint64_t seed;
   mutable std::mutex mutex;  // of all below; built values are read without it
@@ -56,8 +55,7 @@ struct ParamsState {
 
 using detail::fail;
 
-template <class T>
-const Array<T>& Parameter<T>::value() const {
+template <class T> const Array<T>& Parameter<T>::value() const {
   if (!built()) {
     fail<ParameterError>(path(),
                          "not built yet: the parameter has no value, expected one; call the "
@@ -100,16 +98,14 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
   slot_->built.store(true, std::memory_order_release);
 }
 
-template <class T>
-Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
+template <class T> Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
   static_cast<void>(value());
   if (ref.state == nullptr) return {slot_->value, {}};
   detail::check_node_ref(path().c_str(), ref);
   return ref.state->leaf(*slot_);
 }
 
-template <class T>
-Scope<T> Scope<T>::operator/(const std::string& name) const {
+template <class T> Scope<T> Scope<T>::operator/(const std::string& name) const {
   if (name.empty() || name.find('/') != std::string::npos) {
     fail<ValueError>("scope", "name out of form: name is '", name,
                      "', expected at least one character and no slash");
@@ -117,8 +113,7 @@ Scope<T> Scope<T>::operator/(const std::string& name) const {
   return {*params_, path_.empty() ? name : path_ + "/" + name, reuse_};
 }
 
-template <class T>
-Scope<T> Scope<T>::numbered(std::int64_t index) const {
+template <class T> Scope<T> Scope<T>::numbered(std::int64_t index) const {
   detail::check_option(index >= 0, path_.empty() ? "scope" : path_, "index", index, "0 or more");
   return *this / std::to_string(index);
 }
@@ -152,41 +147,31 @@ Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regulari
 template <class T>
 Params<T>::Params(ParamsOptions options)
     : state_(std::make_unique<detail::ParamsState<T>>(options.seed)) {}
-template <class T>
-Params<T>::Params(Params&&) noexcept = default;
-template <class T>
-Params<T>& Params<T>::operator=(Params&&) noexcept = default;
-template <class T>
-Params<T>::~Params() = default;
+template <class T> Params<T>::Params(Params&&) noexcept = default;
+template <class T> Params<T>& Params<T>::operator=(Params&&) noexcept = default;
+template <class T> Params<T>::~Params() = default;
 
-template <class T>
-Scope<T> Params<T>::scope() {
-  return {*state_, "", false};
-}
+template <class T> Scope<T> Params<T>::scope() { return {*state_, "", false}; }
 
-template <class T>
-std::vector<Parameter<T>> Params<T>::all() const {
+template <class T> std::vector<Parameter<T>> Params<T>::all() const {
   const std::lock_guard lock(state_->mutex);
   std::vector<Parameter<T>> out;
   for (detail::ParameterSlot<T>& slot : state_->slots) out.emplace_back(slot);
   return out;
 }
 
-template <class T>
-std::vector<std::string> Params<T>::paths() const {
+template <class T> std::vector<std::string> Params<T>::paths() const {
   std::vector<std::string> out;
   for (const Parameter<T>& p : all()) out.push_back(p.path());
   return out;
 }
 
-template <class T>
-bool Params<T>::contains(const std::string& path) const {
+template <class T> bool Params<T>::contains(const std::string& path) const {
   const std::lock_guard lock(state_->mutex);
   return state_->find(path) != nullptr;
 }
 
-template <class T>
-Parameter<T> Params<T>::at(const std::string& path) const {
+template <class T> Parameter<T> Params<T>::at(const std::string& path) const {
   {
     const std::lock_guard lock(state_->mutex);
     if (detail::ParameterSlot<T>* slot = state_->find(path)) return Parameter<T>(*slot);
@@ -197,8 +182,7 @@ Parameter<T> Params<T>::at(const std::string& path) const {
                        "', expected one of:", names.empty() ? " (none)" : names);
 }
 
-template <class T>
-std::size_t Params<T>::count(bool only_trainable) const {
+template <class T> std::size_t Params<T>::count(bool only_trainable) const {
   std::size_t n = 0;
   for (const Parameter<T>& p : all()) {
     if (p.built() && (p.trainable() || !only_trainable)) n += p.value().size();
@@ -206,8 +190,7 @@ std::size_t Params<T>::count(bool only_trainable) const {
   return n;
 }
 
-template <class T>
-void Params<T>::set(const std::string& path, Array<T> value) {
+template <class T> void Params<T>::set(const std::string& path, Array<T> value) {
   std::map<std::string, Array<T>> one;
   one.emplace(path, std::move(value));
   load(one, {.strict = false});
@@ -243,8 +226,7 @@ void Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions 
   state_->unchecked.swap(unchecked);
 }
 
-template <class T>
-std::map<std::string, Array<T>> Params<T>::values() const {
+template <class T> std::map<std::string, Array<T>> Params<T>::values() const {
   std::map<std::string, Array<T>> out;
   for (const Parameter<T>& p : all()) {
     if (p.built()) out.emplace(p.path(), p.value());
@@ -252,16 +234,14 @@ std::map<std::string, Array<T>> Params<T>::values() const {
   return out;
 }
 
-template <class T>
-std::vector<std::string> Params<T>::pending() const {
+template <class T> std::vector<std::string> Params<T>::pending() const {
   const std::lock_guard lock(state_->mutex);
   std::vector<std::string> paths;
   for (const auto& [path, value] : state_->pending) paths.push_back(path);
   return paths;
 }
 
-template <class T>
-void Params<T>::check_pending() const {
+template <class T> void Params<T>::check_pending() const {
   std::string names;
   for (const std::string& path : pending()) names += " '" + path + "'";
   if (names.empty()) return;
@@ -270,8 +250,7 @@ void Params<T>::check_pending() const {
                        "model, or load only its own names");
 }
 
-template <class T>
-void Params<T>::set_trainable(const std::string& path, bool trainable) {
+template <class T> void Params<T>::set_trainable(const std::string& path, bool trainable) {
   const std::lock_guard lock(state_->mutex);
   bool any = false;
   for (detail::ParameterSlot<T>& slot : state_->slots) {

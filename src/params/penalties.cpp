@@ -12,8 +12,7 @@
 
 namespace xtape {
 
-template <class T>
-Var<T> Params<T>::penalties(const detail::NodeRef<T>& ref) const {
+template <class T> Var<T> Params<T>::penalties(const detail::NodeRef<T>& ref) const {
   const detail::NodeRef<T> context = detail::join("penalties", ref);
   Var<T> total(Var<T>(T(0)).pointer(), context);
   std::vector<std::pair<const detail::LeafSource<T>*, std::uint64_t>> asked;
@@ -27,18 +26,13 @@ Var<T> Params<T>::penalties(const detail::NodeRef<T>& ref) const {
   return total;
 }
 
-template <class T>
-Var<T> Tape<T>::penalties() {
-  return xtape::penalties(input(Var<T>(T(0))));
-}
+template <class T> Var<T> Tape<T>::penalties() { return xtape::penalties(input(Var<T>(T(0)))); }
 
-template <class T>
-Var<T> Tape<T>::penalties(const Params<T>& params) {
+template <class T> Var<T> Tape<T>::penalties(const Params<T>& params) {
   return xtape::penalties(input(Var<T>(T(0))), params);
 }
 
-template <class T>
-Var<T> penalties(const Var<T>& x) {
+template <class T> Var<T> penalties(const Var<T>& x) {
   const detail::NodeRef<T> ref = detail::join("penalties", x.node_ref());
   Var<T> total(Var<T>(T(0)).pointer(), ref);
   if (ref.state == nullptr) return total;
@@ -47,19 +41,16 @@ Var<T> penalties(const Var<T>& x) {
   return total;
 }
 
-template <class T>
-Var<T> penalties(const Var<T>& x, const Params<T>& params) {
+template <class T> Var<T> penalties(const Var<T>& x, const Params<T>& params) {
   const Var<T> weights = params.penalties(x);
   return penalties(x) + weights;
 }
 
-template <class T>
-bool Gradients<T>::contains(const Parameter<T>& parameter) const {
+template <class T> bool Gradients<T>::contains(const Parameter<T>& parameter) const {
   return find(&parameter.slot()) != nullptr;
 }
 
-template <class T>
-Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
+template <class T> Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
   const Entry* entry = find(&parameter.slot());
   if (entry == nullptr) {
     detail::fail<TapeError>("gradients", "no gradient for parameter '", parameter.path(),

@@ -43,8 +43,7 @@ Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::OrthogonalRegular
 
 }  // namespace
 
-template <class T>
-Regularizer<T>::Regularizer(const std::string& name) {
+template <class T> Regularizer<T>::Regularizer(const std::string& name) {
   using namespace regularizers;
   if (name.empty()) return;
   using detail::made;
@@ -59,8 +58,7 @@ Regularizer<T>::Regularizer(const std::string& name) {
                       : "or pass a function")();
 }
 
-template <class T>
-Regularizer<T>::Regularizer(regularizers::L1L2 options) {
+template <class T> Regularizer<T>::Regularizer(regularizers::L1L2 options) {
   const auto [l1, l2] = options;
   check_not_negative("l1_l2", "l1", l1);
   check_not_negative("l1_l2", "l2", l2);
@@ -74,8 +72,7 @@ Regularizer<T>::Regularizer(regularizers::L1L2 options) {
   };
 }
 
-template <class T>
-Regularizer<T>::Regularizer(regularizers::OrthogonalRegularizer options) {
+template <class T> Regularizer<T>::Regularizer(regularizers::OrthogonalRegularizer options) {
   check_not_negative("orthogonal", "factor", options.factor);
   const bool rows = options.mode == regularizers::OrthogonalMode::rows;
   description_ = {"OrthogonalRegularizer",
@@ -86,8 +83,7 @@ Regularizer<T>::Regularizer(regularizers::OrthogonalRegularizer options) {
   };
 }
 
-template <class T>
-Regularizer<T>::Regularizer(User user) {
+template <class T> Regularizer<T>::Regularizer(User user) {
   if (!user.function) {
     fail<ValueError>("regularizer",
                      "empty function, expected something to call; pass a name or a "

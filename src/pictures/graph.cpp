@@ -54,8 +54,7 @@ std::map<std::size_t, Reached> reach(const detail::TapeState<T>& state, std::siz
 
 }  // namespace
 
-template <class T>
-std::string graph_dot(const Var<T>& result) {
+template <class T> std::string graph_dot(const Var<T>& result) {
   if (!result.has_value() || !result.tracked()) {
     detail::fail<TapeError>(
         "graph_dot",

@@ -13,15 +13,12 @@ std::string number(double value, int digits = 6);
 
 /// Appends strings and numbers.
 inline void put(std::string&) {}
-template <class... Rest>
-void put(std::string& out, std::string_view text, const Rest&... rest);
-template <class... Rest>
-void put(std::string& out, double value, const Rest&... rest) {
+template <class... Rest> void put(std::string& out, std::string_view text, const Rest&... rest);
+template <class... Rest> void put(std::string& out, double value, const Rest&... rest) {
   out += number(value);
   put(out, rest...);
 }
-template <class... Rest>
-void put(std::string& out, std::string_view text, const Rest&... rest) {
+template <class... Rest> void put(std::string& out, std::string_view text, const Rest&... rest) {
   out += text;
   put(out, rest...);
 }

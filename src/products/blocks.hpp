@@ -44,8 +44,7 @@ struct Range {
 
 /// Returns the product of a range of rows of A and of columns of B, with a range of the k terms. Terms after the
 /// first are added to what is in C.
-template <class T>
-Product<T> part_of(const Product<T>& p, Range rows, Range columns, Range terms) {
+template <class T> Product<T> part_of(const Product<T>& p, Range rows, Range columns, Range terms) {
   Product<T> part = p;
   part.m = rows.end - rows.begin;
   part.n = columns.end - columns.begin;
@@ -59,14 +58,12 @@ Product<T> part_of(const Product<T>& p, Range rows, Range columns, Range terms) 
 }
 
 /// Returns the kernel's argument for a product whose B is packed.
-template <class T>
-kernels::GemmBlock<T> block_of(const Product<T>& p, const T* packed) {
+template <class T> kernels::GemmBlock<T> block_of(const Product<T>& p, const T* packed) {
   return {p.m, p.n, p.k, p.a, p.a_row, p.a_column, packed, 0, p.accumulate, p.bias, p.c, p.c_row};
 }
 
 /// Returns the kernel's argument for a product whose B the kernel reads in place (GemmKernels::reads_unpacked).
-template <class T>
-kernels::GemmBlock<T> block_of(const Product<T>& p) {
+template <class T> kernels::GemmBlock<T> block_of(const Product<T>& p) {
   kernels::GemmBlock<T> block = block_of(p, p.b);
   block.b_row = p.b_row;
   return block;

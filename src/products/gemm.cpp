@@ -38,8 +38,7 @@ Product<T> product_at(const Product<T>& p, const kernels::Loop<3>& batch, Index 
 }
 
 /// Calls body(begin, end) for runs of blocks, on the library's threads if `parallel`.
-template <class Body>
-void share(bool parallel, Index blocks, const Body& body) {
+template <class Body> void share(bool parallel, Index blocks, const Body& body) {
   if (parallel) {
     detail::parallel_blocks(blocks, body);
   } else {
@@ -48,8 +47,7 @@ void share(bool parallel, Index blocks, const Body& body) {
 }
 
 /// Packs all of B.
-template <class T, class A>
-void pack(const Product<T>& p, bool parallel, T* packed) {
+template <class T, class A> void pack(const Product<T>& p, bool parallel, T* packed) {
   using Kernels = kernels::GemmKernels<T, A>;
   const bool row_major = p.b_column == 1;
   const Index lines = row_major ? p.k : p.n;
@@ -88,8 +86,7 @@ void multiply_blocks(const Product<T>& p, bool parallel, const T* packed) {
 
 /// Computes one product, with B packed panel by panel unless the kernel reads it in place. Returns false, before
 /// any work, where there is no memory for a panel.
-template <class T, class A>
-bool multiply_panels(const Product<T>& p) {
+template <class T, class A> bool multiply_panels(const Product<T>& p) {
   using Kernels = kernels::GemmKernels<T, A>;
   if (multiply_split_k<T>(std::span(&p, 1), {})) return true;
   const bool parallel = work(p) >= kParallelWork;
@@ -134,8 +131,7 @@ void with_own_kernels(const Product<T>& p, const kernels::Loop<3>& batch) {
 // BLAS takes int. Larger extents are cut before or do not fit in memory.
 int narrow(Index i) { return static_cast<int>(i); }
 
-template <class T>
-void call_blas(const Product<T>& p, T beta) {
+template <class T> void call_blas(const Product<T>& p, T beta) {
   const bool at = p.a_column != 1 && p.k > 1;
   const bool bt = p.b_column != 1 && p.n > 1;
   const auto ta = at ? CblasTrans : CblasNoTrans;
@@ -155,8 +151,7 @@ void call_blas(const Product<T>& p, T beta) {
 }
 
 /// Computes one block of rows with BLAS.
-template <class T>
-void multiply_with_blas(const Product<T>& p) {
+template <class T> void multiply_with_blas(const Product<T>& p) {
   for (Index i = 0; i < p.m; ++i) {
     if (p.accumulate == Accumulate::bias) std::copy_n(p.bias, p.n, p.c + i * p.c_row);
     if (p.accumulate == Accumulate::overwrite && p.k == 0)
@@ -165,8 +160,7 @@ void multiply_with_blas(const Product<T>& p) {
   if (p.k > 0) call_blas(p, p.accumulate == Accumulate::overwrite ? T(0) : T(1));
 }
 
-template <class T>
-void with_blas(const Product<T>& p, const kernels::Loop<3>& batch) {
+template <class T> void with_blas(const Product<T>& p, const kernels::Loop<3>& batch) {
   use_one_thread();
   const double each = work(p);
   // Blocks of rows depend neither on the number of threads nor on the size of the batch.
@@ -196,8 +190,7 @@ void use_one_thread() {
   static_cast<void>(once);
 }
 
-template <class T>
-void multiply(const Product<T>& product, const kernels::Loop<3>& batch) {
+template <class T> void multiply(const Product<T>& product, const kernels::Loop<3>& batch) {
   if (batch.size() == 0 || product.m == 0 || product.n == 0) return;
   Product<T> p = product;
   // Without terms A and B are empty and may be null: no pointer arithmetic on them.

@@ -26,8 +26,7 @@ struct Layout {
 };
 
 /// C = A B, C += A B, or C = A B + bias in each row.
-template <class T>
-struct Product : Layout {
+template <class T> struct Product : Layout {
   const T* a = nullptr;
   const T* b = nullptr;
   Accumulate accumulate = Accumulate::overwrite;
@@ -40,14 +39,12 @@ struct Product : Layout {
 
 /// Computes the product at each position of `batch` (strides of A, B and C). The number of threads does not change
 /// a bit of the result.
-template <class T>
-void multiply(const Product<T>& product, const kernels::Loop<3>& batch = {});
+template <class T> void multiply(const Product<T>& product, const kernels::Loop<3>& batch = {});
 
 /// Computes two to four products with the same m in one job: each thread does its rows of all of them, in their
 /// order. C of one may be C of an earlier one. The results are those of multiply(), to the bit. Returns false and
 /// does nothing where one job is no gain: right sides over 128 KiB in all, little work, or no kernels of our own.
-template <class T>
-bool multiply_sharing_rows(std::span<const Product<T>> products);
+template <class T> bool multiply_sharing_rows(std::span<const Product<T>> products);
 
 /// Computes up to four products with the same large k, and sums of columns over as many rows, in one job: each of
 /// two threads does its half of k. These are the gradients of kernels and biases. The results are those of

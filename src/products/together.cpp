@@ -20,15 +20,13 @@ constexpr Index kBytesOfRightSides = 1 << 17;  // in all, so that they stay in a
 constexpr Index kAddedColumns = 512;           // of a product with add_rounded
 constexpr Index kLargeK = 256;                 // for multiply_split_k()
 
-template <class T>
-bool worthwhile(std::span<const Product<T>> products) {
+template <class T> bool worthwhile(std::span<const Product<T>> products) {
   double all = 0;
   for (const Product<T>& p : products) all += work(p);
   return all >= kParallelWork && products.size() <= kMost;
 }
 
-template <class T, class A>
-bool in_place(const Product<T>& p) {
+template <class T, class A> bool in_place(const Product<T>& p) {
   return kernels::GemmKernels<T, A>::reads_unpacked(p.n, p.k, p.b_row, p.b_column);
 }
 
@@ -46,8 +44,7 @@ bool can_share_rows(std::span<const Product<T>> products, Index& to_pack) {
 }
 
 /// Computes C += round(A B): a few rows at a time go to a buffer in L1 and from there to C.
-template <class T, class A>
-void multiply_and_add(kernels::GemmBlock<T> block) {
+template <class T, class A> void multiply_and_add(kernels::GemmBlock<T> block) {
   alignas(64) T part[kBlockStep * kAddedColumns];
   T* c = block.c;
   const Index c_row = block.c_row;
@@ -68,8 +65,7 @@ void multiply_and_add(kernels::GemmBlock<T> block) {
   }
 }
 
-template <class T, class A>
-bool share_rows(std::span<const Product<T>> products) {
+template <class T, class A> bool share_rows(std::span<const Product<T>> products) {
   using Kernels = kernels::GemmKernels<T, A>;
   Index to_pack = 0;
   if (!can_share_rows<T, A>(products, to_pack)) return false;
@@ -123,8 +119,7 @@ bool can_split_k(std::span<const Product<T>> products,
 }
 
 /// A product cut into tiles of C, for two threads that each add the terms of their half of k.
-template <class T>
-struct Tiles {
+template <class T> struct Tiles {
   Product<T> p;
   Index columns = 0, across = 0, count = 0;
 
@@ -166,8 +161,7 @@ bool split_k(std::span<const Product<T>> products, std::span<const detail::Colum
 }
 
 /// Returns f(tag of the instruction set), or false where products go to BLAS.
-template <class F>
-bool with_own_kernels(const F& f) {
+template <class F> bool with_own_kernels(const F& f) {
   return kernels::on_isa([&](auto isa) {
     if constexpr (std::is_same_v<decltype(isa), kernels::Baseline>) {
       return false;
@@ -179,8 +173,7 @@ bool with_own_kernels(const F& f) {
 
 }  // namespace
 
-template <class T>
-bool multiply_sharing_rows(std::span<const Product<T>> products) {
+template <class T> bool multiply_sharing_rows(std::span<const Product<T>> products) {
   return with_own_kernels([&](auto isa) { return share_rows<T, decltype(isa)>(products); });
 }
 XTAPE_FOR_REALS(multiply_sharing_rows);

@@ -103,8 +103,7 @@ class NotesReader {
     return out;
   }
 
-  template <class Value, class Read>
-  std::map<std::string, Value> object(Read&& read) {
+  template <class Value, class Read> std::map<std::string, Value> object(Read&& read) {
     std::map<std::string, Value> out;
     expect("{");
     while (!accept("}")) {
@@ -143,8 +142,7 @@ class NotesReader {
     return static_cast<char>(code);
   }
 
-  template <class Number>
-  Number parsed() {
+  template <class Number> Number parsed() {
     Number value{};
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
     if (error != std::errc()) fail();

@@ -101,8 +101,7 @@ TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
   return std::move(checkpoint.progress);
 }
 
-template <class T>
-TrainingProgress load_checkpoint(const std::string& path, Params<T>& params) {
+template <class T> TrainingProgress load_checkpoint(const std::string& path, Params<T>& params) {
   const io::FileBytes file(path);
   io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
   check_architecture(path, params, checkpoint.weights, false);

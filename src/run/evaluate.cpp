@@ -8,8 +8,7 @@
 
 namespace xtape::detail {
 
-template <class T>
-double checked_loss(const StepResult<T>& result) {
+template <class T> double checked_loss(const StepResult<T>& result) {
   if (!result.loss.has_value()) {
     fail<ValueError>("fit", "no loss: the step returned an empty Var, expected one with a value");
   }

@@ -19,8 +19,7 @@ namespace {
 constexpr const char* kMonitor = "fit/monitor/";
 
 /// One run of fit.
-template <class T>
-class Fit {
+template <class T> class Fit {
  public:
   Fit(Params<T>& params, Optimizer<T>& optimizer, Feed<T>& feed, FitOptions<T> options)
       : params_(params),

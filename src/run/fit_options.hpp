@@ -8,8 +8,7 @@
 namespace xtape::detail {
 
 /// Returns the options. ValueError when one is out of range or lacks another that it needs.
-template <class T>
-FitOptions<T> checked_fit_options(FitOptions<T> o) {
+template <class T> FitOptions<T> checked_fit_options(FitOptions<T> o) {
   const char* who = "fit";
   const auto positive = [&](const char* name, const std::optional<std::int64_t>& value) {
     if (value) check_count(who, name, *value);

@@ -16,8 +16,7 @@ constexpr const char* kNames = "history/names";
 constexpr const char* kColumn = "history/columns/";
 
 /// The numbers with blanks between, in digits that read back bit by bit.
-template <class V>
-std::string to_text(const std::vector<V>& values) {
+template <class V> std::string to_text(const std::vector<V>& values) {
   std::string out;
   for (const V value : values) {
     char digits[32];
@@ -28,8 +27,7 @@ std::string to_text(const std::vector<V>& values) {
   return out;
 }
 
-template <class V>
-std::vector<V> from_text(const std::string& key, const std::string& text) {
+template <class V> std::vector<V> from_text(const std::string& key, const std::string& text) {
   std::vector<V> values;
   const char* p = text.data();
   const char* const end = p + text.size();

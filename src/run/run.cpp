@@ -58,8 +58,7 @@ template <class T>
 RunOf<T>::RunOf(Params<T>& params, Optimizer<T>& optimizer, RunOptions options)
     : Run(std::move(options)), params_(&params), optimizer_(&optimizer) {}
 
-template <class T>
-Tensors RunOf<T>::weights() const {
+template <class T> Tensors RunOf<T>::weights() const {
   Tensors tensors;
   for (const Parameter<T>& p : params_->all()) {
     if (p.built()) tensors.emplace(p.path(), to_tensor(p.value()));
@@ -67,32 +66,27 @@ Tensors RunOf<T>::weights() const {
   return tensors;
 }
 
-template <class T>
-void RunOf<T>::set_weights(const Tensors& weights) {
+template <class T> void RunOf<T>::set_weights(const Tensors& weights) {
   std::map<std::string, Array<T>> arrays;
   for (const auto& [name, tensor] : weights) arrays.emplace(name, to_array<T>(tensor, name));
   params_->load(arrays, {.strict = false});
 }
 
-template <class T>
-void RunOf<T>::save_weights(const std::string& path) const {
+template <class T> void RunOf<T>::save_weights(const std::string& path) const {
   xtape::save(*params_, path);
 }
 
-template <class T>
-void RunOf<T>::write_histograms(EventWriter& events, std::int64_t step) const {
+template <class T> void RunOf<T>::write_histograms(EventWriter& events, std::int64_t step) const {
   for (const Parameter<T>& p : params_->all()) {
     if (p.built()) events.histogram(p.path() + "/histogram", p.value(), step);
   }
 }
 
-template <class T>
-std::optional<TrainingProgress> RunOf<T>::restore(Checkpoints& checkpoints) {
+template <class T> std::optional<TrainingProgress> RunOf<T>::restore(Checkpoints& checkpoints) {
   return checkpoints.restore(*params_, *optimizer_);
 }
 
-template <class T>
-void RunOf<T>::save_now(const TrainingProgress& progress) {
+template <class T> void RunOf<T>::save_now(const TrainingProgress& progress) {
   const std::vector<Request> requests = std::exchange(requests_, {});
   for (const Request& request : requests) {
     if (request.checkpoints != nullptr) {

@@ -12,8 +12,7 @@
 
 namespace xtape::detail {
 
-template <class T>
-Var<T> add(const Var<T>& a, const Var<T>& b) {
+template <class T> Var<T> add(const Var<T>& a, const Var<T>& b) {
   const bool same = a.shape() == b.shape();
   const Shape shape = same ? a.shape() : broadcast_shapes("add", a.shape(), b.shape());
   Result<T> y(shape);
@@ -35,8 +34,7 @@ Var<T> add(const Var<T>& a, const Var<T>& b) {
 }
 XTAPE_FOR_REALS(add);
 
-template <class T>
-Var<T> broadcast(const Var<T>& x, const Shape& shape) {
+template <class T> Var<T> broadcast(const Var<T>& x, const Shape& shape) {
   check_rank("broadcast_to", shape.size());
   if (!broadcasts_to(x.shape(), shape)) {
     fail<ShapeError>("broadcast_to", "shapes do not broadcast: operand is ", to_string(x.shape()),
@@ -54,8 +52,7 @@ Var<T> broadcast(const Var<T>& x, const Shape& shape) {
 }
 XTAPE_FOR_REALS(broadcast);
 
-template <class T>
-Var<T> sum_to(const Var<T>& x, const Shape& shape) {
+template <class T> Var<T> sum_to(const Var<T>& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   if (!broadcasts_to(shape, x.shape())) {
     fail<ShapeError>("sum_to", "shapes do not broadcast: operand is ", to_string(x.shape()),
@@ -77,8 +74,7 @@ Var<T> sum_to(const Var<T>& x, const Shape& shape) {
 }
 XTAPE_FOR_REALS(sum_to);
 
-template <class T>
-Var<T> scale(const Var<T>& x, T factor) {
+template <class T> Var<T> scale(const Var<T>& x, T factor) {
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
@@ -105,8 +101,7 @@ Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limit
 
 }  // namespace
 
-template <class T>
-Var<T> limit(const Var<T>& x, double limit) {
+template <class T> Var<T> limit(const Var<T>& x, double limit) {
   const kernels::Parameters limits{{-limit, limit}};
   Result<T> y(x.shape());
   kernels::unary("clip", static_cast<Index>(y.size()), x.data(), y.data(), limits);

@@ -22,18 +22,15 @@ auto Gradients<T>::find(const detail::LeafSource<T>* slot) const -> const Entry*
   return find(slot, 0);
 }
 
-template <class T>
-bool Gradients<T>::contains(const Var<T>& leaf) const {
+template <class T> bool Gradients<T>::contains(const Var<T>& leaf) const {
   return find(leaf.node_ref().state, leaf.node_ref().stamp) != nullptr;
 }
 
-template <class T>
-Var<T> Gradients<T>::scaled(const Entry& entry) const {
+template <class T> Var<T> Gradients<T>::scaled(const Entry& entry) const {
   return scale_ == 1.0 ? entry.gradient : detail::scale(entry.gradient, static_cast<T>(scale_));
 }
 
-template <class T>
-Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
+template <class T> Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
   const Entry* entry =
       leaf.tracked() ? find(leaf.node_ref().state, leaf.node_ref().stamp) : nullptr;
   if (entry == nullptr) {
@@ -46,8 +43,7 @@ Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
   return scaled(*entry);
 }
 
-template <class T>
-Var<T> Gradients<T>::at(const std::string& path) const {
+template <class T> Var<T> Gradients<T>::at(const std::string& path) const {
   for (const Entry& entry : entries_) {
     if (entry.slot != nullptr && entry.slot->path == path) return scaled(entry);
   }
@@ -59,8 +55,7 @@ Var<T> Gradients<T>::at(const std::string& path) const {
                                "', expected one of", known.empty() ? " (none)" : known);
 }
 
-template <class T>
-double Gradients<T>::global_norm() const {
+template <class T> double Gradients<T>::global_norm() const {
   // Squares of floats would overflow, so they are doubles. The sum of each array is made by one thread,
   // and the sums are added in order: the number of threads changes no bit.
   std::size_t elements = 0;
@@ -79,8 +74,7 @@ double Gradients<T>::global_norm() const {
   return std::abs(scale_) * std::sqrt(sum);
 }
 
-template <class T>
-Gradients<T>& Gradients<T>::clip_global_norm(double max_norm) {
+template <class T> Gradients<T>& Gradients<T>::clip_global_norm(double max_norm) {
   if (!(max_norm > 0)) {
     detail::fail<ValueError>("clip_global_norm", "norm out of range: max_norm is ", max_norm,
                              ", expected a positive number");
@@ -103,15 +97,13 @@ Gradients<T>& Gradients<T>::clip_global_norm(double max_norm) {
   return *this;
 }
 
-template <class T>
-void Gradients<T>::fold_scale() {
+template <class T> void Gradients<T>::fold_scale() {
   if (scale_ == 1.0) return;
   for (Entry& entry : entries_) entry.gradient = scaled(entry);
   scale_ = 1.0;
 }
 
-template <class T>
-Gradients<T>& Gradients<T>::clip_value(double limit) {
+template <class T> Gradients<T>& Gradients<T>::clip_value(double limit) {
   if (!(limit > 0)) {
     detail::fail<ValueError>("clip_value", "limit out of range: limit is ", limit,
                              ", expected a positive number");
@@ -121,8 +113,7 @@ Gradients<T>& Gradients<T>::clip_value(double limit) {
   return *this;
 }
 
-template <class T>
-Gradients<T>& Gradients<T>::scale(double factor) {
+template <class T> Gradients<T>& Gradients<T>::scale(double factor) {
   scale_ *= factor;
   return *this;
 }
@@ -148,8 +139,7 @@ void Gradients<T>::accumulate(const detail::LeafSource<T>* slot, const void* tap
   }
 }
 
-template <class T>
-Gradients<T>& Gradients<T>::add(const Gradients& other) {
+template <class T> Gradients<T>& Gradients<T>::add(const Gradients& other) {
   fold_scale();
   for (const Entry& entry : other.entries_) {
     accumulate(entry.slot, entry.tape, entry.stamp, other.scaled(entry));

@@ -7,8 +7,7 @@
 
 namespace xtape::detail {
 
-template <class T>
-void PenaltyLedger<T>::rewind(std::size_t count, std::size_t nodes) {
+template <class T> void PenaltyLedger<T>::rewind(std::size_t count, std::size_t nodes) {
   if (outputs.size() > count) outputs.resize(count);
   std::erase_if(weights_hidden, [nodes](const auto& use) { return use.second >= nodes; });
 }
@@ -26,8 +25,7 @@ void add_penalty(TapeState<T>& state, const std::string& who, const Var<T>& pena
 }
 XTAPE_FOR_REALS(add_penalty);
 
-template <class T>
-void check_penalties(const TapeState<T>& state) {
+template <class T> void check_penalties(const TapeState<T>& state) {
   const PenaltyLedger<T>& penalties = state.penalties;
   if (!penalties.outputs.empty() && !penalties.outputs_asked) {
     fail<TapeError>("backward", penalties.outputs.size(),

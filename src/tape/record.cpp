@@ -9,8 +9,7 @@
 namespace xtape::detail {
 namespace {
 
-template <class T>
-void check_finite(const char* op, const Array<T>& value, Operands<T> operands) {
+template <class T> void check_finite(const char* op, const Array<T>& value, Operands<T> operands) {
   const auto at =
       kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
   if (at < 0) return;

@@ -15,8 +15,7 @@ Sweep<T>::Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bo
 
 namespace {
 
-template <class T>
-void add_into(Var<T>& slot, Var<T> g, bool graph) {
+template <class T> void add_into(Var<T>& slot, Var<T> g, bool graph) {
   if (!slot.has_value()) {
     slot = std::move(g);
   } else if (!graph && slot.pointer().unique()) {
@@ -28,20 +27,17 @@ void add_into(Var<T>& slot, Var<T> g, bool graph) {
 
 }  // namespace
 
-template <class T>
-void Sweep<T>::add(std::size_t id, Var<T> g) {
+template <class T> void Sweep<T>::add(std::size_t id, Var<T> g) {
   if (slots_.size() <= id) slots_.resize(id + 1);
   add_into(slots_[id], std::move(g), graph_);
 }
 
-template <class T>
-const Var<T>& Sweep<T>::gradient(std::size_t id) const {
+template <class T> const Var<T>& Sweep<T>::gradient(std::size_t id) const {
   static const Var<T> none;
   return id < slots_.size() ? slots_[id] : none;
 }
 
-template <class T>
-GradientSum<T> Sweep<T>::sum(std::size_t id, const Shape& shape) {
+template <class T> GradientSum<T> Sweep<T>::sum(std::size_t id, const Shape& shape) {
   if (kFaults || state_.check_finite) return {};
   Var<T>& slot = slots_[id];
   const bool is_new = !slot.has_value();
@@ -79,13 +75,11 @@ void Sweep<T>::accumulate(const char* op, std::size_t id, Var<T> g, const Shape&
   add(id, std::move(g));
 }
 
-template <class T>
-void Sweep<T>::add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g) {
+template <class T> void Sweep<T>::add_leaf(const Leaf<T>& leaf, std::size_t id, Var<T> g) {
   result_.accumulate(leaf.slot, &state_, state_.entries[id].stamp, std::move(g));
 }
 
-template <class T>
-void Sweep<T>::run(std::size_t top, std::size_t floor) {
+template <class T> void Sweep<T>::run(std::size_t top, std::size_t floor) {
   for (std::size_t id = top; id-- > floor;) {
     Node<T>* node = state_.entries[id].node;
     if (node == nullptr || node->outputs == 0) continue;

@@ -11,8 +11,7 @@ namespace xtape {
 namespace {
 
 // States of ended tapes, for reuse. They are never freed, so that old handles can be checked.
-template <class T>
-struct StatePool {
+template <class T> struct StatePool {
   std::mutex mutex;
   std::vector<detail::TapeState<T>*> free;
 
@@ -35,8 +34,7 @@ struct StatePool {
 
 }  // namespace
 
-template <class T>
-Tape<T>::Tape(TapeOptions options) : state_(StatePool<T>::instance().take()) {
+template <class T> Tape<T>::Tape(TapeOptions options) : state_(StatePool<T>::instance().take()) {
   state_->record = options.record;
   state_->training = options.training;
   state_->check_finite = options.check_finite;
@@ -49,27 +47,23 @@ Tape<T>::Tape(TapeOptions options) : state_(StatePool<T>::instance().take()) {
   state_->in_backward = false;
 }
 
-template <class T>
-Tape<T>::~Tape() {
+template <class T> Tape<T>::~Tape() {
   state_->clear();
   state_->birth = 0;
   StatePool<T>::instance().give(state_);
 }
 
-template <class T>
-Var<T> Tape<T>::input(Var<T> value) {
+template <class T> Var<T> Tape<T>::input(Var<T> value) {
   const detail::NodeRef<T> ref = detail::join("input", state_->context(), value.node_ref());
   if (value.tracked()) return value;
   return {std::move(value.pointer()), ref};
 }
 
-template <class T>
-Tokens<T> Tape<T>::input(const Tokens<T>& ids) {
+template <class T> Tokens<T> Tape<T>::input(const Tokens<T>& ids) {
   return {ids.value(), detail::join("input", state_->context(), ids.node_ref())};
 }
 
-template <class T>
-Var<T> Tape<T>::watch(Var<T> value) {
+template <class T> Var<T> Tape<T>::watch(Var<T> value) {
   const detail::NodeRef<T> context = detail::join("watch", state_->context(), value.node_ref());
   if (value.tracked()) {
     detail::fail<TapeError>("watch",
@@ -141,15 +135,13 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
   return {};
 }
 
-template <class T>
-Mark<T> Tape<T>::mark() const {
+template <class T> Mark<T> Tape<T>::mark() const {
   return {state_->position(), state_->birth,
           state_->entries.empty() ? 0 : state_->entries.back().stamp,
           state_->penalties.outputs.size()};
 }
 
-template <class T>
-void Tape<T>::rewind(const Mark<T>& mark) {
+template <class T> void Tape<T>::rewind(const Mark<T>& mark) {
   const std::size_t n = mark.position.nodes;
   const bool valid = mark.birth == state_->birth && n <= state_->entries.size() &&
                      (n == 0 || state_->entries[n - 1].stamp == mark.last_stamp);
@@ -163,8 +155,7 @@ void Tape<T>::rewind(const Mark<T>& mark) {
   state_->penalties.rewind(mark.penalties, n);
 }
 
-template <class T>
-void Tape<T>::add_penalty(const Var<T>& penalty) {
+template <class T> void Tape<T>::add_penalty(const Var<T>& penalty) {
   detail::join("add_penalty", state_->context(), penalty.node_ref());
   if (penalty.size() != 1) {
     detail::fail<ShapeError>("add_penalty", "not a scalar: penalty is ", to_string(penalty.shape()),

@@ -10,8 +10,7 @@ const void* this_thread() noexcept {
   return &here;
 }
 
-template <class T>
-void check_node_ref(const char* op, const NodeRef<T>& ref) {
+template <class T> void check_node_ref(const char* op, const NodeRef<T>& ref) {
   const TapeState<T>& state = *ref.state;
   const bool own = state.owner == this_thread();
   if (own && state.valid(ref)) return;
@@ -32,8 +31,7 @@ void check_node_ref(const char* op, const NodeRef<T>& ref) {
 }
 XTAPE_FOR_REALS(check_node_ref);
 
-template <class T>
-void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref) {
+template <class T> void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref) {
   if (ref.state == nullptr) return;
   check_node_ref(op, ref);
   if (context.state == nullptr) context = ref.state->context();
@@ -45,20 +43,17 @@ void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref) {
 }
 XTAPE_FOR_REALS(join_into);
 
-template <class T>
-void Leaf<T>::pull(Sweep<T>& sweep, std::size_t id) {
+template <class T> void Leaf<T>::pull(Sweep<T>& sweep, std::size_t id) {
   sweep.add_leaf(*this, id, sweep.gradient(id));
 }
 
-template <class T>
-void Leaf<T>::describe(NodeDescription& out) const {
+template <class T> void Leaf<T>::describe(NodeDescription& out) const {
   if (slot == nullptr) return;
   out.parameter = &slot->path;
   out.outputs.push_back(slot->value->shape());
 }
 
-template <class T>
-void TapeState<T>::rewind(const Position& to) noexcept {
+template <class T> void TapeState<T>::rewind(const Position& to) noexcept {
   for (std::size_t i = entries.size(); i-- > to.nodes;) {
     if (entries[i].node != nullptr) entries[i].node->~Node<T>();
   }
@@ -66,8 +61,7 @@ void TapeState<T>::rewind(const Position& to) noexcept {
   arena.rewind(to.arena);
 }
 
-template <class T>
-void TapeState<T>::clear() noexcept {
+template <class T> void TapeState<T>::clear() noexcept {
   rewind({});
   leaves.clear();
   // Emptied, not assigned: the next step uses their memory again.
@@ -77,8 +71,7 @@ void TapeState<T>::clear() noexcept {
   penalties.weights_hidden.clear();
 }
 
-template <class T>
-Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
+template <class T> Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
   if (record && inside_checkpoint > 0 && slot.trainable && slot.penalized) {
     penalties.weights_hidden.emplace(&slot, entries.size());
   }

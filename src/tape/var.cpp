@@ -6,8 +6,7 @@
 
 namespace xtape {
 
-template <Real T>
-T Var<T>::item() const {
+template <Real T> T Var<T>::item() const {
   if (size() != 1) {
     detail::fail<ShapeError>("item", "not a single element: operand is ", to_string(shape()),
                              ", expected one element; reduce it first, with sum() or mean()");
@@ -15,8 +14,7 @@ T Var<T>::item() const {
   return data()[0];
 }
 
-template <Real T>
-Var<T> Var<T>::detach() const {
+template <Real T> Var<T> Var<T>::detach() const {
   detail::TapeState<T>* state = node_ref_.state;
   if (state == nullptr) return *this;
   // A handle into a cleared tape keeps its context as long as that tape lives.
@@ -26,8 +24,7 @@ Var<T> Var<T>::detach() const {
   return {value_, state->context()};
 }
 
-template <class T>
-std::ostream& operator<<(std::ostream& out, const Var<T>& x) {
+template <class T> std::ostream& operator<<(std::ostream& out, const Var<T>& x) {
   return x.has_value() ? out << x.value() : out << "(no value)";
 }
 

@@ -10,8 +10,7 @@
 namespace xtape::detail {
 
 /// A matrix and the sums of its columns.
-template <class T>
-struct ColumnSums {
+template <class T> struct ColumnSums {
   kernels::Index n = 0;     // columns
   kernels::Index step = 0;  // stride between rows
   const T* x = nullptr;
@@ -21,8 +20,7 @@ struct ColumnSums {
 /// Sums of the columns of up to kMatrices matrices, of kColumns columns in all. A tile is 16 columns, a cache line of
 /// floats. The caller adds the rows of a tile in their order, in parts that begin at multiples of kStep. The result
 /// is that of kernels::reduce, to the bit, for matrices of more than one column.
-template <class T>
-class SumTiles {
+template <class T> class SumTiles {
  public:
   using Index = kernels::Index;
   static constexpr Index kMatrices = 4;

@@ -46,8 +46,7 @@ bool leave_processor(int processor);
 /// Returns whether a worker found on processor `here` may help a caller on processor `callers`: not on the same one,
 /// where it would gain what the caller loses. Calls leave(here) to move the worker off. The system does not: with
 /// most processors in use, Linux wakes a thread where it was.
-template <class Leave>
-bool keep_apart(int here, int callers, const Leave& leave) {
+template <class Leave> bool keep_apart(int here, int callers, const Leave& leave) {
   return here < 0 || here != callers || leave(here);
 }
 

@@ -17,14 +17,12 @@ inline constexpr kernels::Index kElementGrain = 16384;
 
 /// Calls body(begin, end) for ranges of elements that cover 0 ... count - 1. The ranges are small, so that two
 /// threads get about the same number of elements.
-template <class Body>
-void parallel_for(kernels::Index count, const Body& body) {
+template <class Body> void parallel_for(kernels::Index count, const Body& body) {
   parallel_for(count, count <= kElementGrain ? count : kElementGrain / 4, body);
 }
 
 /// Adds x to y.
-template <class T>
-void parallel_add_to(kernels::Index n, const T* x, T* y) {
+template <class T> void parallel_add_to(kernels::Index n, const T* x, T* y) {
   parallel_for(n, [=](kernels::Index begin, kernels::Index end) {
     kernels::add_to(end - begin, x + begin, y + begin);
   });
@@ -54,8 +52,7 @@ void parallel_for(const kernels::Loop<Operands>& loop, const Body& body, kernels
 }
 
 /// Sums the columns of a matrix by two threads, each of which adds its half of the rows.
-template <class T>
-void sum_columns_by_halves(kernels::Index rows, const ColumnSums<T>& matrix) {
+template <class T> void sum_columns_by_halves(kernels::Index rows, const ColumnSums<T>& matrix) {
   using Tiles = SumTiles<T>;
   for (kernels::Index j = 0; j < matrix.n; j += Tiles::kColumns) {
     const ColumnSums<T> columns{std::min(Tiles::kColumns, matrix.n - j), matrix.step, matrix.x + j,

@@ -24,8 +24,7 @@ using detail::BlockQueue;
 using Clock = std::chrono::steady_clock;
 
 /// Waits for some tens of microseconds, as long as it takes to wake a sleeper. Returns whether `ready` came true.
-template <class Ready>
-bool spin_until(const Ready& ready) {
+template <class Ready> bool spin_until(const Ready& ready) {
   for (int spins = 0; spins < 2000; ++spins) {
     if (ready()) return true;
 #if defined(__x86_64__)

@@ -20,8 +20,7 @@ void run_blocks(std::ptrdiff_t blocks, BlockFunction function, const void* conte
 
 /// Calls body(begin, end) for runs of contiguous blocks until all of 0 ... blocks - 1 are done. The scheduler
 /// chooses the runs, so the result must not depend on how blocks are grouped. `body` must not throw.
-template <class Body>
-void parallel_blocks(std::ptrdiff_t blocks, const Body& body) {
+template <class Body> void parallel_blocks(std::ptrdiff_t blocks, const Body& body) {
   if (blocks == 1) {
     body(std::ptrdiff_t{0}, std::ptrdiff_t{1});
     return;

@@ -10,8 +10,7 @@ namespace xtape::detail {
 void* scratch_bytes(std::size_t slot, std::size_t bytes) noexcept;
 
 /// Returns `count` elements of such a buffer.
-template <class T>
-T* scratch(std::size_t slot, std::ptrdiff_t count) noexcept {
+template <class T> T* scratch(std::size_t slot, std::ptrdiff_t count) noexcept {
   return static_cast<T*>(scratch_bytes(slot, static_cast<std::size_t>(count) * sizeof(T)));
 }
 

@@ -8,8 +8,7 @@ using namespace xtape;
 
 namespace {
 
-template <class T>
-std::string printed(const test::Json& c) {
+template <class T> std::string printed(const test::Json& c) {
   const auto extents = c.at("shape").get<std::vector<std::size_t>>();
   Array<T> a(Shape(extents.begin(), extents.end()));
   for (std::size_t i = 0; i < a.size(); ++i) {

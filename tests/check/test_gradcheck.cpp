@@ -12,8 +12,7 @@ namespace {
 const Array<double> kPoint = array<double>({2, 2}, {0.5, -1.0, 2.0, 0.25});
 
 // Squares, with a gradient that `wrong` spoils.
-template <class F>
-GradcheckFunction squares(F wrong) {
+template <class F> GradcheckFunction squares(F wrong) {
   return [wrong](const std::vector<V>& x) {
     const V v = x[0];
     return record("squares", Array<double>(v.value() * v.value()),

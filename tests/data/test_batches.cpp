@@ -18,8 +18,7 @@ using Indices = std::vector<std::size_t>;
 
 Indices copy(std::span<const std::size_t> indices) { return {indices.begin(), indices.end()}; }
 
-template <class Range>
-std::vector<Indices> walk(Range&& range) {
+template <class Range> std::vector<Indices> walk(Range&& range) {
   std::vector<Indices> all;
   for (Indices& batch : range) all.push_back(std::move(batch));
   return all;

@@ -23,8 +23,7 @@ std::vector<std::vector<std::string>> rows(std::string_view text, const TsvOptio
   return parse_tsv(to_bytes(text), "file", options);
 }
 
-template <class F>
-std::uint64_t format_error(F&& fn, const std::string& message) {
+template <class F> std::uint64_t format_error(F&& fn, const std::string& message) {
   try {
     fn();
   } catch (const FormatError& e) {

@@ -51,8 +51,7 @@ inline void check_bounded(const Views& views, std::size_t size) {
 }
 
 /// Runs fn; false when it threw an xtape::Error.
-template <class F>
-bool accepted(F&& fn) {
+template <class F> bool accepted(F&& fn) {
   try {
     fn();
     return true;

@@ -36,8 +36,7 @@ void write(const std::string& path, const Tensors& tensors) {
 }
 
 /// Element i is (i * 37 + 11) % 101 - 50, as in tests/golden/make/weights.py.
-template <class T>
-StoredTensor ramp(const Shape& shape) {
+template <class T> StoredTensor ramp(const Shape& shape) {
   Array<T> a(shape);
   for (std::size_t i = 0; i < a.size(); ++i) {
     a.data()[i] = static_cast<T>(static_cast<int>((i * 37 + 11) % 101) - 50);
@@ -63,8 +62,7 @@ Tensors known() {
           {"special", to_tensor(special)}};
 }
 
-template <class T>
-class Model {
+template <class T> class Model {
  public:
   explicit Model(Params<T>& params)
       : words_(params.scope() / "embedding", {.input_dim = 11, .output_dim = 8}),
@@ -85,8 +83,7 @@ class Model {
   Dense<T> out_;
 };
 
-template <class T>
-void model(const std::vector<std::string>& args) {
+template <class T> void model(const std::vector<std::string>& args) {
   Params<T> params({.seed = 12});
   const Model<T> network(params);
   const auto ids = to_array<std::int64_t>(read_npz(args[3]).at("ids"));

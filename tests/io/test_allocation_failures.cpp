@@ -51,8 +51,7 @@ namespace {
 
 /// Runs fn with the k-th allocation failing, for every k until none does; `after` sees every failure.
 /// Returns how many allocations fn makes.
-template <class F, class After>
-std::int64_t sweep(const char* what, F fn, After after) {
+template <class F, class After> std::int64_t sweep(const char* what, F fn, After after) {
   for (std::int64_t k = 0; k < 10000; ++k) {
     trim();  // so that arrays ask the system too
     failed = false;

@@ -23,8 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-template <class Number>
-Number number(const std::string& bytes, std::size_t at = 0) {
+template <class Number> Number number(const std::string& bytes, std::size_t at = 0) {
   Number value;
   if (at + sizeof value > bytes.size()) throw std::runtime_error("too short for a number");
   std::memcpy(&value, bytes.data() + at, sizeof value);

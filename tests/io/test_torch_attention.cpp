@@ -17,8 +17,7 @@ Array<bool> attended(const StoredTensor& masked) {
   return mask;
 }
 
-template <class T>
-void check_case(const std::string& prefix, int heads, int key_dim, bool bias) {
+template <class T> void check_case(const std::string& prefix, int heads, int key_dim, bool bias) {
   const Tensors tensors = golden_tensors();
   const auto at = [&](const char* name) { return tensors.at(prefix + "case." + name); };
   const auto var = [&](const char* name) { return Var<T>(to_array<T>(at(name))); };

@@ -9,8 +9,7 @@ using namespace xtape::test;
 
 namespace {
 
-template <class T>
-T special(int i) {
+template <class T> T special(int i) {
   switch (i % 6) {
     case 0: return std::numeric_limits<T>::quiet_NaN();
     case 1: return -std::numeric_limits<T>::infinity();
@@ -22,8 +21,7 @@ T special(int i) {
 }
 
 /// A NaN whose payload must come back.
-template <class T>
-T payload_nan() {
+template <class T> T payload_nan() {
   if constexpr (sizeof(T) == 4) {
     return std::bit_cast<T>(0xFFC12345U);
   } else {
@@ -31,8 +29,7 @@ T payload_nan() {
   }
 }
 
-template <class T>
-std::map<std::string, Array<T>> model() {
+template <class T> std::map<std::string, Array<T>> model() {
   Array<T> values(Shape{7});
   for (int i = 0; i < 6; ++i) values.data()[i] = special<T>(i);
   values.data()[6] = payload_nan<T>();
@@ -44,8 +41,7 @@ std::map<std::string, Array<T>> model() {
 }
 
 /// Parameters of these shapes, with other values.
-template <class T>
-Params<T> blank(const std::map<std::string, Array<T>>& values) {
+template <class T> Params<T> blank(const std::map<std::string, Array<T>>& values) {
   Params<T> params({.seed = 9});
   for (const auto& [path, value] : values) {
     Scope<T> scope = params.scope();

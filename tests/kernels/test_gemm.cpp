@@ -28,8 +28,7 @@ struct Layout {
   Index c_gap;  // elements between the end of a row of C and the next
 };
 
-template <class T>
-struct Problem {
+template <class T> struct Problem {
   products::Layout s;
   Array<T> a, b, c, bias;
 
@@ -74,8 +73,7 @@ struct Problem {
   }
 };
 
-template <class T>
-double worst(const Array<T>& got, const Array<double>& expected) {
+template <class T> double worst(const Array<T>& got, const Array<double>& expected) {
   double difference = 0;
   double largest = 1;
   for (std::size_t i = 0; i < got.size(); ++i) {

@@ -67,8 +67,7 @@ void compare(const char* name, std::size_t slots, const Kernel<T>& kernel,
 }
 
 // Returns a naive formula of single elements, where f(element, scaled gradient) is the step.
-template <class F>
-std::function<void(std::vector<Element>&)> each(F f) {
+template <class F> std::function<void(std::vector<Element>&)> each(F f) {
   return [f](std::vector<Element>& all) {
     for (Element& e : all) e.w -= f(e, 0.5L * e.g) + 0.01L * e.w;
   };

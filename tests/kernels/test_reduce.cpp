@@ -54,8 +54,7 @@ void compare(const std::vector<Index>& kept, const std::vector<Index>& kept_stri
   }
 }
 
-template <class T>
-void all_sizes() {
+template <class T> void all_sizes() {
   for (const Index n : {1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 130, 515}) {
     INFO("length " << n);
     compare<T>({3}, {n}, {n}, {1}, static_cast<std::size_t>(3 * n));             // by rows

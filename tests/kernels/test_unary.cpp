@@ -63,8 +63,7 @@ const Function kFunctions[] = {
 };
 
 /// The distance in units of the last place of the exact result.
-template <class T>
-double distance(T got, Wide exact) {
+template <class T> double distance(T got, Wide exact) {
   const T nearest = static_cast<T>(exact);
   if (got == nearest || (std::isnan(got) && std::isnan(nearest))) return 0;
   const T size = std::abs(nearest);

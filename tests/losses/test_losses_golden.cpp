@@ -17,8 +17,7 @@ Reduction reduction_of(const Json& c) {
   return known.at(c["reduction"].get<std::string>());
 }
 
-template <class Options>
-Options common_of(const Json& c) {
+template <class Options> Options common_of(const Json& c) {
   Options options;
   options.mask = golden_constant<bool>(c, "mask");
   options.sample_weight = golden_constant<double>(c, "sample_weight");
@@ -48,8 +47,7 @@ Var<T> crossentropy_of(const Json& c, const GoldenRun<T>& run, const std::string
   return categorical_focal_crossentropy(prediction, target, focus, options);
 }
 
-template <class T>
-Var<T> loss_of(const Json& c, const GoldenRun<T>& run) {
+template <class T> Var<T> loss_of(const Json& c, const GoldenRun<T>& run) {
   const auto kind = c["kind"].get<std::string>();
   if (c.contains("from_logits")) return crossentropy_of(c, run, kind);
   const Var<T>& p = run.input("prediction");

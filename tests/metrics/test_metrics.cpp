@@ -11,8 +11,7 @@ namespace {
 
 constexpr double kTolerance = 1e-12;
 
-template <class A>
-std::optional<Array<A>> maybe(const Json& batch, const char* name) {
+template <class A> std::optional<Array<A>> maybe(const Json& batch, const char* name) {
   if (!batch.contains(name)) return std::nullopt;
   return golden_array<A>(batch[name]);
 }
@@ -27,8 +26,7 @@ std::optional<Array<A>> of_samples(std::optional<Array<A>> array, std::size_t ra
   return out;
 }
 
-template <class M, class T>
-void update(M& metric, const Json& batch) {
+template <class M, class T> void update(M& metric, const Json& batch) {
   const Var<T> prediction(golden_array<T>(batch["prediction"]));
   const MetricOptions options{of_samples(maybe<bool>(batch, "mask"), prediction.rank()),
                               of_samples(maybe<double>(batch, "sample_weight"), prediction.rank())};
@@ -45,8 +43,7 @@ void update(M& metric, const Json& batch) {
   }
 }
 
-template <class T, class M>
-void follow(Errors& errors, const Json& c, M metric) {
+template <class T, class M> void follow(Errors& errors, const Json& c, M metric) {
   for (std::size_t i = 0; i < c["batches"].size(); ++i) {
     const Json& batch = c["batches"][i];
     if constexpr (std::same_as<M, Mean>) {
@@ -62,8 +59,7 @@ void follow(Errors& errors, const Json& c, M metric) {
   CHECK(metric.result() == 0);
 }
 
-template <class T>
-void compare_metric(Errors& errors, const Json& c) {
+template <class T> void compare_metric(Errors& errors, const Json& c) {
   const Json& o = c["options"];
   const auto kind = c["kind"].get<std::string>();
   if (kind == "accuracy") return follow<T>(errors, c, Accuracy(o.value("threshold", 0.5)));

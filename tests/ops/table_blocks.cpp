@@ -50,8 +50,7 @@ std::optional<Rejection> refused_by_block(const Shapes& s) {
   return std::nullopt;
 }
 
-template <class T>
-TransformerOptions<T> options(bool first, Normalization normalization) {
+template <class T> TransformerOptions<T> options(bool first, Normalization normalization) {
   return {.hidden_dim = 4,
           .num_heads = 2,
           .intermediate_dim = 3,

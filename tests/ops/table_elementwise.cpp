@@ -16,15 +16,13 @@ Array<double> steps(const Shape& shape) {
 }
 
 /// A condition that depends on the position only, in the shape of x.
-template <class T>
-Array<bool> every_other(const Var<T>& x) {
+template <class T> Array<bool> every_other(const Var<T>& x) {
   Array<bool> c(x.shape());
   for (std::size_t i = 0; i < c.size(); ++i) c.data()[i] = i % 3 != 1;
   return c;
 }
 
-template <class T>
-Array<T> constant_like(const Var<T>& x) {
+template <class T> Array<T> constant_like(const Var<T>& x) {
   const Array<double> s = steps(x.shape());
   Array<T> c(x.shape());
   for (std::size_t i = 0; i < c.size(); ++i) c.data()[i] = static_cast<T>(s.data()[i]);

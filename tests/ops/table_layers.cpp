@@ -117,8 +117,7 @@ void small_rows(Table& rows) {
       });
 }
 
-template <class T>
-using MhaCall = typename MultiHeadAttention<T>::CallOptions;
+template <class T> using MhaCall = typename MultiHeadAttention<T>::CallOptions;
 
 template <class T>
 std::shared_ptr<MultiHeadAttention<T>> attention(Params<T>& p,

@@ -15,8 +15,7 @@ using detail::ForcedAttentionPath;
 
 namespace {
 
-template <class T>
-struct Case {
+template <class T> struct Case {
   const char* name;
   Shape query, value;
   typename MultiHeadAttention<T>::Options options;
@@ -30,8 +29,7 @@ Array<bool> random_mask(const Shape& shape, std::uint64_t seed) {
   return mask;
 }
 
-template <class T>
-std::vector<Case<T>> cases() {
+template <class T> std::vector<Case<T>> cases() {
   using Options = typename MultiHeadAttention<T>::Options;
   using Call = typename MultiHeadAttention<T>::CallOptions;
   const auto heads = [](int count, int depth) {
@@ -148,8 +146,7 @@ std::vector<Array<T>> run(const Case<T>& c, AttentionPath path, double dropout, 
   return results;
 }
 
-template <class T>
-double relative(const std::vector<Array<T>>& a, const std::vector<Array<T>>& b) {
+template <class T> double relative(const std::vector<Array<T>>& a, const std::vector<Array<T>>& b) {
   REQUIRE(a.size() == b.size());
   double scale = 0;
   double worst = 0;

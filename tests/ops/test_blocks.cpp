@@ -15,8 +15,7 @@ constexpr std::size_t kRows = 601;
 constexpr std::size_t kWidth = 70;
 
 /// The arrays that `run` returns with one thread, after a look that two, three and four give the same.
-template <class Run>
-std::vector<Array<double>> same_for_all_threads(const Run& run) {
+template <class Run> std::vector<Array<double>> same_for_all_threads(const Run& run) {
   const std::size_t before = num_threads();
   set_num_threads(1);
   const std::vector<Array<double>> one = run();

@@ -35,8 +35,7 @@ const std::vector<Case> kCases{
     {"one kernel twice", true, true, true, true, {0, 1, 2}, {0, 1, 0}},
 };
 
-template <class T>
-Var<T> product(const Var<T>& x, const Projection<T>& p) {
+template <class T> Var<T> product(const Var<T>& x, const Projection<T>& p) {
   const Shape shape{x.shape()[0], x.shape()[1], p.kernel.shape()[1], p.kernel.shape()[2]};
   return detail::contract("dense", x, p.kernel, {"btc", "chd", "bthd"}, shape,
                           p.bias.has_value() ? &p.bias : nullptr);
@@ -96,8 +95,7 @@ std::vector<Array<T>> run(const Case& c, bool together, bool check_finite = fals
   return out;
 }
 
-template <class T>
-void check_same(const std::vector<Array<T>>& a, const std::vector<Array<T>>& b) {
+template <class T> void check_same(const std::vector<Array<T>>& a, const std::vector<Array<T>>& b) {
   REQUIRE(a.size() == b.size());
   for (std::size_t i = 0; i < a.size(); ++i) CHECK((a[i] == b[i]));
 }

@@ -29,8 +29,7 @@ struct Both {
   Array<double> y, g;
 };
 /// Value of f and the gradient of the sum of its elements.
-template <class F>
-Both both(const Array<double>& x, F f) {
+template <class F> Both both(const Array<double>& x, F f) {
   Tape<double> tape;
   const V v = tape.watch(V(x));
   const V y = f(v);

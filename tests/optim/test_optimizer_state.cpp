@@ -11,8 +11,7 @@ using namespace xtape::test;
 namespace {
 
 /// Two parameters, and gradients that differ from step to step.
-template <class T>
-struct Model {
+template <class T> struct Model {
   Params<T> params;
   Parameter<T> kernel = (params.scope() / "layer").reserve("kernel");
   Parameter<T> bias = (params.scope() / "layer").reserve("bias");
@@ -36,12 +35,10 @@ struct Model {
   }
 };
 
-template <class T>
-using Make = std::function<std::unique_ptr<Optimizer<T>>()>;
+template <class T> using Make = std::function<std::unique_ptr<Optimizer<T>>()>;
 
 // One of each, with everything that is remembered.
-template <class T>
-std::vector<Make<T>> all() {
+template <class T> std::vector<Make<T>> all() {
   const OptimizerOptions plain;
   const OptimizerOptions full{.global_clipnorm = 1.0,
                               .use_ema = true,
@@ -79,8 +76,7 @@ std::vector<Make<T>> all() {
 }
 
 // Into a file's tensors and back, as a checkpoint does it.
-template <class T>
-OptimizerState<T> through_file(const OptimizerState<T>& state) {
+template <class T> OptimizerState<T> through_file(const OptimizerState<T>& state) {
   Tensors tensors;
   for (const auto& [name, array] : state.arrays) tensors.emplace(name, to_tensor(array));
   for (const auto& [name, number] : state.scalars) {

@@ -7,8 +7,7 @@ using namespace xtape::test;
 
 namespace {
 
-template <class V>
-void read(const Json& o, const char* name, V& option) {
+template <class V> void read(const Json& o, const char* name, V& option) {
   if (o.contains(name)) option = o[name].get<V>();
 }
 void read(const Json& o, const char* name, std::optional<double>& option) {
@@ -28,8 +27,7 @@ OptimizerOptions common_of(const Json& o) {
   return c;
 }
 
-template <class Made>
-auto options_of(const Json& o) {
+template <class Made> auto options_of(const Json& o) {
   typename Made::Options options;
   read(o, "weight_decay", options.weight_decay);
   if (!o.contains("learning_rate")) return options;
@@ -45,16 +43,14 @@ auto options_of(const Json& o) {
   return options;
 }
 
-template <class Made>
-auto moments_of(const Json& o) {
+template <class Made> auto moments_of(const Json& o) {
   auto options = options_of<Made>(o);
   read(o, "beta_1", options.beta_1);
   read(o, "beta_2", options.beta_2);
   return options;
 }
 
-template <class T>
-std::unique_ptr<Optimizer<T>> optimizer_of(const Json& c) {
+template <class T> std::unique_ptr<Optimizer<T>> optimizer_of(const Json& c) {
   const Json& o = c["options"];
   const OptimizerOptions common = common_of(c["common"]);
   const auto kind = c["kind"].get<std::string>();
@@ -100,8 +96,7 @@ std::unique_ptr<Optimizer<T>> optimizer_of(const Json& c) {
 }
 
 /// The weights of the golden data, and steps with its gradients.
-template <class T>
-struct Trained {
+template <class T> struct Trained {
   const Json data = golden("optimizers")[0];
   Params<T> params;
   std::vector<Parameter<T>> weights;
@@ -135,11 +130,9 @@ struct Trained {
 };
 
 // Rounding adds up over the steps.
-template <class T>
-inline constexpr double tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-11;
+template <class T> inline constexpr double tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-11;
 
-template <class S>
-S decay_of(const Json& o) {
+template <class S> S decay_of(const Json& o) {
   S s;
   read(o, "initial_learning_rate", s.initial_learning_rate);
   read(o, "decay_steps", s.decay_steps);

@@ -10,8 +10,7 @@ using namespace xtape::schedules;
 namespace {
 
 // Refused when called, and when handed to an optimizer.
-template <class S>
-void refused(const char* part, const S& schedule) {
+template <class S> void refused(const char* part, const S& schedule) {
   INFO(part);
   CHECK(contains(error_of<ValueError>([&] { static_cast<void>(schedule(0)); }), part));
   CHECK(contains(error_of<ValueError>([&] { SGD<float>({.learning_rate = schedule}); }), part));

@@ -11,8 +11,7 @@ namespace {
 
 Array<double> example() { return array<double>({2, 3}, {1, -2, 3, 0.5, 0, -1}); }
 
-template <class T>
-Constraint<T> constraint_of(const Json& c) {
+template <class T> Constraint<T> constraint_of(const Json& c) {
   if (c.contains("by_name")) return c["by_name"].get<std::string>();
   const Json& o = c["options"];
   const auto axes = o.value("axis", std::vector<int>{0});

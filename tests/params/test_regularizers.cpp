@@ -10,8 +10,7 @@ namespace {
 Array<double> example() { return array<double>({2, 3}, {1, -2, 3, 0.5, 0, -1}); }
 double value(const Regularizer<double>& r) { return r(Var<double>(example())).item(); }
 
-template <class T>
-Regularizer<T> regularizer_of(const Json& c) {
+template <class T> Regularizer<T> regularizer_of(const Json& c) {
   if (c.contains("by_name")) return c["by_name"].get<std::string>();
   const Json& o = c["options"];
   if (c["kind"] == "OrthogonalRegularizer") {

@@ -21,8 +21,7 @@ int red(const Element& cell) {
   return std::stoi(cell.attributes.at("fill").substr(1, 2), nullptr, 16);
 }
 
-template <class E, class... Arguments>
-std::string refused(const Arguments&... arguments) {
+template <class E, class... Arguments> std::string refused(const Arguments&... arguments) {
   try {
     static_cast<void>(attention_svg(arguments...));
   } catch (const E& e) {

@@ -43,8 +43,7 @@ struct Graph {
 using Nodes = std::multiset<std::string>;
 using Arrows = std::multiset<std::pair<std::string, std::string>>;
 
-template <class F>
-std::string refused(F call) {
+template <class F> std::string refused(F call) {
   try {
     call();
   } catch (const TapeError& e) {

@@ -16,8 +16,7 @@ int single_calls = 0;
 int double_calls = 0;
 
 // The real function, from the library that comes after this program in the search order.
-template <class F>
-F* next(const char* name) {
+template <class F> F* next(const char* name) {
   void* symbol = dlsym(RTLD_NEXT, name);
   REQUIRE(symbol != nullptr);
   return reinterpret_cast<F*>(symbol);

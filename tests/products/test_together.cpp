@@ -15,8 +15,7 @@ using products::Product;
 
 namespace {
 
-template <class T>
-Array<T> random(Index n, std::uint64_t seed) {
+template <class T> Array<T> random(Index n, std::uint64_t seed) {
   return test::random_array<T>({static_cast<std::size_t>(n)}, seed);
 }
 
@@ -27,8 +26,7 @@ struct Threads {
   Threads& operator=(const Threads&) = delete;
 };
 
-template <class T>
-void alone(const Product<T>& p) {
+template <class T> void alone(const Product<T>& p) {
   if (!p.add_rounded) {
     products::multiply(p);
     return;

@@ -14,11 +14,9 @@ using test::random_array;
 namespace {
 
 // Sums of up to 100 products of numbers below 1.
-template <class T>
-constexpr double kTolerance = sizeof(T) == 4 ? 2e-5 : 1e-13;
+template <class T> constexpr double kTolerance = sizeof(T) == 4 ? 2e-5 : 1e-13;
 
-template <class T, class E>
-Array<T> evaluated(const E& expression) {
+template <class T, class E> Array<T> evaluated(const E& expression) {
   Array<T> result(Shape(expression.shape().begin(), expression.shape().end()));
   std::copy(expression.template begin<xt::layout_type::row_major>(),
             expression.template end<xt::layout_type::row_major>(), result.data());

@@ -74,8 +74,7 @@ using Names = std::vector<std::string>;
 namespace {
 
 /// Returns the text of the IoError that fn throws while the n-th call fails. `calls` gets the calls it made.
-template <class F>
-std::string with_failure(int n, int code, Names& calls, F&& fn) {
+template <class F> std::string with_failure(int n, int code, Names& calls, F&& fn) {
   calls.clear();
   written_down = &calls;
   calls_left = n;

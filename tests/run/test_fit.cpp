@@ -9,8 +9,7 @@ using namespace xtape::test;
 
 namespace {
 
-template <class T>
-std::vector<Batch<T>> three_batches() {
+template <class T> std::vector<Batch<T>> three_batches() {
   return {make_batch<T>(1), make_batch<T>(2), make_batch<T>(3, 2)};
 }
 

@@ -21,16 +21,14 @@ Array<T> random_array(const Shape& shape, std::uint64_t seed, double low = -1, d
 }
 
 /// A row-major array with these elements.
-template <class T>
-Array<T> array(const Shape& shape, std::initializer_list<T> values) {
+template <class T> Array<T> array(const Shape& shape, std::initializer_list<T> values) {
   Array<T> a(shape);
   std::copy(values.begin(), values.end(), a.data());
   return a;
 }
 
 /// Largest |a - b|, NaN counting as infinite unless both are; infinite when shapes differ.
-template <class A, class B>
-double difference(const Array<A>& a, const Array<B>& b) {
+template <class A, class B> double difference(const Array<A>& a, const Array<B>& b) {
   if (a.shape() != b.shape()) return HUGE_VAL;
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -44,8 +42,7 @@ double difference(const Array<A>& a, const Array<B>& b) {
 }
 
 /// The message of the E that fn throws; "" when it throws nothing (other exceptions pass).
-template <class E, class F>
-std::string error_of(F&& fn) {
+template <class E, class F> std::string error_of(F&& fn) {
   try {
     fn();
   } catch (const E& e) {

@@ -6,8 +6,7 @@
 namespace xtape::test {
 
 /// Returns the options of a golden case of tests/golden/make/transformer.py.
-template <class T>
-TransformerOptions<T> block_options(const Json& c) {
+template <class T> TransformerOptions<T> block_options(const Json& c) {
   return {.hidden_dim = c["hidden_dim"].get<int>(),
           .num_heads = c["num_heads"].get<int>(),
           .intermediate_dim = c["intermediate_dim"].get<int>(),
@@ -85,8 +84,7 @@ inline std::vector<std::pair<TransformerOptions<double>, const char*>> bad_block
 }
 
 /// Checks that a block refuses bad options and reserves nothing.
-template <class Block>
-void check_bad_blocks() {
+template <class Block> void check_bad_blocks() {
   Params<double> params({.seed = 1});
   for (const auto& [options, part] : bad_blocks()) {
     INFO(part);

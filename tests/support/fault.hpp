@@ -41,8 +41,7 @@ inline std::vector<std::pair<std::string, std::size_t>>& pullbacks_seen() {
 
 // Copies the elements as a pullback does that forgets a transpose: the last two axes longer than 1 are
 // walked in the wrong order. A single such axis is reversed.
-template <class T>
-void swap_axes(const Shape& shape, const T* from, T* to) {
+template <class T> void swap_axes(const Shape& shape, const T* from, T* to) {
   std::size_t columns = 1;
   std::size_t rows = 1;
   for (std::size_t i = shape.size(); i-- > 0 && rows == 1;) {
@@ -60,8 +59,7 @@ void swap_axes(const Shape& shape, const T* from, T* to) {
 }
 
 // Zeroes the last entry along the outermost axis longer than 1, as a sum that ends one term early.
-template <class T>
-void drop_term(const Shape& shape, T* p) {
+template <class T> void drop_term(const Shape& shape, T* p) {
   std::size_t block = size_of(shape);
   for (const std::size_t extent : shape) {
     if (extent > 1) {
@@ -72,8 +70,7 @@ void drop_term(const Shape& shape, T* p) {
   std::fill(p + size_of(shape) - block, p + size_of(shape), T(0));
 }
 
-template <class T>
-void apply_fault(const char* op, std::size_t operand, Var<T>& g) {
+template <class T> void apply_fault(const char* op, std::size_t operand, Var<T>& g) {
   auto& seen = pullbacks_seen();
   const std::pair<std::string, std::size_t> key{op, operand};
   if (std::find(seen.begin(), seen.end(), key) == seen.end()) seen.push_back(key);

@@ -86,15 +86,13 @@ inline bool same(const Tensors& a, const Tensors& b) {
 }
 
 /// Equal in shape and every bit.
-template <class T>
-bool same_bits(const Array<T>& a, const Array<T>& b) {
+template <class T> bool same_bits(const Array<T>& a, const Array<T>& b) {
   return a.shape() == b.shape() &&
          (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// Returns the values that tests/golden/make/weights.py puts into an array of this shape.
-template <class T>
-Array<T> golden_ramp(const Shape& shape) {
+template <class T> Array<T> golden_ramp(const Shape& shape) {
   Array<T> a(shape);
   for (std::size_t i = 0; i < a.size(); ++i) {
     a.data()[i] = static_cast<T>(static_cast<int>((i * 37 + 11) % 101) - 50);

@@ -26,8 +26,7 @@ inline Json golden(const std::string& name) {
 }
 
 /// An array of a golden file; numbers become T, so integers also serve as masks and labels.
-template <class T>
-Array<T> golden_array(const Json& json) {
+template <class T> Array<T> golden_array(const Json& json) {
   const auto shape = json.at("shape").get<std::vector<std::size_t>>();
   Array<T> a(Shape(shape.begin(), shape.end()));
   const Json& data = json.at("data");
@@ -43,8 +42,7 @@ Array<T> golden_array(const Json& json) {
 }
 
 /// The constant (labels, a mask) of a case, if it has it.
-template <class T>
-std::optional<Array<T>> golden_constant(const Json& c, const std::string& name) {
+template <class T> std::optional<Array<T>> golden_constant(const Json& c, const std::string& name) {
   if (!c.at("constants").contains(name)) return std::nullopt;
   return golden_array<T>(c["constants"][name]);
 }
@@ -95,8 +93,7 @@ class Errors {
 enum class GoldenScale { all, gradients, element };
 
 /// One layer or function under comparison: runs the case, and checks each output and gradient.
-template <class T>
-class GoldenRun {
+template <class T> class GoldenRun {
  public:
   using Outputs = std::map<std::string, Var<T>>;
 
@@ -175,8 +172,7 @@ class GoldenRun {
 };
 
 /// "float" or "double", for messages.
-template <class T>
-std::string with_type(const std::string& family) {
+template <class T> std::string with_type(const std::string& family) {
   return family + (std::is_same_v<T, float> ? " (float)" : " (double)");
 }
 

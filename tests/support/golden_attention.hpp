@@ -12,8 +12,7 @@ inline const std::vector<std::string> attention_goldens = {
     "multi_head_attention", "multi_head_attention_torch", "multi_head_attention_tf"};
 
 /// The layer's options in a case.
-template <class T>
-typename MultiHeadAttention<T>::Options golden_attention_options(const Json& c) {
+template <class T> typename MultiHeadAttention<T>::Options golden_attention_options(const Json& c) {
   typename MultiHeadAttention<T>::Options o{.num_heads = c.at("num_heads").get<int>(),
                                             .key_dim = c.at("key_dim").get<int>()};
   o.value_dim = c.value("value_dim", 0);

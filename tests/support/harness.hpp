@@ -25,8 +25,7 @@ inline std::string describe(const Row& row, const Shapes& shapes) {
   return text;
 }
 
-template <class T>
-bool same_bits(const Array<T>& a, const Array<T>& b) {
+template <class T> bool same_bits(const Array<T>& a, const Array<T>& b) {
   return a.shape() == b.shape() &&
          (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
@@ -68,16 +67,14 @@ inline Arrays sample(const Row& row, const Shapes& shapes, std::uint64_t seed = 
   return out;
 }
 
-template <class T>
-Array<T> cast(const Array<double>& a) {
+template <class T> Array<T> cast(const Array<double>& a) {
   Array<T> out(a.shape());
   for (std::size_t i = 0; i < a.size(); ++i) out.data()[i] = static_cast<T>(a.data()[i]);
   return out;
 }
 
 /// A row's function with its parameters, all set to values exact in float.
-template <class T>
-struct Model {
+template <class T> struct Model {
   Params<T> params;
   Function<T> f;
 
@@ -120,8 +117,7 @@ struct Model {
 constexpr std::size_t kAllTracked = static_cast<std::size_t>(-1);
 
 /// Gradients of <seed, f> for all operands, then all parameters; nothing where none arrived.
-template <class T>
-struct Pass {
+template <class T> struct Pass {
   Array<T> y;
   std::vector<std::optional<Array<T>>> g;
 };
@@ -204,8 +200,7 @@ inline std::string check_float(const Row& row, const Shapes& shapes, const Pass<
 }
 
 /// The same elements with NaN between them, as a view of every second one.
-template <class F>
-auto with_gaps(const Array<double>& a, F use) {
+template <class F> auto with_gaps(const Array<double>& a, F use) {
   std::vector<std::size_t> extents(a.shape().begin(), a.shape().end());
   if (extents.empty()) extents.push_back(1);
   extents.back() *= 2;

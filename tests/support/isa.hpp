@@ -34,8 +34,7 @@ class EachIsa {
 };
 
 /// Calls f() once per supported instruction set, which the kernels use meanwhile.
-template <class F>
-void on_each_isa(const F& f) {
+template <class F> void on_each_isa(const F& f) {
   struct Restore {
     ~Restore() { kernels::force_isa(std::nullopt); }
   } restore;

@@ -62,8 +62,7 @@ inline std::size_t count_of(const std::vector<Index>& extents) {
 }
 
 /// Numbers between -1 and 1 that repeat late.
-template <class T>
-std::vector<T> numbers(std::size_t n, double shift = 0) {
+template <class T> std::vector<T> numbers(std::size_t n, double shift = 0) {
   std::vector<T> v(n);
   for (std::size_t i = 0; i < n; ++i) {
     const double x = static_cast<double>(i) * 0.754877666 + shift;

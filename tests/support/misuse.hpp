@@ -19,8 +19,7 @@ struct Misuse {
   std::vector<const char*> parts;
 };
 
-template <class E>
-void refuse(const std::vector<Misuse>& all) {
+template <class E> void refuse(const std::vector<Misuse>& all) {
   for (const Misuse& m : all) {
     INFO(m.what);
     Tape<double> tape;
@@ -58,8 +57,7 @@ inline Ids ids_of(std::initializer_list<std::int64_t> values) {
   return detail::full<bool>(shape, true);
 }
 
-template <class F>
-Misuse broadcast_error(const char* op, F f) {
+template <class F> Misuse broadcast_error(const char* op, F f) {
   return {op,
           {s23, s24},
           [f](const Vs& x) { static_cast<void>(f(x)); },
@@ -67,8 +65,7 @@ Misuse broadcast_error(const char* op, F f) {
            "axis -1", "reshape"}};
 }
 
-template <class F>
-void axis_errors(const char* op, F f) {
+template <class F> void axis_errors(const char* op, F f) {
   refuse<ShapeError>({
       {op,
        {s23},
@@ -79,8 +76,7 @@ void axis_errors(const char* op, F f) {
   });
 }
 
-template <class F>
-void repeated_axis_errors(const char* op, F f) {
+template <class F> void repeated_axis_errors(const char* op, F f) {
   refuse<ShapeError>({{op,
                        {s23},
                        [f](const Vs& x) {

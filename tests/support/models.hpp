@@ -47,8 +47,7 @@ inline Seq2SeqOptions tiny_seq2seq() {
 }
 
 /// Returns options of a small model. Its weights are drawn wide, so that logits differ.
-template <class Options>
-Options wide_weights() {
+template <class Options> Options wide_weights() {
   Options o;
   o.hidden_dim = 8;
   o.num_heads = 2;
@@ -117,8 +116,7 @@ inline std::vector<LanguageModelOptions> all_language_models() {
 }
 
 /// A change that makes good options bad, and a part of the error's text.
-template <class Options>
-struct BadOption {
+template <class Options> struct BadOption {
   std::function<void(Options&)> change;
   const char* part;
 };

@@ -14,10 +14,8 @@
 
 namespace xtape::test {
 
-template <class T>
-using Vars = std::vector<Var<T>>;
-template <class T>
-using Function = std::function<Var<T>(const Vars<T>&)>;
+template <class T> using Vars = std::vector<Var<T>>;
+template <class T> using Function = std::function<Var<T>(const Vars<T>&)>;
 using Shapes = std::vector<Shape>;
 using Arrays = std::vector<Array<double>>;
 using Values = std::map<std::string, Array<double>>;
@@ -62,8 +60,7 @@ struct Row {
   [[nodiscard]] std::optional<Rejection> rejection(const Shapes& shapes) const {
     return rejects ? rejects(shapes) : std::nullopt;
   }
-  template <class T>
-  [[nodiscard]] Function<T> make(Params<T>& params) const {
+  template <class T> [[nodiscard]] Function<T> make(Params<T>& params) const {
     if constexpr (std::is_same_v<T, double>) {
       return make_double(params);
     } else {
@@ -92,8 +89,7 @@ struct Row {
 /// Rows. op() and layer() add one and return it, so that its setters can follow.
 struct Table : std::vector<Row> {
   /// Adds a layer: `make`, a generic lambda, returns the function for given Params.
-  template <class F>
-  Row& layer(std::string name, std::vector<Shapes> cases, F make, Twin twin) {
+  template <class F> Row& layer(std::string name, std::vector<Shapes> cases, F make, Twin twin) {
     Row row;
     row.name = std::move(name);
     row.cases = std::move(cases);
@@ -105,8 +101,7 @@ struct Table : std::vector<Row> {
     return back();
   }
   /// Adds a function of Vars: a generic lambda, used for double and float.
-  template <class F>
-  Row& op(std::string name, std::vector<Shapes> cases, F f, Twin twin) {
+  template <class F> Row& op(std::string name, std::vector<Shapes> cases, F f, Twin twin) {
     const auto make = [f]<class T>(Params<T>&) -> Function<T> { return f; };
     Row& row = layer(std::move(name), std::move(cases), make, std::move(twin));
     row.layer = false;
@@ -161,8 +156,7 @@ inline std::vector<Shapes> both(std::vector<Shapes> a, const std::vector<Shapes>
 inline std::vector<Shapes> matrices() { return singles("3x3 3x2 2x4 1x1 4x1 3x1x2 1x3x3 2x2x3"); }
 
 /// The operand shapes made from each class of one operand.
-template <class F>
-std::vector<Shapes> derived(const std::vector<Shapes>& classes, F f) {
+template <class F> std::vector<Shapes> derived(const std::vector<Shapes>& classes, F f) {
   std::vector<Shapes> all;
   for (const Shapes& c : classes) all.push_back(f(c[0]));
   return all;
@@ -177,8 +171,7 @@ inline Rejects below_rank(std::size_t rank, std::string part) {
 }
 
 /// Refuses shapes for which `bad(first operand's shape)` holds.
-template <class F>
-Rejects shape_error_when(F bad, std::string part) {
+template <class F> Rejects shape_error_when(F bad, std::string part) {
   return [bad, part](const Shapes& s) -> std::optional<Rejection> {
     if (bad(s[0])) return refused(part);
     return std::nullopt;

@@ -12,8 +12,7 @@
 namespace xtape::test {
 
 /// Runs fn in a process of its own and returns its number; it ends with what fn returns, or 99.
-template <class F>
-pid_t begin_child(F&& fn) {
+template <class F> pid_t begin_child(F&& fn) {
   const pid_t child = ::fork();
   if (child != 0) return child;
   int result = 99;
@@ -34,9 +33,6 @@ inline int end_of(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-template <class F>
-int in_child(F&& fn) {
-  return end_of(begin_child(fn));
-}
+template <class F> int in_child(F&& fn) { return end_of(begin_child(fn)); }
 
 }  // namespace xtape::test

@@ -5,8 +5,7 @@
 
 namespace xtape::test {
 
-template <class T>
-struct TinyRun {
+template <class T> struct TinyRun {
   Params<T> params;
   Dense<T> hidden;
   Dropout<T> dropout;
@@ -59,8 +58,7 @@ bool same_bits(const std::map<std::string, Array<T>>& a, const std::map<std::str
 }
 
 /// All that a run holds, to compare before and after.
-template <class T>
-struct Snapshot {
+template <class T> struct Snapshot {
   std::map<std::string, Array<T>> weights;
   OptimizerState<T> state;
   explicit Snapshot(const TinyRun<T>& run)

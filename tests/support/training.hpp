@@ -8,14 +8,10 @@
 
 namespace xtape::test {
 
-template <class T>
-struct Batch {
-  Array<T> x, y;
-};
+template <class T> struct Batch { Array<T> x, y; };
 
 /// A line through points, learnt by a network with dropout.
-template <class T>
-struct Network {
+template <class T> struct Network {
   Params<T> params{ParamsOptions{3}};
   Dense<T> hidden;
   Dropout<T> dropout;
@@ -33,16 +29,14 @@ struct Network {
   }
 };
 
-template <class T>
-Batch<T> make_batch(std::uint64_t seed, std::size_t size = 4) {
+template <class T> Batch<T> make_batch(std::uint64_t seed, std::size_t size = 4) {
   Batch<T> b{random_array<T>(Shape{size, 2}, seed), Array<T>(Shape{size, 1})};
   for (std::size_t i = 0; i < size; ++i) b.y(i, 0) = b.x(i, 0) - T(2) * b.x(i, 1);
   return b;
 }
 
 /// Batches in an order of their own in each epoch, made on a background thread; the last is smaller.
-template <class T>
-Batches<Batch<T>> background_batches(std::size_t count) {
+template <class T> Batches<Batch<T>> background_batches(std::size_t count) {
   return {4 * count - 1, BatchOptions{.batch_size = 4, .seed = 9},
           [](std::span<const std::size_t> examples) {
             Batch<T> b{Array<T>(Shape{examples.size(), 2}), Array<T>(Shape{examples.size(), 1})};

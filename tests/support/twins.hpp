@@ -21,8 +21,7 @@ inline double at(const Array<double>& a, const Index& index) {
 }
 
 /// Every index of a shape, in row-major order.
-template <class F>
-void each_index(const Shape& shape, F f) {
+template <class F> void each_index(const Shape& shape, F f) {
   Index index(shape.size(), 0);
   const std::size_t n = size_of(shape);
   for (std::size_t k = 0; k < n; ++k) {
@@ -36,8 +35,7 @@ void each_index(const Shape& shape, F f) {
 }
 
 /// The array of this shape with the element f(index).
-template <class F>
-Array<double> generate(const Shape& shape, F f) {
+template <class F> Array<double> generate(const Shape& shape, F f) {
   Array<double> y(shape);
   std::size_t k = 0;
   each_index(shape, [&](const Index& index) { y.data()[k++] = f(index); });
@@ -57,28 +55,23 @@ inline Shape broadcast_shape(const Shape& a, const Shape& b) {
   return shape_of(out);
 }
 
-template <class F>
-Array<double> mapped(const Array<double>& a, F f) {
+template <class F> Array<double> mapped(const Array<double>& a, F f) {
   return generate(a.shape(), [&](const Index& i) { return f(at(a, i)); });
 }
-template <class F>
-Array<double> zipped(const Array<double>& a, const Array<double>& b, F f) {
+template <class F> Array<double> zipped(const Array<double>& a, const Array<double>& b, F f) {
   return generate(broadcast_shape(a.shape(), b.shape()),
                   [&](const Index& i) { return f(at(a, i), at(b, i)); });
 }
 
 /// Twins of elementwise operations from functions of numbers.
-template <class F>
-Twin each(F f) {
+template <class F> Twin each(F f) {
   return [f](const Arrays& x, const Values&) { return mapped(x[0], f); };
 }
-template <class F>
-Twin pairwise(F f) {
+template <class F> Twin pairwise(F f) {
   return [f](const Arrays& x, const Values&) { return zipped(x[0], x[1], f); };
 }
 /// A twin that needs no parameters.
-template <class F>
-Twin plain(F f) {
+template <class F> Twin plain(F f) {
   return [f](const Arrays& x, const Values&) { return f(x); };
 }
 
@@ -88,8 +81,7 @@ Twin plain(F f) {
 #define TWIN(...) plain([=](const Arrays& x) { return __VA_ARGS__; })
 
 /// The twin y[i] = x[from(i)].
-template <class S, class W>
-Twin moved(S shape, W from) {
+template <class S, class W> Twin moved(S shape, W from) {
   return TWIN(generate(shape(x[0].shape()),
                        [&](const Index& i) { return at(x[0], from(i, x[0].shape())); }));
 }

@@ -27,8 +27,7 @@ bool one_processor() {
 }
 
 /// Calls body(block) for each of these blocks, on all threads of the pool.
-template <class Body>
-void for_each_block(std::ptrdiff_t blocks, const Body& body) {
+template <class Body> void for_each_block(std::ptrdiff_t blocks, const Body& body) {
   detail::parallel_blocks(blocks, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
     for (std::ptrdiff_t i = begin; i < end; ++i) body(i);
   });

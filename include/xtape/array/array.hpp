@@ -42,20 +42,13 @@ std::string to_string(const Shape& shape);
 std::size_t size_of(const Shape& shape) noexcept;
 
 /// Returns an array of zeros of this shape. Note that Array<T>({2, 3}) holds the two values 2 and 3.
-template <class T>
-Array<T> zeros(const Shape& shape) {
-  return Array<T>(shape, T(0));
-}
+template <class T> Array<T> zeros(const Shape& shape) { return Array<T>(shape, T(0)); }
 
 /// Returns an array of ones of this shape.
-template <class T>
-Array<T> ones(const Shape& shape) {
-  return Array<T>(shape, T(1));
-}
+template <class T> Array<T> ones(const Shape& shape) { return Array<T>(shape, T(1)); }
 
 /// Returns an array of this shape with every element `value`.
-template <class T>
-Array<T> full(const Shape& shape, std::type_identity_t<T> value) {
+template <class T> Array<T> full(const Shape& shape, std::type_identity_t<T> value) {
   return Array<T>(shape, value);
 }
 
@@ -66,20 +59,15 @@ Array<T> arange(std::type_identity_t<T> start, std::type_identity_t<T> stop,
                 std::type_identity_t<T> step = T(1));
 
 /// Returns 0, 1, ... stop - 1.
-template <class T>
-Array<T> arange(std::type_identity_t<T> stop) {
-  return arange<T>(T(0), stop);
-}
+template <class T> Array<T> arange(std::type_identity_t<T> stop) { return arange<T>(T(0), stop); }
 
 /// Returns the elements in NumPy's form: at most eight digits after the point, columns aligned, and an ellipsis for the
 /// middle of arrays of more than 1000 elements. T is float, double, bool, int, std::int64_t, std::uint64_t or
 /// std::uint8_t.
-template <class T>
-std::string to_string(const Array<T>& array);
+template <class T> std::string to_string(const Array<T>& array);
 
 /// Writes to_string(array).
-template <class T>
-std::ostream& operator<<(std::ostream& out, const Array<T>& array);
+template <class T> std::ostream& operator<<(std::ostream& out, const Array<T>& array);
 
 /// Counters of the caching allocator. They are exact for the calling thread. Each other running thread may have up to
 /// 64 KiB of small blocks that it has not reported yet.
@@ -101,15 +89,9 @@ void trim();
 
 namespace detail {
 /// Returns an array of this shape with unset elements.
-template <class T>
-Array<T> empty(const Shape& shape) {
-  return Array<T>(shape);
-}
+template <class T> Array<T> empty(const Shape& shape) { return Array<T>(shape); }
 /// Returns an array of this shape with every element `value`.
-template <class T>
-Array<T> full(const Shape& shape, T value) {
-  return Array<T>(shape, value);
-}
+template <class T> Array<T> full(const Shape& shape, T value) { return Array<T>(shape, value); }
 }  // namespace detail
 
 }  // namespace xtape

@@ -22,8 +22,7 @@ void deallocate(void* pointer, std::size_t bytes) noexcept;
 namespace xtape {
 
 /// The caching allocator with the interface of the standard library. It has no state, so all instances are equal.
-template <class T>
-class Allocator {
+template <class T> class Allocator {
  public:
   using value_type = T;
   using size_type = std::size_t;
@@ -34,8 +33,7 @@ class Allocator {
   using const_reference = const T&;
 
   Allocator() noexcept = default;
-  template <class U>
-  Allocator(const Allocator<U>&) noexcept {}
+  template <class U> Allocator(const Allocator<U>&) noexcept {}
 
   [[nodiscard]] T* allocate(std::size_t count) {
     if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) throw std::bad_alloc();
@@ -43,17 +41,12 @@ class Allocator {
   }
   void deallocate(T* p, std::size_t count) noexcept { detail::deallocate(p, count * sizeof(T)); }
 
-  template <class U>
-  struct rebind {
-    using other = Allocator<U>;
-  };
+  template <class U> struct rebind { using other = Allocator<U>; };
 
-  template <class U>
-  friend bool operator==(const Allocator&, const Allocator<U>&) noexcept {
+  template <class U> friend bool operator==(const Allocator&, const Allocator<U>&) noexcept {
     return true;
   }
-  template <class U>
-  friend bool operator!=(const Allocator&, const Allocator<U>&) noexcept {
+  template <class U> friend bool operator!=(const Allocator&, const Allocator<U>&) noexcept {
     return false;
   }
 };

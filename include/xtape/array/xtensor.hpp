@@ -18,8 +18,7 @@ namespace xt::detail {
 template <template <class, std::size_t, class, bool> class S, class X, std::size_t N, class A,
           bool Init>
 struct xtype_for_shape<S<X, N, A, Init>> {
-  template <class T, layout_type L>
-  using type = xarray<T, L>;
+  template <class T, layout_type L> using type = xarray<T, L>;
 };
 }  // namespace xt::detail
 #endif

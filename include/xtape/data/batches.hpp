@@ -83,8 +83,7 @@ void check_first_batch(std::size_t first, std::size_t steps);
 ///
 /// When `make` throws, the batches before arrive first; then begin() or ++ throws the exception and
 /// the range ends. Movable; use an object from one thread.
-template <class Batch>
-class Epoch {
+template <class Batch> class Epoch {
   struct State;
 
  public:
@@ -169,8 +168,7 @@ class Epoch {
 /// Batches, epoch after epoch. `make` turns the indices of examples into a batch. It runs on a
 /// background thread for each epoch that is walked over, so it must only read shared data. Cheap to
 /// copy; usable from many threads.
-template <class Batch>
-class Batches {
+template <class Batch> class Batches {
  public:
   using Make = typename Epoch<Batch>::Make;
 
@@ -207,8 +205,7 @@ Batches(std::vector<std::size_t>, BatchOptions, F)
     -> Batches<std::invoke_result_t<F&, std::span<const std::size_t>>>;
 
 /// Some of many examples, in the order of a batch; a view.
-template <class Example>
-class Selection {
+template <class Example> class Selection {
  public:
   Selection(std::span<const Example> all, std::span<const std::size_t> indices)
       : all_(all), indices_(indices) {}
@@ -249,8 +246,7 @@ template <class Example, class F>
 using BatchOf = std::invoke_result_t<F&, const Selection<Example>&>;
 
 /// Copies the range's elements; moves a vector that is an rvalue.
-template <class Range>
-auto collect(Range&& examples) {
+template <class Range> auto collect(Range&& examples) {
   using Example = std::ranges::range_value_t<Range>;
   if constexpr (std::is_same_v<Range, std::vector<Example>>) {
     return std::make_shared<const std::vector<Example>>(std::forward<Range>(examples));

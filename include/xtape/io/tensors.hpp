@@ -70,8 +70,7 @@ struct TensorFile {
 
 /// Returns the array as a stored tensor of its own dtype. T: float, double, bool, std::uint8_t,
 /// std::int32_t, std::int64_t.
-template <class T>
-StoredTensor to_tensor(const Array<T>& array);
+template <class T> StoredTensor to_tensor(const Array<T>& array);
 
 /// Returns the tensor as an array; `name` is for messages. float and double take F16, BF16, F32 and F64:
 /// widening is exact, F64 to float rounds. ValueError for a value beyond float's range.

@@ -11,8 +11,7 @@
 namespace xtape {
 
 namespace detail {
-template <class T>
-struct Projection;
+template <class T> struct Projection;
 }  // namespace detail
 
 /// One extent or several, for options: {.units = 10}, {.units = {8, 64}}.
@@ -35,8 +34,7 @@ class Extents {
 /// Keras's Dense, and with several axes its EinsumDense: the last `axes` axes of x are contracted
 /// with the first axes of the kernel, and `units` take their place. kernel (inputs..., units...),
 /// bias (units...). Fans are the products of the contracted and of the new extents.
-template <class T>
-class Dense {
+template <class T> class Dense {
  public:
   struct Options {
     Extents units = {};             ///< extents of the output axes; all positive

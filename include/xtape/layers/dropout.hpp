@@ -13,8 +13,7 @@ namespace xtape {
 
 /// Zeroes elements with probability `rate` while training and scales the rest by 1 / (1 - rate);
 /// otherwise the identity, drawing nothing (Srivastava et al. 2014; Keras's Dropout).
-template <class T>
-class Dropout {
+template <class T> class Dropout {
  public:
   struct Options {
     double rate = 0.5;                       ///< 0 to 1

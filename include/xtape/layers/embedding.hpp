@@ -10,8 +10,7 @@
 namespace xtape {
 
 /// Keras's Embedding: ids (...) -> (..., output_dim).
-template <class T>
-class Embedding {
+template <class T> class Embedding {
  public:
   struct Options {
     int input_dim = 0;   ///< size of the vocabulary; positive

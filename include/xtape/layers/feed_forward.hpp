@@ -8,8 +8,7 @@
 namespace xtape {
 
 /// output(dropout(activation(intermediate(x)))), with as many outputs as x has features.
-template <class T>
-class FeedForward {
+template <class T> class FeedForward {
  public:
   struct Options {
     int intermediate_dim = 0;           ///< width between the two; positive

@@ -9,8 +9,7 @@ namespace xtape {
 
 /// Keras's LayerNormalization: normalizes over `axes` jointly, with biased variance, then scales by
 /// gamma and shifts by beta, both of the axes' extents in ascending order (Ba et al. 2016).
-template <class T>
-class LayerNormalization {
+template <class T> class LayerNormalization {
  public:
   struct Options {
     Axes axes = {-1};

@@ -11,8 +11,7 @@ namespace xtape {
 /// Sines and cosines of the positions (Vaswani et al. 2017; keras-hub's SinePositionEncoding): entry j
 /// of position p is sin(p / max_wavelength^(j / width)) for even j, and the cosine of the same angle
 /// for the j after it. Returned, not added: x + positions(x).
-template <class T>
-class SinePositionEncoding {
+template <class T> class SinePositionEncoding {
  public:
   struct Options {
     double max_wavelength = 10000.0;  ///< positive and finite
@@ -35,8 +34,7 @@ class SinePositionEncoding {
 };
 
 /// A learned vector for each position (keras-hub's PositionEmbedding). Returned, not added.
-template <class T>
-class PositionEmbedding {
+template <class T> class PositionEmbedding {
  public:
   struct Options {
     int sequence_length = 0;  ///< how many positions there are; positive

@@ -10,8 +10,7 @@ namespace xtape {
 /// Keras's RMSNormalization, PyTorch's RMSNorm: divides by the root of the mean square over `axes`
 /// jointly, then multiplies by scale, of the axes' extents in ascending order (Zhang & Sennrich
 /// 2019).
-template <class T>
-class RMSNormalization {
+template <class T> class RMSNormalization {
  public:
   struct Options {
     Axes axes = {-1};

@@ -18,8 +18,7 @@ namespace xtape {
 namespace detail {
 
 /// One layer of a Sequential, whatever its type. A function is empty if the layer does not take its input.
-template <class T>
-struct SequentialPart {
+template <class T> struct SequentialPart {
   std::string name;
   std::string type;
   std::function<Var<T>(const Var<T>&)> on_array;
@@ -31,10 +30,7 @@ struct SequentialPart {
 std::string layer_type(std::string_view signature);
 
 /// Returns a text that holds the name of F; needs no run-time type information.
-template <class F>
-constexpr std::string_view type_signature() {
-  return __PRETTY_FUNCTION__;
-}
+template <class F> constexpr std::string_view type_signature() { return __PRETTY_FUNCTION__; }
 
 }  // namespace detail
 
@@ -44,8 +40,7 @@ constexpr std::string_view type_signature() {
 ///   Sequential<float> model(params.scope());
 ///   model.add<Dense>({.units = 64, .activation = "relu"}).add<Dropout>({.rate = 0.1});
 ///   model.add<Dense>({.units = 10}, "head");
-template <class T>
-class Sequential {
+template <class T> class Sequential {
  public:
   /// Layers made by add() get scopes below this one.
   explicit Sequential(const Scope<T>& scope) : scope_(scope) {}
@@ -83,8 +78,7 @@ class Sequential {
 
  private:
   [[nodiscard]] std::string choose(const std::string& name) const;
-  template <class F>
-  Sequential& put(const std::string& name, F layer) {
+  template <class F> Sequential& put(const std::string& name, F layer) {
     constexpr bool kArrays = std::is_invocable_r_v<Var<T>, const F&, const Var<T>&>;
     constexpr bool kIds = std::is_invocable_r_v<Var<T>, const F&, const Tokens<T>&>;
     static_assert(kArrays || kIds, "a layer of a Sequential is called with one Var or Tokens");

@@ -7,8 +7,7 @@
 namespace xtape {
 
 /// Softmax over one or several axes jointly, with an optional mask (Keras's Softmax).
-template <class T>
-class Softmax {
+template <class T> class Softmax {
  public:
   struct Options {
     Axes axes = {-1};

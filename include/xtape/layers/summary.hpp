@@ -40,7 +40,6 @@ std::string summary(const Params<T>& params, const Run& run, const SummaryOption
   return detail::summary<T>(params, run, options);
 }
 /// The same without a call: every shape is "?".
-template <class T>
-std::string summary(const Params<T>& params, const SummaryOptions& options = {});
+template <class T> std::string summary(const Params<T>& params, const SummaryOptions& options = {});
 
 }  // namespace xtape

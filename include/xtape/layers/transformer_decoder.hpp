@@ -9,8 +9,7 @@ namespace xtape {
 
 /// Keys and values that one TransformerDecoder keeps while decoding step by step: of the positions
 /// before, and of the encoder's output, projected once.
-template <class T>
-class DecoderCache {
+template <class T> class DecoderCache {
  public:
   /// Room for `capacity` positions. ValueError for 0.
   explicit DecoderCache(std::size_t capacity) : self_(capacity) {}
@@ -40,8 +39,7 @@ enum class CrossAttention { yes, no };
 ///
 /// Weights, below the scope: self_attention/..., self_attention_norm/..., cross_attention/...,
 /// cross_attention_norm/..., feed_forward/..., feed_forward_norm/....
-template <class T>
-class TransformerDecoder {
+template <class T> class TransformerDecoder {
  public:
   using Options = TransformerOptions<T>;
 

@@ -17,8 +17,7 @@ namespace xtape {
 enum class Normalization { layer, rms };
 
 /// Options of both blocks.
-template <class T>
-struct TransformerOptions {
+template <class T> struct TransformerOptions {
   int hidden_dim = 0;        ///< width of the inputs; positive, a multiple of num_heads
   int num_heads = 0;         ///< positive
   int intermediate_dim = 0;  ///< width inside the feed-forward part; positive
@@ -44,8 +43,7 @@ struct TransformerOptions {
 namespace detail {
 
 /// A part of a block with its normalization, dropout and sum.
-template <class T>
-class ResidualPart {
+template <class T> class ResidualPart {
  public:
   ResidualPart(const Scope<T>& norm, const TransformerOptions<T>& options);
   template <class F>
@@ -69,8 +67,7 @@ class ResidualPart {
 ///
 /// Weights, below the scope: self_attention/..., self_attention_norm/..., feed_forward/...,
 /// feed_forward_norm/....
-template <class T>
-class TransformerEncoder {
+template <class T> class TransformerEncoder {
  public:
   using Options = TransformerOptions<T>;
 

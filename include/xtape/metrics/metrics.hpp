@@ -66,8 +66,7 @@ class Mean : public Metric {
   /// Adds one value. ValueError unless the weight is finite.
   void update(double value, double weight = 1);
   /// Adds one value per sample.
-  template <class T>
-  void update(const Array<T>& values, const MetricOptions& options = {});
+  template <class T> void update(const Array<T>& values, const MetricOptions& options = {});
 
  private:
   std::string name_;

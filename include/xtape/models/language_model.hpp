@@ -45,8 +45,7 @@ struct LanguageModelOptions {
 ///
 /// Weights, below the scope: embedding/embeddings, positions/embeddings, decoder/0/..., norm/...,
 /// output/kernel, output/bias.
-template <class T>
-class LanguageModel {
+template <class T> class LanguageModel {
  public:
   using Options = LanguageModelOptions;
   using Caches = std::vector<DecoderCache<T>>;  ///< one per layer

@@ -28,8 +28,7 @@ struct TokenLossOptions {
 namespace detail {
 
 /// Maps token ids to vectors: table, factor, positions, dropout.
-template <class T>
-class TokenInput {
+template <class T> class TokenInput {
  public:
   struct Options {
     int vocabulary, width;
@@ -56,8 +55,7 @@ class TokenInput {
 };
 
 /// Maps vectors to logits by a layer of its own or by the rows of a table.
-template <class T>
-class TokenOutput {
+template <class T> class TokenOutput {
  public:
   struct Options {
     int vocabulary, width;
@@ -76,8 +74,7 @@ class TokenOutput {
 };
 
 /// The normalization after a stack of blocks, or the identity.
-template <class T>
-class FinalNorm {
+template <class T> class FinalNorm {
  public:
   FinalNorm(const Scope<T>& scope, const TransformerOptions<T>& options, bool wanted);
   Var<T> operator()(const Var<T>& x) const;

@@ -59,8 +59,7 @@ struct Seq2SeqOptions {
 /// Weights, below the scope: source_embedding/embeddings, target_embedding/embeddings (one of
 /// embedding/embeddings with Tying::all), source_positions/embeddings, target_positions/embeddings,
 /// encoder/0/..., encoder_norm/..., decoder/0/..., decoder_norm/..., output/kernel, output/bias.
-template <class T>
-class Seq2Seq {
+template <class T> class Seq2Seq {
  public:
   using Options = Seq2SeqOptions;
   using Caches = std::vector<DecoderCache<T>>;  ///< one per layer of the decoder

@@ -16,8 +16,7 @@ struct RandomKey {
 };
 
 /// Returns the key of the next random operation on x's tape. TapeError without a tape.
-template <class T>
-RandomKey next_random_key(const Var<T>& x);
+template <class T> RandomKey next_random_key(const Var<T>& x);
 
 /// Returns 0 with probability `rate` and x / (1 - rate) otherwise, all zeros for rate 1. noise_shape must
 /// broadcast to x; elements along its axes of extent 1 share a decision. The gradient draws the decisions

@@ -9,10 +9,8 @@
 namespace xtape {
 
 namespace detail {
-template <class V>
-inline constexpr bool is_var = false;
-template <class T>
-inline constexpr bool is_var<Var<T>> = true;
+template <class V> inline constexpr bool is_var = false;
+template <class T> inline constexpr bool is_var<Var<T>> = true;
 template <class V>
 concept AnyVar = is_var<std::decay_t<V>>;
 
@@ -32,108 +30,73 @@ template <class A, class B>
 concept Mixed = (OperandPair<A, B> && (XExpression<A> || XExpression<B>));
 
 // Returns x, or makes a V of it.
-template <class V>
-const V& as_var(const V& x) {
-  return x;
-}
-template <class V, XExpression E>
-V as_var(E&& x) {
-  return V(std::forward<E>(x));
-}
-template <class V, std::convertible_to<typename V::value_type> X>
-V as_var(const X& x) {
+template <class V> const V& as_var(const V& x) { return x; }
+template <class V, XExpression E> V as_var(E&& x) { return V(std::forward<E>(x)); }
+template <class V, std::convertible_to<typename V::value_type> X> V as_var(const X& x) {
   return V(static_cast<typename V::value_type>(x));
 }
 
-template <class T>
-Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b);
+template <class T> Var<T> select(const Array<bool>& condition, const Var<T>& a, const Var<T>& b);
 }  // namespace detail
 
 /// a + b
-template <class T>
-Var<T> add(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> add(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// a - b
-template <class T>
-Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> subtract(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// a * b, element by element
-template <class T>
-Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> multiply(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// a / b, element by element
-template <class T>
-Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> divide(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// a raised to b. The gradient for b is 0 where a is 0 and b >= 0.
-template <class T>
-Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> pow(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// x raised to a constant exponent.
-template <class T>
-Var<T> pow(const Var<T>& x, double exponent);
+template <class T> Var<T> pow(const Var<T>& x, double exponent);
 /// The larger of each pair; NaN wins. Equal elements share the gradient evenly.
-template <class T>
-Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> maximum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// The smaller of each pair; NaN wins. Equal elements share the gradient evenly.
-template <class T>
-Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> minimum(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// condition ? a : b. All three broadcast. The condition is a boolean xtensor expression; a or b may be a
 /// scalar or an expression. The side not chosen gets gradient 0, also where it is NaN.
 template <detail::XExpression C, class A, class B>
 requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
     -> detail::VarOf<A, B>;
 /// x limited to [low, high]. Gradient 1 at the limits, 0 outside. ValueError unless low <= high.
-template <class T>
-Var<T> clip(const Var<T>& x, double low, double high);
+template <class T> Var<T> clip(const Var<T>& x, double low, double high);
 
 /// -x
-template <class T>
-Var<T> negate(const Var<T>& x);
+template <class T> Var<T> negate(const Var<T>& x);
 /// |x|, with gradient 0 at 0.
-template <class T>
-Var<T> abs(const Var<T>& x);
+template <class T> Var<T> abs(const Var<T>& x);
 /// x * x
-template <class T>
-Var<T> square(const Var<T>& x);
+template <class T> Var<T> square(const Var<T>& x);
 /// Square root; infinite gradient at 0, NaN below.
-template <class T>
-Var<T> sqrt(const Var<T>& x);
+template <class T> Var<T> sqrt(const Var<T>& x);
 /// 1 / sqrt(x)
-template <class T>
-Var<T> rsqrt(const Var<T>& x);
+template <class T> Var<T> rsqrt(const Var<T>& x);
 /// e to the x
-template <class T>
-Var<T> exp(const Var<T>& x);
+template <class T> Var<T> exp(const Var<T>& x);
 /// exp(x) - 1, accurate near 0
-template <class T>
-Var<T> expm1(const Var<T>& x);
+template <class T> Var<T> expm1(const Var<T>& x);
 /// Natural logarithm; -infinity at 0, NaN below.
-template <class T>
-Var<T> log(const Var<T>& x);
+template <class T> Var<T> log(const Var<T>& x);
 /// log(1 + x), accurate near 0
-template <class T>
-Var<T> log1p(const Var<T>& x);
+template <class T> Var<T> log1p(const Var<T>& x);
 /// Sine, radians.
-template <class T>
-Var<T> sin(const Var<T>& x);
+template <class T> Var<T> sin(const Var<T>& x);
 /// Cosine, radians.
-template <class T>
-Var<T> cos(const Var<T>& x);
+template <class T> Var<T> cos(const Var<T>& x);
 /// Hyperbolic tangent.
-template <class T>
-Var<T> tanh(const Var<T>& x);
+template <class T> Var<T> tanh(const Var<T>& x);
 /// 1 / (1 + exp(-x)), without overflow.
-template <class T>
-Var<T> sigmoid(const Var<T>& x);
+template <class T> Var<T> sigmoid(const Var<T>& x);
 /// Error function.
-template <class T>
-Var<T> erf(const Var<T>& x);
+template <class T> Var<T> erf(const Var<T>& x);
 
 /// a < b, a <= b and a == b, element by element.
-template <class T>
-Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
-template <class T>
-Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
-template <class T>
-Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
-template <class T>
-Array<bool> greater(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
+template <class T> Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Array<bool> greater(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return less(Var<T>(b), a);
 }
 template <class T>
@@ -168,10 +131,7 @@ requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a
 }
 
 /// -x
-template <class T>
-Var<T> operator-(const Var<T>& x) {
-  return negate(x);
-}
+template <class T> Var<T> operator-(const Var<T>& x) { return negate(x); }
 
 /// add(a, b) of a Var and a Var, a scalar or an xtensor expression.
 template <class A, class B>
@@ -203,23 +163,19 @@ auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
 }
 
 /// Assigns x + y to x. The shape may grow. The old value stays in its other handles and on the tape.
-template <class T, detail::Operand<Var<T>> Y>
-Var<T>& operator+=(Var<T>& x, Y&& y) {
+template <class T, detail::Operand<Var<T>> Y> Var<T>& operator+=(Var<T>& x, Y&& y) {
   return x = x + std::forward<Y>(y);
 }
 /// Assigns x - y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y>
-Var<T>& operator-=(Var<T>& x, Y&& y) {
+template <class T, detail::Operand<Var<T>> Y> Var<T>& operator-=(Var<T>& x, Y&& y) {
   return x = x - std::forward<Y>(y);
 }
 /// Assigns x * y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y>
-Var<T>& operator*=(Var<T>& x, Y&& y) {
+template <class T, detail::Operand<Var<T>> Y> Var<T>& operator*=(Var<T>& x, Y&& y) {
   return x = x * std::forward<Y>(y);
 }
 /// Assigns x / y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y>
-Var<T>& operator/=(Var<T>& x, Y&& y) {
+template <class T, detail::Operand<Var<T>> Y> Var<T>& operator/=(Var<T>& x, Y&& y) {
   return x = x / std::forward<Y>(y);
 }
 

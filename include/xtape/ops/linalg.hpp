@@ -26,10 +26,8 @@ template <class T>
 Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 
 /// Inner product of two vectors: a scalar.
-template <class T>
-Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 /// Outer product of two vectors: a matrix.
-template <class T>
-Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+template <class T> Var<T> outer(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
 
 }  // namespace xtape

@@ -16,7 +16,6 @@ struct RotaryOptions {
 /// Rotates pair k of the n/2 pairs of the last axis by the angle position * max_wavelength^(-2k/n), where
 /// positions run along `axis` (Su et al. 2021). The product of two rotated vectors depends on their positions
 /// only by the difference. ShapeError unless n is even. ValueError unless max_wavelength > 0.
-template <class T>
-Var<T> rotary(const Var<T>& x, int axis = 1, RotaryOptions options = {});
+template <class T> Var<T> rotary(const Var<T>& x, int axis = 1, RotaryOptions options = {});
 
 }  // namespace xtape

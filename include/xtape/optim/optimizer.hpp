@@ -41,8 +41,7 @@ struct OptimizerOptions {
 
 /// The whole memory of an optimizer, by name: arrays like "adam/m/<path>", and numbers like
 /// "adam/steps". The numbers must be stored as doubles, also beside a model of floats.
-template <class T>
-struct OptimizerState {
+template <class T> struct OptimizerState {
   std::map<std::string, Array<T>> arrays;
   std::map<std::string, double> scalars;
 };
@@ -55,8 +54,7 @@ struct OptimizerSlot {
 };
 
 /// The arguments of a formula: n elements; `from` and `to` may be the same.
-template <class T>
-struct OptimizerUpdate {
+template <class T> struct OptimizerUpdate {
   const Shape& shape;
   std::size_t n;
   const T* from;
@@ -71,8 +69,7 @@ struct OptimizerUpdate {
 
 /// The common part of optimizers. A formula of your own derives from it and defines name(), slots()
 /// and update().
-template <class T>
-class Optimizer {
+template <class T> class Optimizer {
  public:
   virtual ~Optimizer() = default;
 

@@ -29,8 +29,7 @@ struct ProductOfSteps {
 }  // namespace detail
 
 /// The optimizer whose formula has these options: Adam<T> is OptimizerOf<T, AdamOptions>.
-template <class T, class O>
-class OptimizerOf final : public Optimizer<T> {
+template <class T, class O> class OptimizerOf final : public Optimizer<T> {
  public:
   using Options = O;
   explicit OptimizerOf(Options options = {}, OptimizerOptions common = {});
@@ -54,8 +53,7 @@ struct SGDOptions {
 };
 /// Stochastic gradient descent: m = momentum m - lr g; w += m, or with nesterov w += momentum m -
 /// lr g.
-template <class T>
-using SGD = OptimizerOf<T, SGDOptions>;
+template <class T> using SGD = OptimizerOf<T, SGDOptions>;
 
 struct LionOptions {
   Schedule learning_rate = 0.001;
@@ -65,11 +63,9 @@ struct LionOptions {
 };
 /// The sign of a mean of gradients (Chen et al. 2023): w -= lr sign(beta_1 m + (1 - beta_1) g), then
 /// m = beta_2 m + (1 - beta_2) g.
-template <class T>
-using Lion = OptimizerOf<T, LionOptions>;
+template <class T> using Lion = OptimizerOf<T, LionOptions>;
 
-template <bool Decays>
-struct AnyAdamOptions {
+template <bool Decays> struct AnyAdamOptions {
   Schedule learning_rate = 0.001;
   double beta_1 = 0.9;                         ///< 0 <= beta < 1
   double beta_2 = 0.999;                       ///< 0 <= beta < 1
@@ -82,16 +78,13 @@ using AdamWOptions = AnyAdamOptions<true>;
 /// Adam (Kingma & Ba 2015) as Keras computes it: w -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m /
 /// (sqrt(v) + epsilon), with epsilon outside the bias correction. With amsgrad (Reddi et al. 2018)
 /// the largest v so far takes the place of v.
-template <class T>
-using Adam = OptimizerOf<T, AdamOptions>;
+template <class T> using Adam = OptimizerOf<T, AdamOptions>;
 
 /// Adam with a weight decay of 0.004 by default (Loshchilov & Hutter 2019).
-template <class T>
-using AdamW = OptimizerOf<T, AdamWOptions>;
+template <class T> using AdamW = OptimizerOf<T, AdamWOptions>;
 
 /// Options of Adamax, Nadam and Lamb.
-template <class Formula>
-struct MomentOptions {
+template <class Formula> struct MomentOptions {
   Schedule learning_rate = 0.001;
   double beta_1 = 0.9;        ///< 0 <= beta < 1
   double beta_2 = 0.999;      ///< 0 <= beta < 1
@@ -104,19 +97,16 @@ using LambOptions = MomentOptions<struct LambFormula>;
 
 /// Adam with the infinity norm (Kingma & Ba 2015, section 7): u = max(beta_2 u, |g|); w -= lr m_hat /
 /// (u + epsilon).
-template <class T>
-using Adamax = OptimizerOf<T, AdamaxOptions>;
+template <class T> using Adamax = OptimizerOf<T, AdamaxOptions>;
 
 /// Adam with Nesterov momentum (Dozat 2016): mu_t = beta_1 (1 - 0.96^t / 2), P the product of mu_1 to
 /// mu_t; w -= lr (mu_{t+1} m / (1 - P mu_{t+1}) + (1 - mu_t) g / (1 - P)) / (sqrt(v_hat) + epsilon).
-template <class T>
-using Nadam = OptimizerOf<T, NadamOptions>;
+template <class T> using Nadam = OptimizerOf<T, NadamOptions>;
 
 /// Adam with steps in proportion to the weights (You et al. 2020): u = m_hat / (sqrt(v_hat) +
 /// epsilon); w -= lr |w| / |u| u. The quotient of the norms is 1 where one of them is 0. The decay is
 /// outside the quotient.
-template <class T>
-using Lamb = OptimizerOf<T, LambOptions>;
+template <class T> using Lamb = OptimizerOf<T, LambOptions>;
 
 struct AdagradOptions {
   Schedule learning_rate = 0.001;
@@ -125,8 +115,7 @@ struct AdagradOptions {
   double weight_decay = 0.0;
 };
 /// Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + epsilon).
-template <class T>
-using Adagrad = OptimizerOf<T, AdagradOptions>;
+template <class T> using Adagrad = OptimizerOf<T, AdagradOptions>;
 
 struct AdadeltaOptions {
   Schedule learning_rate = 0.001;
@@ -136,8 +125,7 @@ struct AdadeltaOptions {
 };
 /// Zeiler 2012: a = rho a + (1 - rho) g^2; d = sqrt(b + epsilon) / sqrt(a + epsilon) g; b = rho b +
 /// (1 - rho) d^2; w -= lr d. The paper's rate is 1.
-template <class T>
-using Adadelta = OptimizerOf<T, AdadeltaOptions>;
+template <class T> using Adadelta = OptimizerOf<T, AdadeltaOptions>;
 
 struct RMSpropOptions {
   Schedule learning_rate = 0.001;
@@ -150,8 +138,7 @@ struct RMSpropOptions {
 /// Tieleman & Hinton 2012: v = rho v + (1 - rho) g^2; i = lr g / sqrt(v + epsilon), or if centered
 /// lr g / sqrt(v - a^2 + epsilon) with the mean gradient a; w -= i, or with momentum w -= m where
 /// m = momentum m + i.
-template <class T>
-using RMSprop = OptimizerOf<T, RMSpropOptions>;
+template <class T> using RMSprop = OptimizerOf<T, RMSpropOptions>;
 
 struct AdafactorOptions {
   Schedule learning_rate = 0.001;
@@ -166,7 +153,6 @@ struct AdafactorOptions {
 /// epsilon_1); u = g / sqrt(v); w -= min(lr, 1 / sqrt(t)) max(epsilon_2, rms(w)) u / max(1, rms(u) /
 /// clip_threshold). Keras's relative_step is left out: it changes nothing there, because the minimum
 /// is always taken.
-template <class T>
-using Adafactor = OptimizerOf<T, AdafactorOptions>;
+template <class T> using Adafactor = OptimizerOf<T, AdafactorOptions>;
 
 }  // namespace xtape

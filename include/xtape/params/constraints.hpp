@@ -47,8 +47,7 @@ struct MinMaxNorm {
 ///
 /// Names: max_norm unit_norm non_neg min_max_norm, and Keras's names of the classes MaxNorm UnitNorm
 /// NonNeg MinMaxNorm.
-template <class T>
-class Constraint {
+template <class T> class Constraint {
  public:
   /// None.
   Constraint() = default;

@@ -16,18 +16,14 @@
 
 namespace xtape {
 
-template <class T>
-class Params;
-template <class T>
-class Scope;
+template <class T> class Params;
+template <class T> class Scope;
 
 namespace detail {
 
-template <class T>
-struct ParamsState;
+template <class T> struct ParamsState;
 
-template <class T>
-struct ParameterSlot : LeafSource<T> {
+template <class T> struct ParameterSlot : LeafSource<T> {
   std::size_t index = 0;
   ParamsState<T>* params = nullptr;
   std::atomic<bool> built{false};  // `value` may be read without the lock once this is true
@@ -43,8 +39,7 @@ struct ParameterSlot : LeafSource<T> {
 }  // namespace detail
 
 /// A layer's handle to one named array. Copies name the same array.
-template <class T>
-class Parameter {
+template <class T> class Parameter {
  public:
   Parameter() = default;
   explicit Parameter(detail::ParameterSlot<T>& slot) : slot_(&slot) {}
@@ -80,8 +75,7 @@ class Parameter {
 };
 
 /// A place in the tree of parameter names. `scope / "name"` and `scope / 0` go one step down.
-template <class T>
-class Scope {
+template <class T> class Scope {
  public:
   Scope(detail::ParamsState<T>& params, std::string path, bool reuse)
       : params_(&params), path_(std::move(path)), reuse_(reuse) {}
@@ -126,8 +120,7 @@ struct LoadOptions {
 
 /// Owns every trainable array of a model, in creation order, under path names like
 /// "encoder/0/attention/query/kernel". Must outlive the layers made from its scopes.
-template <class T>
-class Params {
+template <class T> class Params {
  public:
   explicit Params(ParamsOptions options = {});
   Params(Params&&) noexcept;

@@ -48,8 +48,7 @@ struct OrthogonalRegularizer {
 /// OrthogonalRegularizer. A name has the default options. The name l1l2 does nothing, as in Keras:
 /// both its coefficients are 0. The name l1_l2 is refused, as in Keras 3, because it meant 0.01 and
 /// 0.01 in TensorFlow.
-template <class T>
-class Regularizer {
+template <class T> class Regularizer {
  public:
   /// None.
   Regularizer() = default;

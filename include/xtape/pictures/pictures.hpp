@@ -65,8 +65,7 @@ std::string curves_svg(const Columns& curves, const CurvesOptions& options = {})
 /// each operation with the shape of its output, parameters by their paths, arrows along the data flow.
 /// Constants are left out. Call it before backward, which clears the tape. TapeError when the result is
 /// not tracked, or its tape was cleared.
-template <class T>
-std::string graph_dot(const Var<T>& result);
+template <class T> std::string graph_dot(const Var<T>& result);
 
 /// Writes a file atomically: it appears complete, or the previous one stays. IoError.
 void write_text(const std::string& path, const std::string& text);

@@ -299,8 +299,7 @@ class LambdaCallback final : public Callback {
   [[nodiscard]] std::string name() const override { return "LambdaCallback"; }
 
  private:
-  template <class F, class... Args>
-  static void call(const F& function, Args&&... args) {
+  template <class F, class... Args> static void call(const F& function, Args&&... args) {
     if (function) function(std::forward<Args>(args)...);
   }
 

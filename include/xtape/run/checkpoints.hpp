@@ -41,8 +41,7 @@ TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
 
 /// Sets the weights alone, to use a model or to train it with another optimizer. The file may be of the
 /// other floating point type.
-template <class T>
-TrainingProgress load_checkpoint(const std::string& path, Params<T>& params);
+template <class T> TrainingProgress load_checkpoint(const std::string& path, Params<T>& params);
 
 /// A checkpoint that restore() could not load.
 struct SkippedCheckpoint {
@@ -78,8 +77,7 @@ class Checkpoints {
   template <class T>
   std::optional<TrainingProgress> restore_best(Params<T>& params, Optimizer<T>& optimizer) const;
   /// The same for the weights alone.
-  template <class T>
-  std::optional<TrainingProgress> restore_best(Params<T>& params) const;
+  template <class T> std::optional<TrainingProgress> restore_best(Params<T>& params) const;
 
   /// The files that the last restore() passed over, newest first, and the reasons.
   [[nodiscard]] const std::vector<SkippedCheckpoint>& skipped() const noexcept { return skipped_; }

@@ -26,8 +26,7 @@ class Checkpoints;
 class StopSignals;
 
 /// Options of fit.
-template <class T>
-struct FitOptions {
+template <class T> struct FitOptions {
   std::int64_t epochs = 1;                           ///< the last epoch, counted from 1; 0 or more
   std::int64_t initial_epoch = 0;                    ///< the first epoch, counted from 0
   std::optional<std::int64_t> steps_per_epoch = {};  ///< limits the batches; positive

@@ -15,8 +15,7 @@
 
 namespace xtape {
 
-template <class T>
-class RunOf final : public Run {
+template <class T> class RunOf final : public Run {
  public:
   /// Both must outlive it. ValueError for a metric that is null, or whose name is taken.
   RunOf(Params<T>& params, Optimizer<T>& optimizer, RunOptions options = {});

@@ -17,8 +17,7 @@ namespace xtape {
 
 /// The result of a step: its loss, its weight in the mean over the epoch (the number of samples), and
 /// its number of tokens, for the report.
-template <class T>
-struct StepResult {
+template <class T> struct StepResult {
   StepResult(Var<T> step_loss, double step_weight = 1, double step_tokens = 0)
       : loss(std::move(step_loss)), weight(step_weight), tokens(step_tokens) {}
   Var<T> loss;
@@ -43,8 +42,7 @@ concept BatchList = !BatchSource<B> && requires(const B& batches) {
 namespace detail {
 
 /// A source and a step on its batches, without their types.
-template <class T>
-class Feed {
+template <class T> class Feed {
  public:
   virtual ~Feed() = default;
   [[nodiscard]] virtual std::size_t steps(std::int64_t epoch) const = 0;
@@ -59,8 +57,7 @@ class Feed {
 };
 
 /// B is a reference when the caller keeps the batches.
-template <class T, class B, class Step>
-class FeedOf final : public Feed<T> {
+template <class T, class B, class Step> class FeedOf final : public Feed<T> {
  public:
   FeedOf(B&& batches, Step step) : batches_(std::forward<B>(batches)), step_(std::move(step)) {}
 
@@ -102,8 +99,7 @@ class FeedOf final : public Feed<T> {
   std::optional<Running> running_;
 };
 
-template <class T, class B, class Step>
-auto make_feed(B&& batches, Step&& step) {
+template <class T, class B, class Step> auto make_feed(B&& batches, Step&& step) {
   static_assert(BatchSource<std::remove_cvref_t<B>> || BatchList<std::remove_cvref_t<B>>,
                 "batches need steps(epoch) and epoch(epoch, first), or data() and size()");
   return std::make_unique<FeedOf<T, B, std::decay_t<Step>>>(std::forward<B>(batches),
@@ -113,8 +109,7 @@ auto make_feed(B&& batches, Step&& step) {
 }  // namespace detail
 
 /// Batches and a step for validation. An lvalue of batches must outlive it; a temporary is moved in.
-template <class T>
-class Validation {
+template <class T> class Validation {
  public:
   Validation() = default;
   template <class B, class Step>

@@ -12,11 +12,9 @@
 
 namespace xtape::detail {
 
-template <class T>
-struct LeafSource;
+template <class T> struct LeafSource;
 
-template <class T>
-struct PenaltyLedger {
+template <class T> struct PenaltyLedger {
   std::vector<Var<T>> outputs;  // penalties of layers' outputs, as they arise
   bool outputs_asked = false;   // Tape::penalties() was called after the last of them
   // Parameters whose penalty was asked for, with the stamp of the leaf.
@@ -33,7 +31,6 @@ template <class T>
 void add_penalty(TapeState<T>& state, const std::string& who, const Var<T>& penalty);
 /// Throws TapeError when penalties of outputs or of weights in use were not asked for: then the loss
 /// lacks them.
-template <class T>
-void check_penalties(const TapeState<T>& state);
+template <class T> void check_penalties(const TapeState<T>& state);
 
 }  // namespace xtape::detail

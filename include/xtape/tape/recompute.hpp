@@ -10,8 +10,7 @@ namespace xtape {
 namespace detail {
 
 // Suspends recording on a tape, or resumes it, until the end of a scope.
-template <class T>
-class Pause {
+template <class T> class Pause {
  public:
   Pause(TapeState<T>& state, int paused, int inside_checkpoint) noexcept
       : state_(state), paused_(state.paused), inside_(state.inside_checkpoint) {
@@ -31,8 +30,7 @@ class Pause {
   int inside_;
 };
 
-template <class T, class F, std::size_t N>
-class CheckpointNode final : public Node<T> {
+template <class T, class F, std::size_t N> class CheckpointNode final : public Node<T> {
  public:
   CheckpointNode(F fn, std::array<Var<T>, N> inputs, std::uint64_t random_index)
       : Node<T>("checkpoint"),

@@ -30,8 +30,7 @@ namespace xtape {
 
 /// A value that an operation produces: an Array<T>, or storage of a shape to be written into.
 /// Copies share the storage.
-template <class T>
-class Result {
+template <class T> class Result {
  public:
   /// Elements not set.
   explicit Result(const Shape& shape) : value_(shape) {}
@@ -62,8 +61,7 @@ concept Pullback = ReturnsVar<F, T, Var<T>> || PullbackWithOutput<F, T>;
 }  // namespace detail
 
 /// An operand together with the pullback to it; see wrt().
-template <class T, class F>
-struct Wrt {
+template <class T, class F> struct Wrt {
   const Var<T>& input;
   F pullback;
 };
@@ -72,8 +70,7 @@ struct Wrt {
 /// `pullback(g, y)` also receives the output. A pullback uses operations on Var, so that it can be
 /// differentiated again. A result that has the output's broadcast shape is summed to the input's.
 /// The pullback is destroyed at once when `input` needs no gradient.
-template <class T, class F>
-Wrt<T, F> wrt(const Var<T>& input, F pullback) {
+template <class T, class F> Wrt<T, F> wrt(const Var<T>& input, F pullback) {
   static_assert(
       detail::Pullback<F, T>,
       "wrt(): a pullback (g) or (g, y) takes const Var<T>& and returns Var<T>; write it in "
@@ -84,8 +81,7 @@ Wrt<T, F> wrt(const Var<T>& input, F pullback) {
 /// A pullback for operands without a derivative: throws TapeError if a gradient would have to pass.
 struct NoGradient {
   const char* op;
-  template <class T>
-  Var<T> operator()(const Var<T>&) const {
+  template <class T> Var<T> operator()(const Var<T>&) const {
     throw TapeError(std::string(op) +
                     ": not differentiable: a gradient would have to pass through it, expected "
                     "an untracked operand; detach() the operand");
@@ -94,12 +90,10 @@ struct NoGradient {
 
 namespace detail {
 
-template <class T>
-using Operands = std::span<const Var<T>* const>;
+template <class T> using Operands = std::span<const Var<T>* const>;
 
 /// The result of begin().
-template <class T>
-struct Recording {
+template <class T> struct Recording {
   NodeRef<T> context;    // common to the operands; empty where no operand has a tape
   bool records = false;  // whether the operation is to become a node
 };
@@ -110,8 +104,7 @@ struct Recording {
 template <class T>
 Recording<T> begin(const char* op, Operands<T> operands, std::span<const Result<T>> outputs);
 
-template <class T, class F>
-struct Pull {
+template <class T, class F> struct Pull {
   std::size_t input = 0;
   std::optional<F> pullback;   // only where the operand is tracked
   std::optional<Shape> shape;  // of the operand, where it differs from the output's
@@ -125,8 +118,7 @@ struct Pull {
 };
 
 // The pullbacks of one operation: a tuple of several types, or a vector of one type.
-template <class Pulls, class Visit>
-void each(Pulls& pulls, const Visit& visit) {
+template <class Pulls, class Visit> void each(Pulls& pulls, const Visit& visit) {
   if constexpr (requires { pulls.begin(); }) {
     for (auto& p : pulls) visit(p);
   } else {
@@ -134,8 +126,7 @@ void each(Pulls& pulls, const Visit& visit) {
   }
 }
 
-template <class T, bool kWantsOutput, class Pulls>
-class OpNode final : public Node<T> {
+template <class T, bool kWantsOutput, class Pulls> class OpNode final : public Node<T> {
  public:
   OpNode(const char* op, const ArrayPtr<T>& value, Pulls pulls)
       : Node<T>(op), pulls_(std::move(pulls)) {
@@ -152,8 +143,7 @@ class OpNode final : public Node<T> {
   }
 
  private:
-  template <class F>
-  void one(Sweep<T>& sweep, std::size_t id, const Var<T>& g, Pull<T, F>& p) {
+  template <class F> void one(Sweep<T>& sweep, std::size_t id, const Var<T>& g, Pull<T, F>& p) {
     if (!p.pullback) return;
     const Shape& expected = p.shape ? *p.shape : g.shape();
     if constexpr (PullbackWithOutput<F, T>) {
@@ -206,8 +196,7 @@ Var<T> record(const char* op, std::type_identity_t<Result<T>> value,
 
 /// One backward of a fused operation: the gradients that arrived at its outputs, its inputs, and
 /// the place where the inputs' gradients go.
-template <class T>
-class FusedBackward {
+template <class T> class FusedBackward {
  public:
   FusedBackward(const char* op, detail::Sweep<T>& sweep, std::size_t id,
                 std::span<const Var<T>> inputs) noexcept
@@ -246,15 +235,13 @@ class FusedBackward {
 
 namespace detail {
 
-template <class T>
-void describe_inputs(std::span<const Var<T>> inputs, NodeDescription& out) {
+template <class T> void describe_inputs(std::span<const Var<T>> inputs, NodeDescription& out) {
   for (const Var<T>& x : inputs) {
     if (x.tracked()) out.inputs.push_back({x.node_ref().node, x.shape()});
   }
 }
 
-template <class T, class Fast, class Composed>
-class FusedNode final : public Node<T> {
+template <class T, class Fast, class Composed> class FusedNode final : public Node<T> {
   using Outputs = std::vector<Result<T>>;
   static constexpr bool kWantsOutputs =
       std::is_invocable_v<Fast&, FusedBackward<T>&, const Outputs&>;

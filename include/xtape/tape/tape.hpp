@@ -11,15 +11,12 @@
 
 namespace xtape {
 
-template <class T>
-class Params;
-template <class T>
-class Parameter;
+template <class T> class Params;
+template <class T> class Parameter;
 
 /// The gradients of one backward, or the sum of several. Their values outlive the tape. With create_graph
 /// they are tracked on it. They are looked up by parameter, by its path, or by the watched Var.
-template <class T>
-class Gradients {
+template <class T> class Gradients {
  public:
   [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
@@ -83,8 +80,7 @@ struct TapeOptions {
 };
 
 /// Options of Tape::backward.
-template <class T>
-struct BackwardOptions {
+template <class T> struct BackwardOptions {
   bool retain = false;              ///< keep the tape for another backward
   bool create_graph = false;        ///< record the backward too; implies retain
   Gradients<T>* into = nullptr;     ///< add to these gradients, and return empty ones
@@ -92,8 +88,7 @@ struct BackwardOptions {
 };
 
 /// A position on a tape; see Tape::mark.
-template <class T>
-struct Mark {
+template <class T> struct Mark {
   typename detail::TapeState<T>::Position position;
   std::uint64_t birth = 0;
   std::uint64_t last_stamp = 0;
@@ -102,8 +97,7 @@ struct Mark {
 
 /// Records operations in execution order. An operation finds the tape through its operands. A tape
 /// belongs to the thread that made it; many tapes may run on many threads.
-template <class T>
-class Tape {
+template <class T> class Tape {
  public:
   explicit Tape(TapeOptions options = {});
   Tape(const Tape&) = delete;
@@ -113,8 +107,7 @@ class Tape {
   /// Returns an untracked value with this tape's context, and a tracked one unchanged.
   [[nodiscard]] Var<T> input(Var<T> value);
   [[nodiscard]] Tokens<T> input(const Tokens<T>& ids);
-  template <detail::XExpression E>
-  [[nodiscard]] auto input(E&& values) {
+  template <detail::XExpression E> [[nodiscard]] auto input(E&& values) {
     if constexpr (std::integral<typename std::decay_t<E>::value_type>) {
       return input(Tokens<T>(std::forward<E>(values)));
     } else {
@@ -167,10 +160,8 @@ class Tape {
 
 /// Returns the penalties() of x's tape. Use it where no Tape object is in scope, as in
 /// check_gradients(). Returns 0 if x has no tape.
-template <class T>
-Var<T> penalties(const Var<T>& x);
+template <class T> Var<T> penalties(const Var<T>& x);
 /// Returns the penalties(params) of x's tape. Returns the weight penalties alone if x has no tape.
-template <class T>
-Var<T> penalties(const Var<T>& x, const Params<T>& params);
+template <class T> Var<T> penalties(const Var<T>& x, const Params<T>& params);
 
 }  // namespace xtape

@@ -12,17 +12,14 @@
 
 namespace xtape {
 
-template <class T>
-class Gradients;
+template <class T> class Gradients;
 
 namespace detail {
 
-template <class T>
-class Sweep;
+template <class T> class Sweep;
 
 /// The part of a parameter that the tape knows; src/params has the rest.
-template <class T>
-struct LeafSource {
+template <class T> struct LeafSource {
   std::string path;
   bool trainable = true;
   bool penalized = false;  // has a regularizer
@@ -42,8 +39,7 @@ struct NodeDescription {
 };
 
 /// One recorded operation, in execution order.
-template <class T>
-struct Node {
+template <class T> struct Node {
   explicit Node(const char* op) noexcept : name(op) {}
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -58,16 +54,14 @@ struct Node {
 };
 
 /// A further output of the node before it. It holds an id, so that a gradient has a slot.
-template <class T>
-struct Stub final : Node<T> {
+template <class T> struct Stub final : Node<T> {
   explicit Stub(const char* op) noexcept : Node<T>(op) { this->outputs = 0; }
   void pull(Sweep<T>&, std::size_t) override {}
   void describe(NodeDescription&) const override {}
 };
 
 /// A value whose gradient is wanted: a watched array (slot null) or a parameter.
-template <class T>
-struct Leaf final : Node<T> {
+template <class T> struct Leaf final : Node<T> {
   explicit Leaf(const LeafSource<T>* s) noexcept : Node<T>("leaf"), slot(s) {}
   void pull(Sweep<T>& sweep, std::size_t id) override;
   void describe(NodeDescription& out) const override;
@@ -117,8 +111,7 @@ struct LayerCall {
 
 /// The state of one tape. A pooled state is never freed. A NodeRef can therefore be validated after
 /// its tape ended.
-template <class T>
-struct TapeState {
+template <class T> struct TapeState {
   struct Entry {
     Node<T>* node;
     std::uint64_t stamp;
@@ -158,8 +151,7 @@ struct TapeState {
   [[nodiscard]] Position position() const noexcept { return {entries.size(), arena.position()}; }
 
   /// Appends a node and returns a reference to it.
-  template <class N, class... Args>
-  NodeRef<T> append(Args&&... args) {
+  template <class N, class... Args> NodeRef<T> append(Args&&... args) {
     if (entries.size() == entries.capacity()) entries.reserve(2 * entries.size() + 64);
     N* node = ::new (arena.allocate(sizeof(N))) N(std::forward<Args>(args)...);
     entries.push_back({node, next_stamp++});
@@ -179,12 +171,10 @@ struct TapeState {
 [[nodiscard]] const void* this_thread() noexcept;
 
 // Throws TapeError unless this thread may use what `ref` refers to.
-template <class T>
-void check_node_ref(const char* op, const NodeRef<T>& ref);
+template <class T> void check_node_ref(const char* op, const NodeRef<T>& ref);
 
 /// Adds an operand's tape to the common context of several. TapeError unless it is the same tape.
-template <class T>
-void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref);
+template <class T> void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref);
 /// Returns the common context of several operands (untracked), empty where none has one.
 template <class T, class... Refs>
 NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
@@ -195,15 +185,13 @@ NodeRef<T> join(const char* op, const NodeRef<T>& first, const Refs&... rest) {
 }
 
 /// A gradient that a kernel adds to in place.
-template <class T>
-struct GradientSum {
+template <class T> struct GradientSum {
   T* data = nullptr;  // null if in-place addition is not allowed; each term then goes through add()
   bool is_new = false;  // no value yet: the first term overwrites it
 };
 
 /// One backward pass, or a part of one.
-template <class T>
-class Sweep {
+template <class T> class Sweep {
  public:
   Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain);
 
@@ -242,17 +230,12 @@ class Sweep {
 };
 
 // Differentiable operations that backward and Gradients need.
-template <class T>
-Var<T> add(const Var<T>& a, const Var<T>& b);
-template <class T>
-Var<T> sum_to(const Var<T>& x, const Shape& shape);
-template <class T>
-Var<T> broadcast(const Var<T>& x, const Shape& shape);
-template <class T>
-Var<T> scale(const Var<T>& x, T factor);
+template <class T> Var<T> add(const Var<T>& a, const Var<T>& b);
+template <class T> Var<T> sum_to(const Var<T>& x, const Shape& shape);
+template <class T> Var<T> broadcast(const Var<T>& x, const Shape& shape);
+template <class T> Var<T> scale(const Var<T>& x, T factor);
 /// Limits every element to [-limit, limit].
-template <class T>
-Var<T> limit(const Var<T>& x, double limit);
+template <class T> Var<T> limit(const Var<T>& x, double limit);
 
 }  // namespace detail
 }  // namespace xtape

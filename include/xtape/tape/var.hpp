@@ -12,27 +12,22 @@
 
 namespace xtape {
 
-template <Real T>
-class Var;
-template <class T>
-class Tape;
+template <Real T> class Var;
+template <class T> class Tape;
 
 namespace detail {
 
-template <class T>
-struct TapeState;
+template <class T> struct TapeState;
 
 // An array and the count of its owners in one block. The tape adds in place to an array with one owner.
-template <class T>
-struct SharedArray {
+template <class T> struct SharedArray {
   explicit SharedArray(const Shape& shape) : array(shape) {}
   explicit SharedArray(Array<T>&& a) : array(std::move(a)) {}
   std::atomic<std::uint32_t> owners{1};
   Array<T> array;
 };
 
-template <class T>
-class ArrayPtr {
+template <class T> class ArrayPtr {
  public:
   ArrayPtr() noexcept = default;
   explicit ArrayPtr(const Shape& shape) : block_(make(shape)) {}
@@ -57,8 +52,7 @@ class ArrayPtr {
   [[nodiscard]] Array<T>& mutate() noexcept { return block_->array; }
 
  private:
-  template <class... Args>
-  static SharedArray<T>* make(Args&&... args) {
+  template <class... Args> static SharedArray<T>* make(Args&&... args) {
     Allocator<SharedArray<T>> allocator;
     SharedArray<T>* block = allocator.allocate(1);
     try {
@@ -84,8 +78,7 @@ inline constexpr std::uint64_t kNoNode = ~std::uint64_t{0};
 
 // A NodeRef refers to a node of a tape. Stamps of one state never repeat, so a reference to a node that
 // is gone is recognized. The stamp of an untracked value is the tape's birth.
-template <class T>
-struct NodeRef {
+template <class T> struct NodeRef {
   TapeState<T>* state = nullptr;
   std::uint64_t stamp = 0;
   std::uint64_t node = kNoNode;
@@ -100,8 +93,7 @@ concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
 /// context, which is a tape. A tracked Var belongs to a node of it: a leaf or a recorded operation.
 /// Gradients pass through tracked values. Operations on values without a context record nothing: no
 /// tape means inference.
-template <Real T>
-class Var {
+template <Real T> class Var {
  public:
   using value_type = T;
 
@@ -154,13 +146,11 @@ class Var {
 };
 
 /// Writes the elements in NumPy's form, or "(no value)".
-template <class T>
-std::ostream& operator<<(std::ostream& out, const Var<T>& x);
+template <class T> std::ostream& operator<<(std::ostream& out, const Var<T>& x);
 
 /// Integers (token ids, labels) that may have a tape's context. They are never differentiated. A plain
 /// integer array converts to Tokens without a context.
-template <class T>
-class Tokens {
+template <class T> class Tokens {
  public:
   Tokens(Array<std::int64_t> ids)
       : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {}

@@ -16,8 +16,7 @@ namespace {
 constexpr Index kParallelWork = 1 << 15U;  // multiplications of one task, at least
 
 /// Returns a value that no gradient passes through.
-template <class T>
-Var<T> constant(Result<T> value, const Var<T>& query) {
+template <class T> Var<T> constant(Result<T> value, const Var<T>& query) {
   return record("attention", std::move(value), wrt(query, [](const Var<T>& g) { return g; }));
 }
 

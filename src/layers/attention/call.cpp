@@ -73,8 +73,7 @@ std::vector<Var<T>> attend_composed(const detail::Attention<T>& a, const detail:
           scores};
 }
 
-template <class T>
-bool same(const Var<T>& a, const Var<T>& b) {
+template <class T> bool same(const Var<T>& a, const Var<T>& b) {
   const auto &x = a.node_ref(), &y = b.node_ref();
   return a.data() == b.data() && a.shape() == b.shape() && x.state == y.state &&
          x.stamp == y.stamp && x.node == y.node;
@@ -82,8 +81,7 @@ bool same(const Var<T>& a, const Var<T>& b) {
 
 }  // namespace
 
-template <class T>
-struct MultiHeadAttention<T>::Call {
+template <class T> struct MultiHeadAttention<T>::Call {
   const CallOptions& options;
   detail::AttentionLayout layout;
   detail::Attention<T> attention = {};

@@ -13,8 +13,7 @@ using detail::OrderedJson;
 
 namespace {
 
-template <class V>
-OrderedJson or_null(const std::vector<V>& values) {
+template <class V> OrderedJson or_null(const std::vector<V>& values) {
   return values.empty() ? OrderedJson() : OrderedJson(values);
 }
 
@@ -44,8 +43,7 @@ RotaryOptions rotary_from(const std::string& op, const detail::Json& json) {
 
 }  // namespace
 
-template <class T>
-std::string MultiHeadAttention<T>::get_config() const {
+template <class T> std::string MultiHeadAttention<T>::get_config() const {
   const std::string op = path_ + ": get_config";
   const Options& o = options_;
   const auto initializer = [&](const char* name, const Initializer& i) {

@@ -13,8 +13,7 @@ using detail::fail;
 
 namespace {
 
-template <class T>
-void check_inference(const Var<T>& x) {
+template <class T> void check_inference(const Var<T>& x) {
   const detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) return;
   detail::check_node_ref("KeyValueCache", x.node_ref());
@@ -38,8 +37,7 @@ void check_not_empty(std::size_t length) {
   }
 }
 
-template <class T>
-Shape held_shape(const Array<T>& all, std::size_t batch) {
+template <class T> Shape held_shape(const Array<T>& all, std::size_t batch) {
   Shape shape = all.shape();
   shape[0] = batch;
   return shape;
@@ -47,14 +45,12 @@ Shape held_shape(const Array<T>& all, std::size_t batch) {
 
 }  // namespace
 
-template <class T>
-KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
+template <class T> KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
   detail::check_option(capacity > 0, "KeyValueCache", "capacity", capacity, "at least 1");
 }
 
 /// Returns whether the arrays have the batch, heads and dims of what is held.
-template <class T>
-bool KeyValueCache<T>::fits(const Shape& key, const Shape& value) const {
+template <class T> bool KeyValueCache<T>::fits(const Shape& key, const Shape& value) const {
   const auto agrees = [this](const Array<T>& present, const Shape& x) {
     return x[0] == batch_ && x[2] == present.shape()[2] && x[3] == present.shape()[3];
   };
@@ -97,8 +93,7 @@ void KeyValueCache<T>::check_held(const Shape& key, const Shape& value,
   }
 }
 
-template <class T>
-void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
+template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>& value) {
   check_inference(key);
   check_inference(value);
   check_append(key.shape(), value.shape());
@@ -148,23 +143,20 @@ Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const
 }
 
 /// Gives each row a slot of its own, with copies of its positions.
-template <class T>
-void KeyValueCache<T>::give_slots() {
+template <class T> void KeyValueCache<T>::give_slots() {
   Array<T> keys = gathered(keys_, capacity_);
   values_ = gathered(values_, capacity_);
   keys_ = std::move(keys);
   slots_.clear();
 }
 
-template <class T>
-void KeyValueCache<T>::truncate(std::size_t length) {
+template <class T> void KeyValueCache<T>::truncate(std::size_t length) {
   detail::check_option(length <= length_, "KeyValueCache", "length", length, "at most ", length_,
                        ", the positions held");
   length_ = length;
 }
 
-template <class T>
-void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
+template <class T> void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
   if (rows.dimension() != 1) {
     fail<ShapeError>("KeyValueCache", "wrong rank: rows are ", to_string(rows.shape()),
                      ", expected (rows,), one for each row of the new batch");
@@ -195,14 +187,12 @@ void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
   batch_ = rows.size();
 }
 
-template <class T>
-Var<T> KeyValueCache<T>::keys() const {
+template <class T> Var<T> KeyValueCache<T>::keys() const {
   check_not_empty(length_);
   return gathered(keys_, length_);
 }
 
-template <class T>
-Var<T> KeyValueCache<T>::values() const {
+template <class T> Var<T> KeyValueCache<T>::values() const {
   check_not_empty(length_);
   return gathered(values_, length_);
 }

@@ -13,8 +13,7 @@ namespace xtape::detail {
 
 namespace {
 
-template <class T>
-bool all_finite(const AttentionOperands<T>& x) {
+template <class T> bool all_finite(const AttentionOperands<T>& x) {
   const auto finite = [](const Var<T>& v) {
     return !v.has_value() || kernels::first_non_finite(static_cast<Index>(v.size()), v.data()) < 0;
   };
@@ -80,8 +79,7 @@ Attended attended(const Array<bool>& mask, const Shape& scores, const AttentionL
 }
 
 /// Returns x with zeros where `keep` is false. x begins at position `offset` of `keep`.
-template <class T>
-Var<T> kept(const Array<bool>& keep, const Var<T>& x, Index offset) {
+template <class T> Var<T> kept(const Array<bool>& keep, const Var<T>& x, Index offset) {
   if (!x.has_value()) return x;
   Shape shape = x.shape();
   shape.back() = 1;
@@ -97,8 +95,7 @@ Var<T> kept(const Array<bool>& keep, const Var<T>& x, Index offset) {
 }
 
 /// Returns which rows of x (..., heads, dim) are finite, as (..., heads, 1).
-template <class T>
-Array<bool> finite_rows(const Var<T>& x) {
+template <class T> Array<bool> finite_rows(const Var<T>& x) {
   Shape shape = x.shape();
   const auto dim = static_cast<Index>(shape.back());
   shape.back() = 1;

@@ -12,15 +12,13 @@ using namespace xtape::test;
 
 namespace {
 
-template <class T>
-struct Case {
+template <class T> struct Case {
   typename MultiHeadAttention<T>::Options options;
   bool padded = false;
   bool silent_query = false;
 };
 
-template <class T>
-std::vector<Case<T>> cases() {
+template <class T> std::vector<Case<T>> cases() {
   std::vector<Case<T>> all;
   for (const int depth : {1, 3, 8, 33}) {
     Case<T> c;
@@ -40,8 +38,7 @@ using Rows = Array<std::int64_t>;
 
 /// Some steps with padding that has gaps, beams that go on from others in between. Everything that comes
 /// out, one after the other.
-template <class T>
-std::vector<Array<T>> run(const Case<T>& c, bool scores) {
+template <class T> std::vector<Array<T>> run(const Case<T>& c, bool scores) {
   Params<T> params({.seed = 1});
   const MultiHeadAttention<T> layer(params.scope(), c.options);
   KeyValueCache<T> cache(70);

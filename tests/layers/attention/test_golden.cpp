@@ -18,8 +18,7 @@ constexpr Path paths[] = {{AttentionPath::automatic, "automatic"},
                           {AttentionPath::composed, "composed"},
                           {AttentionPath::fused, "fused"}};
 
-template <class T>
-void compare(const Json& c, Errors& errors) {
+template <class T> void compare(const Json& c, Errors& errors) {
   // Relative to the largest entry of all gradients of the case.
   GoldenRun<T> run(c, errors, GoldenScale::gradients);
   const MultiHeadAttention<T> layer(run.params().scope(), golden_attention_options<T>(c));

@@ -21,8 +21,7 @@ struct Case {
 };
 
 // Every value a short training run shows, in order: losses, gradients, weights.
-template <class T>
-std::vector<T> trace(const Case& c, std::size_t threads) {
+template <class T> std::vector<T> trace(const Case& c, std::size_t threads) {
   set_num_threads(threads);
   Params<T> params({.seed = 3});
   const MultiHeadAttention<T> attention(
@@ -61,8 +60,7 @@ std::vector<T> trace(const Case& c, std::size_t threads) {
   return seen;
 }
 
-template <class T>
-void check(const Case& c) {
+template <class T> void check(const Case& c) {
   INFO(c.name);
   const std::size_t before = num_threads();
   const std::vector<T> one = trace<T>(c, 1);

@@ -13,8 +13,7 @@ namespace xtape {
 /// value_dim) of one attention layer. Mutable, and for inference only: appending values of a tape
 /// that records is a TapeError. Reordering moves no keys or values: each row notes the slots of its
 /// positions, so that beams share their common beginning.
-template <class T>
-class KeyValueCache {
+template <class T> class KeyValueCache {
  public:
   /// Makes room for `capacity` positions; the first append allocates it. ValueError for 0.
   explicit KeyValueCache(std::size_t capacity);

@@ -16,8 +16,7 @@ namespace xtape {
 
 namespace detail {
 struct AttentionLayout;
-template <class T>
-struct AttentionOperands;
+template <class T> struct AttentionOperands;
 }  // namespace detail
 
 /// Projects query, key and value to `num_heads` heads, weights the values by the softmax of the
@@ -31,8 +30,7 @@ struct AttentionOperands;
 /// Masks are boolean, true = attend; all sources are combined. A query position that may attend to
 /// nothing has all-zero scores, and its output is the output bias. The content of a masked position,
 /// also NaN or infinity, changes nothing.
-template <class T>
-class MultiHeadAttention {
+template <class T> class MultiHeadAttention {
  public:
   struct Options {
     int num_heads = 0;          ///< positive
