@@ -1,5 +1,6 @@
 #include <xtape/array/array.hpp>
 
+#include "base/fork.hpp"
 #include "base/sanitizers.hpp"
 
 #include <algorithm>
@@ -150,6 +151,7 @@ class SharedPool {
     drain(batch.head);
   }
 
+  void hold_at_fork() { detail::hold_at_fork(mutex_); }
   void trim() noexcept {
     const std::lock_guard lock(mutex_);
     for (FreeBlock*& list : small_) {
@@ -193,7 +195,11 @@ class SharedPool {
 
 // The pool is never destroyed, because arrays with static storage may be freed after any static of this file.
 SharedPool& shared_pool() {
-  static SharedPool* const pool = new SharedPool;
+  static SharedPool* const pool = [] {
+    auto* made = new SharedPool;
+    made->hold_at_fork();
+    return made;
+  }();
   return *pool;
 }
 

@@ -2,6 +2,8 @@
 
 #include "base/message.hpp"
 
+#include <unistd.h>
+
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -31,6 +33,7 @@ struct Pipeline::State {
   bool stop = false;
 
   std::thread thread;
+  pid_t process = ::getpid();  // a forked child lacks the thread
 
   void work() {
     std::unique_lock lock(mutex);
@@ -71,6 +74,11 @@ Pipeline::Pipeline(std::size_t begin, std::size_t end, std::size_t ahead,
 
 Pipeline::~Pipeline() {
   if (!state_->thread.joinable()) return;
+  if (state_->process != ::getpid()) {
+    static_cast<void>(
+        state_.release());  // joining or ending a thread that does not exist would hang
+    return;
+  }
   {
     const std::lock_guard lock(state_->mutex);
     state_->stop = true;
@@ -91,6 +99,12 @@ bool Pipeline::next() {
     s.make(step);
     s.over = false;
   } else {
+    if (s.process != ::getpid()) {
+      fail<Error>(
+          "Batches",
+          "epoch of another process: fork() left its thread behind, expected an epoch begun "
+          "in this process; call epoch() again after fork()");
+    }
     std::unique_lock lock(s.mutex);
     s.change.wait(lock, [&s, step] { return s.made > step || s.error; });
     if (s.made <= step) {

@@ -1,5 +1,6 @@
 #include <xtape/tape/tape.hpp>
 
+#include "base/fork.hpp"
 #include "base/message.hpp"
 #include "kernels/elementwise.hpp"
 
@@ -16,7 +17,11 @@ template <class T> struct StatePool {
   std::vector<detail::TapeState<T>*> free;
 
   static StatePool& instance() {
-    static StatePool* const pool = new StatePool;
+    static StatePool* const pool = [] {
+      auto* made = new StatePool;
+      detail::hold_at_fork(made->mutex);
+      return made;
+    }();
     return *pool;
   }
   detail::TapeState<T>* take() {

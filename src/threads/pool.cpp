@@ -1,5 +1,6 @@
 #include "threads/pool.hpp"
 
+#include "base/fork.hpp"
 #include "base/message.hpp"
 #include "threads/block_queue.hpp"
 #include "threads/contention.hpp"
@@ -159,11 +160,20 @@ struct Service {
   std::unique_ptr<Pool> pool;
   Backoff backoff;  // outlives a pool, because the processors stay the same
 };
+std::atomic<Pool*> g_pool{nullptr};
+
 Service& service() {
   static Service instance;
+  // A child has none of the workers. Its pool cannot end, so it is left behind; the next job makes a new one.
+  static const bool registered = (detail::hold_at_fork(instance.mutex,
+                                                       [] {
+                                                         g_pool.store(nullptr);
+                                                         static_cast<void>(instance.pool.release());
+                                                       }),
+                                  true);
+  static_cast<void>(registered);
   return instance;
 }
-std::atomic<Pool*> g_pool{nullptr};
 
 Pool* pool() {
   Pool* p = g_pool.load(std::memory_order_acquire);
