@@ -3,6 +3,8 @@
 #include "base/instantiate.hpp"
 #include "base/message.hpp"
 
+#include <algorithm>
+
 namespace xtape::detail {
 
 const void* this_thread() noexcept {
@@ -71,15 +73,19 @@ template <class T> void TapeState<T>::clear() noexcept {
   penalties.weights_hidden.clear();
 }
 
-template <class T> Var<T> TapeState<T>::leaf(const LeafSource<T>& slot) {
-  if (record && inside_checkpoint > 0 && slot.trainable && slot.penalized) {
-    penalties.weights_hidden.emplace(&slot, entries.size());
+template <class T> Var<T> TapeState<T>::leaf(const LeafPtr<T>& slot) {
+  if (record && inside_checkpoint > 0 && slot->trainable && slot->penalized) {
+    penalties.weights_hidden.emplace(slot, entries.size());
   }
-  if (!recording() || !slot.trainable) return {slot.value, context()};
-  Var<T>& leaf = leaves[&slot];
+  if (!recording() || !slot->trainable) return {slot->value, context()};
+  Var<T>& leaf = leaves[slot.get()];
+  const auto is_passed = [&](const Passed& p) {
+    return p.after < leaf.node_ref().node && leaf.node_ref().node < p.end;
+  };
   // A retained tape keeps the old weights. Operations after an update use the new ones.
-  if (!leaf.has_value() || !valid(leaf.node_ref()) || &leaf.value() != &*slot.value) {
-    leaf = Var<T>(slot.value, append<Leaf<T>>(&slot));
+  if (!leaf.has_value() || !valid(leaf.node_ref()) || &leaf.value() != &*slot->value ||
+      std::ranges::any_of(passed, is_passed)) {
+    leaf = Var<T>(slot->value, append<Leaf<T>>(slot));
   }
   return leaf;
 }

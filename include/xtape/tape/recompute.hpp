@@ -30,6 +30,27 @@ template <class T> class Pause {
   int inside_;
 };
 
+// Marks the nodes that backward has passed when it replays node `id`, until the end of a scope. The
+// replay draws the random numbers of the forward.
+template <class T> class Replay {
+ public:
+  Replay(TapeState<T>& state, std::size_t id, std::uint64_t random_index)
+      : state_(state), random_index_(state.random_index) {
+    state.passed.push_back({id, state.entries.size()});
+    state.random_index = random_index;
+  }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
+  ~Replay() {
+    state_.passed.pop_back();
+    state_.random_index = random_index_;
+  }
+
+ private:
+  TapeState<T>& state_;
+  std::uint64_t random_index_;
+};
+
 template <class T, class F, std::size_t N> class CheckpointNode final : public Node<T> {
  public:
   CheckpointNode(F fn, std::array<Var<T>, N> inputs, std::uint64_t random_index)
@@ -41,13 +62,12 @@ template <class T, class F, std::size_t N> class CheckpointNode final : public N
   void pull(Sweep<T>& sweep, std::size_t id) override {
     TapeState<T>& state = sweep.state();
     const auto floor = state.position();
-    const std::uint64_t present = std::exchange(state.random_index, random_index_);
+    const Replay<T> replay(state, id, random_index_);
     std::vector<Var<T>> again;
     {
       const Pause<T> resume(state, 0, 0);
       again.push_back(std::apply([&](const auto&... x) { return fn_(x...); }, inputs_));
     }
-    state.random_index = present;
     sweep.replay(id, floor.nodes, std::move(again));
     if (!sweep.create_graph()) state.rewind(floor);
   }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -25,6 +26,9 @@ template <class T> struct LeafSource {
   bool penalized = false;  // has a regularizer
   ArrayPtr<T> value;
 };
+
+/// Keeps the parameters alive as long as a tape, a layer or gradients refer to one of them.
+template <class T> using LeafPtr = std::shared_ptr<const LeafSource<T>>;
 
 /// A node's inputs and outputs, for pictures of the graph. `outputs` lacks arrays that the node does
 /// not keep. A consumer's `Input::shape` gives such a shape.
@@ -62,10 +66,10 @@ template <class T> struct Stub final : Node<T> {
 
 /// A value whose gradient is wanted: a watched array (slot null) or a parameter.
 template <class T> struct Leaf final : Node<T> {
-  explicit Leaf(const LeafSource<T>* s) noexcept : Node<T>("leaf"), slot(s) {}
+  explicit Leaf(LeafPtr<T> s) noexcept : Node<T>("leaf"), slot(std::move(s)) {}
   void pull(Sweep<T>& sweep, std::size_t id) override;
   void describe(NodeDescription& out) const override;
-  const LeafSource<T>* slot;
+  LeafPtr<T> slot;
 };
 
 /// Allocates nodes one behind the other. rewind() moves the position back and returns no memory.
@@ -139,6 +143,11 @@ template <class T> struct TapeState {
   Arena arena;
   std::unordered_map<const LeafSource<T>*, Var<T>> leaves;
   PenaltyLedger<T> penalties;
+  /// The nodes between a recomputation and its replay: backward has passed them.
+  struct Passed {
+    std::size_t after, end;
+  };
+  std::vector<Passed> passed;               // of the replays in progress
   std::vector<LayerCall>* calls = nullptr;  // where layers note their outputs, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }
@@ -162,8 +171,9 @@ template <class T> struct TapeState {
   /// Destroys all nodes, leaves and penalties.
   void clear() noexcept;
   /// Returns the leaf of a parameter, or a constant if it is not trainable or the tape does not record.
-  /// Appends a new leaf after clear(), a rewind past it, or an update on a retained tape.
-  Var<T> leaf(const LeafSource<T>& slot);
+  /// Appends a new leaf after clear(), a rewind past it, or an update on a retained tape, and in a
+  /// replay where backward has passed the old one.
+  Var<T> leaf(const LeafPtr<T>& slot);
 };
 
 // Returns a pointer that identifies the calling thread. std::this_thread::get_id() would need <thread>,
