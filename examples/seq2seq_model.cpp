@@ -102,8 +102,9 @@ void write_backwards() {
 
   // Options and weights are the whole model.
   xp::Params<float> again;
-  again.load(params.values());
   const xp::Seq2Seq<float> copy(again.scope(), xp::Seq2Seq<float>::from_config(model.get_config()));
+  const xp::LoadReport report = again.load(params.values());  // strict: nothing is missing
+  std::printf("  %zu arrays loaded\n", report.loaded.size());
   const auto same = xp::greedy(copy, b.source, b.mask, written);
   std::printf("  the copy writes %s\n",
               same[0].tokens == best[0].tokens ? "the same" : "something else");

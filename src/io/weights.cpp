@@ -74,9 +74,12 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
 }
 XTAPE_FOR_REALS(save);
 
-template <class T> void load(Params<T>& params, const std::string& path, LoadOptions options) {
+template <class T>
+LoadReport load(Params<T>& params, const std::string& path, LoadOptions options) {
   const auto values = read_values<T>(path);
-  io::naming(path, [&] { params.load(values, options); });
+  LoadReport report;
+  io::naming(path, [&] { report = params.load(values, options); });
+  return report;
 }
 XTAPE_FOR_REALS(load);
 

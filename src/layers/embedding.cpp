@@ -55,8 +55,7 @@ template <class T> Var<T> Embedding<T>::attend(const Var<T>& x) const {
   return matmul(x, embeddings_.value_for(x), {.transpose_b = true});
 }
 
-template <class T>
-std::optional<Array<bool>> Embedding<T>::compute_mask(const Tokens<T>& ids) const {
+template <class T> OptionalArray<bool> Embedding<T>::compute_mask(const Tokens<T>& ids) const {
   if (!options_.mask_zero) return std::nullopt;
   Array<bool> mask(ids.shape());
   for (std::size_t i = 0; i < mask.size(); ++i) mask.data()[i] = ids.value().data()[i] != 0;

@@ -7,7 +7,7 @@ namespace xtape {
 
 using detail::fail;
 
-template <class T> void DecoderCache<T>::reorder(const Array<std::int64_t>& rows) {
+template <class T> void DecoderCache<T>::reorder(const ArrayArg<std::int64_t>& rows) {
   self_.reorder(rows);
   if (cross_) cross_->reorder(rows);
 }
@@ -82,14 +82,15 @@ template <class T>
 Var<T> TransformerDecoder<T>::run(const Var<T>& x, const Var<T>& memory, const CallOptions& call,
                                   WithScores* scores) const {
   check(x, memory, call);
-  if (call.cache == nullptr) return blocks(x, memory, call, nullptr, scores);
+  const Var<T> joined = x.in(detail::join(path_.c_str(), x.node_ref(), memory.node_ref()));
+  if (call.cache == nullptr) return blocks(joined, memory, call, nullptr, scores);
   // Only the first call projects the memory.
   std::optional<KeyValueCache<T>>& cross = call.cache->cross();
   const bool first = cross_attention_ && !cross;
   if (first) cross.emplace(memory.shape()[1]);
   try {
     return detail::restoring(&call.cache->self(),
-                             [&] { return blocks(x, memory, call, call.cache, scores); });
+                             [&] { return blocks(joined, memory, call, call.cache, scores); });
   } catch (...) {
     if (first) cross.reset();
     throw;

@@ -68,8 +68,8 @@ template <class T> void check_input(const std::string& path, const Var<T>& x, st
 XTAPE_FOR_REALS(check_input);
 
 void check_masks(const std::string& path, const char* padding_name,
-                 const std::optional<Array<bool>>& padding, const char* mask_name,
-                 const std::optional<Array<bool>>& mask, const Shape& scores) {
+                 const OptionalArray<bool>& padding, const char* mask_name,
+                 const OptionalArray<bool>& mask, const Shape& scores) {
   const Shape keys{scores[0], scores[3]};
   if (padding && padding->shape() != keys) {
     fail<ShapeError>(path, padding_name, " does not fit: ", padding_name, " is ",

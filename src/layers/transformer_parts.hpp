@@ -27,8 +27,8 @@ typename FeedForward<T>::Options feed_forward_options(const TransformerOptions<T
 template <class T> void check_input(const std::string& path, const Var<T>& x, std::size_t width);
 /// Throws ShapeError unless the masks fit scores (batch, heads, queries, keys).
 void check_masks(const std::string& path, const char* padding_name,
-                 const std::optional<Array<bool>>& padding, const char* mask_name,
-                 const std::optional<Array<bool>>& mask, const Shape& scores);
+                 const OptionalArray<bool>& padding, const char* mask_name,
+                 const OptionalArray<bool>& mask, const Shape& scores);
 /// Throws TapeError if a cache would cut gradients off.
 template <class T> void check_cache(const std::string& path, const Var<T>& x) {
   check_inference(path, "cache", x.node_ref().state);

@@ -61,7 +61,7 @@ template <class T> Var<T> power(const Var<T>& x, double exponent) {
 
 /// Returns the labels, with -1 for samples that do not count. Checks the others.
 Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, std::size_t classes,
-                            const CrossentropyOptions& options, std::optional<Array<bool>>& mask) {
+                            const CrossentropyOptions& options, OptionalArray<bool>& mask) {
   const auto n = static_cast<std::int64_t>(classes);
   if (n == 0) {
     fail<ValueError>(op, "label out of range: labels is ", to_string(labels.shape()),
@@ -96,7 +96,8 @@ template <class T> Var<T> picked(const Var<T>& x, Array<std::int64_t> labels) {
 }  // namespace
 
 template <class T>
-Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std::int64_t>& labels,
+Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
+                                       const ArrayArg<std::int64_t>& labels,
                                        const CrossentropyOptions& options) {
   const char* op = "sparse_categorical_crossentropy";
   if (prediction.rank() == 0 || labels.shape() != detail::but_last(prediction.shape())) {

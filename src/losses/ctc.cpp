@@ -98,7 +98,8 @@ Paths paths_of(const Ids& labels, const Lengths& lengths, const Lengths& frames,
 
 }  // namespace
 
-template <class T> Var<T> ctc(const Var<T>& logits, const Ids& labels, const CtcOptions& options) {
+template <class T>
+Var<T> ctc(const Var<T>& logits, const ArrayArg<std::int64_t>& labels, const CtcOptions& options) {
   if (logits.rank() != 3 || labels.dimension() != 2 || labels.shape()[0] != logits.shape()[0]) {
     fail<ShapeError>(kOp, "shapes differ: logits is ", to_string(logits.shape()), ", labels is ",
                      to_string(labels.shape()),

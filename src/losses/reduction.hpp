@@ -44,7 +44,7 @@ template <class T> Array<T> weights_of(const Array<double>& weights, const Shape
 /// Returns x with ones in the place of masked samples, so that neither their value nor their gradient
 /// takes part in any computation. The samples are x without `axes`.
 template <class T>
-Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask,
+Var<T> kept(const Var<T>& x, const OptionalArray<bool>& mask,
             const std::vector<std::size_t>& axes) {
   if (!mask) return x;
   Array<bool> wide = *mask;
@@ -53,7 +53,7 @@ Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask,
 }
 
 /// Returns kept() of samples along the last axis.
-template <class T> Var<T> kept(const Var<T>& x, const std::optional<Array<bool>>& mask) {
+template <class T> Var<T> kept(const Var<T>& x, const OptionalArray<bool>& mask) {
   return kept(x, mask, {x.rank() - 1});
 }
 

@@ -100,7 +100,8 @@ Accuracy::Accuracy(double threshold, std::string name)
 }
 
 template <class T>
-void Accuracy::update(const Var<T>& prediction, const Ids& labels, const MetricOptions& options) {
+void Accuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
+                      const MetricOptions& options) {
   const Ids ids = squeezed("Accuracy", labels, prediction.shape());
   check_samples("Accuracy", options, ids.shape());
   const std::size_t classes = prediction.shape().back();
@@ -165,7 +166,7 @@ TopKAccuracy::TopKAccuracy(std::int64_t k, std::string name) : Mean(std::move(na
 }
 
 template <class T>
-void TopKAccuracy::update(const Var<T>& prediction, const Ids& labels,
+void TopKAccuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
                           const MetricOptions& options) {
   const Ids ids = squeezed("TopKAccuracy", labels, prediction.shape());
   check_samples("TopKAccuracy", options, ids.shape());
@@ -184,7 +185,8 @@ void TopKAccuracy::update(const Var<T>& prediction, const Ids& labels,
 double Perplexity::result() const { return mean_.weight() == 0 ? 0 : std::exp(mean_.result()); }
 
 template <class T>
-void Perplexity::update(const Var<T>& prediction, const Ids& labels, const MetricOptions& options) {
+void Perplexity::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
+                        const MetricOptions& options) {
   // Without a tape, so that nothing is recorded.
   const Var<T> values(prediction.value());
   const Ids ids = squeezed("Perplexity", labels, prediction.shape());
@@ -204,11 +206,14 @@ void Perplexity::update(const Var<T>& prediction, const Ids& labels, const Metri
 
 #define XTAPE_INSTANTIATE(T)                                                                \
   template void Mean::update(const Array<T>&, const MetricOptions&);                        \
-  template void Accuracy::update(const Var<T>&, const Ids&, const MetricOptions&);          \
+  template void Accuracy::update(const Var<T>&, const ArrayArg<std::int64_t>&,              \
+                                 const MetricOptions&);                                     \
   template void Accuracy::update(const Var<T>&, const Var<T>&, const MetricOptions&);       \
   template void BinaryAccuracy::update(const Var<T>&, const Var<T>&, const MetricOptions&); \
-  template void TopKAccuracy::update(const Var<T>&, const Ids&, const MetricOptions&);      \
-  template void Perplexity::update(const Var<T>&, const Ids&, const MetricOptions&);
+  template void TopKAccuracy::update(const Var<T>&, const ArrayArg<std::int64_t>&,          \
+                                     const MetricOptions&);                                 \
+  template void Perplexity::update(const Var<T>&, const ArrayArg<std::int64_t>&,            \
+                                   const MetricOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

@@ -228,8 +228,8 @@ void check_beam(const BeamOptions& o) {
 
 template <class T>
 std::vector<std::vector<Hypothesis>> beam_search(const Seq2Seq<T>& model,
-                                                 const Array<std::int64_t>& source,
-                                                 const std::optional<Array<bool>>& mask,
+                                                 const ArrayArg<std::int64_t>& source,
+                                                 const OptionalArray<bool>& mask,
                                                  const BeamOptions& beam,
                                                  const DecodingOptions& options) {
   check_beam(beam);
@@ -247,12 +247,12 @@ std::vector<std::vector<Hypothesis>> beam_search(const LanguageModel<T>& model,
   return Search<T>(*stepper, beam, options).run();
 }
 
-#define XTAPE_INSTANTIATE(T)                                                            \
-  template std::vector<std::vector<Hypothesis>> beam_search(                            \
-      const Seq2Seq<T>&, const Array<std::int64_t>&, const std::optional<Array<bool>>&, \
-      const BeamOptions&, const DecodingOptions&);                                      \
-  template std::vector<std::vector<Hypothesis>> beam_search(                            \
-      const LanguageModel<T>&, const std::vector<Ids>&, const BeamOptions&,             \
+#define XTAPE_INSTANTIATE(T)                                                        \
+  template std::vector<std::vector<Hypothesis>> beam_search(                        \
+      const Seq2Seq<T>&, const ArrayArg<std::int64_t>&, const OptionalArray<bool>&, \
+      const BeamOptions&, const DecodingOptions&);                                  \
+  template std::vector<std::vector<Hypothesis>> beam_search(                        \
+      const LanguageModel<T>&, const std::vector<Ids>&, const BeamOptions&,         \
       const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -124,9 +124,8 @@ std::vector<Hypothesis> write_drawn(Stepper<T>& model, const SamplingOptions& sa
 }  // namespace
 
 template <class T>
-std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
-                               const std::optional<Array<bool>>& mask,
-                               const DecodingOptions& options) {
+std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
+                               const OptionalArray<bool>& mask, const DecodingOptions& options) {
   return write_best(*detail::stepper("greedy", model, source, mask, options), options);
 }
 
@@ -137,9 +136,9 @@ std::vector<Hypothesis> greedy(const LanguageModel<T>& model, const std::vector<
 }
 
 template <class T>
-std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
-                               const std::optional<Array<bool>>& mask,
-                               const SamplingOptions& sampling, const DecodingOptions& options) {
+std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
+                               const OptionalArray<bool>& mask, const SamplingOptions& sampling,
+                               const DecodingOptions& options) {
   check_sampling(sampling);
   return write_drawn(*detail::stepper("sample", model, source, mask, options), sampling, options);
 }
@@ -151,16 +150,15 @@ std::vector<Hypothesis> sample(const LanguageModel<T>& model, const std::vector<
   return write_drawn(*detail::stepper("sample", model, prompts, options), sampling, options);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                \
-  template std::vector<Hypothesis> greedy(const Seq2Seq<T>&, const Array<std::int64_t>&,    \
-                                          const std::optional<Array<bool>>&,                \
-                                          const DecodingOptions&);                          \
-  template std::vector<Hypothesis> greedy(const LanguageModel<T>&, const std::vector<Ids>&, \
-                                          const DecodingOptions&);                          \
-  template std::vector<Hypothesis> sample(const Seq2Seq<T>&, const Array<std::int64_t>&,    \
-                                          const std::optional<Array<bool>>&,                \
-                                          const SamplingOptions&, const DecodingOptions&);  \
-  template std::vector<Hypothesis> sample(const LanguageModel<T>&, const std::vector<Ids>&, \
+#define XTAPE_INSTANTIATE(T)                                                                   \
+  template std::vector<Hypothesis> greedy(const Seq2Seq<T>&, const ArrayArg<std::int64_t>&,    \
+                                          const OptionalArray<bool>&, const DecodingOptions&); \
+  template std::vector<Hypothesis> greedy(const LanguageModel<T>&, const std::vector<Ids>&,    \
+                                          const DecodingOptions&);                             \
+  template std::vector<Hypothesis> sample(const Seq2Seq<T>&, const ArrayArg<std::int64_t>&,    \
+                                          const OptionalArray<bool>&, const SamplingOptions&,  \
+                                          const DecodingOptions&);                             \
+  template std::vector<Hypothesis> sample(const LanguageModel<T>&, const std::vector<Ids>&,    \
                                           const SamplingOptions&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

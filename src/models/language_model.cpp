@@ -63,7 +63,7 @@ Var<T> LanguageModel<T>::logits(const Tokens<T>& ids, std::optional<bool> traini
 }
 
 template <class T>
-Var<T> LanguageModel<T>::loss(const Tokens<T>& ids, const Array<std::int64_t>& next,
+Var<T> LanguageModel<T>::loss(const Tokens<T>& ids, const ArrayArg<std::int64_t>& next,
                               const TokenLossOptions& options) const {
   detail::check_targets(path_, "ids", ids, "next", next);
   return detail::token_loss(logits(ids), next, options_.pad_id, options);

@@ -58,7 +58,7 @@ Seq2Seq<T>::Seq2Seq(const Scope<T>& scope, Options options)
       output_(scope / "output", detail::output_options<T>(options_, options_.target_vocabulary)) {}
 
 template <class T>
-Var<T> Seq2Seq<T>::encode(const Tokens<T>& source, const std::optional<Array<bool>>& mask,
+Var<T> Seq2Seq<T>::encode(const Tokens<T>& source, const OptionalArray<bool>& mask,
                           std::optional<bool> training) const {
   detail::check_tokens(path_, "source", source);
   if (mask && mask->shape() != source.shape()) {
@@ -73,10 +73,12 @@ Var<T> Seq2Seq<T>::encode(const Tokens<T>& source, const std::optional<Array<boo
 
 template <class T>
 Var<T> Seq2Seq<T>::decode(const Tokens<T>& target, const Var<T>& memory,
-                          const std::optional<Array<bool>>& mask, std::optional<bool> training,
+                          const OptionalArray<bool>& mask, std::optional<bool> training,
                           Caches* caches, bool only_last, std::vector<Var<T>>* scores) const {
   detail::check_tokens(path_, "target", target);
-  Var<T> x = target_(target, caches == nullptr ? 0 : caches->front().length(), training);
+  const Tokens<T> joined =
+      target.in(detail::join(path_.c_str(), target.node_ref(), memory.node_ref()));
+  Var<T> x = target_(joined, caches == nullptr ? 0 : caches->front().length(), training);
   for (std::size_t i = 0; i < decoder_.size(); ++i) {
     const typename TransformerDecoder<T>::CallOptions call{
         .encoder_padding_mask = mask,
@@ -95,26 +97,26 @@ Var<T> Seq2Seq<T>::decode(const Tokens<T>& target, const Var<T>& memory,
 
 template <class T>
 Var<T> Seq2Seq<T>::logits(const Tokens<T>& target, const Var<T>& memory,
-                          const std::optional<Array<bool>>& mask,
-                          std::optional<bool> training) const {
+                          const OptionalArray<bool>& mask, std::optional<bool> training) const {
   return decode(target, memory, mask, training, nullptr, false, nullptr);
 }
 
 template <class T>
 auto Seq2Seq<T>::with_scores(const Tokens<T>& target, const Var<T>& memory,
-                             const std::optional<Array<bool>>& mask,
-                             std::optional<bool> training) const -> WithScores {
+                             const OptionalArray<bool>& mask, std::optional<bool> training) const
+    -> WithScores {
   WithScores all;
   all.logits = decode(target, memory, mask, training, nullptr, false, &all.cross_scores);
   return all;
 }
 
 template <class T>
-Var<T> Seq2Seq<T>::loss(const Tokens<T>& source, const std::optional<Array<bool>>& mask,
-                        const Tokens<T>& target_in, const Array<std::int64_t>& target_out,
+Var<T> Seq2Seq<T>::loss(const Tokens<T>& source, const OptionalArray<bool>& mask,
+                        const Tokens<T>& target_in, const ArrayArg<std::int64_t>& target_out,
                         const TokenLossOptions& options) const {
   detail::check_targets(path_, "target_in", target_in, "target_out", target_out);
-  return detail::token_loss(logits(target_in, encode(source, mask), mask), target_out,
+  const auto context = detail::join(path_.c_str(), source.node_ref(), target_in.node_ref());
+  return detail::token_loss(logits(target_in, encode(source.in(context), mask), mask), target_out,
                             options_.pad_id, options);
 }
 
@@ -124,7 +126,7 @@ template <class T> auto Seq2Seq<T>::caches(std::size_t length) const -> Caches {
 
 template <class T>
 Var<T> Seq2Seq<T>::step(const Tokens<T>& tokens, const Var<T>& memory,
-                        const std::optional<Array<bool>>& mask, Caches& caches) const {
+                        const OptionalArray<bool>& mask, Caches& caches) const {
   detail::check_caches(path_, decoder_.size(), caches);
   return detail::restoring(
       &caches, [&] { return decode(tokens, memory, mask, false, &caches, true, nullptr); });
@@ -132,7 +134,7 @@ Var<T> Seq2Seq<T>::step(const Tokens<T>& tokens, const Var<T>& memory,
 
 template <class T>
 auto Seq2Seq<T>::step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
-                                  const std::optional<Array<bool>>& mask, Caches& caches) const
+                                  const OptionalArray<bool>& mask, Caches& caches) const
     -> WithScores {
   detail::check_caches(path_, decoder_.size(), caches);
   return detail::restoring(&caches, [&] {
@@ -144,13 +146,13 @@ auto Seq2Seq<T>::step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
 
 template <class T>
 Var<T> Seq2Seq<T>::next(const Tokens<T>& target, const Var<T>& memory,
-                        const std::optional<Array<bool>>& mask) const {
+                        const OptionalArray<bool>& mask) const {
   return decode(target, memory, mask, false, nullptr, true, nullptr);
 }
 
 template <class T>
 auto Seq2Seq<T>::next_with_scores(const Tokens<T>& target, const Var<T>& memory,
-                                  const std::optional<Array<bool>>& mask) const -> WithScores {
+                                  const OptionalArray<bool>& mask) const -> WithScores {
   WithScores all;
   all.logits = decode(target, memory, mask, false, nullptr, true, &all.cross_scores);
   return all;

@@ -71,7 +71,7 @@ template <class T, class Model> class ModelStepper : public Stepper<T> {
 template <class T> class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T>> {
  public:
   Seq2SeqStepper(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
-                 const std::optional<Array<bool>>& mask, const DecodingOptions& options)
+                 const OptionalArray<bool>& mask, const DecodingOptions& options)
       : ModelStepper<T, Seq2Seq<T>>(model, options.use_cache, options.max_length),
         mask_(mask),
         layer_(options.attention
@@ -114,7 +114,7 @@ template <class T> class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T
 
  private:
   Var<T> memory_;
-  std::optional<Array<bool>> mask_;
+  OptionalArray<bool> mask_;
   int layer_;
   Var<T> scores_;
 };
@@ -163,7 +163,7 @@ void check_positions(const std::string& name, Positions positions, int held, std
 template <class T>
 std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& model,
                                     const Array<std::int64_t>& source,
-                                    const std::optional<Array<bool>>& mask,
+                                    const OptionalArray<bool>& mask,
                                     const DecodingOptions& options) {
   const Seq2SeqOptions& o = model.options();
   auto never = forbidden(name, options, o.target_vocabulary, o.pad_id, o.start_id, o.end_id);
@@ -224,7 +224,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
 #define XTAPE_INSTANTIATE(T)                                                                \
   template std::unique_ptr<Stepper<T>> stepper(                                             \
       const std::string&, const Seq2Seq<T>&, const Array<std::int64_t>&,                    \
-      const std::optional<Array<bool>>&, const DecodingOptions&);                           \
+      const OptionalArray<bool>&, const DecodingOptions&);                                  \
   template std::unique_ptr<Stepper<T>> stepper(const std::string&, const LanguageModel<T>&, \
                                                const std::vector<Ids>&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)

@@ -51,7 +51,7 @@ template <class T> class Stepper {
 template <class T>
 std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& model,
                                     const Array<std::int64_t>& source,
-                                    const std::optional<Array<bool>>& mask,
+                                    const OptionalArray<bool>& mask,
                                     const DecodingOptions& options);
 template <class T>
 std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel<T>& model,

@@ -15,10 +15,10 @@ namespace xtape::detail {
 /// `pairs` are for attention over one axis.
 struct Visibility {
   static constexpr Index kAll = Index{1} << 60U;
-  std::optional<Array<bool>> queries;  // (batch, queries)
-  std::optional<Array<bool>> keys;     // (batch, keys)
-  Index behind = kAll, ahead = kAll;   // -behind <= j - i <= ahead
-  std::optional<Array<bool>> pairs;    // with the rank of the scores, broadcasting to them
+  OptionalArray<bool> queries;        // (batch, queries)
+  OptionalArray<bool> keys;           // (batch, keys)
+  Index behind = kAll, ahead = kAll;  // -behind <= j - i <= ahead
+  OptionalArray<bool> pairs;          // with the rank of the scores, broadcasting to them
 
   [[nodiscard]] bool everything() const {
     return !queries && !keys && !pairs && behind == kAll && ahead == kAll;

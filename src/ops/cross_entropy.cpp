@@ -21,7 +21,7 @@ using detail::Index;
 using detail::rows_per_block;
 
 template <class T>
-Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
+Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::int64_t>& labels,
                                     std::optional<std::int64_t> ignore_class) {
   const char* op = "sparse_softmax_cross_entropy";
   if (logits.rank() == 0) {

@@ -120,14 +120,14 @@ template <class T> Var<T> put_flat(const Var<T>& g, const Ids& flat, const Shape
 
 }  // namespace
 
-template <class T> Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
+template <class T> Var<T> take(const Var<T>& x, const ArrayArg<std::int64_t>& ids, int axis) {
   const std::size_t at = detail::normalize_axis("take", axis, x.rank());
   return take_rows("take", x, checked("take", ids, x.shape()[at], true), at);
 }
 XTAPE_FOR_REALS(take);
 
 template <class T>
-Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis) {
+Var<T> take_along_axis(const Var<T>& x, const ArrayArg<std::int64_t>& ids, int axis) {
   const std::size_t at = detail::normalize_axis("take_along_axis", axis, x.rank());
   Shape expected = x.shape();
   if (ids.dimension() == x.rank()) expected[at] = ids.shape()[at];

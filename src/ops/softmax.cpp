@@ -50,7 +50,7 @@ Array<bool> expanded(const Array<bool>& mask, const Shape& shape, const Axes* or
 /// Computes softmax over the trailing axes. The mask is expanded only where a row of it has several strides.
 template <class T>
 Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
-                       const std::optional<Array<bool>>& mask) {
+                       const OptionalArray<bool>& mask) {
   Result<T> y(x.shape());
   const T* from = x.data();
   T* to = y.data();
@@ -108,11 +108,11 @@ Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, 
 }  // namespace
 
 template <class T>
-Var<T> softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool>>& mask) {
+Var<T> softmax(const Var<T>& x, const Axes& axes, const OptionalArray<bool>& mask) {
   const TrailingAxes t("softmax", x.shape(), axes);
   if (mask) check_mask("softmax", *mask, x.shape());
   if (!t.in_place) {
-    std::optional<Array<bool>> turned;
+    OptionalArray<bool> turned;
     if (mask) turned = expanded(*mask, x.shape(), &t.order);
     return transpose(softmax(transpose(x, t.order), t.trailing(), turned), t.inverse);
   }
@@ -125,11 +125,11 @@ Var<T> softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool
 XTAPE_FOR_REALS(softmax);
 
 template <class T>
-Var<T> log_softmax(const Var<T>& x, const Axes& axes, const std::optional<Array<bool>>& mask) {
+Var<T> log_softmax(const Var<T>& x, const Axes& axes, const OptionalArray<bool>& mask) {
   const TrailingAxes t("log_softmax", x.shape(), axes);
   if (mask) check_mask("log_softmax", *mask, x.shape());
   if (!t.in_place) {
-    std::optional<Array<bool>> turned;
+    OptionalArray<bool> turned;
     if (mask) turned = expanded(*mask, x.shape(), &t.order);
     return transpose(log_softmax(transpose(x, t.order), t.trailing(), turned), t.inverse);
   }

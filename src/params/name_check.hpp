@@ -19,7 +19,8 @@ class NameCheck {
     if (missing_.count + unexpected_.count + misshaped_.count == 0) return;
     fail<ParameterError>(who, "another architecture: missing:", missing_.str(),
                          "; unexpected:", unexpected_.str(), "; mis-shaped:", misshaped_.str(),
-                         misshaped_.count == 0 ? ";" : "", " nothing was changed; ", advice);
+                         misshaped_.count == 0 ? ";" : "", " nothing was changed; ",
+                         misshaped_.count == 0 ? advice : "make the layers as they were saved");
   }
 
  private:

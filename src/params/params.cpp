@@ -21,6 +21,7 @@ template <class T> struct ParamsState {
   std::map<std::string, Array<T>> pending;  // set before their layer was built
   // Names among these that a strict load set before any layer was made.
   std::set<std::string> unchecked;
+  std::set<std::string> spare;  // names that a load without `strict` set: a layer need not come
 
   ParameterSlot<T>* find(const std::string& path) const {
     const auto it = by_path.find(path);
@@ -61,7 +62,7 @@ template <class T> const Array<T>& Parameter<T>::value() const {
                          "not built yet: the parameter has no value, expected one; call the "
                          "layer once, or its build()");
   }
-  return *slot_->value;
+  return *slot().value;
 }
 
 template <class T>
@@ -73,13 +74,13 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
     }
   };
   if (built()) {
-    check(slot_->value->shape(), "shape changed");
+    check(slot().value->shape(), "shape changed");
     return;
   }
-  detail::ParamsState<T>& params = *slot_->params;
+  detail::ParamsState<T>& params = *slot().params;
   const std::lock_guard lock(params.mutex);
   if (built()) {
-    check(slot_->value->shape(), "shape changed");
+    check(slot().value->shape(), "shape changed");
     return;
   }
   if (!params.unchecked.empty()) {
@@ -89,20 +90,20 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
   const auto pending = params.pending.find(path());
   if (pending != params.pending.end()) {
     check(pending->second.shape(), "loaded value does not fit");
-    slot_->value = detail::ArrayPtr<T>(std::move(pending->second));
+    slot().value = detail::ArrayPtr<T>(std::move(pending->second));
     params.pending.erase(pending);
   } else {
     RandomStream stream(params.seed, stable_hash(path()));
-    slot_->value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
+    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
   }
-  slot_->built.store(true, std::memory_order_release);
+  slot().built.store(true, std::memory_order_release);
 }
 
 template <class T> Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
   static_cast<void>(value());
-  if (ref.state == nullptr) return {slot_->value, {}};
+  if (ref.state == nullptr) return {slot().value, {}};
   detail::check_node_ref(path().c_str(), ref);
-  return ref.state->leaf(*slot_);
+  return ref.state->leaf(slot_);
 }
 
 template <class T> Scope<T> Scope<T>::operator/(const std::string& name) const {
@@ -110,7 +111,7 @@ template <class T> Scope<T> Scope<T>::operator/(const std::string& name) const {
     fail<ValueError>("scope", "name out of form: name is '", name,
                      "', expected at least one character and no slash");
   }
-  return {*params_, path_.empty() ? name : path_ + "/" + name, reuse_};
+  return {params_, path_.empty() ? name : path_ + "/" + name, reuse_};
 }
 
 template <class T> Scope<T> Scope<T>::numbered(std::int64_t index) const {
@@ -122,6 +123,7 @@ template <class T>
 Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regularizer<T> regularizer,
                                Constraint<T> constraint) const {
   const std::string path = (*this / name).path();
+  if (params_ == nullptr) detail::fail_no_value("Scope");
   const std::lock_guard lock(params_->mutex);
   if (detail::ParameterSlot<T>* slot = params_->find(path)) {
     if (!reuse_) {
@@ -131,32 +133,42 @@ Parameter<T> Scope<T>::reserve(const std::string& name, bool trainable, Regulari
     }
     if (!slot->regularizer) slot->set_regularizer(std::move(regularizer));
     if (!slot->constraint) slot->constraint = std::move(constraint);
-    return Parameter<T>(*slot);
+    return Parameter<T>({params_, slot});
   }
   detail::ParameterSlot<T>& slot = params_->slots.emplace_back();
   slot.path = path;
   slot.index = params_->slots.size() - 1;
-  slot.params = params_;
+  slot.params = params_.get();
   slot.trainable = trainable;
   slot.set_regularizer(std::move(regularizer));
   slot.constraint = std::move(constraint);
   params_->by_path[path] = &slot;
-  return Parameter<T>(slot);
+  return Parameter<T>({params_, &slot});
 }
 
 template <class T>
 Params<T>::Params(ParamsOptions options)
-    : state_(std::make_unique<detail::ParamsState<T>>(options.seed)) {}
+    : state_(std::make_shared<detail::ParamsState<T>>(options.seed)) {}
 template <class T> Params<T>::Params(Params&&) noexcept = default;
 template <class T> Params<T>& Params<T>::operator=(Params&&) noexcept = default;
 template <class T> Params<T>::~Params() = default;
 
-template <class T> Scope<T> Params<T>::scope() { return {*state_, "", false}; }
+template <class T> detail::ParamsState<T>& Params<T>::state() const {
+  if (state_ == nullptr) detail::fail_no_value("Params");
+  return *state_;
+}
+
+template <class T> Scope<T> Params<T>::scope() {
+  static_cast<void>(state());
+  return {state_, "", false};
+}
 
 template <class T> std::vector<Parameter<T>> Params<T>::all() const {
-  const std::lock_guard lock(state_->mutex);
+  const std::lock_guard lock(state().mutex);
   std::vector<Parameter<T>> out;
-  for (detail::ParameterSlot<T>& slot : state_->slots) out.emplace_back(slot);
+  for (detail::ParameterSlot<T>& slot : state().slots) {
+    out.emplace_back(std::shared_ptr<detail::ParameterSlot<T>>(state_, &slot));
+  }
   return out;
 }
 
@@ -167,14 +179,14 @@ template <class T> std::vector<std::string> Params<T>::paths() const {
 }
 
 template <class T> bool Params<T>::contains(const std::string& path) const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->find(path) != nullptr;
+  const std::lock_guard lock(state().mutex);
+  return state().find(path) != nullptr;
 }
 
 template <class T> Parameter<T> Params<T>::at(const std::string& path) const {
   {
-    const std::lock_guard lock(state_->mutex);
-    if (detail::ParameterSlot<T>* slot = state_->find(path)) return Parameter<T>(*slot);
+    const std::lock_guard lock(state().mutex);
+    if (detail::ParameterSlot<T>* slot = state().find(path)) return Parameter<T>({state_, slot});
   }
   std::string names;
   for (const std::string& known : paths()) names += " '" + known + "'";
@@ -194,21 +206,30 @@ template <class T> void Params<T>::set(const std::string& path, Array<T> value) 
   std::map<std::string, Array<T>> one;
   one.emplace(path, std::move(value));
   load(one, {.strict = false});
+  state().spare.erase(path);
 }
 
 template <class T>
-void Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions options) {
-  const std::lock_guard lock(state_->mutex);
-  const bool check_later = options.strict && state_->slots.empty();
-  if (options.strict && !check_later) state_->check_names(values, nullptr);
+LoadReport Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions options) {
+  const std::lock_guard lock(state().mutex);
+  const bool check_later = options.strict && state().slots.empty();
+  if (options.strict && !check_later) state().check_names(values, nullptr);
   // Everything that can fail comes before the first change.
   std::vector<std::pair<detail::ParameterSlot<T>*, detail::ArrayPtr<T>>> fresh;
-  std::map<std::string, Array<T>> waiting = state_->pending;
-  std::set<std::string> unchecked = state_->unchecked;
+  std::map<std::string, Array<T>> waiting = state().pending;
+  std::set<std::string> unchecked = state().unchecked;
+  std::set<std::string> spare = state().spare;
+  LoadReport report;
   for (const auto& [path, value] : values) {
-    detail::ParameterSlot<T>* slot = state_->find(path);
+    detail::ParameterSlot<T>* slot = state().find(path);
+    (slot == nullptr ? report.unexpected : report.loaded).push_back(path);
     if (slot == nullptr || !slot->built) {
       waiting[path] = value;
+      if (options.strict) {
+        spare.erase(path);
+      } else {
+        spare.insert(path);
+      }
     } else if (slot->value->shape() != value.shape()) {
       fail<ShapeError>(path, "shape differs: value is ", to_string(value.shape()), ", expected ",
                        to_string(slot->value->shape()), "; nothing was changed");
@@ -221,9 +242,14 @@ void Params<T>::load(const std::map<std::string, Array<T>>& values, LoadOptions 
       unchecked.erase(path);
     }
   }
+  for (const auto& [path, slot] : state().by_path) {
+    if (!values.contains(path)) report.missing.push_back(path);
+  }
   for (auto& [slot, value] : fresh) slot->value = std::move(value);
-  state_->pending.swap(waiting);
-  state_->unchecked.swap(unchecked);
+  state().pending.swap(waiting);
+  state().unchecked.swap(unchecked);
+  state().spare.swap(spare);
+  return report;
 }
 
 template <class T> std::map<std::string, Array<T>> Params<T>::values() const {
@@ -235,25 +261,27 @@ template <class T> std::map<std::string, Array<T>> Params<T>::values() const {
 }
 
 template <class T> std::vector<std::string> Params<T>::pending() const {
-  const std::lock_guard lock(state_->mutex);
+  const std::lock_guard lock(state().mutex);
   std::vector<std::string> paths;
-  for (const auto& [path, value] : state_->pending) paths.push_back(path);
+  for (const auto& [path, value] : state().pending) paths.push_back(path);
   return paths;
 }
 
 template <class T> void Params<T>::check_pending() const {
   std::string names;
-  for (const std::string& path : pending()) names += " '" + path + "'";
+  for (const std::string& path : pending()) {
+    if (!state().spare.contains(path)) names += " '" + path + "'";
+  }
   if (names.empty()) return;
   fail<ParameterError>("params", "values without a layer: loaded values for", names,
                        " found no layer of that name, expected every one to be used; build the "
-                       "model, or load only its own names");
+                       "model first, or load a part with {.strict = false}");
 }
 
 template <class T> void Params<T>::set_trainable(const std::string& path, bool trainable) {
-  const std::lock_guard lock(state_->mutex);
+  const std::lock_guard lock(state().mutex);
   bool any = false;
-  for (detail::ParameterSlot<T>& slot : state_->slots) {
+  for (detail::ParameterSlot<T>& slot : state().slots) {
     const bool below = path.empty() || slot.path == path || slot.path.rfind(path + "/", 0) == 0;
     if (below) {
       slot.trainable = trainable;

@@ -119,10 +119,10 @@ template <class T> Gradients<T>& Gradients<T>::scale(double factor) {
 }
 
 template <class T>
-void Gradients<T>::accumulate(const detail::LeafSource<T>* slot, const void* tape,
-                              std::uint64_t stamp, Var<T> g) {
+void Gradients<T>::accumulate(const detail::LeafPtr<T>& slot, const void* tape, std::uint64_t stamp,
+                              Var<T> g) {
   // Gradients of one parameter add up, also those from several tapes.
-  const Key key = slot != nullptr ? Key{slot, 0} : Key{tape, stamp};
+  const Key key = slot != nullptr ? Key{slot.get(), 0} : Key{tape, stamp};
   const auto [it, is_new] = index_.try_emplace(key, entries_.size());
   // Gradients may outlive their tape. An untracked gradient therefore loses its context.
   if (!g.tracked()) g = Var<T>(std::move(g.pointer()), {});

@@ -46,7 +46,7 @@ template <class T> void check_penalties(const TapeState<T>& state) {
   for (const auto& [slot, leaf] : state.leaves) {
     if (leaf.has_value() && state.valid(leaf.node_ref())) look(slot, &leaf);
   }
-  for (const auto& [slot, nodes] : penalties.weights_hidden) look(slot, nullptr);
+  for (const auto& [slot, nodes] : penalties.weights_hidden) look(slot.get(), nullptr);
   if (unasked != nullptr) {
     fail<TapeError>(
         "backward", "penalty left out: parameter '", unasked->path,

@@ -82,7 +82,8 @@ TEMPLATE_TEST_CASE("weights come back bit for bit", "", float, double) {
     const Parameter<TestType> kernel = (later.scope() / "encoder" / "0").reserve("kernel");
     kernel.build({3, 4}, Initializer("zeros"), {3, 4});
     CHECK(same_bits(kernel.value(), values.at("encoder/0/kernel")));
-    CHECK(contains(error_of<ParameterError>([&] { later.check_pending(); }), "'scalar'"));
+    CHECK(std::ranges::count(later.pending(), "scalar") == 1);
+    CHECK_NOTHROW(later.check_pending());  // it need not be used
     const std::string first = read_text(directory / name);
     save(params, directory / name);
     CHECK(read_text(directory / name) == first);

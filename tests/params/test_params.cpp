@@ -195,11 +195,24 @@ TEST_CASE("a load that is not strict takes a part of a model") {
     if (!before) {
       CHECK_THROWS_AS(params.load(values), ParameterError);
       CHECK(params.pending().empty());
-      params.load(values, {.strict = false});
+      const LoadReport report = params.load(values, {.strict = false});
+      using Paths = std::vector<std::string>;
+      CHECK(report.loaded == Paths{"encoder/bias", "encoder/kernel"});
+      CHECK(report.missing == Paths{"head/bias", "head/kernel"});
+      CHECK(report.unexpected == Paths{"decoder/kernel"});
     }
     static_cast<void>(head(same(Var<double>(random_array<double>({1, 3}, 1)))));
     CHECK(difference(same.kernel().value(), encoder.kernel().value()) == 0);
     CHECK(params.pending() == std::vector<std::string>{"decoder/kernel"});
+    // It blocks no training.
+    SGD<double> sgd({.learning_rate = 0.1});
+    Tape<double> tape;
+    const Var<double> y = head(same(tape.input(random_array<double>({1, 3}, 1))));
+    CHECK_NOTHROW(sgd.step(params, tape.backward(sum(y))));
+    // A value that was set on purpose still must be used.
+    params.set("decoder/bias", Array<double>(Shape{1}, 0.0));
+    CHECK(contains(error_of<ParameterError>([&] { params.check_pending(); }),
+                   "'decoder/bias' found"));
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -21,6 +22,58 @@ namespace xtape {
 template <class T>
 using Array = xt::xarray_container<xt::uvector<T, Allocator<T>>, xt::layout_type::row_major,
                                    xt::svector<std::size_t, 4, std::allocator<std::size_t>, true>>;
+
+namespace detail {
+template <class E>
+concept XExpression = xt::is_xexpression<std::decay_t<E>>::value;
+template <class I>
+concept Integer = std::integral<I> && !std::same_as<I, bool>;
+// An xtensor expression whose elements are T. Integers of any width convert to integers.
+template <class E, class T>
+concept ExpressionOf = XExpression<E> &&
+    (std::same_as<typename std::decay_t<E>::value_type, T> ||
+     (Integer<T> && Integer<typename std::decay_t<E>::value_type>));
+}  // namespace detail
+
+/// An argument that is an array of T: refers to an Array<T>, evaluates another expression of T. Nothing else
+/// converts, because a float mask or label would lose its meaning. Lives as long as the call.
+template <class T> class ArrayArg {
+ public:
+  ArrayArg(const Array<T>& array) : array_(&array) {}
+  template <detail::ExpressionOf<T> E>
+  requires(!std::same_as<std::decay_t<E>, Array<T>>) ArrayArg(const E& expression)
+      : made_(expression), array_(&*made_) {}
+  ArrayArg(const ArrayArg&) = delete;
+  ArrayArg& operator=(const ArrayArg&) = delete;
+  operator const Array<T>&() const { return *array_; }
+  const Array<T>& operator*() const { return *array_; }
+  [[nodiscard]] const auto& shape() const { return array_->shape(); }
+  [[nodiscard]] std::size_t dimension() const { return array_->dimension(); }
+  [[nodiscard]] std::size_t size() const { return array_->size(); }
+  [[nodiscard]] const T* data() const { return array_->data(); }
+
+ private:
+  std::optional<Array<T>> made_;
+  const Array<T>* array_;
+};
+
+/// An array of T, or none. Expressions of other types do not convert. An additive mask of floats (0 and -infinity)
+/// is not a mask of bool: MultiHeadAttention takes it as its attention_bias.
+template <class T> class OptionalArray : public std::optional<Array<T>> {
+ public:
+  OptionalArray() = default;
+  OptionalArray(std::nullopt_t) {}
+  OptionalArray(Array<T> array) : std::optional<Array<T>>(std::move(array)) {}
+  OptionalArray(std::optional<Array<T>> array) : std::optional<Array<T>>(std::move(array)) {}
+  template <detail::ExpressionOf<T> E>
+  requires(!std::same_as<std::decay_t<E>, Array<T>>) OptionalArray(E&& expression)
+      : std::optional<Array<T>>(Array<T>(std::forward<E>(expression))) {}
+  // A compiler's message quotes the line of the name.
+  template <detail::XExpression E>
+  requires(!detail::ExpressionOf<E, T>)
+      OptionalArray(E&& not_bool__additive_masks_go_into_attention_bias)
+  = delete;
+};
 
 /// Extents of an array, outermost first. The empty shape is a scalar.
 using Shape = Array<float>::shape_type;

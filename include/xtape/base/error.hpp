@@ -55,4 +55,13 @@ struct FormatError : Error {
   std::uint64_t offset = 0;  ///< the byte in the file; also in the message
 };
 
+namespace detail {
+/// Throws ValueError: a handle of this type is used that is empty or moved-from.
+[[noreturn, gnu::noinline, gnu::cold]] inline void fail_no_value(const char* type) {
+  throw ValueError(std::string(type) +
+                   ": no value: the operand is empty or moved-from, expected one with a value; "
+                   "assign a value first, and do not use what was moved");
+}
+}  // namespace detail
+
 }  // namespace xtape

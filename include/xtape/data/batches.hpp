@@ -82,7 +82,7 @@ void check_first_batch(std::size_t first, std::size_t steps);
 /// its Batches. The destructor stops the background thread and waits for the batch being made.
 ///
 /// When `make` throws, the batches before arrive first; then begin() or ++ throws the exception and
-/// the range ends. Movable; use an object from one thread.
+/// the range ends. Movable; use an object from one thread. Using a moved-from one is a ValueError.
 template <class Batch> class Epoch {
   struct State;
 
@@ -97,19 +97,21 @@ template <class Batch> class Epoch {
 
     Iterator() = default;
     /// The batch, which lives until the next ++; it may be moved from.
-    Batch& operator*() const { return state_->current(); }
-    Batch* operator->() const { return &state_->current(); }
+    /// ValueError at the end.
+    Batch& operator*() const { return checked(state_).current(); }
+    Batch* operator->() const { return &checked(state_).current(); }
     Iterator& operator++() {
-      state_->advance();
+      checked(state_).advance();
       return *this;
     }
     void operator++(int) { ++*this; }
     friend bool operator==(const Iterator& it, std::default_sentinel_t /*end*/) {
-      return it.state_->over;
+      return it.over();
     }
 
    private:
     friend class Epoch;
+    [[nodiscard]] bool over() const { return checked(state_).over; }
     explicit Iterator(State* state) : state_(state) {}
     State* state_ = nullptr;
   };
@@ -120,14 +122,18 @@ template <class Batch> class Epoch {
 
   /// Starts the preparation and waits for the first batch. A second call returns the present position.
   Iterator begin() {
-    if (!state_->pipeline) state_->start();
+    if (!checked(state_).pipeline) state_->start();
     return Iterator(state_.get());
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
   /// How many batches the whole range has.
-  [[nodiscard]] std::size_t size() const noexcept { return state_->order.size() - state_->first; }
+  [[nodiscard]] std::size_t size() const { return checked(state_).order.size() - state_->first; }
 
  private:
+  template <class Pointer> static State& checked(const Pointer& state) {
+    if (state == nullptr) detail::fail_no_value("Epoch");
+    return *state;
+  }
   struct State {
     State(std::shared_ptr<const Make> make_batch, std::vector<std::vector<std::size_t>> indices,
           std::size_t first_step, std::size_t prefetch)
@@ -151,7 +157,10 @@ template <class Batch> class Epoch {
       over = !held;
     }
     std::optional<Batch>& current_slot() { return slots[pipeline->step() % slots.size()]; }
-    Batch& current() { return *current_slot(); }
+    Batch& current() {
+      if (!held) detail::fail_no_value("Epoch");
+      return *current_slot();
+    }
 
     std::shared_ptr<const Make> make;
     std::vector<std::vector<std::size_t>> order;

@@ -24,7 +24,8 @@ void save(const Params<T>& params, const std::string& path, const Metadata& meta
 /// file must have exactly the model's names, before or after the layers are made. Converts F16, BF16,
 /// F32 and F64 as to_array does. Changes nothing when anything is wrong. IoError, FormatError, and
 /// the errors of Params::load.
-template <class T> void load(Params<T>& params, const std::string& path, LoadOptions options = {});
+template <class T>
+LoadReport load(Params<T>& params, const std::string& path, LoadOptions options = {});
 
 /// Sets the MultiHeadAttention at `path` from the weights of a torch.nn.MultiheadAttention (batch
 /// first or not), as its state_dict() names them below `prefix` ("encoder.self_attn."):

@@ -18,7 +18,10 @@ template <class T> struct Projection;
 class Extents {
  public:
   Extents() = default;
-  Extents(int extent) : values_{extent} {}
+  template <detail::Integer I> Extents(I extent) : values_{static_cast<std::ptrdiff_t>(extent)} {}
+  template <class F>
+  requires(std::is_arithmetic_v<F> && !detail::Integer<F>) Extents(F)
+  = delete;  // an integer
   Extents(std::initializer_list<std::ptrdiff_t> extents) : values_(extents) {}
   explicit Extents(std::vector<std::ptrdiff_t> extents) : values_(std::move(extents)) {}
   Extents(const Shape& shape) : values_(shape.begin(), shape.end()) {}

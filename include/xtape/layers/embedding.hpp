@@ -37,7 +37,7 @@ template <class T> class Embedding {
   /// Makes the table without computing.
   void build() const;
   /// Returns where ids is not 0 with mask_zero, else nothing. Values carry no mask: pass it on yourself.
-  [[nodiscard]] std::optional<Array<bool>> compute_mask(const Tokens<T>& ids) const;
+  [[nodiscard]] OptionalArray<bool> compute_mask(const Tokens<T>& ids) const;
 
   [[nodiscard]] const Parameter<T>& embeddings() const { return embeddings_; }
 

@@ -17,7 +17,7 @@ template <class T> class Softmax {
 
   /// mask: true = keep; it broadcasts to x and may have fewer axes, not more. A row with nothing
   /// kept is zeros with zero gradient.
-  Var<T> operator()(const Var<T>& x, const std::optional<Array<bool>>& mask = std::nullopt) const {
+  Var<T> operator()(const Var<T>& x, const OptionalArray<bool>& mask = std::nullopt) const {
     return softmax(x, options_.axes, mask);
   }
 

@@ -18,7 +18,7 @@ template <class T> class DecoderCache {
   [[nodiscard]] std::size_t capacity() const noexcept { return self_.capacity(); }
   /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
   /// ValueError for a row out of range; then nothing is changed.
-  void reorder(const Array<std::int64_t>& rows);
+  void reorder(const ArrayArg<std::int64_t>& rows);
   /// Forgets everything, for another batch.
   void clear() noexcept;
 
@@ -46,12 +46,12 @@ template <class T> class TransformerDecoder {
   /// Options of a call. Masks are boolean, true = attend; their shapes are those
   /// of TransformerEncoder's.
   struct CallOptions {
-    std::optional<Array<bool>> decoder_padding_mask = {};    ///< (batch, T)
-    std::optional<Array<bool>> decoder_attention_mask = {};  ///< of the self-attention
-    std::optional<Array<bool>> encoder_padding_mask = {};    ///< (batch, S)
-    std::optional<Array<bool>> encoder_attention_mask = {};  ///< of the attention over the encoder
-    bool use_causal_mask = true;        ///< position i sees positions 0 ... i of x
-    std::optional<bool> training = {};  ///< replaces the tape's
+    OptionalArray<bool> decoder_padding_mask = {};    ///< (batch, T)
+    OptionalArray<bool> decoder_attention_mask = {};  ///< of the self-attention
+    OptionalArray<bool> encoder_padding_mask = {};    ///< (batch, S)
+    OptionalArray<bool> encoder_attention_mask = {};  ///< of the attention over the encoder
+    bool use_causal_mask = true;                      ///< position i sees positions 0 ... i of x
+    std::optional<bool> training = {};                ///< replaces the tape's
     /// Step by step: x holds the positions after those in the cache, and the keys of the
     /// self-attention's masks are all positions, held and new. Inference only.
     DecoderCache<T>* cache = nullptr;

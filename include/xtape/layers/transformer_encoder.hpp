@@ -73,9 +73,9 @@ template <class T> class TransformerEncoder {
 
   /// Options of a call. Masks are boolean, true = attend.
   struct CallOptions {
-    std::optional<Array<bool>> padding_mask = {};  ///< (batch, keys): positions that exist
+    OptionalArray<bool> padding_mask = {};  ///< (batch, keys): positions that exist
     /// (T, keys), (batch, T, keys) or (batch, heads, T, keys), extents of 1 broadcasting.
-    std::optional<Array<bool>> attention_mask = {};
+    OptionalArray<bool> attention_mask = {};
     bool use_causal_mask = false;       ///< position i sees positions 0 ... i
     std::optional<bool> training = {};  ///< replaces the tape's
     /// Step by step: x holds the positions after those in the cache, and the masks' keys are all

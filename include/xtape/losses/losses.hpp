@@ -21,7 +21,7 @@ enum class Reduction { sum_over_batch_size, sum, none, mean, mean_with_sample_we
 
 /// Options common to all losses.
 struct LossOptions {
-  std::optional<Array<bool>> mask = {};  ///< which samples count; of the shape of the samples
+  OptionalArray<bool> mask = {};  ///< which samples count; of the shape of the samples
   /// Finite factors: of the shape of the samples, or of their first axes, or with ones for axes.
   std::optional<Array<double>> sample_weight = {};
   Reduction reduction = Reduction::sum_over_batch_size;
@@ -110,7 +110,7 @@ struct CrossentropyOptions {
   bool from_logits = false;  ///< predictions are logits; otherwise probabilities
   std::optional<std::int64_t> ignore_class = {};  ///< labels left out (sparse only)
   double label_smoothing = 0.0;  ///< 0 to 1: this much of the target is spread over all classes
-  std::optional<Array<bool>> mask = {};
+  OptionalArray<bool> mask = {};
   std::optional<Array<double>> sample_weight = {};
   Reduction reduction = Reduction::sum_over_batch_size;
 };
@@ -120,7 +120,8 @@ struct CrossentropyOptions {
 /// in PyTorch) the target is 1 - s + s / classes at the label and s / classes elsewhere.
 /// ValueError for a label outside the classes of a sample that counts.
 template <class T>
-Var<T> sparse_categorical_crossentropy(const Var<T>& prediction, const Array<std::int64_t>& labels,
+Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
+                                       const ArrayArg<std::int64_t>& labels,
                                        const CrossentropyOptions& options = {});
 
 /// -sum(target * log(probability)) along the last axis. label_smoothing s makes the target
@@ -162,7 +163,7 @@ struct CtcOptions {
       {};  ///< frames that count; all otherwise
   std::optional<std::vector<std::int64_t>> label_lengths = {};  ///< otherwise up to the first blank
   std::int64_t blank = 0;
-  std::optional<Array<bool>> mask = {};  ///< (batch)
+  OptionalArray<bool> mask = {};  ///< (batch)
   std::optional<Array<double>> sample_weight = {};
   Reduction reduction = Reduction::sum_over_batch_size;
 };
@@ -172,6 +173,7 @@ struct CtcOptions {
 /// length). ValueError for labels that are blank or no classes, for lengths out of range, and for a
 /// sample with too few frames for its labels, whose loss would be infinite.
 template <class T>
-Var<T> ctc(const Var<T>& logits, const Array<std::int64_t>& labels, const CtcOptions& options = {});
+Var<T> ctc(const Var<T>& logits, const ArrayArg<std::int64_t>& labels,
+           const CtcOptions& options = {});
 
 }  // namespace xtape

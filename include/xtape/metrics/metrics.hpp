@@ -45,7 +45,7 @@ class Metric {
 
 /// The samples that count, and their weights, as for losses.
 struct MetricOptions {
-  std::optional<Array<bool>> mask = {};
+  OptionalArray<bool> mask = {};
   std::optional<Array<double>> sample_weight = {};  ///< factors and, in sum, the divisor
 };
 
@@ -83,7 +83,7 @@ class Accuracy final : public Mean {
   /// Labels: prediction (..., classes) and labels (...) or (..., 1). ValueError for labels outside the
   /// classes (other than 0 and 1 for one class) of samples that count.
   template <class T>
-  void update(const Var<T>& prediction, const Array<std::int64_t>& labels,
+  void update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
               const MetricOptions& options = {});
   /// Targets of the prediction's shape: its largest entry is the label, or for a last axis of 1 the
   /// target itself.
@@ -116,7 +116,7 @@ class TopKAccuracy final : public Mean {
   explicit TopKAccuracy(std::int64_t k = 5, std::string name = "top_k_accuracy");
   /// Prediction (..., classes) and labels (...). ValueError for labels outside the classes.
   template <class T>
-  void update(const Var<T>& prediction, const Array<std::int64_t>& labels,
+  void update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
               const MetricOptions& options = {});
 
  private:
@@ -141,7 +141,7 @@ class Perplexity final : public Metric {
   void load_state(std::span<const double> state) override { mean_.load_state(state); }
   /// Prediction (..., classes) and labels (...).
   template <class T>
-  void update(const Var<T>& prediction, const Array<std::int64_t>& labels,
+  void update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
               const MetricOptions& options = {});
 
  private:

@@ -81,8 +81,8 @@ double length_penalty(std::size_t length, double alpha);
 
 /// Writes the most probable token at each position, the first of equal ones. Returns one text per row.
 template <class T>
-std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
-                               const std::optional<Array<bool>>& mask = {},
+std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
+                               const OptionalArray<bool>& mask = {},
                                const DecodingOptions& options = {});
 template <class T>
 std::vector<Hypothesis> greedy(const LanguageModel<T>& model,
@@ -94,8 +94,8 @@ std::vector<Hypothesis> greedy(const LanguageModel<T>& model,
 /// n_best hypotheses of each row, the best first. A width of 1 is greedy().
 template <class T>
 std::vector<std::vector<Hypothesis>> beam_search(const Seq2Seq<T>& model,
-                                                 const Array<std::int64_t>& source,
-                                                 const std::optional<Array<bool>>& mask = {},
+                                                 const ArrayArg<std::int64_t>& source,
+                                                 const OptionalArray<bool>& mask = {},
                                                  const BeamOptions& beam = {},
                                                  const DecodingOptions& options = {});
 template <class T>
@@ -107,8 +107,8 @@ std::vector<std::vector<Hypothesis>> beam_search(
 /// probable, and of these the most probable that reach top_p. The draws are a function of seed and
 /// stream.
 template <class T>
-std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const Array<std::int64_t>& source,
-                               const std::optional<Array<bool>>& mask = {},
+std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
+                               const OptionalArray<bool>& mask = {},
                                const SamplingOptions& sampling = {},
                                const DecodingOptions& options = {});
 template <class T>

@@ -60,7 +60,7 @@ template <class T> class LanguageModel {
   Var<T> logits(const Tokens<T>& ids, std::optional<bool> training = {}) const;
   /// Mean of -log(probability) of the tokens `next` (batch, T), but padding, where `ids` (batch, T) is
   /// read: next[t] is the token after ids[t].
-  Var<T> loss(const Tokens<T>& ids, const Array<std::int64_t>& next,
+  Var<T> loss(const Tokens<T>& ids, const ArrayArg<std::int64_t>& next,
               const TokenLossOptions& options = {}) const;
 
   /// Caches for a batch of at most `length` positions.

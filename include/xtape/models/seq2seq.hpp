@@ -78,41 +78,39 @@ template <class T> class Seq2Seq {
   /// source (batch, S) -> memory (batch, S, hidden_dim). `mask` (batch, S) says which tokens exist; by
   /// default all. `training` replaces the tape's. ValueError for a token outside the vocabulary or more
   /// positions than there are; ShapeError for anything that does not fit.
-  Var<T> encode(const Tokens<T>& source, const std::optional<Array<bool>>& mask = {},
+  Var<T> encode(const Tokens<T>& source, const OptionalArray<bool>& mask = {},
                 std::optional<bool> training = {}) const;
   /// target (batch, T), memory (batch, S, hidden_dim) with the source's mask -> logits (batch, T,
   /// target_vocabulary): those at position t are of the token after target[t], and depend on target[0]
   /// ... target[t] only.
-  Var<T> logits(const Tokens<T>& target, const Var<T>& memory,
-                const std::optional<Array<bool>>& mask = {},
+  Var<T> logits(const Tokens<T>& target, const Var<T>& memory, const OptionalArray<bool>& mask = {},
                 std::optional<bool> training = {}) const;
   /// Returns the same logits and the scores of the cross-attentions.
   WithScores with_scores(const Tokens<T>& target, const Var<T>& memory,
-                         const std::optional<Array<bool>>& mask = {},
+                         const OptionalArray<bool>& mask = {},
                          std::optional<bool> training = {}) const;
   /// Mean of -log(probability) of the tokens target_out (batch, T) that are not padding, the decoder
   /// reading target_in (batch, T).
-  Var<T> loss(const Tokens<T>& source, const std::optional<Array<bool>>& mask,
-              const Tokens<T>& target_in, const Array<std::int64_t>& target_out,
-              const TokenLossOptions& options = {}) const;
+  Var<T> loss(const Tokens<T>& source, const OptionalArray<bool>& mask, const Tokens<T>& target_in,
+              const ArrayArg<std::int64_t>& target_out, const TokenLossOptions& options = {}) const;
 
   /// Caches for a batch of at most `length` target positions.
   [[nodiscard]] Caches caches(std::size_t length) const;
   /// Step by step: `tokens` (batch, n), mostly n = 1, follow those that the caches have seen. Logits
   /// (batch, target_vocabulary) of the next token. The memory is looked at by the first call only.
   /// Inference only.
-  Var<T> step(const Tokens<T>& tokens, const Var<T>& memory, const std::optional<Array<bool>>& mask,
+  Var<T> step(const Tokens<T>& tokens, const Var<T>& memory, const OptionalArray<bool>& mask,
               Caches& caches) const;
   /// Returns the same logits and the scores (batch, heads, n, S).
   WithScores step_with_scores(const Tokens<T>& tokens, const Var<T>& memory,
-                              const std::optional<Array<bool>>& mask, Caches& caches) const;
+                              const OptionalArray<bool>& mask, Caches& caches) const;
 
   /// Returns logits (batch, target_vocabulary) of the token after `target` (batch, T) without caches: all
   /// positions are computed.
   Var<T> next(const Tokens<T>& target, const Var<T>& memory,
-              const std::optional<Array<bool>>& mask = {}) const;
+              const OptionalArray<bool>& mask = {}) const;
   WithScores next_with_scores(const Tokens<T>& target, const Var<T>& memory,
-                              const std::optional<Array<bool>>& mask = {}) const;
+                              const OptionalArray<bool>& mask = {}) const;
 
   /// Makes all parameters without a call.
   void build() const;
@@ -125,9 +123,9 @@ template <class T> class Seq2Seq {
   [[nodiscard]] static Options from_config(const std::string& config);
 
  private:
-  Var<T> decode(const Tokens<T>& target, const Var<T>& memory,
-                const std::optional<Array<bool>>& mask, std::optional<bool> training,
-                Caches* caches, bool only_last, std::vector<Var<T>>* scores) const;
+  Var<T> decode(const Tokens<T>& target, const Var<T>& memory, const OptionalArray<bool>& mask,
+                std::optional<bool> training, Caches* caches, bool only_last,
+                std::vector<Var<T>>* scores) const;
 
   std::string path_;
   Options options_;

@@ -13,7 +13,7 @@ namespace xtape {
 /// (..., classes) and labels (...) give (...). Rows labelled `ignore_class` give 0 with gradient 0.
 /// ValueError for other labels outside 0 to classes - 1.
 template <class T>
-Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const Array<std::int64_t>& labels,
+Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::int64_t>& labels,
                                     std::optional<std::int64_t> ignore_class = std::nullopt);
 
 }  // namespace xtape

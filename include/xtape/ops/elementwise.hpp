@@ -58,6 +58,9 @@ template <class T> Var<T> minimum(const Var<T>& a, const std::type_identity_t<Va
 /// condition ? a : b. All three broadcast. The condition is a boolean xtensor expression; a or b may be a
 /// scalar or an expression. The side not chosen gets gradient 0, also where it is NaN.
 template <detail::XExpression C, class A, class B>
+requires(!detail::ExpressionOf<C, bool> && (detail::AnyVar<A> || detail::AnyVar<B>)) void where(
+    C&& condition, A&& a, B&& b) = delete;  // a condition is an array of bool
+template <detail::ExpressionOf<bool> C, class A, class B>
 requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
     -> detail::VarOf<A, B>;
 /// x limited to [low, high]. Gradient 1 at the limits, 0 outside. ValueError unless low <= high.
@@ -122,7 +125,7 @@ XTAPE_MIXED(greater)
 XTAPE_MIXED(greater_equal)
 #undef XTAPE_MIXED
 
-template <detail::XExpression C, class A, class B>
+template <detail::ExpressionOf<bool> C, class A, class B>
 requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a, B&& b)
     -> detail::VarOf<A, B> {
   using V = detail::VarOf<A, B>;

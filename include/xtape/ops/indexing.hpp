@@ -9,12 +9,12 @@ namespace xtape {
 
 /// Returns the entries of x at `ids` along an axis, which the axes of ids replace (NumPy's take).
 /// Negative ids count from the end.
-template <class T> Var<T> take(const Var<T>& x, const Array<std::int64_t>& ids, int axis = 0);
+template <class T> Var<T> take(const Var<T>& x, const ArrayArg<std::int64_t>& ids, int axis = 0);
 
 /// Returns y[..., k, ...] = x[..., ids[..., k, ...], ...] along an axis. ids has x's extents on all other
 /// axes (NumPy's take_along_axis, PyTorch's gather). Negative ids count from the end.
 template <class T>
-Var<T> take_along_axis(const Var<T>& x, const Array<std::int64_t>& ids, int axis = -1);
+Var<T> take_along_axis(const Var<T>& x, const ArrayArg<std::int64_t>& ids, int axis = -1);
 
 /// Returns rows of a (vocabulary, width) table: ids (...) -> (..., width), 0 <= id < vocabulary.
 template <class T> Var<T> embedding_lookup(const Var<T>& table, const Tokens<T>& ids);

@@ -14,12 +14,12 @@ namespace xtape {
 /// ShapeError: axes out of range or repeated, or a mask that does not broadcast to x.
 template <class T>
 Var<T> softmax(const Var<T>& x, const Axes& axes = {-1},
-               const std::optional<Array<bool>>& mask = std::nullopt);
+               const OptionalArray<bool>& mask = std::nullopt);
 
 /// Returns log(softmax(x)), without overflow. Masked elements are -infinity with gradient 0. A row in which no
 /// element takes part is 0 with gradient 0.
 template <class T>
 Var<T> log_softmax(const Var<T>& x, const Axes& axes = {-1},
-                   const std::optional<Array<bool>>& mask = std::nullopt);
+                   const OptionalArray<bool>& mask = std::nullopt);
 
 }  // namespace xtape

@@ -38,15 +38,16 @@ template <class T> struct ParameterSlot : LeafSource<T> {
 
 }  // namespace detail
 
-/// A layer's handle to one named array. Copies name the same array.
+/// A layer's handle to one named array. Copies name the same array. Using an empty or moved-from one is a
+/// ValueError.
 template <class T> class Parameter {
  public:
   Parameter() = default;
-  explicit Parameter(detail::ParameterSlot<T>& slot) : slot_(&slot) {}
+  explicit Parameter(std::shared_ptr<detail::ParameterSlot<T>> slot) : slot_(std::move(slot)) {}
 
-  [[nodiscard]] const std::string& path() const { return slot_->path; }
-  [[nodiscard]] bool built() const { return slot_->built.load(std::memory_order_acquire); }
-  [[nodiscard]] bool trainable() const { return slot_->trainable; }
+  [[nodiscard]] const std::string& path() const { return slot().path; }
+  [[nodiscard]] bool built() const { return slot().built.load(std::memory_order_acquire); }
+  [[nodiscard]] bool trainable() const { return slot().trainable; }
   /// The array. ParameterError unless it is built.
   [[nodiscard]] const Array<T>& value() const;
   /// Makes the array if there is none, from the value that was set or loaded for its path, or from the
@@ -59,26 +60,29 @@ template <class T> class Parameter {
   [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 
   /// The penalty, one of Tape::penalties(params); empty for none. Not while other threads use it.
-  [[nodiscard]] const Regularizer<T>& regularizer() const { return slot_->regularizer; }
+  [[nodiscard]] const Regularizer<T>& regularizer() const { return slot().regularizer; }
   void set_regularizer(Regularizer<T> regularizer) const {
-    slot_->set_regularizer(std::move(regularizer));
+    slot().set_regularizer(std::move(regularizer));
   }
   /// The limit that an optimizer applies after each update; empty for none. Not while other threads
   /// use it.
-  [[nodiscard]] const Constraint<T>& constraint() const { return slot_->constraint; }
-  void set_constraint(Constraint<T> constraint) const { slot_->constraint = std::move(constraint); }
+  [[nodiscard]] const Constraint<T>& constraint() const { return slot().constraint; }
+  void set_constraint(Constraint<T> constraint) const { slot().constraint = std::move(constraint); }
 
-  [[nodiscard]] detail::ParameterSlot<T>& slot() const { return *slot_; }
+  [[nodiscard]] detail::ParameterSlot<T>& slot() const {
+    if (slot_ == nullptr) detail::fail_no_value("Parameter");
+    return *slot_;
+  }
 
  private:
-  detail::ParameterSlot<T>* slot_ = nullptr;
+  std::shared_ptr<detail::ParameterSlot<T>> slot_;
 };
 
 /// A place in the tree of parameter names. `scope / "name"` and `scope / 0` go one step down.
 template <class T> class Scope {
  public:
-  Scope(detail::ParamsState<T>& params, std::string path, bool reuse)
-      : params_(&params), path_(std::move(path)), reuse_(reuse) {}
+  Scope(std::shared_ptr<detail::ParamsState<T>> params, std::string path, bool reuse)
+      : params_(std::move(params)), path_(std::move(path)), reuse_(reuse) {}
 
   /// The scope `name` below this one. ValueError for an empty name or one with a slash.
   Scope operator/(const std::string& name) const;
@@ -89,7 +93,7 @@ template <class T> class Scope {
     return numbered(static_cast<std::int64_t>(index));
   }
   /// This scope, but with taken names shared instead of refused.
-  [[nodiscard]] Scope reuse() const { return {*params_, path_, true}; }
+  [[nodiscard]] Scope reuse() const { return {params_, path_, true}; }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
   /// is taken and this scope does not reuse. A shared parameter has the first regularizer and the
@@ -101,7 +105,7 @@ template <class T> class Scope {
  private:
   [[nodiscard]] Scope numbered(std::int64_t index) const;
 
-  detail::ParamsState<T>* params_;
+  std::shared_ptr<detail::ParamsState<T>> params_;
   std::string path_;
   bool reuse_;
 };
@@ -114,12 +118,20 @@ struct ParamsOptions {
 /// Options of Params::load and xtape::load.
 struct LoadOptions {
   /// Every name must find its layer and every layer its value. False loads what fits by name: the
-  /// other values wait under their path, and parameters without a value keep theirs.
+  /// other values wait under their path for a layer that may come, and parameters without a value keep theirs.
   bool strict = true;
 };
 
+/// The paths that a load found, in alphabetical order.
+struct LoadReport {
+  std::vector<std::string> loaded;      ///< values that have a parameter
+  std::vector<std::string> missing;     ///< parameters without a value: they keep theirs
+  std::vector<std::string> unexpected;  ///< values without a parameter so far
+};
+
 /// Owns every trainable array of a model, in creation order, under path names like
-/// "encoder/0/attention/query/kernel". Must outlive the layers made from its scopes.
+/// "encoder/0/attention/query/kernel". Layers, scopes, tapes and gradients keep the arrays alive that they use.
+/// Using a moved-from Params is a ValueError.
 template <class T> class Params {
  public:
   explicit Params(ParamsOptions options = {});
@@ -147,12 +159,12 @@ template <class T> class Params {
   /// comparison waits for the first Parameter::build, so make all layers before the first call.
   /// ParameterError lists the missing, unexpected and mis-shaped names, and nothing is changed.
   /// Without `strict`, ShapeError when an array exists with another shape.
-  void load(const std::map<std::string, Array<T>>& values, LoadOptions options = {});
+  LoadReport load(const std::map<std::string, Array<T>>& values, LoadOptions options = {});
   /// All built arrays by path.
   [[nodiscard]] std::map<std::string, Array<T>> values() const;
   /// The paths of set or loaded values whose parameter is not built yet.
   [[nodiscard]] std::vector<std::string> pending() const;
-  /// Throws ParameterError, naming them, when any values are pending.
+  /// Throws ParameterError, naming them, when values of set() or of a strict load are pending.
   void check_pending() const;
 
   /// Sets whether the parameters at `path` or below `path/` are trained. ParameterError when there
@@ -167,7 +179,9 @@ template <class T> class Params {
   [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.node_ref()); }
 
  private:
-  std::unique_ptr<detail::ParamsState<T>> state_;
+  [[nodiscard]] detail::ParamsState<T>& state() const;
+
+  std::shared_ptr<detail::ParamsState<T>> state_;
 };
 
 }  // namespace xtape

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,7 +21,7 @@ template <class T> struct PenaltyLedger {
   // Parameters whose penalty was asked for, with the stamp of the leaf.
   std::unordered_map<const LeafSource<T>*, std::uint64_t> weights_asked;
   // Regularized parameters used inside checkpoint(), with the number of nodes before. They have no leaf.
-  std::unordered_map<const LeafSource<T>*, std::size_t> weights_hidden;
+  std::unordered_map<std::shared_ptr<const LeafSource<T>>, std::size_t> weights_hidden;
 
   /// Forgets penalties behind the first `count`, and uses of parameters from node `nodes` on.
   void rewind(std::size_t count, std::size_t nodes);

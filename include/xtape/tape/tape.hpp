@@ -43,7 +43,7 @@ template <class T> class Gradients {
 
   // For the tape and the optimizers.
   struct Entry {
-    const detail::LeafSource<T>* slot;  // null for a watched array
+    detail::LeafPtr<T> slot;  // null for a watched array
     const void* tape;
     std::uint64_t stamp;
     Var<T> gradient;  // still to be multiplied by stored_scale()
@@ -51,8 +51,7 @@ template <class T> class Gradients {
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
   [[nodiscard]] double stored_scale() const noexcept { return scale_; }
   [[nodiscard]] const Entry* find(const detail::LeafSource<T>* slot) const;
-  void accumulate(const detail::LeafSource<T>* slot, const void* tape, std::uint64_t stamp,
-                  Var<T> g);
+  void accumulate(const detail::LeafPtr<T>& slot, const void* tape, std::uint64_t stamp, Var<T> g);
 
  private:
   [[nodiscard]] const Entry* find(const void* key, std::uint64_t stamp) const;

@@ -84,9 +84,6 @@ template <class T> struct NodeRef {
   std::uint64_t node = kNoNode;
 };
 
-template <class X>
-concept XExpression = xt::is_xexpression<std::decay_t<X>>::value;
-
 }  // namespace detail
 
 /// An array that operations are applied to. It is immutable and cheap to copy. A Var may have a
@@ -98,30 +95,33 @@ template <Real T> class Var {
   using value_type = T;
 
   /// No value yet. An empty Var may be assigned, copied, printed, asked for has_value(), tracked() and
-  /// has_context(), and given to record_fused() as an absent input.
+  /// has_context(), and given to record_fused() as an absent input. Any other use is a ValueError.
   Var() noexcept = default;
   /// A constant without context.
   Var(Array<T> value) : value_(std::move(value)) {}
   /// A scalar constant, of shape ().
   Var(T value) : value_(Shape()) { value_.mutate().data()[0] = value; }
-  /// A constant from any xtensor expression, evaluated now.
-  template <detail::XExpression E>
+  /// A constant from an xtensor expression of T, evaluated now.
+  template <detail::ExpressionOf<T> E>
   requires(!std::same_as<std::decay_t<E>, Array<T>>) Var(E&& expression)
       : value_(Array<T>(std::forward<E>(expression))) {}
+  template <detail::XExpression E>
+  requires(!detail::ExpressionOf<E, T>) Var(E&&)
+  = delete;  // convert it: xt::cast<T>(expression)
 
   [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
   /// The array. Always available, also when the tape is gone.
-  [[nodiscard]] const Array<T>& value() const& { return *value_; }
+  [[nodiscard]] const Array<T>& value() const& { return *checked(); }
   /// The array of a temporary Var, by value, so that the array outlives it.
   [[nodiscard]] Array<T> value() && {
     // Two returns, because clang copies both results of a conditional expression.
-    if (value_.unique()) return std::move(value_.mutate());
+    if (checked().unique()) return std::move(value_.mutate());
     return *value_;
   }
-  [[nodiscard]] const Shape& shape() const { return value_->shape(); }
-  [[nodiscard]] std::size_t rank() const { return value_->dimension(); }
-  [[nodiscard]] std::size_t size() const { return value_->size(); }
-  [[nodiscard]] const T* data() const { return value_->data(); }
+  [[nodiscard]] const Shape& shape() const { return checked()->shape(); }
+  [[nodiscard]] std::size_t rank() const { return checked()->dimension(); }
+  [[nodiscard]] std::size_t size() const { return checked()->size(); }
+  [[nodiscard]] const T* data() const { return checked()->data(); }
   /// The only element. ShapeError unless there is exactly one.
   [[nodiscard]] T item() const;
 
@@ -133,7 +133,11 @@ template <Real T> class Var {
   /// TapeError when the tape is gone.
   [[nodiscard]] Var detach() const;
 
-  // For the tape and the operations.
+  // For the tape, the operations and the layers.
+  /// The same value with this context, where it has none.
+  [[nodiscard]] Var in(const detail::NodeRef<T>& context) const {
+    return has_context() ? *this : Var(value_, context);
+  }
   Var(detail::ArrayPtr<T> value, detail::NodeRef<T> node_ref) noexcept
       : value_(std::move(value)), node_ref_(node_ref) {}
   [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
@@ -141,6 +145,11 @@ template <Real T> class Var {
   [[nodiscard]] const detail::ArrayPtr<T>& pointer() const noexcept { return value_; }
 
  private:
+  [[nodiscard]] const detail::ArrayPtr<T>& checked() const {
+    if (!value_) detail::fail_no_value("Var");
+    return value_;
+  }
+
   detail::ArrayPtr<T> value_;
   detail::NodeRef<T> node_ref_;
 };
@@ -154,16 +163,28 @@ template <class T> class Tokens {
  public:
   Tokens(Array<std::int64_t> ids)
       : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {}
-  template <detail::XExpression E>
-  requires std::integral<typename std::decay_t<E>::value_type> Tokens(E&& expression)
+  template <detail::ExpressionOf<std::int64_t> E>
+  requires(!std::same_as<std::decay_t<E>, Array<std::int64_t>>) Tokens(E&& expression)
       : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
+  template <detail::XExpression E>
+  requires(!detail::ExpressionOf<E, std::int64_t>) Tokens(E&&)
+  = delete;  // ids are integers
   Tokens(Array<std::int64_t> ids, detail::NodeRef<T> node_ref) : Tokens(std::move(ids)) {
     node_ref_ = node_ref;
   }
 
-  [[nodiscard]] const Array<std::int64_t>& value() const noexcept { return *ids_; }
-  [[nodiscard]] const Shape& shape() const noexcept { return ids_->shape(); }
+  [[nodiscard]] const Array<std::int64_t>& value() const {
+    if (ids_ == nullptr) detail::fail_no_value("Tokens");
+    return *ids_;
+  }
+  [[nodiscard]] const Shape& shape() const { return value().shape(); }
   [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
+  /// The same ids with this context, where they have none.
+  [[nodiscard]] Tokens in(const detail::NodeRef<T>& context) const {
+    Tokens ids = *this;
+    if (node_ref_.state == nullptr) ids.node_ref_ = context;
+    return ids;
+  }
 
  private:
   std::shared_ptr<const Array<std::int64_t>> ids_;

@@ -85,19 +85,20 @@ template <class T> struct MultiHeadAttention<T>::Call {
   const CallOptions& options;
   detail::AttentionLayout layout;
   detail::Attention<T> attention = {};
+  detail::NodeRef<T> context = {};  // of all operands
 };
 
 /// Checks what a call combines: tapes, the dropout's seed, the cache. Without it the errors would come
-/// after parameters are made and projections computed.
+/// after parameters are made and projections computed. Returns the common context.
 template <class T>
-void MultiHeadAttention<T>::check_operands(const Var<T>& query, const Var<T>& value,
-                                           const CallOptions& call) const {
+detail::NodeRef<T> MultiHeadAttention<T>::check_operands(const Var<T>& query, const Var<T>& value,
+                                                         const CallOptions& call) const {
   const auto context =
       detail::join(path_.c_str(), query.node_ref(), value.node_ref(),
                    call.key ? call.key->node_ref() : value.node_ref(),
                    call.attention_bias ? call.attention_bias->node_ref() : value.node_ref());
   if (context.state == nullptr) static_cast<void>(dropout_.active(query, call.training));
-  if (call.cache == nullptr) return;
+  if (call.cache == nullptr) return context;
   const auto shape = [&](std::size_t positions, int dim) {
     return Shape{query.shape()[0], positions,
                  static_cast<std::size_t>(*options_.num_key_value_heads),
@@ -106,11 +107,12 @@ void MultiHeadAttention<T>::check_operands(const Var<T>& query, const Var<T>& va
   if (call.cache_read_only) {
     const std::size_t held = call.cache->length();
     call.cache->check_held(shape(held, options_.key_dim), shape(held, options_.value_dim), path_);
-    return;
+    return context;
   }
   detail::check_inference(path_, "a cache", context.state);
   const std::size_t added = value.shape()[1];
   call.cache->check_append(shape(added, options_.key_dim), shape(added, options_.value_dim), path_);
+  return context;
 }
 
 /// Checks the call. Returns its axes, masks and biases, which count the keys that a cache holds.
@@ -145,7 +147,7 @@ auto MultiHeadAttention<T>::plan(const Var<T>& query, const Var<T>& value,
       detail::visibility<T>(path_, c.layout, a.scores, options_.sliding_window, call, position);
   a.slopes = call.alibi_slopes;
   detail::check_biases<T>(path_, c.layout, a.scores, call);
-  check_operands(query, value, call);
+  c.context = check_operands(query, value, call);
   return c;
 }
 
@@ -222,10 +224,10 @@ auto MultiHeadAttention<T>::compute(const Var<T>& query, const Var<T>& value,
                                     const CallOptions& call, bool scores_wanted) const
     -> WithScores {
   Call c = plan(query, value, call);
-  Operands x{query, {}, {}};
+  Operands x{query.in(c.context), {}, {}};
   if (!call.cache_read_only) {
-    x.value = value;
-    if (call.key) x.key = *call.key;
+    x.value = value.in(c.context);
+    if (call.key) x.key = call.key->in(c.context);
     build(query.shape(), value.shape(), call.key ? call.key->shape() : value.shape());
   }
   const auto nonfinite = detail::zero_unattended(c.attention, c.layout, x);

@@ -156,7 +156,7 @@ template <class T> void KeyValueCache<T>::truncate(std::size_t length) {
   length_ = length;
 }
 
-template <class T> void KeyValueCache<T>::reorder(const Array<std::int64_t>& rows) {
+template <class T> void KeyValueCache<T>::reorder(const ArrayArg<std::int64_t>& rows) {
   if (rows.dimension() != 1) {
     fail<ShapeError>("KeyValueCache", "wrong rank: rows are ", to_string(rows.shape()),
                      ", expected (rows,), one for each row of the new batch");

@@ -22,9 +22,9 @@ void check_rank(const char* what, const Array<bool>& keep, std::size_t low, std:
 
 }  // namespace
 
-Mask Mask::padding(const Array<bool>& keep) {
+Mask Mask::padding(const ArrayArg<bool>& keep) {
   check_rank("Mask::padding", keep, 2, 2, "(batch, keys)");
-  return Mask({Kind::padding, keep});
+  return Mask({Kind::padding, *keep});
 }
 
 Mask Mask::padding(const std::vector<std::size_t>& lengths, std::size_t size) {
@@ -39,9 +39,9 @@ Mask Mask::padding(const std::vector<std::size_t>& lengths, std::size_t size) {
   return padding(keep);
 }
 
-Mask Mask::queries(const Array<bool>& keep) {
+Mask Mask::queries(const ArrayArg<bool>& keep) {
   check_rank("Mask::queries", keep, 2, 2, "(batch, queries)");
-  return Mask({Kind::queries, keep});
+  return Mask({Kind::queries, *keep});
 }
 
 Mask Mask::causal(std::ptrdiff_t offset) { return Mask({Kind::causal, {}, offset}); }
@@ -51,10 +51,10 @@ Mask Mask::sliding_window(std::size_t window, std::ptrdiff_t offset) {
   return Mask({Kind::window, {}, offset, static_cast<std::ptrdiff_t>(window)});
 }
 
-Mask Mask::pairwise(const Array<bool>& keep) {
+Mask Mask::pairwise(const ArrayArg<bool>& keep) {
   check_rank("Mask::pairwise", keep, 2, 4,
              "(queries, keys), (batch, queries, keys) or (batch, heads, queries, keys)");
-  return Mask({Kind::pairwise, keep});
+  return Mask({Kind::pairwise, *keep});
 }
 
 Array<bool> Mask::evaluate(const Part& part, const std::string& path, const Shape& scores) {
@@ -104,7 +104,7 @@ Array<bool> Mask::evaluate(const std::string& path, const Shape& scores) const {
   return all;
 }
 
-Array<bool> logical_and(const Array<bool>& a, const Array<bool>& b) {
+Array<bool> logical_and(const ArrayArg<bool>& a, const ArrayArg<bool>& b) {
   const Shape shape = detail::broadcast_shapes("logical_and", a.shape(), b.shape());
   Array<bool> out(shape);
   const auto loop = detail::make_loop<3>(

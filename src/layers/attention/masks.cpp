@@ -23,7 +23,7 @@ Array<bool> expanded(const Array<bool>& mask, const Shape& shape) {
   return out;
 }
 
-void add_to(std::optional<Array<bool>>& all, Array<bool> mask) {
+void add_to(OptionalArray<bool>& all, Array<bool> mask) {
   all = all ? logical_and(*all, mask) : std::move(mask);
 }
 
@@ -102,8 +102,7 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
                                  " (missing ones are inserted before the query axes); true means "
                                  "attend")));
   }
-  const auto add_padding = [&](const std::optional<Array<bool>>& m, const char* name,
-                               bool of_query) {
+  const auto add_padding = [&](const OptionalArray<bool>& m, const char* name, bool of_query) {
     if (!m) return;
     if (rank != 4) {
       fail<ShapeError>(path, name, " needs inputs of rank 3: scores are ", xtape::to_string(scores),
@@ -140,8 +139,8 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
 }
 XTAPE_FOR_REALS(visibility);
 
-std::optional<Array<bool>> evaluate(const Visibility& seen, const Shape& scores) {
-  std::optional<Array<bool>> all = seen.pairs;
+OptionalArray<bool> evaluate(const Visibility& seen, const Shape& scores) {
+  OptionalArray<bool> all = seen.pairs;
   const std::size_t rank = scores.size();
   const auto add_rows = [&](const Array<bool>& keep, std::size_t axis) {
     std::vector<std::size_t> shape(rank, 1);

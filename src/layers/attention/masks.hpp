@@ -22,7 +22,7 @@ Visibility visibility(const std::string& path, const AttentionLayout& l, const S
                       std::ptrdiff_t offset);
 
 /// Returns the mask as an array that broadcasts to the scores, or nothing if everything is seen.
-std::optional<Array<bool>> evaluate(const Visibility& seen, const Shape& scores);
+OptionalArray<bool> evaluate(const Visibility& seen, const Shape& scores);
 
 /// Throws ShapeError unless the call's biases fit.
 template <class T>

@@ -136,10 +136,10 @@ NonFiniteRows mask_nonfinite_rows(const Array<bool>& mask, const Shape& scores,
 }  // namespace
 
 template <class T>
-std::optional<Array<bool>> zero_unattended(const Attention<T>& a, const AttentionLayout& l,
-                                           AttentionOperands<T>& inputs) {
+OptionalArray<bool> zero_unattended(const Attention<T>& a, const AttentionLayout& l,
+                                    AttentionOperands<T>& inputs) {
   if (a.seen.everything() || all_finite(inputs)) return std::nullopt;
-  std::optional<Array<bool>> mask = evaluate(a.seen, a.scores);
+  OptionalArray<bool> mask = evaluate(a.seen, a.scores);
   const Attended keep = attended(*mask, a.scores, l);
   inputs.query = kept(keep.queries, inputs.query, 0);
   inputs.value = kept(keep.keys, inputs.value, a.position);

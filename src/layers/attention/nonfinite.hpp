@@ -14,8 +14,8 @@ template <class T> struct AttentionOperands { Var<T> query, key, value; };
 /// Does nothing when every input is finite or nothing is masked. Else zeroes the queries that attend to
 /// nothing and the keys that nobody attends to. Returns the mask if an input is still not finite.
 template <class T>
-std::optional<Array<bool>> zero_unattended(const Attention<T>& a, const AttentionLayout& l,
-                                           AttentionOperands<T>& inputs);
+OptionalArray<bool> zero_unattended(const Attention<T>& a, const AttentionLayout& l,
+                                    AttentionOperands<T>& inputs);
 
 template <class T> using Attend = std::function<std::vector<Var<T>>(const AttentionOperands<T>&)>;
 

@@ -34,7 +34,7 @@ template <class T> class KeyValueCache {
                   const std::string& name = "KeyValueCache") const;
   /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
   /// ValueError for a row out of range.
-  void reorder(const Array<std::int64_t>& rows);
+  void reorder(const ArrayArg<std::int64_t>& rows);
   /// Forgets the positions from `length` on. ValueError when fewer are held.
   void truncate(std::size_t length);
   /// Forgets all positions; keeps the memory.

@@ -21,18 +21,18 @@ class Mask {
   /// Makes a mask without conditions: everything is attended to.
   Mask() = default;
   /// Masks keys that do not exist: keep is (batch, S). ShapeError for another rank.
-  static Mask padding(const Array<bool>& keep);
+  static Mask padding(const ArrayArg<bool>& keep);
   /// Keeps the first lengths[b] of `size` keys. ValueError when a length is larger than size.
   static Mask padding(const std::vector<std::size_t>& lengths, std::size_t size);
   /// Masks queries that do not exist: keep is (batch, T). They attend to nothing: their scores are zeros.
-  static Mask queries(const Array<bool>& keep);
+  static Mask queries(const ArrayArg<bool>& keep);
   /// Lets query i see keys j <= i + offset. With offset = S - T the last query sees every key.
   static Mask causal(std::ptrdiff_t offset = 0);
   /// Lets query i see keys j with |i + offset - j| < window. ValueError for a window of 0.
   static Mask sliding_window(std::size_t window, std::ptrdiff_t offset = 0);
   /// Makes a mask of any pattern: (T, S), (batch, T, S) or (batch, heads, T, S), extents of 1 broadcasting.
   /// ShapeError for another rank.
-  static Mask pairwise(const Array<bool>& keep);
+  static Mask pairwise(const ArrayArg<bool>& keep);
 
   /// Returns the conjunction.
   friend Mask operator&(Mask a, const Mask& b) {
@@ -62,6 +62,6 @@ class Mask {
 };
 
 /// Returns where both are true, broadcast as in NumPy. ShapeError if they do not broadcast.
-Array<bool> logical_and(const Array<bool>& a, const Array<bool>& b);
+Array<bool> logical_and(const ArrayArg<bool>& a, const ArrayArg<bool>& b);
 
 }  // namespace xtape

@@ -65,17 +65,17 @@ template <class T> class MultiHeadAttention {
     std::optional<Var<T>> key = {};  ///< default: the value
     /// Broadcast to (batch, free axes..., heads, query axes..., key axes...): axes it lacks are
     /// inserted before the query axes, the heads' first, as Keras does.
-    std::optional<Array<bool>> attention_mask = {};
-    Mask mask = {};                              ///< each condition by name; one attention axis
-    std::optional<Array<bool>> query_mask = {};  ///< (batch, T), rank-3 inputs only
-    std::optional<Array<bool>> value_mask = {};  ///< (batch, S), rank-3 inputs only
-    std::optional<Array<bool>> key_mask = {};    ///< (batch, S), rank-3 inputs only
-    bool use_causal_mask = false;                ///< query i sees keys 0 ... i; one attention axis
-    std::optional<bool> training = {};           ///< replaces the tape's
+    OptionalArray<bool> attention_mask = {};
+    Mask mask = {};                       ///< each condition by name; one attention axis
+    OptionalArray<bool> query_mask = {};  ///< (batch, T), rank-3 inputs only
+    OptionalArray<bool> value_mask = {};  ///< (batch, S), rank-3 inputs only
+    OptionalArray<bool> key_mask = {};    ///< (batch, S), rank-3 inputs only
+    bool use_causal_mask = false;         ///< query i sees keys 0 ... i; one attention axis
+    std::optional<bool> training = {};    ///< replaces the tape's
     /// Added to the scaled products before the softmax; broadcast as attention_mask is.
     std::optional<Var<T>> attention_bias = {};
     /// One slope per head: -slope * |i - j| is added (Press et al. 2022). One attention axis.
-    std::optional<Array<T>> alibi_slopes = {};
+    OptionalArray<T> alibi_slopes = {};
     /// Decoding step by step: the keys and values of this call are appended, and the queries attend
     /// to all held. Positions (causal mask, windows, slopes, rotary) go on from those held before.
     /// Rank-3 inputs.
@@ -126,8 +126,7 @@ template <class T> class MultiHeadAttention {
   [[nodiscard]] static Options from_config(const std::string& config);
 
   /// The output's mask: that of the query.
-  [[nodiscard]] std::optional<Array<bool>> compute_mask(
-      const std::optional<Array<bool>>& query_mask) const {
+  [[nodiscard]] OptionalArray<bool> compute_mask(const OptionalArray<bool>& query_mask) const {
     return query_mask;
   }
 
@@ -141,7 +140,8 @@ template <class T> class MultiHeadAttention {
   std::vector<Var<T>> attend(const Call& c, Operands p, bool scores_wanted) const;
   WithScores compute(const Var<T>& query, const Var<T>& value, const CallOptions& call,
                      bool scores_wanted) const;
-  void check_operands(const Var<T>& query, const Var<T>& value, const CallOptions& call) const;
+  detail::NodeRef<T> check_operands(const Var<T>& query, const Var<T>& value,
+                                    const CallOptions& call) const;
 
   std::string path_;
   Options options_;
