@@ -4,12 +4,29 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xtape)
 
+# The components are those of the Debian packages: library, development, tools.
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 install(TARGETS xtape EXPORT xtape
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library)
 install(DIRECTORY include/xtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT library)
+install(PROGRAMS tools/keras_weights.py tools/tensor_files.py DESTINATION ${CMAKE_INSTALL_DATADIR}/xtape/tools
+  COMPONENT tools)
+set(programs)
+foreach(program example_seq2seq example_language_model)
+  if(TARGET ${program})
+    list(APPEND programs ${program})
+  endif()
+endforeach()
+add_custom_target(programs DEPENDS ${programs})
+if(programs)
+  file(RELATIVE_PATH to_library /prefix/${CMAKE_INSTALL_BINDIR} /prefix/${CMAKE_INSTALL_LIBDIR})
+  set_target_properties(${programs} PROPERTIES INSTALL_RPATH $ORIGIN/${to_library})
+  install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+  install(DIRECTORY examples/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/xtape COMPONENT tools)
+endif()
 
 install(EXPORT xtape FILE xtapeTargets.cmake NAMESPACE xtape:: DESTINATION ${package_dir})
 get_target_property(library_type xtape TYPE)

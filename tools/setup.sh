@@ -2,6 +2,7 @@
 # Installs what is missing, with apt-get: tools/setup.sh GROUP...
 #   build  the library and the examples        tests  tests/run.sh
 #   full   tests/run.sh --full                 soak   tests/soak.sh
+#   packages  packaging/debs.sh: build and these
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
@@ -10,6 +11,7 @@ build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev lib
 tests=(catch2)
 full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git)
 soak=(valgrind)
+packages_of_debian=(dpkg-dev file)
 
 packages=()
 for group in "$@"; do
@@ -18,8 +20,9 @@ for group in "$@"; do
     tests) packages+=("${build[@]}" "${tests[@]}") ;;
     full) packages+=("${build[@]}" "${tests[@]}" "${full[@]}") ;;
     soak) packages+=("${build[@]}" "${tests[@]}" "${full[@]}" "${soak[@]}") ;;
+    packages) packages+=("${build[@]}" "${packages_of_debian[@]}") ;;
     *)
-      echo "setup.sh: unknown group '$group': expected build, tests, full or soak" >&2
+      echo "setup.sh: unknown group '$group': expected build, tests, full, soak or packages" >&2
       exit 2
       ;;
   esac

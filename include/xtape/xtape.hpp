@@ -69,3 +69,4 @@
 #include <xtape/tape/tape.hpp>
 #include <xtape/tape/var.hpp>
 #include <xtape/threads/parallel.hpp>
+#include <xtape/version.hpp>
