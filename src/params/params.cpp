@@ -66,7 +66,8 @@ template <class T> const Array<T>& Parameter<T>::value() const {
 }
 
 template <class T>
-void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fans fans) const {
+void Parameter<T>::build(const Shape& shape, const Initializer& initializer,
+                         std::optional<Fans> fans) const {
   const auto check = [&](const Shape& present, const char* what) {
     if (present != shape) {
       fail<ShapeError>(path(), what, ": value is ", to_string(present), ", expected ",
@@ -94,7 +95,12 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
     params.pending.erase(pending);
   } else {
     RandomStream stream(params.seed, stable_hash(path()));
-    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
+    if (!fans) {
+      const auto out = static_cast<double>(shape.empty() ? 1 : shape.back());
+      fans = Fans{shape.size() < 2 ? out : static_cast<double>(size_of(shape)) / std::max(out, 1.0),
+                  out};
+    }
+    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, *fans, stream))));
   }
   slot().built.store(true, std::memory_order_release);
 }

@@ -1,9 +1,11 @@
 #include <xtape/run/history.hpp>
+#include <xtape/run/progress_bar.hpp>
 
 #include "run/state.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <ostream>
 
 namespace xtape {
 
@@ -131,6 +133,15 @@ void History::load(const TrainingProgress& progress) {
     }
   }
   *this = std::move(loaded);
+}
+
+std::ostream& operator<<(std::ostream& out, const Logs& logs) {
+  const char* between = "";
+  for (const auto& [name, value] : logs) {
+    out << between << name << ": " << format_number(value);
+    between = " - ";
+  }
+  return out;
 }
 
 }  // namespace xtape

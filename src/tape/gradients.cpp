@@ -43,14 +43,20 @@ template <class T> Var<T> Gradients<T>::operator[](const Var<T>& leaf) const {
   return scaled(*entry);
 }
 
+template <class T> std::vector<std::string> Gradients<T>::paths() const {
+  std::vector<std::string> all;
+  for (const Entry& entry : entries_) {
+    if (entry.slot != nullptr) all.push_back(entry.slot->path);
+  }
+  return all;
+}
+
 template <class T> Var<T> Gradients<T>::at(const std::string& path) const {
   for (const Entry& entry : entries_) {
     if (entry.slot != nullptr && entry.slot->path == path) return scaled(entry);
   }
   std::string known;
-  for (const Entry& entry : entries_) {
-    if (entry.slot != nullptr) known += " '" + entry.slot->path + "'";
-  }
+  for (const std::string& other : paths()) known += " '" + other + "'";
   detail::fail<ParameterError>("gradients", "no gradient for a parameter named '", path,
                                "', expected one of", known.empty() ? " (none)" : known);
 }

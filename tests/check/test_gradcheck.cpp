@@ -22,6 +22,36 @@ template <class F> GradcheckFunction squares(F wrong) {
 
 }  // namespace
 
+TEST_CASE("a function of Vars is checked together with the parameters that it uses") {
+  Params<double> params({.seed = 1});
+  struct Scale {
+    Parameter<double> factor;
+    explicit Scale(const Scope<double>& scope) : factor(scope.reserve("factor")) {}
+    V operator()(const V& x) const {
+      factor.build({x.shape().back()}, "random_normal");
+      return x * factor.value_for(x);
+    }
+  };
+  const Scale scale(params.scope());
+  const Array<double> x = random_array<double>({2, 3}, 1);
+  CHECK(check_gradients(
+      params, [&](const V& a) { return tanh(scale(a)); }, x));
+  // A wrong gradient of the parameter alone is found.
+  const auto half = [&](const V& a) {
+    const V w = scale.factor.value_for(a);
+    const V y = record("half", a.value() * w.value(), wrt(a, [w](const V& g) { return g * w; }),
+                       wrt(w, [a](const V& g) { return sum(g * a, {0}) * 0.5; }));
+    return y;
+  };
+  const GradcheckReport report = check_gradients(params, half, x);
+  CHECK_FALSE(report);
+  CHECK(contains(report.where, "factor"));
+
+  Tape<double> tape;
+  const auto g = tape.backward(sum(scale(tape.input(x))));
+  CHECK(g.paths() == std::vector<std::string>{"factor"});
+}
+
 TEST_CASE("right gradients pass, and the report says how close they are") {
   const auto report =
       check_gradients(squares([](const V& g, const V& v) { return g * v * 2.0; }), {kPoint});

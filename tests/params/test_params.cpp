@@ -96,6 +96,19 @@ TEST_CASE("a waiting value of another shape is refused when the layer is built")
   CHECK(contains(text, "(3, 2)"));
 }
 
+TEST_CASE("by default the last axis of a parameter is its output") {
+  const auto drawn = [](const Shape& shape, std::optional<Fans> fans) {
+    Params<double> params({.seed = 1});
+    const Parameter<double> p = params.scope().reserve("w");
+    p.build(shape, "glorot_uniform", fans);
+    return p.value();
+  };
+  CHECK(difference(drawn({4, 3}, {}), drawn({4, 3}, Fans{4, 3})) == 0);
+  CHECK(difference(drawn({2, 4, 3}, {}), drawn({2, 4, 3}, Fans{8, 3})) == 0);
+  CHECK(difference(drawn({5}, {}), drawn({5}, Fans{5, 5})) == 0);
+  CHECK(difference(drawn({}, {}), drawn({}, Fans{1, 1})) == 0);
+}
+
 TEST_CASE("load changes all or nothing") {
   Params<double> params({.seed = 1});
   const Dense<double> a(params.scope() / "a", {.units = 2});

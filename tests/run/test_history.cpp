@@ -1,9 +1,17 @@
 // Logs and History.
 #include "support/catch.hpp"
+
+#include <sstream>
 #include "support/training.hpp"
 
 using namespace xtape;
 using namespace xtape::test;
+
+TEST_CASE("logs print as the progress bar does") {
+  std::ostringstream out;
+  out << Logs{{"loss", 0.25}, {"rate", 1e-5}};
+  CHECK(out.str() == "loss: 0.2500 - rate: 1.0000e-05");
+}
 
 TEST_CASE("logs keep their order and say what there is") {
   Logs logs{{"loss", 1.0}, {"b", 2.0}};

@@ -57,19 +57,39 @@ GradcheckReport check_gradients(const GradcheckFunction& f,
                                 const GradcheckOptions& options = {},
                                 Params<double>* params = nullptr);
 
-/// Checks `f(Var, Var, ...)` at `inputs`, which are arrays, numbers or Vars, with default options:
-///
-///     check_gradients([](const Var<double>& x, const Var<double>& w) { return matmul(x, w); }, x, w);
+namespace detail {
+// `f` takes as many Vars as there are inputs, which are arrays, numbers or Vars.
 template <class F, class... Inputs>
-requires(sizeof...(Inputs) > 0 && (std::convertible_to<const Inputs&, Var<double>> && ...) &&
-         std::is_invocable_r_v<Var<double>, const F&,
-                               std::conditional_t<true, const Var<double>&, Inputs>...>)
-    GradcheckReport check_gradients(const F& f, const Inputs&... inputs) {
+concept Checkable = sizeof...(Inputs) > 0 &&
+                    (std::convertible_to<const Inputs&, Var<double>> && ...) &&
+                    std::is_invocable_r_v<Var<double>, const F&,
+                                          std::conditional_t<true, const Var<double>&, Inputs>...>;
+}  // namespace detail
+
+/// Checks `f(Var, Var, ...)` at `inputs`, which are arrays, numbers or Vars, and for all trainable
+/// parameters of `params`, with default options:
+///
+///     check_gradients(params, [&](const Var<double>& x) { return layer(x); }, x);
+template <class F, class... Inputs>
+requires detail::Checkable<F, Inputs...> GradcheckReport check_gradients(Params<double>& params,
+                                                                         const F& f,
+                                                                         const Inputs&... inputs) {
   const auto with_list = [&f](const std::vector<Var<double>>& x) -> Var<double> {
     return [&]<std::size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }
     (std::index_sequence_for<Inputs...>());
   };
-  return check_gradients(GradcheckFunction(with_list), {Var<double>(inputs).value()...});
+  return check_gradients(GradcheckFunction(with_list), {Var<double>(inputs).value()...}, {},
+                         &params);
+}
+
+/// Checks a function without parameters:
+///
+///     check_gradients([](const Var<double>& x, const Var<double>& w) { return matmul(x, w); }, x, w);
+template <class F, class... Inputs>
+requires detail::Checkable<F, Inputs...> GradcheckReport check_gradients(const F& f,
+                                                                         const Inputs&... inputs) {
+  Params<double> none;
+  return check_gradients(none, f, inputs...);
 }
 
 }  // namespace xtape

@@ -1,6 +1,16 @@
 #pragma once
 /// \file
-/// Trainable arrays: Params owns them, Scope names them, Parameter is a layer's handle to one.
+/// Trainable arrays: Params owns them, Scope names them, Parameter is a layer's handle to one. A layer of
+/// one's own:
+///
+///     struct Scale {
+///       Parameter<float> factor;
+///       explicit Scale(const Scope<float>& scope) : factor(scope.reserve("factor")) {}
+///       Var<float> operator()(const Var<float>& x) const {
+///         factor.build({x.shape().back()}, "ones");
+///         return x * factor.value_for(x);
+///       }
+///     };
 
 #include <xtape/params/constraints.hpp>
 #include <xtape/params/initializers.hpp>
@@ -11,6 +21,7 @@
 #include <concepts>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,8 +63,10 @@ template <class T> class Parameter {
   [[nodiscard]] const Array<T>& value() const;
   /// Makes the array if there is none, from the value that was set or loaded for its path, or from the
   /// initializer and the stream of (seed, path). ShapeError when an existing or pending value has
-  /// another shape. Safe to call from several threads.
-  void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
+  /// another shape. Safe to call from several threads. By default the last axis is the output: the fans of
+  /// a kernel (inputs..., outputs).
+  void build(const Shape& shape, const Initializer& initializer,
+             std::optional<Fans> fans = {}) const;
   /// The value on the tape of an operand: a leaf of the parameter. Gradients of all its leaves add up.
   /// The value is a constant if there is no tape.
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;

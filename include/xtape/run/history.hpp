@@ -5,6 +5,7 @@
 #include <xtape/run/training_progress.hpp>
 
 #include <cstdint>
+#include <iosfwd>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -43,6 +44,9 @@ class Logs {
  private:
   std::vector<Entry> entries_;
 };
+
+/// Writes "loss: 0.1234 - accuracy: 0.5000", as the progress bar does.
+std::ostream& operator<<(std::ostream& out, const Logs& logs);
 
 /// The logs of every epoch, by name. As in Keras, a list is shorter than epochs() when its number was
 /// missing in some of them (validation every second epoch).

@@ -35,6 +35,10 @@ template <class T> class Result {
   /// Elements not set.
   explicit Result(const Shape& shape) : value_(shape) {}
   Result(Array<T> array) : value_(std::move(array)) {}
+  /// An xtensor expression of T, evaluated now.
+  template <detail::ExpressionOf<T> E>
+  requires(!std::same_as<std::decay_t<E>, Array<T>>) Result(E&& expression)
+      : value_(Array<T>(std::forward<E>(expression))) {}
   [[nodiscard]] T* data() noexcept { return value_.mutate().data(); }
   [[nodiscard]] const T* data() const noexcept { return value_->data(); }
   [[nodiscard]] const Shape& shape() const noexcept { return value_->shape(); }

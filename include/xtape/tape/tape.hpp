@@ -28,6 +28,8 @@ template <class T> class Gradients {
   [[nodiscard]] Var<T> operator[](const Parameter<T>& parameter) const;
   /// The gradient of the parameter with this path. ParameterError when none arrived.
   [[nodiscard]] Var<T> at(const std::string& path) const;
+  /// The paths of the parameters that have a gradient, in the order of its arrival.
+  [[nodiscard]] std::vector<std::string> paths() const;
 
   /// The Euclidean norm of all gradients together, accumulated in double.
   [[nodiscard]] double global_norm() const;
