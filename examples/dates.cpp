@@ -1,8 +1,7 @@
 // Learns to rewrite dates: "thursday, june 18th 1987" -> "1987-06-18". An encoder reads the
 // characters, a decoder writes the ISO form. The program makes its data; --test FILE reads other pairs.
+#include "command_line.hpp"
 #include "dates_translator.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <chrono>
 #include <cstdio>
@@ -107,33 +106,33 @@ void run(const Settings& s) {
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app("Learns to rewrite dates as ISO 8601, from data it makes itself.");
+  console::open_descriptors();
+  CLI::App app("Learns to rewrite dates as ISO 8601, from data it makes itself.", "dates");
   const auto add = [&](const char* name, auto& value, const char* text) {
     return app.add_option(name, value, text)->capture_default_str();
   };
-  const CLI::Range count(1, 1000000);
+  const console::Whole count(1, 1000000);
   add("--epochs", s.epochs, "how often to go over the examples")->check(count);
   add("--examples", s.examples, "examples to make")->check(count);
   add("--batch", s.batch, "examples per step")->check(count);
-  add("--learning-rate", s.learning_rate, "highest learning rate")->check(CLI::PositiveNumber);
+  add("--learning-rate", s.learning_rate, "highest learning rate")
+      ->check(console::Real(0, std::numeric_limits<double>::max(), true));
   add("--layers", s.layers, "layers of the encoder, and of the decoder")->check(count);
   add("--width", s.width, "width of the vectors, a multiple of --heads")->check(count);
   add("--heads", s.heads, "attention heads")->check(count);
   add("--hidden", s.hidden, "width inside the feed-forward parts")->check(count);
-  add("--seed", s.seed, "of data and initial values");
+  add("--seed", s.seed, "of data and initial values")->check(console::Whole(0));
   add("--test", s.test, "also test on pairs source<TAB>target from this file (.gz too)");
   add("--picture", s.picture, "where to write the attention picture");
   app.add_flag("--smoke", s.smoke, "one very short run, to see that it works");
-  CLI11_PARSE(app, argc, argv);
-  if (s.smoke) s.epochs = 1, s.examples = 320;
-  try {
+  return console::run("dates", [&] {
+    if (const auto status = console::parse(app, argc, argv)) return *status;
+    if (s.smoke) s.epochs = 1, s.examples = 320;
     if (!std::ofstream(s.picture, std::ios::app)) {  // fails before the training rather than after
       throw xp::IoError(
           s.picture + ": cannot be written: expected a writable path; name another with --picture");
     }
     run(s);
-  } catch (const xp::Error& e) {
-    std::fprintf(stderr, "dates: %s\n", e.what());
-    return 1;
-  }
+    return 0;
+  });
 }

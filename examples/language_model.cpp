@@ -4,11 +4,12 @@
 //   language_model evaluate folder more.txt
 //   language_model write folder --prompt "..."
 
-#include <CLI/CLI.hpp>
+#include "command_line.hpp"
+
 #include <xtape/xtape.hpp>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
@@ -66,6 +67,31 @@ xp::Batches<Batch> anywhere(Ids text, const Settings& s) {
             return batch_at(*text, rows, block);
           }};
 }
+
+/// Batches for `steps` steps, in portions of `report` between two measurements. The last portion may be smaller.
+class Portions {
+ public:
+  Portions(xp::Batches<Batch> batches, std::int64_t steps, std::int64_t report)
+      : batches_(std::move(batches)), steps_(steps), report_(std::min(steps, report)) {
+    const auto most = static_cast<std::int64_t>(batches_.steps(0));
+    if (report_ > most) {
+      throw xp::ValueError("--report: too many steps: it is " + std::to_string(report_) +
+                           ", expected at most " + std::to_string(most) +
+                           ", the batches of the text; lower it or --batch-size");
+    }
+  }
+  [[nodiscard]] std::int64_t count() const { return (steps_ - 1) / report_ + 1; }
+  [[nodiscard]] std::size_t steps(std::int64_t portion) const {
+    return static_cast<std::size_t>(std::min(report_, steps_ - portion * report_));
+  }
+  [[nodiscard]] xp::Epoch<Batch> epoch(std::int64_t portion, std::size_t first) const {
+    return batches_.epoch(portion, first);
+  }
+
+ private:
+  xp::Batches<Batch> batches_;
+  std::int64_t steps_, report_;
+};
 
 /// The whole text in blocks without overlap.
 xp::Batches<Batch> in_order(Ids text, std::size_t block) {
@@ -166,7 +192,7 @@ void train(const Settings& s) {
                                         .dropout = s.dropout,
                                         .use_bias = false});
   model.build();
-  const auto batches = anywhere(long_enough(s.train, vocabulary, block), s);
+  const Portions batches(anywhere(long_enough(s.train, vocabulary, block), s), s.steps, s.report);
   const auto dev = in_order(long_enough(s.dev, vocabulary, block), block);
   xp::AdamW<float> optimizer(
       {.learning_rate =
@@ -182,38 +208,47 @@ void train(const Settings& s) {
   save_options(s, model.get_config(), vocabulary);
   xp::Checkpoints checkpoints(s.folder + "/checkpoints");
   const xp::StopSignals signals;
-  const std::int64_t report = std::min(s.report, s.steps);
   const auto history = xp::fit(params, optimizer, batches, step_of(model),
-                               {.epochs = s.steps / report,
-                                .steps_per_epoch = report,
+                               {.epochs = batches.count(),
                                 .validation = {dev, step_of(model)},
                                 .clip_norm = 1.0,
                                 .seed = s.seed,
+                                .message =
+                                    [](const std::string& text) {
+                                      console::print(text + "\n");
+                                      console::flush();
+                                    },
                                 .checkpoints = &checkpoints,
                                 .resume = s.resume,
                                 .signals = &signals});
   if (history.interrupted) {
-    std::printf("interrupted; the same command with --resume goes on\n");
+    console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
   xp::save(params, s.folder + "/weights.safetensors");
-  std::printf("dev loss %.4f per character; the model is in %s\n", history["val_loss"].back(),
-              s.folder.c_str());
+  console::print_format("dev loss %.4f per character; ", history["val_loss"].back());
+  console::print("the model is in " + s.folder + "\n");
 }
 
 void evaluate(const Settings& s) {
+  console::need_output();
   const Saved saved = load(s.folder);
   const auto block = static_cast<std::size_t>(saved.model->options().max_length);
   const auto batches = in_order(long_enough(s.file, saved.vocabulary, block), block);
   const double loss = xp::evaluate(saved.params, batches, step_of(*saved.model)).at("loss");
-  std::printf("loss %.4f per character, perplexity %.4f\n", loss, std::exp(loss));
+  console::print_format("loss %.4f per character, perplexity %.4f\n", loss, std::exp(loss));
 }
 
 void write(const Settings& s) {
+  console::need_output();
   const Saved saved = load(s.folder);
   Ids text = ids_of(s.prompt, saved.vocabulary);
   if (text.empty()) text = ids_of("\n", saved.vocabulary);
-  std::printf("%s", s.prompt.c_str());
+  console::print(s.prompt);
+  Ids specials;  // of which the text has none
+  for (std::size_t i = 0; i < saved.vocabulary.specials(); ++i) {
+    specials.push_back(static_cast<std::int64_t>(i));
+  }
   // The model has as many positions as a block; half of them keep the text before.
   const auto block = static_cast<std::size_t>(saved.model->options().max_length);
   std::size_t written = 0;
@@ -223,21 +258,21 @@ void write(const Settings& s) {
     const auto more = xp::sample(
         *saved.model, {text},
         {.temperature = s.temperature, .top_k = s.top_k, .seed = s.seed, .first_stream = part},
-        {.max_length = std::min(block - kept, s.length - written),
-         .suppress = {saved.vocabulary.unknown()}});
+        {.max_length = std::min(block - kept, s.length - written), .suppress = specials});
     text.insert(text.end(), more[0].tokens.begin(), more[0].tokens.end());
     written += more[0].tokens.size();
-    std::printf("%s",
-                xp::join_tokens(saved.vocabulary.decode(more[0].tokens), xp::TokenKind::characters)
-                    .c_str());
-    std::fflush(stdout);
+    console::print(
+        xp::join_tokens(saved.vocabulary.decode(more[0].tokens), xp::TokenKind::characters));
+    console::check_output();
     if (more[0].tokens.empty()) break;
   }
-  std::printf("\n");
+  console::print("\n");
 }
 
 void add_train_options(CLI::App& app, Settings& s) {
-  const CLI::Range count(1, 100000000);
+  const console::Whole count(1, 100000000);
+  const console::Real positive(0, std::numeric_limits<double>::max(), true);
+  const console::Real rate(0, 1);
   const auto add = [&](const char* name, auto& value, const char* text) {
     return app.add_option(name, value, text)->capture_default_str();
   };
@@ -251,13 +286,13 @@ void add_train_options(CLI::App& app, Settings& s) {
   add("--batch-size", s.batch, "blocks per step")->check(count);
   add("--steps", s.steps, "steps in all")->check(count);
   add("--report", s.report, "steps between measurements on the dev text")->check(count);
-  add("--dropout", s.dropout, "rate")->check(CLI::Range(0.0, 1.0));
-  add("--learning-rate", s.learning_rate, "highest rate")->check(CLI::PositiveNumber);
-  add("--final-rate", s.final_rate, "fraction of it in the end")->check(CLI::Range(0.0, 1.0));
-  add("--warmup", s.warmup, "steps in which the rate grows")->check(CLI::NonNegativeNumber);
-  add("--beta-2", s.beta_2, "of AdamW")->check(CLI::Range(0.0, 1.0));
-  add("--weight-decay", s.weight_decay, "of AdamW")->check(CLI::NonNegativeNumber);
-  add("--seed", s.seed, "of weights and blocks");
+  add("--dropout", s.dropout, "rate")->check(rate);
+  add("--learning-rate", s.learning_rate, "highest rate")->check(positive);
+  add("--final-rate", s.final_rate, "fraction of it in the end")->check(rate);
+  add("--warmup", s.warmup, "steps in which the rate grows")->check(console::Whole(0, 100000000));
+  add("--beta-2", s.beta_2, "of AdamW")->check(rate);
+  add("--weight-decay", s.weight_decay, "of AdamW")->check(console::Real(0));
+  add("--seed", s.seed, "of weights and blocks")->check(console::Whole(0));
   CLI::Option* const resume = app.add_flag("--resume", s.resume, "go on where a run stopped");
   app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->excludes(resume);
 }
@@ -265,12 +300,11 @@ void add_train_options(CLI::App& app, Settings& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  console::open_descriptors();
   Settings s;
   CLI::App app("A language model of characters.", "language_model");
-  app.require_subcommand(1);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
+  console::prepare(app);
   app.set_config("--config", "", "options from a file");
-  app.fallthrough();
   CLI::App* const training = app.add_subcommand("train", "learns from a text");
   add_train_options(*training, s);
   CLI::App* const evaluating = app.add_subcommand("evaluate", "the loss on a text, in blocks");
@@ -279,21 +313,25 @@ int main(int argc, char** argv) {
   CLI::App* const writing = app.add_subcommand("write", "goes on with a text");
   writing->add_option("model", s.folder, "folder of the model")->required();
   writing->add_option("--prompt", s.prompt, "what to go on with");
-  writing->add_option("--length", s.length, "characters to write")->capture_default_str();
+  const console::Whole count(0, 1000000000);
+  writing->add_option("--length", s.length, "characters to write")
+      ->check(count)
+      ->capture_default_str();
   writing->add_option("--temperature", s.temperature, "below 1 is more cautious")
-      ->check(CLI::PositiveNumber)
+      ->check(console::Real(0, std::numeric_limits<double>::max(), true))
       ->capture_default_str();
   writing->add_option("--top-k", s.top_k, "draw among so many characters; 0: all")
+      ->check(count)
       ->capture_default_str();
-  writing->add_option("--seed", s.seed, "of the draws")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  try {
+  writing->add_option("--seed", s.seed, "of the draws")
+      ->check(console::Whole(0))
+      ->capture_default_str();
+  return console::run("language_model", [&] {
+    if (const auto status = console::parse(app, argc, argv)) return *status;
+    static_cast<void>(xp::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
     if (training->parsed()) train(s);
     if (evaluating->parsed()) evaluate(s);
     if (writing->parsed()) write(s);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "language_model: %s\n", e.what());
-    return 1;
-  }
-  return 0;
+    return 0;
+  });
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# What takes long, by hand: bash tests/soak.sh [fuzz|kills|memcheck|seeds]... (all of them by default).
+# What takes long, by hand: bash tests/soak.sh [fuzz|kills|memcheck|seeds|garbage]... (all of them by default).
 #   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/corpus
 #   kills     XTAPE_KILLS training runs, by default 200, killed at random instants
 #   memcheck  the test suite under valgrind
 #   seeds     the suite again and again, its random programs from other seeds each time
+#   garbage   seq2seq translate, fed with garbage for XTAPE_GARBAGE_SECONDS, by default 20 minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup.sh soak
@@ -55,13 +56,19 @@ seeds() {
   done
 }
 
+garbage() {
+  cmake --preset dev
+  cmake --build --preset dev --target example_seq2seq
+  bash tests/examples/garbage.sh "$PWD/build/dev/examples/seq2seq" "${XTAPE_GARBAGE_SECONDS:-1200}"
+}
+
 parts=("$@")
-((${#parts[@]} > 0)) || parts=(kills memcheck seeds fuzz)
+((${#parts[@]} > 0)) || parts=(kills memcheck seeds garbage fuzz)
 for part in "${parts[@]}"; do
   case $part in
-    fuzz | kills | memcheck | seeds) "$part" ;;
+    fuzz | kills | memcheck | seeds | garbage) "$part" ;;
     *)
-      echo "usage: bash tests/soak.sh [fuzz|kills|memcheck|seeds]..." >&2
+      echo "usage: bash tests/soak.sh [fuzz|kills|memcheck|seeds|garbage]..." >&2
       exit 2
       ;;
   esac

@@ -1,5 +1,6 @@
 #include "bundle.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -20,8 +21,19 @@ xp::TokenKind kind_of(const Json& options, const char* key) {
   throw Json::other_error::create(600, std::string(key) + " is '" + name + "'", nullptr);
 }
 
+/// Whether a token is spelled as a special one that a text must not have, behind any backslashes.
+bool like_special(const std::string& token) {
+  if (token.size() < 5 || token.back() != '>') return false;  // most tokens
+  const std::string bare = token.substr(std::min(token.find_first_not_of('\\'), token.size()));
+  return bare == "<pad>" || bare == "<start>" || bare == "<end>";
+}
+
 std::vector<std::string> tokens_of(const std::string& text, xp::TokenKind kind, bool lowercase) {
-  return xp::tokenize(lowercase ? xp::to_lower(text) : text, kind);
+  std::vector<std::string> tokens = xp::tokenize(lowercase ? xp::to_lower(text) : text, kind);
+  for (std::string& token : tokens) {
+    if (like_special(token)) token.insert(0, 1, '\\');
+  }
+  return tokens;
 }
 
 std::string all_lines(const std::string& path) {
@@ -45,12 +57,24 @@ std::vector<std::int64_t> Language::source_ids(const std::string& text) const {
   return ids;
 }
 
+void Language::crop(std::vector<std::int64_t>& ids, std::size_t most) const {
+  if (ids.size() <= most) return;
+  ids.resize(most);
+  if (source_ends) ids.back() = source.end();
+}
+
 std::vector<std::string> Language::target_tokens(const std::string& text) const {
   return tokens_of(text, target_kind, lowercase);
 }
 
 std::string Language::target_text(const std::vector<std::int64_t>& ids) const {
-  return xp::join_tokens(target.decode(ids), target_kind);
+  std::vector<std::string> words = target.decode(ids);
+  for (std::string& token : words) token = word(token);
+  return xp::join_tokens(words, target_kind);
+}
+
+std::string Language::word(const std::string& token) {
+  return token.front() == '\\' && like_special(token) ? token.substr(1) : token;
 }
 
 std::string options_file(const std::string& folder) { return folder + "/options.json"; }

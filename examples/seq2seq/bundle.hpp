@@ -25,8 +25,13 @@ struct Language {
   [[nodiscard]] std::vector<std::string> source_tokens(const std::string& text) const;
   /// Returns the ids that the model reads; none for an empty text.
   [[nodiscard]] std::vector<std::int64_t> source_ids(const std::string& text) const;
+  /// Cuts ids of a source to this many. The end stays.
+  void crop(std::vector<std::int64_t>& ids, std::size_t most) const;
   [[nodiscard]] std::vector<std::string> target_tokens(const std::string& text) const;
   [[nodiscard]] std::string target_text(const std::vector<std::int64_t>& ids) const;
+  /// Returns the word that a token stands for. A word spelled "<end>" is the token "\\<end>", because "<end>" is what
+  /// ends a sentence; likewise "<pad>" and "<start>".
+  [[nodiscard]] static std::string word(const std::string& token);
 };
 
 /// A model with its language, ready to translate.

@@ -19,13 +19,23 @@ std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
   return pairs;
 }
 
+std::size_t leave_out(std::vector<Pair>& pairs, const Language& language, std::size_t max_length) {
+  const std::size_t ends = language.source_ends ? 2 : 0;
+  return std::erase_if(pairs, [&](const Pair& pair) {
+    const std::size_t source = language.source_tokens(pair.source).size();
+    const std::size_t target = language.target_tokens(pair.targets.front()).size();
+    return source == 0 || target == 0 || source + ends > max_length || target >= max_length;
+  });
+}
+
 std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& language,
-                            std::size_t max_length, std::size_t& left_out) {
+                            std::size_t max_length, std::size_t& left_out, bool crop) {
   std::vector<Example> examples;
   left_out = 0;
   for (const Pair& pair : pairs) {
     Example e{language.source_ids(pair.source),
               language.target.encode(language.target_tokens(pair.targets.front()))};
+    if (crop) language.crop(e.source, max_length);
     const bool fits = !e.source.empty() && !e.target.empty() && e.source.size() <= max_length &&
                       e.target.size() < max_length;
     if (fits) {

@@ -13,15 +13,19 @@ struct Pair {
 
 std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit = 0);
 
+/// Removes the pairs that training leaves out: with more than max_length tokens, or an empty side. Returns their
+/// number.
+std::size_t leave_out(std::vector<Pair>& pairs, const Language& language, std::size_t max_length);
+
 /// A pair as ids, without start and end.
 struct Example {
   std::vector<std::int64_t> source, target;
 };
 
 /// Converts pairs to ids. `left_out` counts pairs that are skipped: with more than max_length tokens, or
-/// an empty side.
+/// an empty side. `crop` cuts sources instead.
 std::vector<Example> encode(const std::vector<Pair>& pairs, const Language& language,
-                            std::size_t max_length, std::size_t& left_out);
+                            std::size_t max_length, std::size_t& left_out, bool crop = false);
 
 /// The batch of a step: the decoder reads target_in and learns to write target_out.
 struct Batch {

@@ -3,7 +3,6 @@
 #include "corpus.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 namespace seq2seq {
 
@@ -11,10 +10,19 @@ namespace {
 
 using Lists = std::vector<std::vector<xp::Hypothesis>>;
 
-Lists decode_batch(const xp::Seq2Seq<float>& model,
-                   const std::vector<std::vector<std::int64_t>>& sources, std::int64_t pad,
-                   const DecodeSettings& s, std::uint64_t first) {
-  const xp::Padded batch = xp::pad(sources, pad);
+Lists decode_batch(const xp::Seq2Seq<float>& model, std::int64_t pad,
+                   const std::vector<const Source*>& sources, const DecodeSettings& s) {
+  // Each source has a row for each of its samples.
+  const std::size_t samples = s.sample ? s.n_best : 1;
+  std::vector<std::vector<std::int64_t>> rows;
+  std::vector<std::uint64_t> streams;
+  for (const Source* source : sources) {
+    for (std::uint64_t k = 0; k < samples; ++k) {
+      rows.push_back(source->ids);
+      streams.push_back(source->line + (k << 40U));  // no text has so many lines
+    }
+  }
+  const xp::Padded batch = xp::pad(rows, pad);
   const auto most = static_cast<std::size_t>(model.options().max_length);
   const xp::DecodingOptions options{.max_length =
                                         s.max_length == 0 ? most : std::min(s.max_length, most)};
@@ -30,77 +38,104 @@ Lists decode_batch(const xp::Seq2Seq<float>& model,
                         .top_k = s.top_k,
                         .top_p = s.top_p,
                         .seed = s.seed,
-                        .first_stream = first},
+                        .streams = std::move(streams)},
                        options);
   } else {
     found = xp::greedy(model, batch.ids, batch.mask, options);
   }
+  Lists lists(sources.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    lists[i / samples].push_back(std::move(found[i]));
+  }
+  return lists;
+}
+
+/// Decodes a batch. If that fails it decodes one source after the other, to find those at fault.
+Lists decode_safely(const xp::Seq2Seq<float>& model, std::int64_t pad,
+                    const std::vector<const Source*>& sources, const DecodeSettings& s,
+                    const std::function<void(std::size_t, const std::string&)>& failed) {
+  try {
+    return decode_batch(model, pad, sources, s);
+  } catch (const std::exception& e) {
+    if (!failed) throw;
+    if (sources.size() == 1) {
+      failed(0, e.what());
+      return Lists(1);
+    }
+  }
   Lists lists;
-  for (auto& one : found) lists.push_back({std::move(one)});
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    Lists one = decode_safely(model, pad, {sources[i]}, s,
+                              [&](std::size_t, const std::string& why) { failed(i, why); });
+    lists.push_back(std::move(one[0]));
+  }
   return lists;
 }
 
 }  // namespace
 
-Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
-             const std::vector<std::string>& texts, const DecodeSettings& s) {
-  if (s.n_best > s.beam) {
+void check_decoding(const DecodeSettings& s) {
+  if (s.n_best > s.beam && !s.sample) {
     throw xp::ValueError("--n-best: too many: it is " + std::to_string(s.n_best) +
-                         ", expected at most --beam, " + std::to_string(s.beam) + "; raise --beam");
+                         ", expected at most --beam, " + std::to_string(s.beam) +
+                         "; raise --beam, or give --sample");
   }
   if (s.sample && s.beam > 1) {
     throw xp::ValueError("--sample: cannot be combined with --beam " + std::to_string(s.beam) +
                          ", expected one of them; leave one out");
   }
-  std::vector<std::vector<std::int64_t>> sources;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    sources.push_back(language.source_ids(texts[i]));
-    if (sources.back().size() > static_cast<std::size_t>(model.options().max_length)) {
-      throw xp::ValueError("sentence " + std::to_string(i + 1) + ": too long: it has " +
-                           std::to_string(sources.back().size()) + " tokens, expected at most " +
-                           std::to_string(model.options().max_length) +
-                           "; shorten it, or train with a larger --max-length");
-    }
-  }
+}
+
+Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
+             const std::vector<Source>& sources, const DecodeSettings& s, const Failed& failed) {
   // Batches have sentences of similar lengths. A translation does not depend on its batch.
-  std::vector<std::size_t> order(texts.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return sources[a].size() < sources[b].size();
-  });
-  Lists lists(texts.size());
-  std::size_t begin = 0;
-  for (; begin < order.size() && sources[order[begin]].empty(); ++begin) {
-    lists[order[begin]].resize(1);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i].ids.empty()) order.push_back(i);
   }
-  while (begin < order.size()) {
-    const std::size_t end = std::min(begin + s.batch, order.size());
-    std::vector<std::vector<std::int64_t>> some;
-    for (std::size_t i = begin; i < end; ++i) some.push_back(sources[order[i]]);
-    Lists found = decode_batch(model, some, language.source.pad(), s, begin);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return sources[a].ids.size() < sources[b].ids.size();
+  });
+  Lists lists(sources.size());
+  for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    end = std::min(begin + s.batch, order.size());
+    std::vector<const Source*> some;
+    for (std::size_t i = begin; i < end; ++i) some.push_back(&sources[order[i]]);
+    Failed failed_here;
+    if (failed) {
+      failed_here = [&](std::size_t i, const std::string& why) { failed(order[begin + i], why); };
+    }
+    Lists found = decode_safely(model, language.source.pad(), some, s, failed_here);
     for (std::size_t i = begin; i < end; ++i) lists[order[i]] = std::move(found[i - begin]);
-    begin = end;
   }
   return lists;
 }
 
 Scores score(const xp::Seq2Seq<float>& model, const Language& language,
              const std::vector<Pair>& pairs, const DecodeSettings& settings,
-             std::vector<std::string>* outputs) {
-  std::vector<std::string> sources;
-  for (const Pair& pair : pairs) sources.push_back(pair.source);
+             std::vector<std::string>& outputs) {
+  const auto most = static_cast<std::size_t>(model.options().max_length);
+  std::vector<Source> sources;
+  for (const Pair& pair : pairs) {
+    Source& source = sources.emplace_back();
+    source.ids = language.source_ids(pair.source);
+    if (settings.crop) language.crop(source.ids, most);
+    if (source.ids.size() > most) source.ids.clear();
+  }
   const Lists lists = decode(model, language, sources, settings);
   xp::EditDistance errors;
-  xp::BLEU bleu;
+  xp::BLEU bleu({.lowercase = false});  // as exact match and the error rates beside it
   for (std::size_t i = 0; i < pairs.size(); ++i) {
-    const std::vector<std::string> written = language.target.decode(lists[i].front().tokens);
+    const std::vector<std::int64_t> ids =
+        lists[i].empty() ? std::vector<std::int64_t>() : lists[i].front().tokens;
+    const std::vector<std::string> written = language.target.decode(ids);
     std::vector<std::vector<std::string>> references;
     for (const std::string& target : pairs[i].targets) {
       references.push_back(language.target_tokens(target));
     }
     errors.update(written, references);
     bleu.update(written, references);
-    if (outputs != nullptr) outputs->push_back(language.target_text(lists[i].front().tokens));
+    outputs.push_back(language.target_text(ids));
   }
   const double wrong = errors.sequence_error_rate();
   return {100 - wrong, wrong, errors.result(), bleu.result()};

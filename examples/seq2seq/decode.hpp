@@ -4,13 +4,29 @@
 #include "bundle.hpp"
 #include "settings.hpp"
 
+#include <functional>
+
 namespace seq2seq {
 
-/// Returns the hypotheses of each text, the best first; an empty one for an empty text.
+/// A sentence to translate. The samples of a line depend on its number, the seed and their own number alone.
+struct Source {
+  std::vector<std::int64_t> ids;
+  std::uint64_t line = 0;  // from 0 on
+};
+
+/// Takes the index of a source that cannot be translated, and the reason.
+using Failed = std::function<void(std::size_t, const std::string&)>;
+
+/// Throws ValueError for options that do not go together.
+void check_decoding(const DecodeSettings& settings);
+
+/// Returns the hypotheses of each source, the best first; none for an empty one. With `failed` there are none for a
+/// source that cannot be translated, either.
 std::vector<std::vector<xp::Hypothesis>> decode(const xp::Seq2Seq<float>& model,
                                                 const Language& language,
-                                                const std::vector<std::string>& texts,
-                                                const DecodeSettings& settings);
+                                                const std::vector<Source>& sources,
+                                                const DecodeSettings& settings,
+                                                const Failed& failed = {});
 
 /// Scores of translations, on pairs with one or several targets.
 struct Scores {
@@ -18,9 +34,10 @@ struct Scores {
   double wer = 0, per = 0, bleu = 0;
 };
 
-/// Translates all pairs and scores them. `outputs` gets the translations, if given.
+/// Translates all pairs and scores them. Nothing is the translation of a source that is too long, unless settings.crop
+/// cuts it. `outputs` gets the translations.
 Scores score(const xp::Seq2Seq<float>& model, const Language& language,
              const std::vector<struct Pair>& pairs, const DecodeSettings& settings,
-             std::vector<std::string>* outputs = nullptr);
+             std::vector<std::string>& outputs);
 
 }  // namespace seq2seq

@@ -1,22 +1,54 @@
 // seq2seq evaluate: scores a model's translations.
 
+#include "../console.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 namespace seq2seq {
 
+namespace {
+
+/// Says what becomes of sources that are too long, and leaves their pairs out if the options say so. Returns the
+/// number of such sources.
+std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle,
+                                std::vector<Pair>& pairs) {
+  const auto most = static_cast<std::size_t>(bundle.model->options().max_length);
+  const auto too_long = [&](const Pair& pair) {
+    return bundle.language.source_ids(pair.source).size() > most;
+  };
+  const auto count = static_cast<std::size_t>(std::count_if(pairs.begin(), pairs.end(), too_long));
+  if (count == 0) return 0;
+  const std::string who = console::counted(count, "source") + (count == 1 ? " is" : " are") +
+                          " longer than " + std::to_string(most) + " tokens: ";
+  if (s.decode.crop) {
+    console::print(who + "cut, as --crop says\n");
+  } else if (s.too_long == "leave-out") {
+    std::erase_if(pairs, too_long);
+    console::print(who + "left out\n");
+  } else {
+    console::print(who + "counted as wrong (see --too-long and --crop)\n");
+  }
+  return count;
+}
+
+}  // namespace
+
 void evaluate(const EvaluateSettings& s) {
+  console::need_output();
+  check_decoding(s.decode);
   const Bundle bundle = load_bundle(s.folder);
-  const std::vector<Pair> pairs = read_pairs(s.file);
+  std::vector<Pair> pairs = read_pairs(s.file);
+  const std::size_t too_long = settle_long_sources(s, bundle, pairs);
   std::size_t left_out = 0;
   const auto examples =
       encode(pairs, bundle.language, static_cast<std::size_t>(bundle.model->options().max_length),
-             left_out);
+             left_out, s.decode.crop);
   if (examples.empty()) {
     throw xp::ValueError(s.file +
                          ": no pair can be scored, expected some that are not empty and of "
@@ -34,31 +66,30 @@ void evaluate(const EvaluateSettings& s) {
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::string> written;
-  const Scores scores = score(*bundle.model, bundle.language, pairs, s.decode, &written);
+  const Scores scores = score(*bundle.model, bundle.language, pairs, s.decode, written);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::int64_t shown = 0;
   for (std::size_t i = 0; i < pairs.size() && shown < s.show; ++i) {
     const auto& targets = pairs[i].targets;
     if (std::find(targets.begin(), targets.end(), written[i]) != targets.end()) continue;
-    std::printf("%s -> %s   (right: %s)\n", pairs[i].source.c_str(), written[i].c_str(),
-                targets[0].c_str());
+    console::print(pairs[i].source + " -> " + written[i] + "   (right: " + targets[0] + ")\n");
     ++shown;
   }
-  if (left_out != 0) std::printf("%zu pairs are not in the loss: empty or too long\n", left_out);
-  std::printf(
+  if (left_out != 0) {
+    console::print(console::counted(left_out, "pair") + (left_out == 1 ? " is" : " are") +
+                   " not in the loss: empty or too long\n");
+  }
+  console::print_format(
       "pairs       %zu\nexact match %.2f %%\nWER         %.2f\nPER         %.2f\n"
       "BLEU        %.2f\nloss        %.4f per token\nperplexity  %.4f\ndecoding    %.1f s\n",
       pairs.size(), scores.exact, scores.wer, scores.per, scores.bleu, loss, std::exp(loss),
       seconds);
   if (!s.json.empty()) {
-    const nlohmann::json json = {{"pairs", pairs.size()},
-                                 {"exact", scores.exact},
-                                 {"wer", scores.wer},
-                                 {"per", scores.per},
-                                 {"bleu", scores.bleu},
-                                 {"loss", loss},
-                                 {"perplexity", std::exp(loss)},
+    const nlohmann::json json = {{"pairs", pairs.size()}, {"too_long", too_long},
+                                 {"exact", scores.exact}, {"wer", scores.wer},
+                                 {"per", scores.per},     {"bleu", scores.bleu},
+                                 {"loss", loss},          {"perplexity", std::exp(loss)},
                                  {"seconds", seconds}};
     xp::write_text(s.json, json.dump(1) + "\n");
   }

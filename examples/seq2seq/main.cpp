@@ -5,22 +5,20 @@
 //   seq2seq evaluate folder test.tsv
 //   seq2seq inspect folder --sentence "..."
 
+#include "../command_line.hpp"
 #include "settings.hpp"
 
-#include <cstdio>
-
 int main(int argc, char** argv) {
+  console::open_descriptors();
   CLI::App app(
       "Trains a Transformer on pairs of sentences (source<TAB>target, one pair per line), and "
       "translates with it.",
       "seq2seq");
-  app.require_subcommand(1);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
+  console::prepare(app);
   app.set_config("--config", "", "options from a file, as 'learning-rate = 1e-3' under [train]");
-  app.fallthrough();
   std::size_t threads = 0;
   app.add_option("--threads", threads, "processors to use; default: all")
-      ->check(CLI::Range(1, 1024));
+      ->check(console::Whole(1, 1024));
   app.footer("'seq2seq COMMAND --help' tells the options of a command.");
 
   seq2seq::TrainSettings train;
@@ -37,17 +35,14 @@ int main(int argc, char** argv) {
   add_options(*translating, translate);
   add_options(*evaluating, evaluate);
   add_options(*inspecting, inspect);
-  CLI11_PARSE(app, argc, argv);
 
-  try {
+  return console::run("seq2seq", [&] {
+    if (const auto status = console::parse(app, argc, argv)) return *status;
     if (threads != 0) xtape::set_num_threads(threads);
+    static_cast<void>(xtape::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
     if (training->parsed()) seq2seq::train(train);
-    if (translating->parsed()) seq2seq::translate(translate);
     if (evaluating->parsed()) seq2seq::evaluate(evaluate);
     if (inspecting->parsed()) seq2seq::inspect(inspect);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "seq2seq: %s\n", e.what());
-    return 1;
-  }
-  return 0;
+    return translating->parsed() ? seq2seq::translate(translate) : 0;
+  });
 }

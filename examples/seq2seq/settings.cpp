@@ -1,12 +1,17 @@
 #include "settings.hpp"
 
+#include "../command_line.hpp"
+
 namespace seq2seq {
 
 namespace {
 
-const CLI::Range kRate(0.0, 1.0);
-const CLI::Range kCount(1, 1000000000);
-const CLI::Range kNone(0, 1000000000);
+const console::Real kRate(0, 1);
+const console::Real kPositive(0, std::numeric_limits<double>::max(), true);
+const console::Real kNotNegative(0);
+const console::Whole kCount(1, 1000000000);
+const console::Whole kNone(0, 1000000000);
+const console::Whole kSeed(0);
 
 void add_data(CLI::App& app, TrainSettings& s) {
   const char* group = "Data";
@@ -22,8 +27,10 @@ void add_data(CLI::App& app, TrainSettings& s) {
       ->required()
       ->group(group);
   const CLI::IsMember kinds({"chars", "space"});
-  app.add_option("--source-tokens", s.source_tokens,
-                 "what the source consists of: chars, or space for tokens between spaces")
+  app.add_option(
+         "--source-tokens", s.source_tokens,
+         "what the source consists of: chars, or space for tokens between spaces; <unk> is an "
+         "unknown token, while <pad>, <start> and <end> are words like others")
       ->check(kinds)
       ->capture_default_str()
       ->group(group);
@@ -96,7 +103,7 @@ void add_model(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--max-length", s.max_length,
-                 "longest sentence in tokens; longer pairs are left out")
+                 "longest sentence in tokens; longer pairs are left out, of the scores too")
       ->check(kCount)
       ->capture_default_str()
       ->group(group);
@@ -132,7 +139,7 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--learning-rate", s.learning_rate, "highest learning rate")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->capture_default_str()
       ->group(group);
   app.add_option("--beta-1", s.beta_1, "of Adam")
@@ -144,11 +151,11 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--epsilon", s.epsilon, "of Adam")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->capture_default_str()
       ->group(group);
   app.add_option("--weight-decay", s.weight_decay, "of adamw")
-      ->check(CLI::NonNegativeNumber)
+      ->check(kNotNegative)
       ->capture_default_str()
       ->group(group);
   app.add_option("--schedule", s.schedule, "of the rate after the warm-up: constant, cosine, noam")
@@ -164,7 +171,7 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--clip-norm", s.clip_norm, "limit of the gradients' norm; 0: none")
-      ->check(CLI::NonNegativeNumber)
+      ->check(kNotNegative)
       ->capture_default_str()
       ->group(group);
   app.add_option("--label-smoothing", s.label_smoothing, "spread over the vocabulary")
@@ -176,6 +183,7 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--seed", s.seed, "of initial weights, order of the data and dropout")
+      ->check(kSeed)
       ->capture_default_str()
       ->group(group);
 }
@@ -194,7 +202,7 @@ void add_run(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--score-every", s.score_every,
-                 "translate the dev pairs after every so many epochs; 0: never")
+                 "translate the dev pairs after every so many epochs, and show one; 0: never")
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
@@ -222,6 +230,7 @@ void add_decoding(CLI::App& app, DecodeSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--length-penalty", s.length_penalty, "of beams; 0: none")
+      ->check(console::Real(-1000, 1000))
       ->capture_default_str()
       ->group(group);
   app.add_option("--max-length", s.max_length, "tokens at most; 0: what the model was trained for")
@@ -231,6 +240,8 @@ void add_decoding(CLI::App& app, DecodeSettings& s) {
   app.add_option("--batch-size", s.batch, "sentences at once")
       ->check(kCount)
       ->capture_default_str()
+      ->group(group);
+  app.add_flag("--crop", s.crop, "cut sources that are longer than the model was trained for")
       ->group(group);
 }
 
@@ -250,13 +261,14 @@ void add_options(CLI::App& app, TranslateSettings& s) {
   app.add_flag("--scores", s.scores, "write the score and a tab before each translation");
   add_decoding(app, s.decode);
   const char* group = "Decoding";
-  app.add_option("--n-best", s.decode.n_best, "translations of each sentence, with --beam")
+  app.add_option("--n-best", s.decode.n_best,
+                 "translations of each sentence, with --beam or --sample")
       ->check(kCount)
       ->capture_default_str()
       ->group(group);
   app.add_flag("--sample", s.decode.sample, "draw tokens by their probabilities")->group(group);
   app.add_option("--temperature", s.decode.temperature, "of samples: below 1 is more cautious")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->capture_default_str()
       ->group(group);
   app.add_option("--top-k", s.decode.top_k, "draw among so many tokens; 0: all")
@@ -267,7 +279,15 @@ void add_options(CLI::App& app, TranslateSettings& s) {
       ->check(kRate)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--seed", s.decode.seed, "of samples")->capture_default_str()->group(group);
+  app.add_option("--seed", s.decode.seed, "of samples")
+      ->check(kSeed)
+      ->capture_default_str()
+      ->group(group);
+  app.footer(
+      "Each line of the input gives --n-best lines of the output. They are empty for a line that "
+      "cannot be translated: one that is too long, or no UTF-8. Standard error names such lines, "
+      "and "
+      "the exit status is then 1. A score of -inf belongs to no translation.");
 }
 
 void add_options(CLI::App& app, EvaluateSettings& s) {
@@ -277,7 +297,14 @@ void add_options(CLI::App& app, EvaluateSettings& s) {
   app.add_option("--show", s.show, "show so many wrong translations")
       ->check(kNone)
       ->capture_default_str();
+  app.add_option("--too-long", s.too_long,
+                 "pairs with a source longer than the model was trained for: wrong, or leave-out")
+      ->check(CLI::IsMember({"wrong", "leave-out"}))
+      ->capture_default_str();
   add_decoding(app, s.decode);
+  app.footer(
+      "WER, PER and BLEU are of the model's tokens. Case counts, unless the model was trained with "
+      "--lowercase.");
 }
 
 void add_options(CLI::App& app, InspectSettings& s) {

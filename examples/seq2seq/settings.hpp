@@ -60,6 +60,7 @@ struct DecodeSettings {
   std::size_t top_k = 0;
   std::uint64_t seed = 0;
   std::size_t batch = 64;
+  bool crop = false;  // cuts sources that are too long
 };
 
 struct TranslateSettings {
@@ -69,7 +70,7 @@ struct TranslateSettings {
 };
 
 struct EvaluateSettings {
-  std::string folder, file, json;
+  std::string folder, file, json, too_long = "wrong";
   std::int64_t show = 0;
   DecodeSettings decode;
 };
@@ -88,7 +89,8 @@ std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std
 
 /// The commands, each in its own file. They throw xtape::Error.
 void train(const TrainSettings& s);
-void translate(const TranslateSettings& s);
+/// Returns the exit status: 1 if a line could not be translated.
+int translate(const TranslateSettings& s);
 void evaluate(const EvaluateSettings& s);
 void inspect(const InspectSettings& s);
 

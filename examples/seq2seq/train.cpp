@@ -1,5 +1,6 @@
 // seq2seq train: trains a model on a file of pairs.
 
+#include "../console.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 
@@ -19,21 +20,20 @@ class DevScores final : public xp::Callback {
       : model_(model), language_(language), pairs_(std::move(pairs)), every_(every) {}
 
   void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
-    if (every_ != 0 && (epoch + 1) % every_ == 0) {
-      const Scores s = score(model_, language_, pairs_, {.batch = 128});
-      logs.set("val_exact", s.exact);
-      logs.set("val_wer", s.wer);
-      logs.set("val_per", s.per);
-      logs.set("val_bleu", s.bleu);
-      char line[160];
-      std::snprintf(line, sizeof line, "dev: %.2f %% exact, WER %.2f, PER %.2f, BLEU %.2f", s.exact,
-                    s.wer, s.per, s.bleu);
-      run.say(line);
-    }
-    const Pair& pair = pairs_[static_cast<std::size_t>(epoch) % pairs_.size()];
-    const auto written = decode(model_, language_, {pair.source}, {});
-    run.say("  " + pair.source + " -> " + language_.target_text(written[0][0].tokens) +
-            "   (right: " + pair.targets[0] + ")");
+    if (every_ == 0 || (epoch + 1) % every_ != 0) return;
+    std::vector<std::string> written;
+    const Scores s = score(model_, language_, pairs_, {.batch = 128}, written);
+    logs.set("val_exact", s.exact);
+    logs.set("val_wer", s.wer);
+    logs.set("val_per", s.per);
+    logs.set("val_bleu", s.bleu);
+    char line[160];
+    std::snprintf(line, sizeof line, "dev: %.2f %% exact, WER %.2f, PER %.2f, BLEU %.2f", s.exact,
+                  s.wer, s.per, s.bleu);
+    run.say(line);
+    const std::size_t i = static_cast<std::size_t>(epoch) % pairs_.size();
+    run.say("  " + pairs_[i].source + " -> " + written[i] + "   (right: " + pairs_[i].targets[0] +
+            ")");
   }
   [[nodiscard]] std::string name() const override { return "DevScores"; }
 
@@ -144,13 +144,37 @@ void check(const TrainSettings& s) {
   }
 }
 
-Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs,
-                          xp::Seq2SeqOptions& options) {
+/// Returns the tokenization, with empty vocabularies.
+Language tokenization(const TrainSettings& s) {
   Language language;
   language.source_kind = kind_of(s.source_tokens);
   language.target_kind = kind_of(s.target_tokens);
   language.lowercase = s.lowercase;
   language.source_ends = s.source_ends;
+  return language;
+}
+
+/// Reads the pairs that are not left out. Prints how many are.
+std::vector<Pair> usable_pairs(const TrainSettings& s, const std::string& path,
+                               std::int64_t limit) {
+  std::vector<Pair> pairs = read_pairs(path, limit);
+  const std::size_t left_out =
+      leave_out(pairs, tokenization(s), static_cast<std::size_t>(s.max_length));
+  if (left_out != 0) {
+    console::print(
+        path + ": " + console::counted(left_out, "pair") + (left_out == 1 ? " is" : " are") +
+        " left out: empty, or longer than --max-length " + std::to_string(s.max_length) + "\n");
+  }
+  if (pairs.empty()) {
+    throw xp::ValueError(path + ": no pair is left, expected some of 1 to " +
+                         std::to_string(s.max_length) + " tokens; raise --max-length");
+  }
+  return pairs;
+}
+
+Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs,
+                          xp::Seq2SeqOptions& options) {
+  Language language = tokenization(s);
   if (s.tying == "all") {
     language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
   } else {
@@ -176,27 +200,12 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
   return before;
 }
 
-std::vector<Example> examples_of(const std::string& path, const std::vector<Pair>& pairs,
-                                 const Language& language, std::size_t max_length) {
-  std::size_t left_out = 0;
-  auto examples = encode(pairs, language, max_length, left_out);
-  if (left_out != 0) {
-    std::printf("%s: %zu pairs are left out: empty, or longer than --max-length %zu\n",
-                path.c_str(), left_out, max_length);
-  }
-  if (examples.empty()) {
-    throw xp::ValueError(path + ": no pair is left, expected some of 1 to " +
-                         std::to_string(max_length) + " tokens; raise --max-length");
-  }
-  return examples;
-}
-
 }  // namespace
 
 void train(const TrainSettings& s) {
   check(s);
-  const std::vector<Pair> pairs = read_pairs(s.train, s.limit);
-  std::vector<Pair> dev_pairs = read_pairs(s.dev);
+  const std::vector<Pair> pairs = usable_pairs(s, s.train, s.limit);
+  std::vector<Pair> dev_pairs = usable_pairs(s, s.dev, 0);
   xp::Seq2SeqOptions options;
   const Language language = prepare_language(s, pairs, options);
 
@@ -205,8 +214,9 @@ void train(const TrainSettings& s) {
   model.build();
 
   const auto longest = static_cast<std::size_t>(s.max_length);
-  const auto examples = examples_of(s.train, pairs, language, longest);
-  const auto dev_examples = examples_of(s.dev, dev_pairs, language, longest);
+  std::size_t left_out = 0;  // none, as the pairs are usable
+  const auto examples = encode(pairs, language, longest, left_out);
+  const auto dev_examples = encode(dev_pairs, language, longest, left_out);
   const auto batches = batches_of(examples, language,
                                   {.batch_size = s.batch_size,
                                    .max_tokens = s.max_tokens,
@@ -224,11 +234,11 @@ void train(const TrainSettings& s) {
   }
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
-  std::printf("%zu pairs, %zu of dev; %zu and %zu tokens; %lld weights; %zu steps per epoch\n",
-              examples.size(), dev_examples.size(),
-              static_cast<std::size_t>(language.source.size()),
-              static_cast<std::size_t>(language.target.size()), static_cast<long long>(weights),
-              batches.steps(0));
+  console::print(console::counted(examples.size(), "pair") + ", " +
+                 std::to_string(dev_examples.size()) + " of dev; " +
+                 std::to_string(language.source.size()) + " and " +
+                 std::to_string(language.target.size()) + " tokens; " + std::to_string(weights) +
+                 " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
 
   if (!s.record.empty()) {
     std::error_code failed;  // the next write reports it with the path
@@ -262,8 +272,8 @@ void train(const TrainSettings& s) {
                             .resume = s.resume,
                             .signals = &signals};
   fit.message = [](const std::string& text) {
-    std::printf("%s\n", text.c_str());
-    std::fflush(stdout);
+    console::print(text + "\n");
+    console::flush();
   };
   if (s.batch_loss) fit.metrics = {&batch_loss};
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
@@ -294,15 +304,14 @@ void train(const TrainSettings& s) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (history.interrupted) {
-    std::printf("interrupted; the same command with --resume goes on\n");
+    console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
   if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
   xp::save(params, weights_file(s.folder));
-  std::printf("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds, work.tokens / seconds,
-              work.flops / seconds * 1e-9);
-  std::printf("the model is in %s; try: seq2seq translate %s\n", s.folder.c_str(),
-              s.folder.c_str());
+  console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds,
+                        work.tokens / seconds, work.flops / seconds * 1e-9);
+  console::print("the model is in " + s.folder + "; try: seq2seq translate " + s.folder + "\n");
 }
 
 }  // namespace seq2seq

@@ -1,40 +1,116 @@
 // seq2seq translate: translates lines of text.
 
+#include "../console.hpp"
 #include "decode.hpp"
 
 #include <unistd.h>
-#include <cstdio>
-#include <iostream>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
 
 namespace seq2seq {
 
-void translate(const TranslateSettings& s) {
-  const Bundle bundle = load_bundle(s.folder);
-  const auto print = [&](const std::vector<std::string>& lines) {
-    for (const auto& list : decode(*bundle.model, bundle.language, lines, s.decode)) {
-      for (const auto& hypothesis : list) {
-        if (s.scores) std::printf("%.4f\t", hypothesis.score);
-        std::printf("%s\n", bundle.language.target_text(hypothesis.tokens).c_str());
+namespace {
+
+/// Reads lines, writes translations, and counts what did not go well.
+class Translator {
+ public:
+  explicit Translator(const TranslateSettings& s)
+      : settings_(s),
+        bundle_(load_bundle(s.folder)),
+        most_(static_cast<std::size_t>(bundle_.model->options().max_length)) {}
+
+  /// Returns the exit status.
+  int run() {
+    const bool standard = settings_.input == "-";
+    const auto lines = standard ? std::make_unique<xp::LineReader>(STDIN_FILENO, "standard input")
+                                : std::make_unique<xp::LineReader>(settings_.input);
+    // Terminal input is translated line by line, other input in batches.
+    const bool person = standard && ::isatty(STDIN_FILENO) == 1;
+    const std::size_t many = person ? 1 : 16 * std::min<std::size_t>(settings_.decode.batch, 4096);
+    name_ = standard ? "standard input" : settings_.input;
+    try {
+      while (lines->next()) {
+        take(*lines);
+        if (sources_.size() == many) write();
+      }
+    } catch (const xp::Error&) {
+      write();  // the lines before the damage
+      throw;
+    }
+    write();
+    if (cropped_ != 0) {
+      console::complain("seq2seq", console::counted(cropped_, "line") +
+                                       (cropped_ == 1 ? " was" : " were") + " cut to " +
+                                       std::to_string(most_) + " tokens, as --crop says");
+    }
+    if (failed_ == 0) return 0;
+    console::complain("seq2seq", std::to_string(failed_) + " of " +
+                                     console::counted(lines->number(), "line") +
+                                     " could not be translated; the output has empty lines there");
+    return 1;
+  }
+
+ private:
+  void take(const xp::LineReader& lines) {
+    Source source{{}, lines.number() - 1};
+    if (!lines.fault().empty()) {
+      fail(lines.fault());
+    } else {
+      source.ids = bundle_.language.source_ids(lines.line());
+      if (source.ids.size() > most_ && settings_.decode.crop) {
+        bundle_.language.crop(source.ids, most_);
+        ++cropped_;
+      } else if (source.ids.size() > most_) {
+        fail(lines.place() + ": too long: it has " + std::to_string(source.ids.size()) +
+             " tokens, expected at most " + std::to_string(most_) +
+             "; shorten it, give --crop, or train with a larger --max-length");
+        source.ids = {};
       }
     }
-    std::fflush(stdout);
-  };
-  if (s.input != "-") {
-    print(xp::read_lines(s.input));
-    return;
+    sources_.push_back(std::move(source));
   }
-  // Terminal input is translated line by line, other input in batches.
-  const bool person = isatty(STDIN_FILENO) != 0;
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(std::cin, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    lines.push_back(std::move(line));
-    if (person || lines.size() == 16 * s.decode.batch) {
-      print(lines);
-      lines.clear();
+
+  void write() {
+    const auto lists =
+        decode(*bundle_.model, bundle_.language, sources_, settings_.decode,
+               [this](std::size_t i, const std::string& why) {
+                 fail(name_ + ": line " + std::to_string(sources_[i].line + 1) + ": " + why);
+               });
+    for (const auto& list : lists) {
+      for (std::size_t k = 0; k < settings_.decode.n_best; ++k) {
+        if (settings_.scores) {
+          console::print_format(
+              "%.4f\t", k < list.size() ? list[k].score : -std::numeric_limits<double>::infinity());
+        }
+        if (k < list.size()) console::print(bundle_.language.target_text(list[k].tokens));
+        console::print("\n");
+      }
     }
+    sources_.clear();
+    console::check_output();
   }
-  if (!lines.empty()) print(lines);
+
+  void fail(const std::string& why) {
+    console::complain("seq2seq", why);
+    ++failed_;
+  }
+
+  const TranslateSettings& settings_;
+  const Bundle bundle_;
+  const std::size_t most_;  // tokens of a source
+  std::string name_;        // of the input
+  std::vector<Source> sources_;
+  std::size_t failed_ = 0, cropped_ = 0;
+};
+
+}  // namespace
+
+int translate(const TranslateSettings& s) {
+  console::need_output();
+  check_decoding(s.decode);
+  return Translator(s).run();
 }
 
 }  // namespace seq2seq

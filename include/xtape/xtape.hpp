@@ -9,6 +9,7 @@
 #include <xtape/base/random.hpp>
 #include <xtape/check/gradcheck.hpp>
 #include <xtape/data/batches.hpp>
+#include <xtape/data/line_reader.hpp>
 #include <xtape/data/text.hpp>
 #include <xtape/data/vocabulary.hpp>
 #include <xtape/io/event_writer.hpp>

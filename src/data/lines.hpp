@@ -7,6 +7,18 @@
 
 namespace xtape::data {
 
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+/// A reason not to use a line, and the byte where it lies.
+struct LineFault {
+  std::size_t at = 0;
+  std::string what = {};  // empty for a good line
+};
+
+/// Looks for the faults that the readers refuse: more than max_line bytes, NUL, malformed UTF-8. `size` is that of
+/// the whole line, of which the caller may have the beginning only.
+LineFault find_fault(std::string_view line, std::size_t size, std::size_t max_line);
+
 /// A text's lines in order.
 class Lines {
  public:

@@ -8,7 +8,6 @@ namespace xtape {
 
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kSeparators = " \t\n\v\f\r";
 
 std::size_t count_fields(std::string_view line) {
@@ -19,6 +18,23 @@ std::size_t count_fields(std::string_view line) {
 
 namespace data {
 
+LineFault find_fault(std::string_view line, std::size_t size, std::size_t max_line) {
+  if (size > max_line) {
+    return {max_line, "too long: it has " + std::to_string(size) + " bytes, expected at most " +
+                          std::to_string(max_line) + "; is this text?"};
+  }
+  if (const std::size_t zero = line.find('\0'); zero != std::string_view::npos) {
+    return {zero, "NUL byte: byte " + std::to_string(zero + 1) +
+                      " of the line is 0, expected text; is this UTF-8?"};
+  }
+  if (const std::size_t at = io::malformed_at(line); at != line.size()) {
+    return {at, "malformed UTF-8: byte " + std::to_string(at + 1) + " of the line is " +
+                    std::to_string(static_cast<unsigned>(static_cast<unsigned char>(line[at]))) +
+                    ", which begins no character, expected UTF-8; convert the file"};
+  }
+  return {};
+}
+
 Lines::Lines(io::Bytes bytes, const std::string& name, const TextOptions& options)
     : source_(name), max_line_(options.max_line) {
   if (is_gzip(bytes)) {
@@ -26,8 +42,7 @@ Lines::Lines(io::Bytes bytes, const std::string& name, const TextOptions& option
     text_ = decompressed_;
   } else if (bytes.size() > options.max_bytes) {
     source_.fail(options.max_bytes, "text too long: it has ", bytes.size(),
-                 " bytes, expected at most ", options.max_bytes,
-                 "; raise max_bytes or split the file");
+                 " bytes, expected at most ", options.max_bytes, "; split the file");
   } else {
     text_ = io::text_of(bytes);
   }
@@ -43,18 +58,8 @@ bool Lines::next() {
   next_ = std::min(end + 1, text_.size());
   line_ = text_.substr(begin_, end - begin_);
   if (end < text_.size() && !line_.empty() && line_.back() == '\r') line_.remove_suffix(1);
-  if (line_.size() > max_line_) {
-    fail(max_line_, "too long: it has ", line_.size(), " bytes, expected at most ", max_line_,
-         "; is this text?");
-  }
-  const std::size_t zero = line_.find('\0');
-  if (zero != std::string_view::npos) {
-    fail(zero, "NUL byte: byte ", zero + 1, " of the line is 0, expected text; is this UTF-8?");
-  }
-  if (const std::size_t at = io::malformed_at(line_); at != line_.size()) {
-    fail(at, "malformed UTF-8: byte ", at + 1, " of the line is ",
-         static_cast<int>(static_cast<unsigned char>(line_[at])),
-         ", which begins no character, expected UTF-8; convert the file");
+  if (const LineFault fault = find_fault(line_, line_.size(), max_line_); !fault.what.empty()) {
+    fail(fault.at, fault.what);
   }
   return true;
 }
@@ -95,7 +100,7 @@ std::vector<std::vector<std::string>> parse_tsv(std::span<const std::byte> bytes
       const std::size_t end = std::min(line.find('\t', begin), line.size());
       if (begin == end && !options.empty_fields) {
         lines.fail(begin, "empty field: column ", row.size() + 1,
-                   " has 0 bytes, expected text; empty_fields allows it");
+                   " has 0 bytes, expected text; fill it, or remove the line");
       }
       row.emplace_back(line.substr(begin, end - begin));
       begin = end + 1;

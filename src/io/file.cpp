@@ -158,12 +158,22 @@ void write_all(int descriptor, Bytes bytes, const std::function<void(int)>& fail
   }
 }
 
+int above_standard(int descriptor) {
+  if (descriptor < 0 || descriptor > 2) return descriptor;
+  const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+  const int code = errno;
+  ::close(descriptor);
+  errno = code;
+  return moved;
+}
+
 int create_new(const std::string& base, std::string& path, int flags) {
   for (int attempt = 0;; ++attempt) {
     path = attempt == 0 ? base : base + "." + std::to_string(attempt);
     const int descriptor =
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0666);
-    if (descriptor >= 0 || errno != EEXIST || attempt == 999) return descriptor;
+    if (descriptor >= 0) return above_standard(descriptor);
+    if (errno != EEXIST || attempt == 999) return -1;
   }
 }
 

@@ -66,6 +66,10 @@ void write_file(const std::string& path, const std::string& text);
 /// Writes all bytes to an open file; calls failed(errno) after an error.
 void write_all(int descriptor, Bytes bytes, const std::function<void(int)>& failed);
 
+/// Moves an open descriptor above those of the standard streams, which a process may have closed. Otherwise its reports
+/// would go into the file. Returns the descriptor; -1 and errno when that fails, or for -1.
+int above_standard(int descriptor);
+
 /// Opens a new file for writing under the first free name of `base`, `base`.1, `base`.2, ..., which
 /// becomes `path`; -1 and errno when that fails.
 int create_new(const std::string& base, std::string& path, int flags);

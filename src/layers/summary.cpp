@@ -1,12 +1,12 @@
 #include <xtape/layers/summary.hpp>
 
 #include "base/message.hpp"
+#include "base/numbers.hpp"
 
 #include <xtape/tape/tape_state.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace xtape {
 
@@ -78,9 +78,7 @@ std::string memory(std::size_t bytes) {
   const char* units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
   std::size_t unit = 0;
   for (; unit < 5 && size >= 1024; ++unit) size /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %s", size, units[unit]);
-  return text;
+  return detail::fixed(size, 2) + " " + units[unit];
 }
 
 /// The lines of a table in Keras's form.

@@ -112,9 +112,13 @@ void check_sampling(const SamplingOptions& o) {
 template <class T>
 std::vector<Hypothesis> write_drawn(Stepper<T>& model, const SamplingOptions& sampling,
                                     const DecodingOptions& options) {
+  const std::size_t rows = model.prompts.size();
+  detail::check_option(sampling.streams.empty() || sampling.streams.size() == rows, "sample",
+                       "streams", sampling.streams.size(), "as many as rows, ", rows, ", or none");
   std::vector<RandomStream> streams;
-  for (std::size_t r = 0; r < model.prompts.size(); ++r) {
-    streams.emplace_back(sampling.seed, sampling.first_stream + r);
+  for (std::size_t r = 0; r < rows; ++r) {
+    streams.emplace_back(
+        sampling.seed, sampling.streams.empty() ? sampling.first_stream + r : sampling.streams[r]);
   }
   return write(model, options, [&](const StepLogits<T>& logits, std::size_t i, std::size_t row) {
     return logits.draw(i, sampling, streams[row]);

@@ -45,8 +45,9 @@ std::string quoted(const std::string& text, char separator) {
 struct CSVLogger::File {
   File(std::string name, bool keep)
       : path(std::move(name)),
-        descriptor(::open(path.c_str(),
-                          O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC), 0666)) {
+        descriptor(io::above_standard(
+            ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC),
+                   0666))) {
     if (descriptor.get() < 0) fail("cannot be opened", errno);
   }
   [[noreturn]] void fail(const char* what, int code) const {

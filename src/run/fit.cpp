@@ -27,8 +27,8 @@ template <class T> class Fit {
         feed_(feed),
         options_(checked_fit_options(std::move(options))),
         callbacks_(options_.callbacks),
-        run_(params, optimizer, {options_.epochs, options_.metrics, options_.message}),
         bar_(options_.progress),
+        run_(params, optimizer, {options_.epochs, options_.metrics, messages()}),
         tape_(tape_options()) {
     if (options_.initial_epoch < options_.epochs) steps_of(options_.initial_epoch);
     if (options_.validation) {
@@ -64,6 +64,14 @@ template <class T> class Fit {
   }
 
  private:
+  /// Messages and the bar may go to one terminal.
+  [[nodiscard]] Messages messages() {
+    return [this](const std::string& text) {
+      bar_.clear();
+      if (options_.message) return options_.message(text);
+      std::fprintf(stderr, "%s\n", text.c_str());
+    };
+  }
   [[nodiscard]] TapeOptions tape_options() const {
     return {.training = true, .seed = options_.seed, .check_finite = options_.check_finite};
   }
@@ -194,7 +202,7 @@ template <class T> class Fit {
       if (!warned_nonfinite_) {
         run_.say("fit: loss is not finite: it is " + std::to_string(loss) + " in batch " +
                  std::to_string(progress_.batch) + " of epoch " + std::to_string(progress_.epoch) +
-                 ", whose update was left out; TerminateOnNaN ends the training there");
+                 ", whose update was left out; lower the learning rate, or look at that batch");
       }
       warned_nonfinite_ = true;
       return;
@@ -340,8 +348,8 @@ template <class T> class Fit {
   Feed<T>& feed_;
   FitOptions<T> options_;
   CallbackList callbacks_;
-  RunOf<T> run_;
   ProgressBar bar_;
+  RunOf<T> run_;
   Tape<T> tape_;
   TrainingProgress progress_;
   History history_;

@@ -3,6 +3,7 @@
 #include <xtape/run/callbacks.hpp>
 
 #include "base/check.hpp"
+#include "base/numbers.hpp"
 #include "run/state.hpp"
 
 namespace xtape {
@@ -21,9 +22,7 @@ void check_settable(const Run& run, const char* who) {
 
 /// The rate as Keras's callbacks print it.
 std::string rate_text(double rate) {
-  std::ostringstream out;
-  out << rate;
-  return out.str();
+  return detail::number_text(rate, std::chars_format::general, 6);
 }
 
 }  // namespace

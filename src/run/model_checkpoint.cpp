@@ -1,11 +1,11 @@
 #include <xtape/run/callbacks.hpp>
 
 #include "base/check.hpp"
+#include "base/numbers.hpp"
 #include "io/file.hpp"
 #include "run/path_pattern.hpp"
 #include "run/state.hpp"
 
-#include <cstdio>
 #include <filesystem>
 
 namespace xtape {
@@ -15,10 +15,7 @@ namespace {
 constexpr const char* kWho = "ModelCheckpoint";
 
 std::string five_decimals(const std::optional<double>& value) {
-  if (!value) return "None";
-  char text[400];
-  std::snprintf(text, sizeof text, "%.5f", *value);
-  return text;
+  return value ? detail::fixed(*value, 5) : "None";
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "run/path_pattern.hpp"
 
 #include "base/message.hpp"
+#include "base/numbers.hpp"
 
 #include <cmath>
-#include <cstdio>
 
 namespace xtape::detail {
 
@@ -35,17 +35,21 @@ bool read_format(const std::string& text, Format& format) {
 
 std::string filled(double value, const Format& format) {
   const bool whole = value == std::floor(value) && std::abs(value) < 9007199254740992.0;
-  char text[2048];
-  int n = 0;
+  std::string text;
   if (format.kind == 'd' || (format.kind == 0 && format.digits.empty() && whole)) {
-    const std::string code = "%" + format.flags + "lld";
-    n = std::snprintf(text, sizeof text, code.c_str(), static_cast<long long>(value));
+    text = std::to_string(static_cast<long long>(value));
   } else {
-    const char kind = format.kind == 0 ? 'g' : format.kind;
-    const std::string code = "%" + format.flags + format.digits + kind;
-    n = std::snprintf(text, sizeof text, code.c_str(), value);
+    text = number_text(value,
+                       format.kind == 'f'   ? std::chars_format::fixed
+                       : format.kind == 'e' ? std::chars_format::scientific
+                                            : std::chars_format::general,
+                       format.digits.empty() ? 6 : std::stoi(format.digits.substr(1)));
   }
-  return {text, static_cast<std::size_t>(n)};
+  const std::size_t width = format.flags.empty() ? 0 : std::stoul(format.flags);
+  if (text.size() >= width) return text;
+  const bool zeros = format.flags[0] == '0' && std::isfinite(value);
+  text.insert(zeros && text[0] == '-' ? 1 : 0, width - text.size(), zeros ? '0' : ' ');
+  return text;
 }
 
 /// Calls field(name, format) for each placeholder; returns the text with the results in their place.

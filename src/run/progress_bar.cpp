@@ -1,13 +1,18 @@
 #include <xtape/run/progress_bar.hpp>
 
 #include "base/check.hpp"
+#include "base/numbers.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <limits>
 #include <ostream>
+#include <utility>
+#include <vector>
 
 namespace xtape {
 
@@ -22,12 +27,6 @@ bool no_color() {
   return value != nullptr && *value != '\0';
 }
 
-std::string printed(const char* format, double value) {
-  char text[400];  // the largest double has 309 digits
-  const int n = std::snprintf(text, sizeof text, format, value);
-  return {text, static_cast<std::size_t>(std::max(n, 0))};
-}
-
 std::string repeated(const char* letter, std::int64_t times) {
   std::string out;
   for (std::int64_t i = 0; i < times; ++i) out += letter;
@@ -35,9 +34,9 @@ std::string repeated(const char* letter, std::int64_t times) {
 }
 
 std::string format_step(double seconds) {
-  if (seconds >= 1 || seconds == 0) return printed(" %.0fs/step", seconds);
-  if (seconds >= 1e-3) return printed(" %.0fms/step", seconds * 1e3);
-  return printed(" %.0fus/step", seconds * 1e6);
+  if (seconds >= 1 || seconds == 0) return " " + detail::fixed(seconds, 0) + "s/step";
+  if (seconds >= 1e-3) return " " + detail::fixed(seconds * 1e3, 0) + "ms/step";
+  return " " + detail::fixed(seconds * 1e6, 0) + "us/step";
 }
 
 /// Returns "step/total", with the step as wide as the total.
@@ -47,16 +46,33 @@ std::string count_of(std::int64_t current, std::int64_t total) {
   return std::string(all.size() - std::min(all.size(), now.size()), ' ') + now + '/' + all;
 }
 
-/// Counts the characters on the screen, without colours.
-std::size_t letters(const std::string& text) {
+/// Leaves the first `room` characters on the screen, and all colours. Returns their number.
+std::size_t fit_letters(std::string& text, std::size_t room) {
   std::size_t n = 0;
   bool escape = false;
+  std::string kept;
   for (const char c : text) {
     if (c == '\x1b') escape = true;
     if (!escape && (static_cast<unsigned char>(c) & 0xC0U) != 0x80U) ++n;
+    if (escape || n <= room) kept += c;
     if (escape && c == 'm') escape = false;
   }
-  return n;
+  text = std::move(kept);
+  return std::min(n, room);
+}
+
+/// Counts the characters on the screen, without colours.
+std::size_t letters(std::string text) { return fit_letters(text, text.size()); }
+
+/// Cuts " - a: 1 - b: 2" in front of each " - ".
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t next = std::min(text.find(" - ", at + 1), text.size());
+    parts.push_back(text.substr(at, next - at));
+    at = next;
+  }
+  return parts;
 }
 
 }  // namespace
@@ -76,12 +92,14 @@ std::string format_seconds(double seconds) {
 }
 
 std::string format_number(double value) {
-  return printed(std::abs(value) > 1e-3 ? "%.4f" : "%.4e", value);
+  return detail::number_text(
+      value, std::abs(value) > 1e-3 ? std::chars_format::fixed : std::chars_format::scientific, 4);
 }
 
 ProgressBar::ProgressBar(ProgressOptions options) : options_(std::move(options)) {
   detail::check_option(options_.width > 0 && options_.width <= 1000, "ProgressBar", "width",
                        options_.width, "1 to 1000");
+  detail::check_whole("ProgressBar", "columns", options_.columns);
   detail::check_not_negative("ProgressBar", "interval", options_.interval);
   detail::check_not_negative("ProgressBar", "line_interval", options_.line_interval);
   if (!options_.clock) options_.clock = steady_seconds;
@@ -91,6 +109,22 @@ ProgressBar::ProgressBar(ProgressOptions options) : options_(std::move(options))
     options_.style = terminal ? ProgressStyle::bar : ProgressStyle::lines;
   }
   if (!options_.color) options_.color = options_.style == ProgressStyle::bar && !no_color();
+}
+
+ProgressBar::~ProgressBar() {
+  try {
+    if (shown_ > 0) write("\n");
+  } catch (...) {  // the stream's exceptions are the user's, but not here
+  }
+}
+
+std::size_t ProgressBar::columns() const {
+  if (options_.columns > 0) return static_cast<std::size_t>(options_.columns);
+  winsize size{};
+  if (options_.stream != nullptr || ::ioctl(::fileno(options_.file), TIOCGWINSZ, &size) != 0) {
+    return std::numeric_limits<std::size_t>::max();
+  }
+  return size.ws_col == 0 ? 80 : size.ws_col;
 }
 
 void ProgressBar::write(const std::string& text) const {
@@ -135,25 +169,27 @@ double ProgressBar::step_time(std::int64_t current, double now) const {
   return (now - start_) / done;
 }
 
-std::string ProgressBar::bar(std::int64_t current) const {
+std::string ProgressBar::bar(std::int64_t current, std::size_t room) const {
   if (total_ == 0)
     return std::string(7 - std::min<std::size_t>(7, std::to_string(current).size()), ' ') +
            std::to_string(current) + "/Unknown";
+  const std::string count = count_of(current, total_);
+  const auto width = static_cast<std::int64_t>(std::min<std::size_t>(
+      static_cast<std::size_t>(options_.width), room - std::min(room, count.size() + 1)));
   const auto share = static_cast<double>(current) / static_cast<double>(total_);
   const auto full = std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(static_cast<double>(options_.width) * share), 0, options_.width);
+      static_cast<std::int64_t>(static_cast<double>(width) * share), 0, width);
   // Without colours another character shows the rest.
   const char* rest = *options_.color ? "━" : "─";
   const std::string done = full == 0 ? "" : styled("32", repeated("━", full));
-  return styled("1", count_of(current, total_)) + ' ' + done +
-         styled("37", repeated(rest, options_.width - full));
+  return styled("1", count) + ' ' + done + styled("37", repeated(rest, width - full));
 }
 
 void ProgressBar::show(std::int64_t current, const Logs& values, const std::string& tail,
                        bool last) {
   const double now = options_.clock();
   const double per_step = step_time(current, now);
-  std::string time = printed("%.0fs", now - start_);
+  std::string time = detail::fixed(now - start_, 0) + "s";
   std::string numbers;
   for (const auto& [name, value] : values) numbers += " - " + name + ": " + format_number(value);
   numbers += tail;
@@ -165,11 +201,28 @@ void ProgressBar::show(std::int64_t current, const Logs& values, const std::stri
     return;
   }
   if (!last && total_ > 0) time = format_seconds(per_step * static_cast<double>(total_ - current));
-  std::string line = bar(current) + ' ' + styled("1", time) + format_step(per_step) + numbers;
-  const std::size_t wide = letters(line);
-  if (shown_ > wide) line += std::string(shown_ - wide, ' ');
+  // The cursor stands behind the row, and in the last column some terminals begin the next row.
+  const std::size_t room = columns() - 1;
+  const std::string step = format_step(per_step);
+  const std::size_t beside = time.size() + step.size() + 1;
+  std::string line = bar(current, room - std::min(room, beside)) + ' ' + styled("1", time) + step;
+  std::size_t wide = fit_letters(line, room);
+  std::string below;
+  for (const std::string& part : parts_of(numbers)) {
+    const std::size_t more = letters(part);
+    if (wide + more > room && wide > 0) {
+      if (!last) break;
+      below += std::exchange(line, "") + '\n';
+      wide = 0;
+    }
+    line += part;
+    wide += more;
+  }
+  if (!below.empty()) clear();
+  const std::size_t rest = std::min(shown_, room);
+  const std::string over = rest > wide ? std::string(rest - wide, ' ') : "";
   shown_ = last ? 0 : wide;
-  write('\r' + line + (last ? "\n" : ""));
+  write('\r' + below + line + over + (last ? "\n" : ""));
 }
 
 void ProgressBar::update(std::int64_t current, const Logs& values, const std::string& tail) {
@@ -182,9 +235,13 @@ void ProgressBar::finish(std::int64_t current, const Logs& values, const std::st
 
 void ProgressBar::message(const std::string& text) {
   if (options_.style == ProgressStyle::none) return;
-  const std::string end = shown_ > 0 ? "\n" : "";
-  shown_ = 0;
-  write(end + text + '\n');
+  clear();
+  write(text + '\n');
+}
+
+void ProgressBar::clear() {
+  if (shown_ == 0) return;
+  write('\r' + std::string(std::min(std::exchange(shown_, 0), columns() - 1), ' ') + '\r');
 }
 
 }  // namespace xtape

@@ -4,15 +4,17 @@
 #include "base/message.hpp"
 #include "threads/block_queue.hpp"
 #include "threads/contention.hpp"
+#include "threads/settings.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -41,6 +43,12 @@ class Pool {
       : threads_(threads), backoff_(backoff), queue_(static_cast<std::ptrdiff_t>(threads)) {
     try {
       for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& e) {
+      const std::size_t started = workers_.size();
+      stop();
+      throw Error("threads: a worker cannot be started: " + std::string(e.what()) + " after " +
+                  std::to_string(started) + " of " + std::to_string(threads - 1) +
+                  ", expected room for all; set XTAPE_NUM_THREADS lower");
     } catch (...) {
       stop();
       throw;
@@ -145,18 +153,9 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
-std::size_t default_threads() {
-  if (const char* text = std::getenv("XTAPE_NUM_THREADS")) {
-    const long wanted = std::strtol(text, nullptr, 10);
-    if (wanted > 0) return static_cast<std::size_t>(wanted);
-  }
-  const unsigned n = std::thread::hardware_concurrency();
-  return n == 0 ? 1 : n;
-}
-
 struct Service {
   std::mutex mutex;
-  std::size_t threads = default_threads();
+  std::size_t threads = 0;  // 0: default_threads()
   std::unique_ptr<Pool> pool;
   Backoff backoff;  // outlives a pool, because the processors stay the same
 };
@@ -175,13 +174,19 @@ Service& service() {
   return instance;
 }
 
+/// Returns the number of threads. The caller has the lock.
+std::size_t threads_now(Service& s) {
+  if (s.threads == 0) s.threads = detail::default_threads();
+  return s.threads;
+}
+
 Pool* pool() {
   Pool* p = g_pool.load(std::memory_order_acquire);
   if (p != nullptr) return p;
   Service& s = service();
   const std::lock_guard lock(s.mutex);
   if (s.pool == nullptr) {
-    s.pool = std::make_unique<Pool>(s.threads, s.backoff);
+    s.pool = std::make_unique<Pool>(threads_now(s), s.backoff);
     g_pool.store(s.pool.get(), std::memory_order_release);
   }
   return s.pool.get();
@@ -190,10 +195,10 @@ Pool* pool() {
 }  // namespace
 
 void set_num_threads(std::size_t count) {
-  if (count == 0) {
-    detail::fail<ValueError>("set_num_threads",
-                             "count out of range: count is 0, expected at least "
-                             "1; 1 means only the calling thread");
+  if (count == 0 || count > detail::kMostThreads) {
+    detail::fail<ValueError>("set_num_threads", "count out of range: count is ", count,
+                             ", expected 1 to ", detail::kMostThreads,
+                             "; 1 means only the calling thread");
   }
   Service& s = service();
   const std::lock_guard lock(s.mutex);
@@ -206,7 +211,7 @@ void set_num_threads(std::size_t count) {
 std::size_t num_threads() {
   Service& s = service();
   const std::lock_guard lock(s.mutex);
-  return s.threads;
+  return threads_now(s);
 }
 
 namespace detail {

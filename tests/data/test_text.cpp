@@ -102,8 +102,8 @@ TEST_CASE("a table has as many columns as asked for") {
                      "file: line 1: ragged: it has 3 columns, expected 2, separated by tabs (at "
                      "byte 0)") == 0);
   CHECK(format_error([] { rows("a\tb\nc\t\n"); },
-                     "file: line 2: empty field: column 2 has 0 bytes, expected text; empty_fields "
-                     "allows it (at byte 6)") == 6);
+                     "file: line 2: empty field: column 2 has 0 bytes, expected text; fill it, or "
+                     "remove the line (at byte 6)") == 6);
   CHECK_THROWS_WITH(rows("a\tb\n\n", {.columns = 2}), Contains("line 2: ragged"));
   CHECK_THROWS_WITH(rows("a\tb\n", {.header = true}), Contains("a header alone"));
   CHECK_THROWS_AS(rows(""), FormatError);

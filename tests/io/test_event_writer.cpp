@@ -357,6 +357,22 @@ TEST_CASE("a killed writer loses nothing that it has written, and a torn record 
   ::munmap(memory, 4096);
 }
 
+TEST_CASE("no file takes the number of a standard stream that is closed") {
+  const Directory folder;
+  CHECK(in_child([&] {
+          for (int descriptor = 0; descriptor < 3; ++descriptor) ::close(descriptor);
+          EventWriter events(folder.path());
+          events.scalar("x", 1.0, 1);
+          write_text(folder / "text", "text\n");
+          for (int descriptor = 0; descriptor < 3; ++descriptor) {
+            if (::write(descriptor, "report", 6) >= 0) return 1;
+          }
+          events.flush();
+          return contains(read_text(events.path()), "report") ? 2 : 0;
+        }) == 0);
+  CHECK(read_text(folder / "text") == "text\n");
+}
+
 TEST_CASE("flush, and floats") {
   const Directory folder;
   EventWriter events(folder.path());

@@ -302,6 +302,20 @@ TEST_CASE("draws are a function of seed and stream") {
     check_same(a[r], alone[0], 1e-12);
   }
   CHECK(differ);
+  // Rows in another order keep their draws with streams of their own.
+  std::vector<std::uint64_t> streams;
+  for (std::size_t r = 0; r < kLengths.size(); ++r) streams.push_back(kLengths.size() - 1 - r);
+  const auto turned = sample(model, s.ids, s.mask,
+                             {.temperature = 3, .seed = 1, .streams = streams}, {.max_length = 9});
+  for (std::size_t r = 0; r < kLengths.size(); ++r) {
+    const auto alone =
+        sample(model, source_alone(s, r), {},
+               {.temperature = 3, .seed = 1, .first_stream = streams[r]}, {.max_length = 9});
+    check_same(turned[r], alone[0], 1e-12);
+  }
+  streams.pop_back();
+  CHECK_THROWS_WITH(sample(model, s.ids, s.mask, {.streams = streams}, {.max_length = 9}),
+                    Catch::Contains("streams out of range"));
   // The only one of one is the best.
   const auto best = greedy(model, s.ids, s.mask, {.max_length = 9});
   const auto one = sample(model, s.ids, s.mask, {.temperature = 5, .top_k = 1}, {.max_length = 9});

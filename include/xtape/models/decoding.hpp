@@ -74,6 +74,7 @@ struct SamplingOptions {
   /// Row r draws from the stream first_stream + r of the seed: rows of several batches with numbers of
   /// their own get the same draws in any batch.
   std::uint64_t first_stream = 0;
+  std::vector<std::uint64_t> streams = {};  ///< of each row, where they are not consecutive
 };
 
 /// ((5 + length) / 6) ^ alpha (Wu et al. 2016). The length counts the end.

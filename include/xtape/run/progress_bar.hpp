@@ -31,17 +31,24 @@ struct ProgressOptions {
   std::ostream* stream = nullptr;      ///< instead of the file; no terminal
   std::optional<bool> color = {};      ///< unset: for bars, unless NO_COLOR is set and not empty
   std::int64_t width = 20;             ///< of the bar, in letters; positive
+  std::int64_t columns = 0;            ///< of the terminal; 0: asked for at each output
   double interval = 0.05;              ///< seconds between two updates of a bar; 0 or more
   double line_interval = 30;           ///< seconds between two lines before the last; 0 or more
   std::function<double()> clock = {};  ///< the time in seconds; unset: a steady clock
 };
 
 /// Shows step/total, the bar, the time left (at the end: the time taken), the time per step (without
-/// the slow first one), and numbers with four decimals, or as %.4e when small. Ignores write errors.
+/// the slow first one), and numbers with four decimals, or as %.4e when small. A bar takes one row of a
+/// terminal and leaves out the numbers that have no room; finish() shows them all, in further rows.
+/// Ignores write errors.
 class ProgressBar {
  public:
   /// ValueError for options out of range.
   explicit ProgressBar(ProgressOptions options = {});
+  /// Ends the row of a bar that is not finished.
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
 
   /// Starts after `done` of `total` steps; an unknown total is 0. A bar's title has its own line, other
   /// lines begin with it. An empty title is left out.
@@ -52,8 +59,10 @@ class ProgressBar {
   void update(std::int64_t current, const Logs& values, const std::string& tail = "");
   /// Shows the final state and ends the line.
   void finish(std::int64_t current, const Logs& values, const std::string& tail = "");
-  /// A line of text, above the bar.
+  /// A line of text, in place of the bar.
   void message(const std::string& text);
+  /// Clears the row of the bar, before others write to the terminal. The next update() shows it again.
+  void clear();
 
   [[nodiscard]] ProgressStyle style() const noexcept { return options_.style; }
   /// Seconds since begin().
@@ -61,7 +70,8 @@ class ProgressBar {
 
  private:
   void show(std::int64_t current, const Logs& values, const std::string& tail, bool last);
-  [[nodiscard]] std::string bar(std::int64_t current) const;
+  [[nodiscard]] std::string bar(std::int64_t current, std::size_t room) const;
+  [[nodiscard]] std::size_t columns() const;
   [[nodiscard]] std::string styled(const char* code, const std::string& text) const;
   [[nodiscard]] double step_time(std::int64_t current, double now) const;
   void write(const std::string& text) const;

@@ -7,13 +7,13 @@
 
 namespace xtape {
 
-/// Sets the number of threads for one operation, the caller's included. The default is the environment variable
-/// XTAPE_NUM_THREADS, or else the number of processors. Throws ValueError for 0. No other thread may compute
+/// Sets the number of threads for one operation, the caller's included: 1 to 1024, or ValueError. The default is the
+/// variable XTAPE_NUM_THREADS, or else the processors in the affinity of the process. No other thread may compute
 /// meanwhile. Workers start with the next operation and inherit its caller's affinity. A worker that finds itself on
 /// the caller's processor moves to another one of them.
 void set_num_threads(std::size_t count);
 
-/// Returns the number of threads.
+/// Returns the number of threads. ValueError for a malformed XTAPE_NUM_THREADS; so does the first operation.
 std::size_t num_threads();
 
 }  // namespace xtape
