@@ -41,7 +41,7 @@ struct GzipReader::State {
   io::Source source;
   Read read;
   std::array<std::byte, 65536> input{};
-  std::size_t given = 0;
+  std::size_t given = 0, unpacked = 0;
   bool over = false;  // the last member has ended
   z_stream z{};
 };
@@ -85,7 +85,16 @@ std::size_t GzipReader::read(std::span<std::byte> out) {
                       ", expected a file as gzip writes it; copy it again");
     }
   }
-  return room - s.z.avail_out;
+  const std::size_t got = room - s.z.avail_out;
+  s.unpacked += got;
+  constexpr std::size_t kSuspect = std::size_t{1} << 26U;
+  constexpr std::size_t kRatio = 200;  // the most of deflate is 1032, of text about 10
+  if (s.unpacked > kSuspect && s.unpacked / kRatio > consumed()) {
+    s.source.fail(consumed(), "unpacks to too much: ", consumed(), " bytes give more than ",
+                  s.unpacked, ", expected at most ", kRatio,
+                  " times as many; decompress the file yourself if it is text");
+  }
+  return got;
 }
 
 #else

@@ -30,6 +30,8 @@ class Lines {
   /// Goes to the next line; false at the end. FormatError.
   bool next();
   [[nodiscard]] std::string_view line() const { return line_; }
+  /// The bytes of the whole text.
+  [[nodiscard]] std::size_t size() const { return text_.size(); }
   /// Whether the text ends with the end of a line.
   [[nodiscard]] bool complete() const { return !text_.empty() && text_.back() == '\n'; }
   /// Throws FormatError "name: line 3: parts (at byte offset)", `column` bytes into this line.

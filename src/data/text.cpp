@@ -3,11 +3,13 @@
 #include "io/file.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace xtape {
 
 namespace {
 
+constexpr std::size_t kEvery = 16;  // lines between two marks
 constexpr std::string_view kSeparators = " \t\n\v\f\r";
 
 std::size_t count_fields(std::string_view line) {
@@ -66,23 +68,54 @@ bool Lines::next() {
 
 }  // namespace data
 
-std::vector<std::string> parse_lines(std::span<const std::byte> bytes, const std::string& name,
-                                     const TextOptions& options) {
+void TextLines::push_back(std::string_view line) {
+  if (size_++ % kEvery == 0) marks_.push_back(text_.size());
+  text_.append(line);
+  text_ += '\n';
+}
+
+std::string_view TextLines::view(std::size_t line) const {
+  if (line >= size_) {
+    detail::fail<ValueError>("TextLines", "line out of range: line is ", line,
+                             ", expected 0 or more and below ", size_);
+  }
+  std::size_t begin = marks_[line / kEvery];
+  for (std::size_t i = 0; i < line % kEvery; ++i) begin = text_.find('\n', begin) + 1;
+  return std::string_view(text_).substr(begin, text_.find('\n', begin) - begin);
+}
+
+std::vector<std::string> TextTable::operator[](std::size_t row) const {
+  const std::string_view line = lines_.view(row);
+  std::vector<std::string> fields;
+  fields.reserve(count_fields(line));
+  for (std::size_t begin = 0; begin <= line.size();) {
+    const std::size_t end = std::min(line.find('\t', begin), line.size());
+    fields.emplace_back(line.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return fields;
+}
+
+TextLines parse_lines(std::span<const std::byte> bytes, const std::string& name,
+                      const TextOptions& options) {
   data::Lines lines(bytes, name, options);
-  std::vector<std::string> all;
-  while (lines.next()) all.emplace_back(lines.line());
+  TextLines all;
+  all.reserve(lines.size() + 1);
+  while (lines.next()) all.push_back(lines.line());
   return all;
 }
 
-std::vector<std::string> read_lines(const std::string& path, const TextOptions& options) {
-  return parse_lines(io::FileBytes(path).bytes(), path, options);
+TextLines read_lines(const std::string& path, const TextOptions& options) {
+  const io::FileBytes file(path, options.max_bytes);
+  return io::reading(path, file.bytes().size(),
+                     [&] { return parse_lines(file.bytes(), path, options); });
 }
 
-std::vector<std::vector<std::string>> parse_tsv(std::span<const std::byte> bytes,
-                                                const std::string& name,
-                                                const TsvOptions& options) {
+TextTable parse_tsv(std::span<const std::byte> bytes, const std::string& name,
+                    const TsvOptions& options) {
   data::Lines lines(bytes, name, options.text);
-  std::vector<std::vector<std::string>> rows;
+  TextLines rows;
+  rows.reserve(lines.size() + 1);
   std::size_t columns = options.columns;
   for (bool first = true; lines.next(); first = false) {
     const std::string_view line = lines.line();
@@ -94,24 +127,25 @@ std::vector<std::vector<std::string>> parse_tsv(std::span<const std::byte> bytes
                  options.columns == 0 ? " as in the first line" : "", ", separated by tabs");
     }
     if (first && options.header) continue;
-    std::vector<std::string>& row = rows.emplace_back();
-    row.reserve(columns);
-    for (std::size_t begin = 0; begin <= line.size();) {
+    std::size_t column = 1;
+    for (std::size_t begin = 0; begin <= line.size() && !options.empty_fields; ++column) {
       const std::size_t end = std::min(line.find('\t', begin), line.size());
-      if (begin == end && !options.empty_fields) {
-        lines.fail(begin, "empty field: column ", row.size() + 1,
+      if (begin == end) {
+        lines.fail(begin, "empty field: column ", column,
                    " has 0 bytes, expected text; fill it, or remove the line");
       }
-      row.emplace_back(line.substr(begin, end - begin));
       begin = end + 1;
     }
+    rows.push_back(line);
   }
   if (rows.empty()) lines.fail(0, "a header alone: there are 0 rows, expected 1 or more");
-  return rows;
+  return TextTable(std::move(rows));
 }
 
-std::vector<std::vector<std::string>> read_tsv(const std::string& path, const TsvOptions& options) {
-  return parse_tsv(io::FileBytes(path).bytes(), path, options);
+TextTable read_tsv(const std::string& path, const TsvOptions& options) {
+  const io::FileBytes file(path, options.text.max_bytes);
+  return io::reading(path, file.bytes().size(),
+                     [&] { return parse_tsv(file.bytes(), path, options); });
 }
 
 std::vector<std::string> tokenize(std::string_view text, TokenKind kind) {

@@ -228,7 +228,8 @@ Vocabulary Vocabulary::parse(std::span<const std::byte> bytes, const std::string
 }
 
 Vocabulary Vocabulary::load(const std::string& path) {
-  return parse(io::FileBytes(path).bytes(), path);
+  const io::FileBytes file(path);
+  return io::reading(path, file.bytes().size(), [&] { return parse(file.bytes(), path); });
 }
 
 }  // namespace xtape

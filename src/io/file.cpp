@@ -1,5 +1,7 @@
 #include "io/file.hpp"
 
+#include <xtape/io/tensors.hpp>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,6 +13,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <system_error>
 
 namespace xtape::io {
@@ -31,7 +35,12 @@ Descriptor::~Descriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-FileBytes::FileBytes(const std::string& path) {
+void fail_no_memory(const std::string& path, std::size_t size) {
+  fail_io(path, "memory ran out: it has " + std::to_string(size) + " bytes", ENOMEM,
+          "a file that fits; split it, or give the process more memory");
+}
+
+FileBytes::FileBytes(const std::string& path, std::size_t most) {
   // Not blocking: opening a pipe would wait for a writer.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
@@ -46,7 +55,16 @@ FileBytes::FileBytes(const std::string& path) {
             "a file; name the file itself");
   }
   size_ = static_cast<std::size_t>(status.st_size);
-  data_ = std::make_unique_for_overwrite<std::byte[]>(size_);
+  if (size_ > most) {
+    Source(path).fail(most, "too large: it has ", size_, " bytes, expected at most ", most,
+                      "; split the file, or look whether it is the right one");
+  }
+  // Claims of a sparse file cost its author nothing.
+  if (size_ / static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) >=
+      static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES))) {
+    fail_no_memory(path, size_);
+  }
+  data_ = reading(path, size_, [&] { return std::make_unique_for_overwrite<std::byte[]>(size_); });
   for (std::size_t done = 0; done < size_;) {
     const ssize_t got =
         ::read(file.get(), data_.get() + done, std::min(size_ - done, kMostPerCall));
@@ -197,6 +215,47 @@ void make_folder(const std::string& folder) {
   }
 }
 
+namespace {
+
+/// Returns the process that holds a lock on this file, by the kernel's list; 0 for one it does not name.
+long holder_of(const struct stat& file) {
+  std::ifstream list("/proc/locks");
+  for (std::string line; std::getline(list, line);) {
+    // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:11061482 0 EOF"
+    std::istringstream words(line);
+    std::string number, kind, advisory, access, place;
+    long process = 0;
+    words >> number >> kind >> advisory >> access >> process >> place;
+    const std::size_t colon = place.rfind(':');
+    if (kind == "FLOCK" && colon != std::string::npos &&
+        place.substr(colon + 1) == std::to_string(file.st_ino)) {
+      return process;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+// The lock is on the folder itself, so it needs no file of its own, and the kernel names its holder.
+std::shared_ptr<const void> lock_folder(const std::string& folder) {
+  auto descriptor = std::make_shared<const Descriptor>(
+      ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor->get() < 0) {
+    fail_io(folder, "cannot be opened", errno, "a readable folder; check the path and permissions");
+  }
+  if (::flock(descriptor->get(), LOCK_EX | LOCK_NB) == 0) return descriptor;
+  if (errno != EWOULDBLOCK) return nullptr;
+  struct stat status {};
+  const long process = ::fstat(descriptor->get(), &status) == 0 ? holder_of(status) : 0;
+  if (process == ::getpid()) return nullptr;
+  throw IoError(folder + ": in use: process " +
+                    (process > 0 ? std::to_string(process) : "of another machine or container") +
+                    " writes here, expected one at a time; wait until it ends, or choose another "
+                    "folder",
+                folder, EWOULDBLOCK);
+}
+
 // std::filesystem's iterator ends the program when memory runs out.
 std::vector<std::string> list_folder(const std::string& folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
@@ -236,3 +295,13 @@ void remove_if_left_over(const std::string& folder, const std::string& name,
 }
 
 }  // namespace xtape::io
+
+void xtape::remove_temporaries(const std::string& path) {
+  const std::filesystem::path file(path);
+  const std::string parent = file.parent_path().string();
+  const std::string folder = parent.empty() ? "." : parent;
+  for (const std::string& name : io::list_folder(folder)) {
+    io::remove_if_left_over(folder, name,
+                            [&](std::string_view target) { return target == file.filename(); });
+  }
+}

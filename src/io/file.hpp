@@ -4,6 +4,7 @@
 #include "io/text.hpp"
 
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,15 @@ class Descriptor {
   int fd_;
 };
 
+/// Throws an IoError: the memory for a file of this size was refused.
+[[noreturn]] void fail_no_memory(const std::string& path, std::size_t size);
+
 /// The contents of a file.
 class FileBytes {
  public:
-  /// Reads the whole file. IoError also for anything but a regular file, and for one that becomes
-  /// shorter meanwhile.
-  explicit FileBytes(const std::string& path);
+  /// Reads the whole file. IoError also for anything but a regular file, for one that becomes shorter
+  /// meanwhile, and for one larger than this machine's memory. FormatError for more than `most` bytes.
+  explicit FileBytes(const std::string& path, std::size_t most = ~std::size_t{0});
   [[nodiscard]] Bytes bytes() const { return {data_.get(), size_}; }
 
  private:
@@ -59,6 +63,18 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Returns fn(), which reads a file of this size. Turns std::bad_alloc into an IoError with the path, but
+/// for a small file: memory has then run out elsewhere.
+template <class F> auto reading(const std::string& path, std::size_t size, F&& fn) {
+  try {
+    return fn();
+  } catch (const std::bad_alloc&) {
+    constexpr std::size_t kSmall = std::size_t{1} << 20U;
+    if (size < kSmall) throw;
+  }
+  fail_no_memory(path, size);
+}
+
 /// Writes a file as an AtomicFile: write(sink) gives its bytes to the sink.
 void write_file(const std::string& path, const std::function<void(const Sink&)>& write);
 void write_file(const std::string& path, const std::string& text);
@@ -76,6 +92,10 @@ int create_new(const std::string& base, std::string& path, int flags);
 
 /// Makes a folder and those above it, unless they exist. IoError.
 void make_folder(const std::string& folder);
+
+/// Locks a folder against other processes until the returned handle is gone. Returns null where this
+/// process has the lock already, and where the file system has none. IoError naming the process.
+std::shared_ptr<const void> lock_folder(const std::string& folder);
 
 /// Returns the names in a folder, sorted. IoError.
 std::vector<std::string> list_folder(const std::string& folder);

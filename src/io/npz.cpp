@@ -55,7 +55,10 @@ Tensors parse_npz(std::span<const std::byte> bytes, const std::string& name) {
   return io::to_stored(io::parse_npz_views(bytes, io::Source(name)));
 }
 
-Tensors read_npz(const std::string& path) { return parse_npz(io::FileBytes(path).bytes(), path); }
+Tensors read_npz(const std::string& path) {
+  const io::FileBytes file(path);
+  return io::reading(path, file.bytes().size(), [&] { return parse_npz(file.bytes(), path); });
+}
 
 void write_npz(const std::string& path, const Tensors& tensors) {
   io::write_file(

@@ -146,7 +146,9 @@ TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string
 }
 
 TensorFile read_safetensors(const std::string& path) {
-  return parse_safetensors(io::FileBytes(path).bytes(), path);
+  const io::FileBytes file(path);
+  return io::reading(path, file.bytes().size(),
+                     [&] { return parse_safetensors(file.bytes(), path); });
 }
 
 void write_safetensors(const std::string& path, const Tensors& tensors, const Metadata& metadata) {

@@ -24,10 +24,12 @@ template <class T> std::map<std::string, Array<T>> read_values(const std::string
   const Format format = format_of(path);
   const io::FileBytes file(path);
   const io::Source source(path);
-  const io::Views views = format == Format::npz
-                              ? io::parse_npz_views(file.bytes(), source)
-                              : io::parse_safetensors_views(file.bytes(), source, nullptr);
-  return io::arrays_of<T>(views, path);
+  return io::reading(path, file.bytes().size(), [&] {
+    const io::Views views = format == Format::npz
+                                ? io::parse_npz_views(file.bytes(), source)
+                                : io::parse_safetensors_views(file.bytes(), source, nullptr);
+    return io::arrays_of<T>(views, path);
+  });
 }
 
 }  // namespace

@@ -96,4 +96,7 @@ Tensors parse_npz(std::span<const std::byte> bytes, const std::string& name = "n
 /// Writes tensors, atomically. ValueError as write_safetensors, and for other dtypes; IoError.
 void write_npz(const std::string& path, const Tensors& tensors);
 
+/// Removes temporaries of this file that killed processes left beside it. IoError.
+void remove_temporaries(const std::string& path);
+
 }  // namespace xtape
