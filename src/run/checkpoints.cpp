@@ -41,9 +41,33 @@ std::string name_of(std::uint64_t number) {
 
 bool is_ours(std::string_view name) { return name == kBest || number_of(name) != 0; }
 
-bool exists(const std::string& path) {
+std::filesystem::file_type type_of(const std::string& path) {
   std::error_code ignored;
-  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+  return std::filesystem::symlink_status(path, ignored).type();
+}
+
+bool exists(const std::string& path) {
+  return type_of(path) != std::filesystem::file_type::not_found;
+}
+
+/// A stray directory, pipe or socket is no checkpoint.
+bool is_file(const std::string& path) {
+  const auto type = type_of(path);
+  return type == std::filesystem::file_type::regular || type == std::filesystem::file_type::symlink;
+}
+
+/// Returns the paths with a checkpoint's name, oldest first.
+std::vector<std::string> numbered(const std::string& folder) {
+  std::vector<std::pair<std::uint64_t, std::string>> found;
+  for (const std::string& name : io::list_folder(folder)) {
+    if (const std::uint64_t number = number_of(name)) {
+      found.emplace_back(number, folder + "/" + name);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> paths;
+  for (auto& [number, path] : found) paths.push_back(std::move(path));
+  return paths;
 }
 
 /// Throws ParameterError unless the checkpoint has the model's names, shapes and, if asked for, type. A model
@@ -89,24 +113,51 @@ void save_checkpoint(const std::string& path, const Params<T>& params,
                  [&](const io::Sink& sink) { io::write_checkpoint_to(sink, path, checkpoint); });
 }
 
+namespace {
+
+template <class T>
+TrainingProgress load_checked(const std::string& path, Params<T>& params, Optimizer<T>& optimizer,
+                              const Checkpoints::Check& check) {
+  const io::FileBytes file(path);
+  return io::reading(path, file.bytes().size(), [&] {
+    io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
+    if (check) check(path, checkpoint.progress);
+    check_architecture(path, params, checkpoint.weights, true);
+    const auto weights = io::arrays_of<T>(checkpoint.weights, path);
+    const OptimizerState<T> state{io::arrays_of<T>(checkpoint.optimizer, path), checkpoint.numbers};
+    io::naming(path, [&] { optimizer.load_state(state, params, [&] { params.load(weights); }); });
+    return std::move(checkpoint.progress);
+  });
+}
+
+/// Puts the averages "<optimizer>/average/<path>" in the place of the weights.
+void take_averages(io::CheckpointView& checkpoint) {
+  constexpr std::string_view kAverages = "/average/";
+  for (const auto& [name, view] : checkpoint.optimizer) {
+    const std::size_t at = name.find('/');
+    if (at == std::string::npos || name.compare(at, kAverages.size(), kAverages) != 0) continue;
+    const auto weight = checkpoint.weights.find(name.substr(at + kAverages.size()));
+    if (weight != checkpoint.weights.end()) weight->second = view;
+  }
+}
+
+}  // namespace
+
 template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
                                  Optimizer<T>& optimizer) {
-  const io::FileBytes file(path);
-  io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
-  check_architecture(path, params, checkpoint.weights, true);
-  const auto weights = io::arrays_of<T>(checkpoint.weights, path);
-  const OptimizerState<T> state{io::arrays_of<T>(checkpoint.optimizer, path), checkpoint.numbers};
-  io::naming(path, [&] { optimizer.load_state(state, params, [&] { params.load(weights); }); });
-  return std::move(checkpoint.progress);
+  return load_checked(path, params, optimizer, {});
 }
 
 template <class T> TrainingProgress load_checkpoint(const std::string& path, Params<T>& params) {
   const io::FileBytes file(path);
-  io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
-  check_architecture(path, params, checkpoint.weights, false);
-  params.load(io::arrays_of<T>(checkpoint.weights, path));
-  return std::move(checkpoint.progress);
+  return io::reading(path, file.bytes().size(), [&] {
+    io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
+    take_averages(checkpoint);
+    check_architecture(path, params, checkpoint.weights, false);
+    params.load(io::arrays_of<T>(checkpoint.weights, path));
+    return std::move(checkpoint.progress);
+  });
 }
 
 Checkpoints::Checkpoints(std::string folder, CheckpointsOptions options)
@@ -121,19 +172,27 @@ Checkpoints::Checkpoints(std::string folder, CheckpointsOptions options)
 }
 
 std::vector<std::string> Checkpoints::files() const {
-  std::vector<std::pair<std::uint64_t, std::string>> found;
-  for (const std::string& name : io::list_folder(folder_)) {
-    if (const std::uint64_t number = number_of(name)) {
-      found.emplace_back(number, folder_ + "/" + name);
-    }
-  }
-  std::sort(found.begin(), found.end());
-  std::vector<std::string> paths;
-  for (auto& [number, path] : found) paths.push_back(std::move(path));
+  std::vector<std::string> paths = numbered(folder_);
+  std::erase_if(paths, [](const std::string& path) { return !is_file(path); });
   return paths;
 }
 
 std::string Checkpoints::best_file() const { return folder_ + "/" + kBest; }
+
+void Checkpoints::lock() {
+  if (lock_ == nullptr) lock_ = io::lock_folder(folder_);
+}
+
+void Checkpoints::remove(const std::string& path) const {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  io::fail_io(path, "old checkpoint cannot be removed", errno, "a folder to write to");
+}
+
+void Checkpoints::clear() {
+  lock();
+  for (const std::string& path : files()) remove(path);
+  if (is_file(best_file())) remove(best_file());
+}
 
 // Damaged files do not count among those to keep, so that as many good ones stay.
 void Checkpoints::remove_old() const {
@@ -141,10 +200,7 @@ void Checkpoints::remove_old() const {
   std::size_t good = 0;
   for (auto path = all.rbegin(); path != all.rend(); ++path) {
     if (good == options_.keep) {
-      if (::unlink(path->c_str()) != 0 && errno != ENOENT) {
-        io::fail_io(*path, "old checkpoint cannot be removed", errno,
-                    "a folder to write to; the new one was saved");
-      }
+      remove(*path);
       continue;
     }
     good += std::none_of(skipped_.begin(), skipped_.end(),
@@ -156,17 +212,23 @@ template <class T>
 void Checkpoints::save(const Params<T>& params, const Optimizer<T>& optimizer,
                        const TrainingProgress& progress, bool is_best) {
   const std::vector<std::string> all = files();
-  const std::uint64_t last =
+  lock();
+  std::uint64_t next =
       all.empty() ? 0 : number_of(std::filesystem::path(all.back()).filename().string());
+  std::string path;
+  do {  // a stray directory may have the name
+    path = folder_ + "/" + name_of(++next);
+  } while (exists(path));
   // The best is written first: a run killed between the two finds the same best again.
   if (is_best) save_checkpoint(best_file(), params, optimizer, progress);
-  save_checkpoint(folder_ + "/" + name_of(last + 1), params, optimizer, progress);
+  save_checkpoint(path, params, optimizer, progress);
   remove_old();
 }
 
 template <class T>
-std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimizer<T>& optimizer) {
-  std::vector<std::string> candidates = files();
+std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimizer<T>& optimizer,
+                                                     const Check& check) {
+  std::vector<std::string> candidates = numbered(folder_);  // a stray directory is told, too
   std::reverse(candidates.begin(), candidates.end());
   if (exists(best_file())) candidates.push_back(best_file());
   skipped_.clear();
@@ -174,7 +236,7 @@ std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimize
   int code = 0;  // of the first that the system refused, when no file is damaged
   for (const std::string& path : candidates) {
     try {
-      return load_checkpoint(path, params, optimizer);
+      return load_checked(path, params, optimizer, check);
     } catch (const FormatError& e) {
       skipped_.push_back({path, e.what()});
       code = -1;
@@ -213,7 +275,8 @@ std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params) con
   template TrainingProgress load_checkpoint(const std::string&, Params<T>&);                      \
   template void Checkpoints::save(const Params<T>&, const Optimizer<T>&, const TrainingProgress&, \
                                   bool);                                                          \
-  template std::optional<TrainingProgress> Checkpoints::restore(Params<T>&, Optimizer<T>&);       \
+  template std::optional<TrainingProgress> Checkpoints::restore(Params<T>&, Optimizer<T>&,        \
+                                                                const Check&);                    \
   template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&, Optimizer<T>&)   \
       const;                                                                                      \
   template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&) const;

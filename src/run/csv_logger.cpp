@@ -45,10 +45,13 @@ std::string quoted(const std::string& text, char separator) {
 struct CSVLogger::File {
   File(std::string name, bool keep)
       : path(std::move(name)),
-        descriptor(io::above_standard(
-            ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (keep ? 0 : O_TRUNC),
-                   0666))) {
+        descriptor(io::above_standard(::open(
+            path.c_str(),  // not blocking: opening a pipe would wait for a reader
+            O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | O_NONBLOCK | (keep ? 0 : O_TRUNC), 0666))) {
     if (descriptor.get() < 0) fail("cannot be opened", errno);
+    struct stat status {};
+    if (::fstat(descriptor.get(), &status) != 0) fail("cannot be read", errno);
+    if (S_ISFIFO(status.st_mode)) fail("a pipe", 0);
   }
   [[noreturn]] void fail(const char* what, int code) const {
     io::fail_io(path, what, code, "a file to write to; check the folder and its room");

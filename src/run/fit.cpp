@@ -18,6 +18,34 @@ namespace {
 
 constexpr const char* kMonitor = "fit/monitor/";
 
+/// Puts the averages of the weights in place while it lives: they are what a training ends with, so they
+/// are what validation measures.
+template <class T> class Averages {
+ public:
+  Averages(Params<T>& params, Optimizer<T>& optimizer) {
+    for (const Parameter<T>& p : params.all()) {
+      if (p.built()) raw_.push_back({&p.slot(), p.slot().value, {}});
+    }
+    optimizer.finalize(params);
+    for (Weights& w : raw_) w.average = w.slot->value;
+  }
+  ~Averages() {
+    for (Weights& w : raw_) {
+      // A callback may have set others.
+      if (&*w.slot->value == &*w.average) w.slot->value = std::move(w.raw);
+    }
+  }
+  Averages(const Averages&) = delete;
+  Averages& operator=(const Averages&) = delete;
+
+ private:
+  struct Weights {
+    ParameterSlot<T>* slot;
+    ArrayPtr<T> raw, average;
+  };
+  std::vector<Weights> raw_;
+};
+
 /// One run of fit.
 template <class T> class Fit {
  public:
@@ -28,7 +56,8 @@ template <class T> class Fit {
         options_(checked_fit_options(std::move(options))),
         callbacks_(options_.callbacks),
         bar_(options_.progress),
-        run_(params, optimizer, {options_.epochs, options_.metrics, messages()}),
+        run_(params, optimizer,
+             {options_.epochs, options_.metrics, messages(), options_.configuration}),
         tape_(tape_options()) {
     if (options_.initial_epoch < options_.epochs) steps_of(options_.initial_epoch);
     if (options_.validation) {
@@ -135,6 +164,7 @@ template <class T> class Fit {
     progress_.epoch = options_.initial_epoch;
     progress_.tape_seed = options_.seed;
     std::optional<TrainingProgress> found;
+    if (options_.checkpoints != nullptr) options_.checkpoints->lock();
     if (options_.resume) {
       found = run_.restore(*options_.checkpoints);
       for (const SkippedCheckpoint& skipped : options_.checkpoints->skipped()) {
@@ -299,12 +329,14 @@ template <class T> class Fit {
     const std::int64_t batches = progress_.batch;
     epoch_logs_.clear();
     fill(epoch_logs_);
+    std::optional<Averages<T>> averages(std::in_place, params_, optimizer_);
     if (options_.validation && (epoch + 1) % options_.validation_freq == 0) {
       const Logs logs = run_test(params_, options_.validation.feed(), options_.metrics,
                                  options_.validation_steps, {&callbacks_, &run_}, nullptr);
       for (const auto& [name, value] : logs) epoch_logs_.set("val_" + name, value);
     }
     callbacks_.call(&Callback::on_epoch_end, run_, epoch, epoch_logs_);
+    averages.reset();
     history_.add(epoch, epoch_logs_);
     bar_.finish(batches, epoch_logs_, tail(!run_.stopping()));
     seconds_ += bar_.elapsed();

@@ -3,7 +3,8 @@
 #include <xtape/run/checkpoints.hpp>
 #include <xtape/run/run.hpp>
 
-#include "base/message.hpp"
+#include "io/text.hpp"
+#include "run/state.hpp"
 
 #include <cstdio>
 #include <set>
@@ -11,6 +12,12 @@
 namespace xtape {
 
 using detail::fail;
+
+namespace {
+
+constexpr const char* kConfiguration = "configuration/";
+
+}  // namespace
 
 void detail::check_metrics(const std::vector<Metric*>& metrics) {
   std::set<std::string> names{"loss", "learning_rate", "gradient_norm"};
@@ -39,6 +46,40 @@ void Run::say(const std::string& text) const {
     options_.message(text);
   } else {
     std::fprintf(stderr, "%s\n", text.c_str());
+  }
+}
+
+void Run::check_configuration(const std::string& path, const TrainingProgress& progress) const {
+  const auto& now = options_.configuration;
+  const auto before = detail::below(progress, kConfiguration).texts;
+  if (now.empty()) return;
+  if (before.empty()) {
+    say(path + ": options and data are not compared, because the checkpoint has none");
+    return;
+  }
+  std::set<std::string> names;
+  for (const auto* texts : {&now, &before}) {
+    for (const auto& [name, value] : *texts) names.insert(name);
+  }
+  const auto value = [](const std::map<std::string, std::string>& in, const std::string& name) {
+    const auto at = in.find(name);
+    return at == in.end() ? "unknown" : at->second.empty() ? "unset" : at->second;
+  };
+  // Escapes make a text longer, so it is shortened again.
+  const auto shown = [](const std::string& text) { return io::escaped(io::escaped(text, 50), 50); };
+  constexpr int kShown = 8;
+  std::string differences;
+  int count = 0;
+  for (const std::string& name : names) {
+    const std::string is = value(now, name);
+    const std::string was = value(before, name);
+    if (is == was || ++count > kShown) continue;
+    differences += " " + shown(name) + " is " + shown(is) + ", expected " + shown(was) + ";";
+  }
+  if (count > kShown) differences += " and " + std::to_string(count - kShown) + " more;";
+  if (count > 0) {
+    fail<ValueError>(path, "cannot resume with other options or data:", differences,
+                     " give those of the run that was interrupted");
   }
 }
 
@@ -83,10 +124,16 @@ template <class T> void RunOf<T>::write_histograms(EventWriter& events, std::int
 }
 
 template <class T> std::optional<TrainingProgress> RunOf<T>::restore(Checkpoints& checkpoints) {
-  return checkpoints.restore(*params_, *optimizer_);
+  return checkpoints.restore(*params_, *optimizer_,
+                             [this](const std::string& path, const TrainingProgress& progress) {
+                               check_configuration(path, progress);
+                             });
 }
 
-template <class T> void RunOf<T>::save_now(const TrainingProgress& progress) {
+template <class T> void RunOf<T>::save_now(TrainingProgress progress) {
+  for (const auto& [name, value] : options_.configuration) {
+    progress.texts[kConfiguration + name] = value;
+  }
   const std::vector<Request> requests = std::exchange(requests_, {});
   for (const Request& request : requests) {
     if (request.checkpoints != nullptr) {

@@ -3,6 +3,8 @@
 #include "support/files.hpp"
 #include "support/training.hpp"
 
+#include <sys/stat.h>
+
 using namespace xtape;
 using namespace xtape::test;
 
@@ -248,6 +250,10 @@ TEST_CASE("CSVLogger: refusals, separators, and files that cannot be written") {
   CSVLogger csv({.path = d / "log.csv", .separator = ';'});
   s.train(csv, "val_a;b", {-0.0, std::nan("")});
   CHECK(read_text(d / "log.csv") == "epoch;\"val_a;b\"\n0;-0.0\n1;nan\n");
+  REQUIRE(::mkfifo((d / "pipe").c_str(), 0600) == 0);
+  CSVLogger pipe({.path = d / "pipe"});  // nobody reads: it must not wait
+  CHECK(contains(error_of<IoError>([&] { pipe.on_train_begin(s.run); }),
+                 d / "pipe" + ": cannot be opened"));
   CSVLogger full({.path = "/dev/full"});
   full.on_train_begin(s.run);
   Logs logs{{"loss", 1.0}};

@@ -116,6 +116,49 @@ TEST_CASE("averages are put in place at the end, also when a step throws") {
   }
 }
 
+TEST_CASE("validation measures the averages, and training goes on with the weights") {
+  const auto batches = three_batches<double>();
+  const std::vector<Batch<double>> held_out{make_batch<double>(8), make_batch<double>(9, 1)};
+  const auto train = [&](bool validates, bool throws, std::map<std::string, Array<double>>& raw) {
+    auto net = std::make_unique<Network<double>>();
+    SGD<double> sgd({.learning_rate = 0.5}, {.use_ema = true, .ema_momentum = 0.5});
+    const auto step = [&](Tape<double>& tape, const Batch<double>& b) {
+      return net->step(tape, b);
+    };
+    LambdaCallback watch({.on_epoch_end =
+                              [&](Run&, std::int64_t, Logs& logs) {
+                                if (throws) throw std::runtime_error("no");
+                                if (!validates) return;
+                                CHECK(evaluate(net->params, held_out, step).at("loss") ==
+                                      logs.at("val_loss"));
+                                const auto averages = sgd.state().arrays;
+                                CHECK((net->params.at("output/bias").value() ==
+                                       averages.at("sgd/average/output/bias")));
+                                CHECK((net->params.values() != raw));
+                              },
+                          .on_train_batch_end = [&](Run&, std::int64_t,
+                                                    const Logs&) { raw = net->params.values(); }});
+    FitOptions<double> options{.epochs = 3, .callbacks = {&watch}, .progress = silent()};
+    if (validates) options.validation = {held_out, step};
+    const auto run = [&] { return fit(net->params, sgd, batches, step, options); };
+    if (throws) {
+      CHECK_THROWS_AS(run(), std::runtime_error);
+    } else {
+      const History history = run();
+      if (validates) {
+        CHECK(evaluate(net->params, held_out, step).at("loss") == history["val_loss"].back());
+      }
+    }
+    CHECK((net->params.at("output/bias").value() ==
+           sgd.state().arrays.at("sgd/average/output/bias")));
+  };
+  std::map<std::string, Array<double>> with, without, thrown;
+  train(true, false, with);
+  train(false, false, without);
+  train(false, true, thrown);
+  CHECK(with == without);
+}
+
 TEST_CASE("steps, epochs and validation are as many as asked for") {
   const auto batches = three_batches<float>();
   Network<float> net;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,9 +32,10 @@ void check_metrics(const std::vector<Metric*>& metrics);
 
 /// Options of a run that callbacks see.
 struct RunOptions {
-  std::int64_t epochs = 1;            ///< how many there will be
-  std::vector<Metric*> metrics = {};  ///< know whether more is better
-  Messages message = {};              ///< unset: the standard error output
+  std::int64_t epochs = 1;                                ///< how many there will be
+  std::vector<Metric*> metrics = {};                      ///< know whether more is better
+  Messages message = {};                                  ///< unset: the standard error output
+  std::map<std::string, std::string> configuration = {};  ///< see FitOptions
 };
 
 /// A training run as callbacks see it, without the type of its numbers.
@@ -86,6 +88,9 @@ class Run {
  protected:
   explicit Run(RunOptions options);
 
+  /// Throws ValueError unless the checkpoint has the configuration of this run.
+  void check_configuration(const std::string& path, const TrainingProgress& progress) const;
+
   struct Request {
     Checkpoints* checkpoints;  // or a path
     std::string path;
@@ -108,7 +113,7 @@ class Callback {
   virtual void on_train_end(Run&, const Logs&) {}
   /// Not called when a run continues in the middle of the epoch.
   virtual void on_epoch_begin(Run&, std::int64_t /*epoch*/) {}
-  /// May add to the logs: later callbacks and the history see it.
+  /// May add to the logs: later callbacks and the history see it. With use_ema the weights are averages.
   virtual void on_epoch_end(Run&, std::int64_t /*epoch*/, Logs&) {}
   virtual void on_train_batch_begin(Run&, std::int64_t /*batch*/) {}
   /// The logs are means over the epoch so far.

@@ -17,6 +17,8 @@
 #include <xtape/optim/optimizer.hpp>
 #include <xtape/run/training_progress.hpp>
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,8 +41,8 @@ template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
                                  Optimizer<T>& optimizer);
 
-/// Sets the weights alone, to use a model or to train it with another optimizer. The file may be of the
-/// other floating point type.
+/// Sets the weights alone, to use a model or to train it with another optimizer: the averages where the
+/// optimizer kept them (use_ema). The file may be of the other floating point type.
 template <class T> TrainingProgress load_checkpoint(const std::string& path, Params<T>& params);
 
 /// A checkpoint that restore() could not load.
@@ -54,12 +56,19 @@ struct CheckpointsOptions {
 };
 
 /// The checkpoints of one run, in a folder of their own: "checkpoint-00000017.safetensors", numbered
-/// as they are saved, and "best.safetensors". For one process at a time.
+/// as they are saved, and "best.safetensors". One process at a time may save there. Any may read.
 class Checkpoints {
  public:
+  /// Sees the path and the progress of a checkpoint before anything is loaded; may throw.
+  using Check = std::function<void(const std::string& path, const TrainingProgress& progress)>;
+
   /// Makes a missing folder, and removes the temporaries of killed processes. ValueError
   /// for options out of range; IoError.
   explicit Checkpoints(std::string folder, CheckpointsOptions options = {});
+
+  /// Locks the folder, as save() and fit do: until the object and its copies are gone, or the process
+  /// ends, however it ends. IoError naming the process that has it. A file system without locks has none.
+  void lock();
 
   /// Saves under the next number (the best under its name first), and then removes those no longer
   /// kept. Errors as save_checkpoint.
@@ -67,11 +76,17 @@ class Checkpoints {
   void save(const Params<T>& params, const Optimizer<T>& optimizer,
             const TrainingProgress& progress, bool is_best = false);
 
+  /// Removes the numbered files and the best, and leaves everything else. IoError, also when another
+  /// process has the lock.
+  void clear();
+
   /// Loads the newest undamaged checkpoint; the best comes after the numbered ones. Returns nothing when
   /// there are none; skipped() lists those passed over. FormatError when none of them can be read;
-  /// ParameterError when the newest readable one has another model or optimizer.
+  /// ParameterError when the newest readable one has another model or optimizer. Exceptions of `check`
+  /// pass through.
   template <class T>
-  std::optional<TrainingProgress> restore(Params<T>& params, Optimizer<T>& optimizer);
+  std::optional<TrainingProgress> restore(Params<T>& params, Optimizer<T>& optimizer,
+                                          const Check& check = {});
 
   /// Loads the best, if one was saved. Errors as load_checkpoint.
   template <class T>
@@ -88,8 +103,10 @@ class Checkpoints {
 
  private:
   void remove_old() const;
+  void remove(const std::string& path) const;
 
   std::string folder_;
+  std::shared_ptr<const void> lock_;
   CheckpointsOptions options_;
   std::vector<SkippedCheckpoint> skipped_;
 };

@@ -16,6 +16,7 @@
 #include <xtape/run/source.hpp>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,7 +50,10 @@ template <class T> struct FitOptions {
   std::int64_t save_epochs = 1;        ///< epochs between checkpoints; 0: none
   std::string best_monitor = "";       ///< the number that decides which epoch is saved as the best
   MonitorMode best_mode = MonitorMode::automatic;
-  bool resume = false;                   ///< continues from the newest checkpoint, if any
+  bool resume = false;  ///< continues from the newest checkpoint, if any
+  /// Options and hashes of data, by name. Checkpoints hold them, and a resumed run must have the same:
+  /// ValueError naming each that differs, before anything is loaded.
+  std::map<std::string, std::string> configuration = {};
   const StopSignals* signals = nullptr;  ///< after a signal: finishes the step, saves, returns
 };
 
@@ -76,7 +80,8 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 ///
 /// The loss of an epoch is the weighted mean over its batches. Validation runs the step without
 /// recording or training on the batches of epoch 0; its numbers begin with "val_". With use_ema the
-/// weights are the averages at the end, also after an exception.
+/// weights are the averages at the end, also after an exception, and in validations and on_epoch_end:
+/// the numbers are those of the weights that the training would end with.
 ///
 /// A run resumed by `resume` or BackupAndRestore ends with the bits of an uninterrupted one, given the
 /// same options, callbacks, batches and metrics of xtape. Checkpoints are saved before averages or best

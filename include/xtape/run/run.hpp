@@ -38,7 +38,7 @@ template <class T> class RunOf final : public Run {
   /// Whether save_soon() was called since the last save_now().
   [[nodiscard]] bool wants_save() const noexcept { return !requests_.empty(); }
   /// Saves as save_soon() requested.
-  void save_now(const TrainingProgress& progress);
+  void save_now(TrainingProgress progress);
 
  private:
   Params<T>* params_;
