@@ -5,6 +5,7 @@
 //   language_model write folder --prompt "..."
 
 #include "command_line.hpp"
+#include "configuration.hpp"
 
 #include <xtape/xtape.hpp>
 
@@ -26,13 +27,14 @@ struct Settings {
   std::size_t batch = 12, top_k = 0, length = 500;
   std::uint64_t seed = 1;
   bool resume = false, overwrite = false;
+  std::map<std::string, std::string> configuration;  // what a resumed run must have
 };
 
 using Ids = std::vector<std::int64_t>;
 
-std::string whole_text(const std::string& path) {
+std::string whole_text(const std::string& path, const xp::TextOptions& limits = {}) {
   std::string text;
-  for (const std::string& line : xp::read_lines(path)) text += line + "\n";
+  for (const std::string& line : xp::read_lines(path, limits)) text += line + "\n";
   return text;
 }
 
@@ -118,15 +120,56 @@ struct Saved {
   std::unique_ptr<xp::LanguageModel<float>> model;
 };
 
+/// Compares what the options claim with the files, before anything of that size is made.
+void check_claims(const std::string& folder, const xp::LanguageModelOptions& o,
+                  const xp::Vocabulary& vocabulary, const xp::Tensors& weights) {
+  const auto claim = [&](const char* option, std::size_t is, std::size_t expected,
+                         const char* place) {
+    if (is == expected) return;
+    throw xp::FormatError(folder + "/options.json: " + option + " does not fit " + place +
+                          ": it is " + std::to_string(is) + ", expected " +
+                          std::to_string(expected) + "; copy the whole folder again");
+  };
+  const auto extent = [&](const std::string& name, std::size_t axis) {
+    const auto at = weights.find(name);
+    return at != weights.end() && at->second.shape.size() > axis ? at->second.shape[axis] : 0;
+  };
+  std::size_t layers = 0;
+  while (extent("decoder/" + std::to_string(layers) + "/feed_forward/intermediate/kernel", 1) != 0)
+    ++layers;
+  const auto size = [](int value) { return static_cast<std::size_t>(value); };
+  claim("vocabulary", size(o.vocabulary), vocabulary.size(), "vocabulary.txt");
+  claim("vocabulary", size(o.vocabulary), extent("embedding/embeddings", 0), "the weights");
+  claim("hidden_dim", size(o.hidden_dim), extent("embedding/embeddings", 1), "the weights");
+  claim("layers", size(o.layers), layers, "the weights");
+  claim("intermediate_dim", size(o.intermediate_dim),
+        extent("decoder/0/feed_forward/intermediate/kernel", 1), "the weights");
+  if (o.positions == xp::Positions::learned) {
+    claim("max_length", size(o.max_length), extent("positions/embeddings", 0), "the weights");
+  }
+}
+
 Saved load(const std::string& folder) {
   Saved saved;
+  const std::string options = folder + "/options.json", weights = folder + "/weights.safetensors";
+  if (!std::filesystem::exists(weights) && std::filesystem::exists(options)) {
+    throw xp::IoError(weights +
+                      ": no weights yet: its training was not finished, expected the file; go on "
+                      "with 'language_model train' and --resume");
+  }
   saved.vocabulary = xp::Vocabulary::load(folder + "/vocabulary.txt");
-  saved.model = std::make_unique<xp::LanguageModel<float>>(
-      saved.params.scope(),
-      xp::LanguageModel<float>::from_config(whole_text(folder + "/options.json")));
+  const auto o =
+      xp::LanguageModel<float>::from_config(whole_text(options, {.max_bytes = 1U << 20U}));
+  check_claims(folder, o, saved.vocabulary, xp::read_safetensors(weights).tensors);
+  saved.model = std::make_unique<xp::LanguageModel<float>>(saved.params.scope(), o);
   saved.model->build();
-  xp::load(saved.params, folder + "/weights.safetensors");
+  xp::load(saved.params, weights);
   return saved;
+}
+
+std::string fingerprint(const std::string& path) {
+  const std::string text = whole_text(path);
+  return std::to_string(text.size()) + " bytes, hash " + std::to_string(xp::stable_hash(text));
 }
 
 /// Reads a text of at least one block.
@@ -154,26 +197,6 @@ void check_folder(const Settings& s) {
                          ": nothing to resume: no model is here, expected one that was being "
                          "trained; leave out --resume");
   }
-}
-
-/// Writes the options, or checks that a resumed model has the same.
-void save_options(const Settings& s, const std::string& options, const xp::Vocabulary& vocabulary) {
-  const std::string file = s.folder + "/options.json";
-  if (s.resume) {
-    if (whole_text(file) == options + "\n" &&
-        xp::Vocabulary::load(s.folder + "/vocabulary.txt").tokens() == vocabulary.tokens()) {
-      return;
-    }
-    throw xp::ValueError(
-        s.folder +
-        ": cannot resume: the model there has other options or characters, expected "
-        "those given now; give the same as before");
-  }
-  std::filesystem::remove_all(s.folder + "/checkpoints");
-  std::filesystem::remove(s.folder + "/weights.safetensors");  // of other options
-  std::filesystem::create_directories(s.folder);
-  vocabulary.save(s.folder + "/vocabulary.txt");
-  xp::write_text(file, options);
 }
 
 void train(const Settings& s) {
@@ -205,12 +228,32 @@ void train(const Settings& s) {
        .beta_2 = s.beta_2,
        .weight_decay = s.weight_decay},
       {.exclude_from_weight_decay = {"norm"}});
-  save_options(s, model.get_config(), vocabulary);
   xp::Checkpoints checkpoints(s.folder + "/checkpoints");
+  checkpoints.lock();
+  check_folder(s);  // another process may have trained here meanwhile
+  const std::string options = s.folder + "/options.json", words = s.folder + "/vocabulary.txt";
+  const std::string weights = s.folder + "/weights.safetensors";
+  for (const std::string& path : {options, words, weights}) xp::remove_temporaries(path);
+  if (!s.resume) {
+    std::filesystem::remove(options);
+    std::filesystem::remove(weights);
+    checkpoints.clear();
+  }
+  std::int64_t begun_at = 0;
+  // After the checkpoint was found to fit.
+  xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
+    begun_at = run.step();
+    vocabulary.save(words);
+    xp::write_text(options, model.get_config());
+  }});
+  auto configuration = s.configuration;
+  configuration["contents of --train"] = fingerprint(s.train);
+  configuration["contents of --dev"] = fingerprint(s.dev);
   const xp::StopSignals signals;
   const auto history = xp::fit(params, optimizer, batches, step_of(model),
                                {.epochs = batches.count(),
                                 .validation = {dev, step_of(model)},
+                                .callbacks = {&writer},
                                 .clip_norm = 1.0,
                                 .seed = s.seed,
                                 .message =
@@ -220,12 +263,14 @@ void train(const Settings& s) {
                                     },
                                 .checkpoints = &checkpoints,
                                 .resume = s.resume,
+                                .configuration = std::move(configuration),
                                 .signals = &signals});
   if (history.interrupted) {
     console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
-  xp::save(params, s.folder + "/weights.safetensors");
+  xp::save(params, weights);
+  if (begun_at == s.steps) console::print("this training was finished before\n");
   console::print_format("dev loss %.4f per character; ", history["val_loss"].back());
   console::print("the model is in " + s.folder + "\n");
 }
@@ -295,6 +340,10 @@ void add_train_options(CLI::App& app, Settings& s) {
   add("--seed", s.seed, "of weights and blocks")->check(console::Whole(0));
   CLI::Option* const resume = app.add_flag("--resume", s.resume, "go on where a run stopped");
   app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->excludes(resume);
+  // The files' contents are compared instead of their paths.
+  static const std::set<std::string> free{"--train", "--dev", "--model", "--resume", "--overwrite"};
+  app.footer(free_options_text(free, ""));
+  app.final_callback([&app, &s] { s.configuration = configuration_of(app, free); });
 }
 
 }  // namespace
@@ -304,7 +353,7 @@ int main(int argc, char** argv) {
   Settings s;
   CLI::App app("A language model of characters.", "language_model");
   console::prepare(app);
-  app.set_config("--config", "", "options from a file");
+  app.set_config("--config", "", "options from a file")->check(recipe());
   CLI::App* const training = app.add_subcommand("train", "learns from a text");
   add_train_options(*training, s);
   CLI::App* const evaluating = app.add_subcommand("evaluate", "the loss on a text, in blocks");

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What takes long, by hand: bash tests/soak.sh [fuzz|kills|memcheck|seeds|garbage]... (all of them by default).
 #   fuzz      libFuzzer for XTAPE_FUZZ_SECONDS, by default an hour; keeps its corpus in build/corpus
-#   kills     XTAPE_KILLS training runs, by default 200, killed at random instants
+#   kills     XTAPE_KILLS training runs, by default 200, killed at random instants, and as many of the program
+#             seq2seq; a quarter as many also meet a full disk, a signal or a second process
 #   memcheck  the test suite under valgrind
 #   seeds     the suite again and again, its random programs from other seeds each time
 #   garbage   seq2seq translate, fed with garbage for XTAPE_GARBAGE_SECONDS, by default 20 minutes
@@ -26,7 +27,9 @@ build_tests() {
 kills() {
   build_tests
   XTAPE_KILLS="${XTAPE_KILLS:-200}" XTAPE_KILLS_SEED="${XTAPE_KILLS_SEED:-$RANDOM}" \
-    build/dev/tests/test_io_checkpoint_kills
+    build/dev/tests/test_run_checkpoint_kills
+  XTAPE_KILLS_SEED="${XTAPE_KILLS_SEED:-$RANDOM}" bash tests/examples/seq2seq_kills.sh \
+    build/dev/examples/seq2seq "${XTAPE_KILLS:-200}" $((${XTAPE_KILLS:-200} / 4))
 }
 
 memcheck() {

@@ -1,6 +1,8 @@
 #include "bundle.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -36,10 +38,90 @@ std::vector<std::string> tokens_of(const std::string& text, xp::TokenKind kind, 
   return tokens;
 }
 
-std::string all_lines(const std::string& path) {
-  std::string text;
-  for (const std::string& line : xp::read_lines(path)) text += line + "\n";
+std::string hash_of(const xp::Vocabulary& vocabulary) {
+  return std::to_string(xp::stable_hash(vocabulary.to_text()));
+}
+
+/// Shortens a text of a file for a message, without control characters.
+std::string printable(std::string text) {
+  if (text.size() > 200) text = text.substr(0, 200) + "...";
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F) c = '?';
+  }
   return text;
+}
+
+/// Reads options.json. FormatError for more text or deeper nesting than options have.
+Json read_options(const std::string& path) {
+  constexpr int kDepth = 16;
+  std::string text;
+  for (const std::string& line : xp::read_lines(path, {.max_bytes = 1U << 20U}))
+    text += line + "\n";
+  return Json::parse(text, [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth <= kDepth) return true;
+    throw xp::FormatError(path + ": nested too deeply: more than " + std::to_string(kDepth) +
+                          " levels, expected what 'seq2seq train' wrote; train again");
+  });
+}
+
+xp::Vocabulary read_vocabulary(const std::string& path, const Json& options, const char* name,
+                               const std::string& options_path) {
+  xp::Vocabulary vocabulary = xp::Vocabulary::load(path);
+  const Json& size = options.at("model").at(name);
+  if (size != vocabulary.size()) {
+    throw xp::FormatError(path + ": another vocabulary: it has " +
+                          std::to_string(vocabulary.size()) + " tokens, expected " +
+                          size.dump().substr(0, 40) + " as " + name + " in " + options_path +
+                          " says; copy the whole folder of the model again");
+  }
+  const std::string hash = hash_of(vocabulary);
+  const std::string expected = options.value(std::string(name) + "_hash", hash);
+  if (hash != expected) {
+    throw xp::FormatError(path + ": another vocabulary: its hash is " + hash + ", expected " +
+                          expected.substr(0, 40) + " as in " + options_path +
+                          "; copy the whole folder of the model again");
+  }
+  return vocabulary;
+}
+
+/// Compares what the options claim with the tensors of a file, before anything of that size is made.
+/// FormatError naming the option. `prefix` leads the names of weights.
+void check_claims(const std::string& path, const xp::Seq2SeqOptions& o, const std::string& file,
+                  const std::string& prefix) {
+  const xp::Tensors tensors = xp::read_safetensors(file).tensors;
+  const auto claim = [&](const char* option, std::size_t is, std::size_t expected) {
+    if (is == expected) return;
+    throw xp::FormatError(path + ": " + option + " does not fit the weights: it is " +
+                          std::to_string(is) + ", expected " + std::to_string(expected) +
+                          " as in " + file + "; copy the whole folder of the model again");
+  };
+  const auto extent = [&](const char* option, int is, const std::string& name, std::size_t axis) {
+    const auto at = tensors.find(prefix + name);
+    const bool there = at != tensors.end() && at->second.shape.size() > axis;
+    claim(option, static_cast<std::size_t>(is), there ? at->second.shape[axis] : 0);
+  };
+  const auto layers = [&](const char* option, int is, const std::string& stack) {
+    std::size_t count = 0;
+    while (true) {
+      const std::string below = prefix + stack + "/" + std::to_string(count) + "/";
+      const auto at = tensors.lower_bound(below);
+      if (at == tensors.end() || !at->first.starts_with(below)) break;
+      ++count;
+    }
+    claim(option, static_cast<std::size_t>(is), count);
+  };
+  const bool joint = o.tying == xp::Tying::all;
+  const std::string source = joint ? "embedding/embeddings" : "source_embedding/embeddings";
+  extent("source_vocabulary", o.source_vocabulary, source, 0);
+  extent("hidden_dim", o.hidden_dim, source, 1);
+  extent("target_vocabulary", o.target_vocabulary, joint ? source : "target_embedding/embeddings",
+         0);
+  layers("encoder_layers", o.encoder_layers, "encoder");
+  layers("decoder_layers", o.decoder_layers, "decoder");
+  extent("intermediate_dim", o.intermediate_dim, "encoder/0/feed_forward/intermediate/kernel", 1);
+  if (o.positions == xp::Positions::learned) {
+    extent("max_length", o.max_length, "source_positions/embeddings", 0);
+  }
 }
 
 }  // namespace
@@ -77,9 +159,21 @@ std::string Language::word(const std::string& token) {
   return token.front() == '\\' && like_special(token) ? token.substr(1) : token;
 }
 
+void check_length(int length, const std::string& option) {
+  constexpr int kMost = 1'000'000;
+  if (length <= kMost) return;
+  throw xp::ValueError(option + " out of range: it is " + std::to_string(length) +
+                       ", expected at most " + std::to_string(kMost) + " tokens; give fewer");
+}
+
 std::string options_file(const std::string& folder) { return folder + "/options.json"; }
 std::string weights_file(const std::string& folder) { return folder + "/weights.safetensors"; }
 std::string checkpoints_folder(const std::string& folder) { return folder + "/checkpoints"; }
+
+std::vector<std::string> files_of(const std::string& folder) {
+  return {options_file(folder), weights_file(folder), folder + "/source.vocab",
+          folder + "/target.vocab"};
+}
 
 void save_language(const std::string& folder, const Language& language,
                    const xp::Seq2SeqOptions& options) {
@@ -97,6 +191,8 @@ void save_language(const std::string& folder, const Language& language,
       {"target_tokens", name_of(language.target_kind)},
       {"lowercase", language.lowercase},
       {"source_ends", language.source_ends},
+      {"source_vocabulary_hash", hash_of(language.source)},
+      {"target_vocabulary_hash", hash_of(language.target)},
       {"model", Json::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
   language.source.save(folder + "/source.vocab");
   language.target.save(folder + "/target.vocab");
@@ -111,20 +207,33 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
                       "'seq2seq train --model' made; give its path");
   }
   try {
-    const Json json = Json::parse(all_lines(path));
+    const Json json = read_options(path);
     if (json.at("format") != 1) {
-      throw xp::FormatError(path + ": unknown format: it is " + json.at("format").dump() +
+      throw xp::FormatError(path + ": unknown format: it is " +
+                            json.at("format").dump().substr(0, 40) +
                             ", expected 1; use the version of the program that made it");
     }
     language.source_kind = kind_of(json, "source_tokens");
     language.target_kind = kind_of(json, "target_tokens");
     language.lowercase = json.at("lowercase");
     language.source_ends = json.value("source_ends", false);
-    language.source = xp::Vocabulary::load(folder + "/source.vocab");
-    language.target = xp::Vocabulary::load(folder + "/target.vocab");
-    return xp::Seq2Seq<float>::from_config(json.at("model").dump());
+    language.source = read_vocabulary(folder + "/source.vocab", json, "source_vocabulary", path);
+    language.target = read_vocabulary(folder + "/target.vocab", json, "target_vocabulary", path);
+    try {
+      xp::Seq2SeqOptions options = xp::Seq2Seq<float>::from_config(json.at("model").dump());
+      check_length(options.max_length, "max_length");
+      static_cast<void>(language.source.end());  // all special tokens are there
+      if (options.pad_id != language.target.pad() || options.start_id != language.target.start() ||
+          options.end_id != language.target.end()) {
+        throw xp::ValueError(
+            "special tokens do not fit target.vocab, expected pad_id 0, start_id 2 and end_id 3");
+      }
+      return options;
+    } catch (const xp::ValueError& e) {
+      throw xp::FormatError(path + ": " + e.what());
+    }
   } catch (const Json::exception& e) {
-    throw xp::FormatError(path + ": options cannot be read: " + e.what() +
+    throw xp::FormatError(path + ": options cannot be read: " + printable(e.what()) +
                           ", expected what 'seq2seq train' wrote; train again");
   }
 }
@@ -132,9 +241,31 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
 Bundle load_bundle(const std::string& folder) {
   Bundle bundle;
   const xp::Seq2SeqOptions options = load_language(folder, bundle.language);
-  bundle.model = std::make_unique<xp::Seq2Seq<float>>(bundle.params.scope(), options);
+  const std::string best = checkpoints_folder(folder) + "/best.safetensors";
+  const bool finished = std::filesystem::exists(weights_file(folder));
+  if (!finished && !std::filesystem::exists(best)) {
+    throw xp::IoError(weights_file(folder) +
+                          ": no weights yet: its training was not finished, expected the file; go "
+                          "on with 'seq2seq train' and --resume",
+                      weights_file(folder), ENOENT);
+  }
+  check_claims(options_file(folder), options, finished ? weights_file(folder) : best,
+               finished ? "" : "params/");
+  try {
+    bundle.model = std::make_unique<xp::Seq2Seq<float>>(bundle.params.scope(), options);
+  } catch (const xp::ValueError& e) {
+    throw xp::FormatError(options_file(folder) + ": " + e.what());
+  }
   bundle.model->build();
-  xp::load(bundle.params, weights_file(folder));
+  if (finished) {
+    xp::load(bundle.params, weights_file(folder));
+  } else {
+    const auto progress = xp::load_checkpoint(best, bundle.params);
+    std::fprintf(
+        stderr,
+        "%s: its training is not finished; the weights are the best so far, of epoch %lld\n",
+        folder.c_str(), static_cast<long long>(progress.epoch));
+  }
   return bundle;
 }
 

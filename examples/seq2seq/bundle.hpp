@@ -41,17 +41,23 @@ struct Bundle {
   std::unique_ptr<xp::Seq2Seq<float>> model;
 };
 
+/// Throws ValueError for more tokens than a sentence may have. `option` is for the message.
+void check_length(int length, const std::string& option);
+
 /// Paths in a model's folder.
 std::string options_file(const std::string& folder);
 std::string weights_file(const std::string& folder);
 std::string checkpoints_folder(const std::string& folder);
+/// Returns the paths of a model's files, without its checkpoints.
+std::vector<std::string> files_of(const std::string& folder);
 
 /// Writes language and options. IoError.
 void save_language(const std::string& folder, const Language& language,
                    const xp::Seq2SeqOptions& options);
-/// Reads language and options. IoError, FormatError.
+/// Reads language and options. IoError; FormatError, also for vocabularies that do not fit the options.
 xp::Seq2SeqOptions load_language(const std::string& folder, Language& language);
-/// Reads a whole model with its weights. IoError, FormatError, ParameterError.
+/// Reads a whole model with its weights, or with the best so far of a training that was interrupted.
+/// Claims of the options are compared with the files first. IoError, FormatError, ParameterError.
 Bundle load_bundle(const std::string& folder);
 
 }  // namespace seq2seq

@@ -9,7 +9,7 @@ namespace seq2seq {
 
 std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
   std::vector<Pair> pairs;
-  for (auto& row : xp::read_tsv(path, {.columns = 2, .further = true})) {
+  for (auto row : xp::read_tsv(path, {.columns = 2, .further = true})) {
     Pair pair{std::move(row[0]), {}};
     pair.targets.assign(std::make_move_iterator(row.begin() + 1),
                         std::make_move_iterator(row.end()));

@@ -6,6 +6,7 @@
 //   seq2seq inspect folder --sentence "..."
 
 #include "../command_line.hpp"
+#include "../configuration.hpp"
 #include "settings.hpp"
 
 int main(int argc, char** argv) {
@@ -15,7 +16,8 @@ int main(int argc, char** argv) {
       "translates with it.",
       "seq2seq");
   console::prepare(app);
-  app.set_config("--config", "", "options from a file, as 'learning-rate = 1e-3' under [train]");
+  app.set_config("--config", "", "options from a file, as 'learning-rate = 1e-3' under [train]")
+      ->check(recipe());
   std::size_t threads = 0;
   app.add_option("--threads", threads, "processors to use; default: all")
       ->check(console::Whole(1, 1024));

@@ -1,6 +1,7 @@
 #include "settings.hpp"
 
 #include "../command_line.hpp"
+#include "../configuration.hpp"
 
 namespace seq2seq {
 
@@ -252,6 +253,12 @@ void add_options(CLI::App& app, TrainSettings& s) {
   add_model(app, s);
   add_training(app, s);
   add_run(app, s);
+  // The files' contents are compared instead of their paths.
+  static const std::set<std::string> free{
+      "--train",  "--dev",       "--model",      "--patience",    "--record",
+      "--resume", "--overwrite", "--save-steps", "--score-every", "--tensorboard"};
+  app.footer(free_options_text(free, "; --epochs too, unless --schedule is cosine"));
+  app.final_callback([&app, &s] { s.configuration = configuration_of(app, free); });
 }
 
 void add_options(CLI::App& app, TranslateSettings& s) {

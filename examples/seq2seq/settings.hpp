@@ -5,6 +5,7 @@
 #include <xtape/xtape.hpp>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,8 @@ struct TrainSettings {
   std::string tensorboard, record;
   bool batch_loss = false;  // reports the mean over batches too
   bool resume = false, overwrite = false;
+  /// The values of the options that a resumed run must have, by name.
+  std::map<std::string, std::string> configuration;
 };
 
 /// Decoding options of `translate` and `evaluate`.

@@ -3,7 +3,9 @@
 #include "../console.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
+#include "prepare.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -125,25 +127,6 @@ xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& languag
   return o;
 }
 
-void check(const TrainSettings& s) {
-  const bool there = std::filesystem::exists(options_file(s.folder));
-  if (there && !s.resume && !s.overwrite) {
-    throw xp::ValueError(s.folder +
-                         ": a model is here already, expected a new folder; give "
-                         "--resume to go on, --overwrite to replace it, or another --model");
-  }
-  if (!there && s.resume) {
-    throw xp::ValueError(s.folder +
-                         ": nothing to resume: no model is here, expected one that was "
-                         "being trained; leave out --resume");
-  }
-  if (s.best != "val_loss" && s.best != "last" && s.score_every != 1) {
-    throw xp::ValueError("--best " + s.best + ": --score-every is " +
-                         std::to_string(s.score_every) +
-                         ", expected 1, because every epoch must be scored; leave it out");
-  }
-}
-
 /// Returns the tokenization, with empty vocabularies.
 Language tokenization(const TrainSettings& s) {
   Language language;
@@ -182,33 +165,40 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
     language.target = vocabulary(pairs, language, false, s.min_frequency);
   }
   options = model_options(s, language);
-  if (!s.resume) return language;
-  // The model in the folder must have the same options.
-  Language before;
-  const xp::Seq2SeqOptions old = load_language(s.folder, before);
-  const auto text = [](const xp::Seq2SeqOptions& o) {
-    xp::Params<float> params;
-    return xp::Seq2Seq<float>(params.scope(), o).get_config();
-  };
-  if (text(old) != text(options) || before.source_kind != language.source_kind ||
-      before.target_kind != language.target_kind || before.lowercase != language.lowercase ||
-      before.source_ends != language.source_ends) {
-    throw xp::ValueError(s.folder +
-                         ": cannot resume: the model there has other options or data, "
-                         "expected those given now; give the same as before");
+  return language;
+}
+
+/// Tells the figures of the epoch whose weights are saved: the best one, or the last.
+void tell_best(const xp::History& history, const std::string& monitor, xp::MonitorMode mode) {
+  std::size_t epoch = history.epochs().size();
+  if (epoch == 0) return;
+  if (!monitor.empty()) {
+    const std::vector<double>& values = history[monitor];
+    const auto at = mode == xp::MonitorMode::max ? std::max_element(values.begin(), values.end())
+                                                 : std::min_element(values.begin(), values.end());
+    epoch = static_cast<std::size_t>(at - values.begin()) + 1;
   }
-  return before;
+  std::string figures;
+  for (const auto& [name, values] : history.columns()) {
+    if (!name.starts_with("val_") || values.size() != history.epochs().size()) continue;
+    char text[64];
+    std::snprintf(text, sizeof text, "%s%s %.4f", figures.empty() ? "" : ", ", name.c_str(),
+                  values[epoch - 1]);
+    figures += text;
+  }
+  console::print("the weights are those of epoch " + std::to_string(epoch) + ": " + figures + "\n");
 }
 
 }  // namespace
 
 void train(const TrainSettings& s) {
-  check(s);
+  check_settings(s);
   const std::vector<Pair> pairs = usable_pairs(s, s.train, s.limit);
   std::vector<Pair> dev_pairs = usable_pairs(s, s.dev, 0);
   xp::Seq2SeqOptions options;
   const Language language = prepare_language(s, pairs, options);
 
+  check_memory(options);
   xp::Params<float> params({.seed = s.seed});
   const xp::Seq2Seq<float> model(params.scope(), options);
   model.build();
@@ -227,11 +217,11 @@ void train(const TrainSettings& s) {
   const auto steps = s.epochs * static_cast<std::int64_t>(batches.steps(0));
   const auto optimizer = make_optimizer(s, steps);
 
-  save_language(s.folder, language, options);
-  if (!s.resume) {
-    std::filesystem::remove_all(checkpoints_folder(s.folder));
-    std::filesystem::remove(weights_file(s.folder));  // of an earlier model
-  }
+  xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
+  checkpoints.lock();
+  check_settings(s);  // another process may have trained here meanwhile
+  for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
+  if (!s.resume) clear_folder(s.folder, checkpoints);
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
   console::print(console::counted(examples.size(), "pair") + ", " +
@@ -239,6 +229,7 @@ void train(const TrainSettings& s) {
                  std::to_string(language.source.size()) + " and " +
                  std::to_string(language.target.size()) + " tokens; " + std::to_string(weights) +
                  " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
+  console::flush();
 
   if (!s.record.empty()) {
     std::error_code failed;  // the next write reports it with the path
@@ -260,7 +251,6 @@ void train(const TrainSettings& s) {
   const bool last = s.best == "last";
   const auto mode =
       s.best == "val_exact" || s.best == "val_bleu" ? xp::MonitorMode::max : xp::MonitorMode::min;
-  xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
   const xp::StopSignals signals;
   xp::FitOptions<float> fit{.epochs = s.epochs,
                             .validation = {dev_batches, step_with(0)},
@@ -270,6 +260,7 @@ void train(const TrainSettings& s) {
                             .best_monitor = last ? "" : s.best,
                             .best_mode = mode,
                             .resume = s.resume,
+                            .configuration = configuration(s, pairs, dev_pairs),
                             .signals = &signals};
   fit.message = [](const std::string& text) {
     console::print(text + "\n");
@@ -277,8 +268,14 @@ void train(const TrainSettings& s) {
   };
   if (s.batch_loss) fit.metrics = {&batch_loss};
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
+  std::int64_t resumed_at = -1;
   DevScores scores(model, language, std::move(dev_pairs), s.score_every);
-  fit.callbacks.push_back(&scores);
+  // After the checkpoint was found to fit.
+  xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
+    resumed_at = run.resumed() ? run.step() : -1;
+    save_language(s.folder, language, options);
+  }});
+  fit.callbacks = {&writer, &scores};
   std::optional<xp::EarlyStopping> stopping;
   if (s.patience > 0 && !last) {
     stopping.emplace(
@@ -304,11 +301,23 @@ void train(const TrainSettings& s) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (history.interrupted) {
-    console::print("interrupted; the same command with --resume goes on\n");
+    console::print(std::string("interrupted; the same command with --resume goes on") +
+                   (std::filesystem::exists(checkpoints.best_file())
+                        ? ", and translate uses the best weights so far"
+                        : "") +
+                   "\n");
     return;
   }
   if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
   xp::save(params, weights_file(s.folder));
+  tell_best(history, last ? "" : s.best, mode);
+  if (resumed_at >= 0 && work.tokens == 0) {
+    console::print("this training was finished before, after epoch " +
+                   std::to_string(history.epochs().size()) +
+                   (s.schedule == "cosine" || history.stopped ? "" : "; more --epochs go on") +
+                   "\n");
+    return;
+  }
   console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds,
                         work.tokens / seconds, work.flops / seconds * 1e-9);
   console::print("the model is in " + s.folder + "; try: seq2seq translate " + s.folder + "\n");

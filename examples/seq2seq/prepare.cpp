@@ -1,0 +1,88 @@
+#include "prepare.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+namespace seq2seq {
+
+namespace {
+
+/// Returns the number and a hash of pairs, to tell data apart.
+std::string fingerprint(const std::vector<Pair>& pairs) {
+  std::uint64_t hash = 0;
+  for (const Pair& pair : pairs) {
+    std::string text = std::to_string(hash) + '\n' + pair.source;
+    for (const std::string& target : pair.targets) text += '\t' + target;
+    hash = xp::stable_hash(text);
+  }
+  return std::to_string(pairs.size()) + " pairs, hash " + std::to_string(hash);
+}
+
+}  // namespace
+
+void check_settings(const TrainSettings& s) {
+  const bool there = std::filesystem::exists(options_file(s.folder));
+  if (there && !s.resume && !s.overwrite) {
+    throw xp::ValueError(s.folder +
+                         ": a model is here already, expected a new folder; give "
+                         "--resume to go on, --overwrite to replace it, or another --model");
+  }
+  if (!there && s.resume) {
+    throw xp::ValueError(s.folder +
+                         ": nothing to resume: no model is here, expected one that was "
+                         "being trained; leave out --resume");
+  }
+  check_length(s.max_length, "--max-length");
+  if (s.best != "val_loss" && s.best != "last" && s.score_every != 1) {
+    throw xp::ValueError("--best " + s.best + ": --score-every is " +
+                         std::to_string(s.score_every) +
+                         ", expected 1, because every epoch must be scored; leave it out");
+  }
+}
+
+std::map<std::string, std::string> configuration(const TrainSettings& s,
+                                                 const std::vector<Pair>& pairs,
+                                                 const std::vector<Pair>& dev_pairs) {
+  auto all = s.configuration;
+  if (s.schedule != "cosine") all.erase("--epochs");  // no rate depends on them
+  all["contents of --train"] = fingerprint(pairs);
+  all["contents of --dev"] = fingerprint(dev_pairs);
+  return all;
+}
+
+void clear_folder(const std::string& folder, xp::Checkpoints& checkpoints) {
+  for (const std::string& path : {options_file(folder), weights_file(folder)}) {
+    if (::unlink(path.c_str()) == 0 || errno == ENOENT) continue;
+    throw xp::IoError(path + ": cannot be removed: " + std::generic_category().message(errno) +
+                          ", expected a file of an earlier model; give another --model",
+                      path, errno);
+  }
+  checkpoints.clear();
+}
+
+void check_memory(const xp::Seq2SeqOptions& o) {
+  const double d = o.hidden_dim;
+  const double feed_forward = 2 * d * o.intermediate_dim;
+  const double weights =
+      d * (o.source_vocabulary + 2.0 * o.target_vocabulary +
+           2.0 * o.max_length * (o.positions == xp::Positions::learned ? 1 : 0)) +
+      o.encoder_layers * (4 * d * d + feed_forward) + o.decoder_layers * (8 * d * d + feed_forward);
+  constexpr double kLayer = 1 << 14;  // bytes of names and handles
+  // Weights, gradients and what Adam remembers.
+  const double needed = 16 * weights + kLayer * (1.0 * o.encoder_layers + o.decoder_layers);
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (needed <= memory) return;
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "--layers, --width, --hidden: too large: the model has %.3g weights and needs %.3g "
+                "GiB, expected at most %.3g, the memory of this machine; give smaller ones",
+                weights, needed / 0x1p30, memory / 0x1p30);
+  throw xp::ValueError(text);
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,23 @@
+#pragma once
+// Checks and clearing before the first step of a training.
+
+#include "corpus.hpp"
+#include "settings.hpp"
+
+namespace seq2seq {
+
+/// Throws ValueError for settings that do not fit each other, or the folder.
+void check_settings(const TrainSettings& s);
+
+/// Throws ValueError for a model larger than this machine's memory, before a weight is made.
+void check_memory(const xp::Seq2SeqOptions& o);
+
+/// Returns what a resumed run must have in common with the one before: options and hashes of data.
+std::map<std::string, std::string> configuration(const TrainSettings& s,
+                                                 const std::vector<Pair>& pairs,
+                                                 const std::vector<Pair>& dev_pairs);
+
+/// Makes the folder ready for a new run: what an earlier model left goes, the options first.
+void clear_folder(const std::string& folder, xp::Checkpoints& checkpoints);
+
+}  // namespace seq2seq
