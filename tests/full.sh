@@ -27,7 +27,7 @@ fuzz_one() {
   if [[ -z ${XTAPE_FUZZ_SECONDS-} && $name =~ ^(safetensors|npz)$ ]]; then
     length=(-runs=510000 -max_total_time=300)
   fi
-  if [[ $name == program ]]; then limits=(-max_len=200); fi
+  if [[ $name == program ]]; then limits=(-max_len=200 -rss_limit_mb=512); fi
   ASAN_OPTIONS=detect_leaks=1 "build/asan-ubsan/tests/fuzz/${name}_fuzzer" "$corpus" \
     "tests/fuzz/corpus/$name" "${length[@]}" "${limits[@]}" \
     -artifact_prefix=build/corpus/ -print_final_stats=1 >"$temporary/fuzz_$name" 2>&1
@@ -35,7 +35,7 @@ fuzz_one() {
 
 # As many at once as there are processors.
 fuzz() {
-  local name names=(program safetensors npz checkpoint text vocabulary) notes='' failing=0
+  local name names=(safetensors npz program checkpoint text vocabulary seq2seq) notes='' failing=0
   printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz_one {} || exit 1' || failing=1
   for name in "${names[@]}"; do
     notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz_$name") of $name, "
