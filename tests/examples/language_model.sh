@@ -46,7 +46,7 @@ refused "a model is here already" --model model
 refused "nothing to resume" --model nowhere --resume
 refused "cannot resume" --model model --resume --dropout 0.5
 refused "--learning-rate is 0.02, expected 0.01" --model model --resume --config other.ini
-refused "contents of --train is 12000 bytes" --model model --resume --config reversed.ini
+refused "contents of --train is 6000 bytes" --model model --resume --config reversed.ini
 "$program" "${train[@]}" --config small.ini --model model --resume >log4
 grep -q '^this training was finished before' log4
 # A second process is refused, by the number of the first.
