@@ -4,7 +4,6 @@
 #include <cstring>
 
 namespace xtape::detail {
-
 namespace {
 
 // tables[k][b] is the checksum of byte b followed by k zero bytes. With it run() does eight bytes at a time.

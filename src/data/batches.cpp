@@ -6,12 +6,11 @@
 #include <numeric>
 
 namespace xtape {
-
 namespace {
 
 constexpr std::size_t kMostPrefetch = 65536;
 
-void shuffle(std::vector<std::size_t>& values, RandomStream& stream) {
+template <class V> void shuffle(std::vector<V>& values, RandomStream& stream) {
   for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[stream.below(i)]);
 }
 
@@ -96,11 +95,7 @@ std::vector<std::vector<std::size_t>> BatchOrder::epoch(std::int64_t epoch) cons
     begin += window;
   }
   std::vector<std::vector<std::size_t>> batches = cut(order);
-  if (o.shuffle) {
-    for (std::size_t i = batches.size(); i > 1; --i) {
-      std::swap(batches[i - 1], batches[stream.below(i)]);
-    }
-  }
+  if (o.shuffle) shuffle(batches, stream);
   return batches;
 }
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 namespace xtape {
-
 namespace {
 
 constexpr std::size_t kEvery = 16;  // lines between two marks

@@ -11,7 +11,6 @@
 #include <utility>
 
 namespace xtape {
-
 namespace {
 
 constexpr std::string_view kHeader = "vocabulary\t1\t";
@@ -160,9 +159,7 @@ std::int64_t Vocabulary::id(const std::string& token) const {
 const std::string& Vocabulary::token(std::int64_t id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= size()) {
     detail::fail<ValueError>("Vocabulary", "id out of range: id is ", id,
-                             ", expected at least 0 "
-                             "and below ",
-                             size());
+                             ", expected at least 0 and below ", size());
   }
   return tokens_[static_cast<std::size_t>(id)];
 }

@@ -18,7 +18,6 @@
 #include <limits>
 
 namespace xtape {
-
 namespace {
 
 template <class Number> std::string raw(Number value) {

@@ -19,12 +19,8 @@
 
 namespace xtape::io {
 
-namespace {
-
 constexpr std::size_t kBuffer = std::size_t{1} << 16U;
 constexpr std::size_t kMostPerCall = std::size_t{1} << 30U;  // Linux moves below 2 GiB at a time
-
-}  // namespace
 
 void fail_io(const std::string& path, const std::string& what, int code, const std::string& then) {
   const std::string cause = code == 0 ? "" : ": " + std::generic_category().message(code);

@@ -5,7 +5,6 @@
 #include <cstring>
 
 namespace xtape::io {
-
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";

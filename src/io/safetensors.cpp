@@ -2,7 +2,6 @@
 
 #include "io/file.hpp"
 #include "io/safetensors_header.hpp"
-#include "io/views.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -6,7 +6,6 @@
 #include <iterator>
 
 namespace xtape::io {
-
 namespace {
 
 using Json = nlohmann::json;

@@ -7,7 +7,6 @@
 #include <xtape/io/weights.hpp>
 
 #include <array>
-#include <optional>
 
 namespace xtape {
 

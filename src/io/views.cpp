@@ -27,9 +27,7 @@ std::optional<std::size_t> checked_bytes(const Shape& shape, DType dtype) noexce
   return empty ? 0 : static_cast<std::size_t>(bound);
 }
 
-namespace {
-
-template <std::size_t N> void reorder(const View& view, std::byte* out) {
+template <std::size_t N> static void reorder(const View& view, std::byte* out) {
   const std::size_t rank = view.shape.size();
   std::array<std::size_t, kMaxFileRank> index{};
   std::array<std::size_t, kMaxFileRank> stride{};
@@ -50,8 +48,6 @@ template <std::size_t N> void reorder(const View& view, std::byte* out) {
     }
   }
 }
-
-}  // namespace
 
 void copy_row_major(const View& view, std::byte* out) {
   if (view.bytes.empty()) return;

@@ -6,7 +6,6 @@
 #include <cstring>
 
 namespace xtape::io {
-
 namespace {
 
 constexpr std::uint32_t kLocal = 0x04034B50;

@@ -16,16 +16,8 @@ template <class T, class A> struct CrossEntropy {
 };
 
 /// Stores lse = log(sum(exp(x))) and loss = lse - x[label] per row, and zeros where the label is negative.
-template <class T>
-void cross_entropy(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse) {
-  on_isa([&](auto isa) { CrossEntropy<T, decltype(isa)>::value(rows, n, x, labels, loss, lse); });
-}
+XTAPE_KERNEL(cross_entropy, CrossEntropy, value)
 /// Stores dx = g * (exp(x - lse) - (1 at the label)) per row, and zeros where the label is negative.
-template <class T>
-void cross_entropy_gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
-                            const T* lse, const T* g, T* dx) {
-  on_isa(
-      [&](auto isa) { CrossEntropy<T, decltype(isa)>::gradient(rows, n, x, labels, lse, g, dx); });
-}
+XTAPE_KERNEL(cross_entropy_gradient, CrossEntropy, gradient)
 
 }  // namespace xtape::kernels

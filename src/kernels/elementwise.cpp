@@ -180,17 +180,7 @@ template <class T, class A> Index Elementwise<T, A>::first_non_finite(Index n, c
   return -1;
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                   \
-  template void Elementwise<T, XTAPE_ARCH>::binary(Binary, const Loop<3>&, const T*, const T*, \
-                                                   T*);                                        \
-  template void Elementwise<T, XTAPE_ARCH>::select(const Loop<4>&, const bool*, const T*,      \
-                                                   const T*, T*);                              \
-  template void Elementwise<T, XTAPE_ARCH>::fill(Index, T, T*);                                \
-  template void Elementwise<T, XTAPE_ARCH>::add_to(Index, const T*, T*);                       \
-  template void Elementwise<T, XTAPE_ARCH>::scale(Index, T, const T*, T*);                     \
-  template Index Elementwise<T, XTAPE_ARCH>::first_non_finite(Index, const T*);
-XTAPE_INSTANTIATE(float)
-XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
+template struct Elementwise<float, XTAPE_ARCH>;
+template struct Elementwise<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

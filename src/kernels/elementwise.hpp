@@ -26,8 +26,10 @@ enum class Binary {
 };
 
 /// The kernels of an element type and an instruction set `A`, a tag of isa.hpp. The functions below choose.
+template <class T, class A> struct UnaryFunctions {
+  static void apply(Unary f, Index n, const T* x, T* y, const Parameters& p);
+};
 template <class T, class A> struct Elementwise {
-  static void unary(Unary f, Index n, const T* x, T* y, const Parameters& p);
   static void binary(Binary op, const Loop<3>& loop, const T* a, const T* b, T* y);
   static void select(const Loop<4>& loop, const bool* condition, const T* a, const T* b, T* y);
   static void fill(Index n, T value, T* y);
@@ -38,7 +40,7 @@ template <class T, class A> struct Elementwise {
 
 // y = f(x)
 template <class T> void unary(Unary f, Index n, const T* x, T* y, const Parameters& p = {}) {
-  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::unary(f, n, x, y, p); });
+  on_isa([&](auto isa) { UnaryFunctions<T, decltype(isa)>::apply(f, n, x, y, p); });
 }
 
 // y = a op b. Operands of the loop: a, b, y.
@@ -58,21 +60,13 @@ void select(const Loop<4>& loop, const bool* condition, const T* a, const T* b, 
   on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::select(loop, condition, a, b, y); });
 }
 
-template <class T> void fill(Index n, T value, T* y) {
-  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::fill(n, value, y); });
-}
+XTAPE_KERNEL(fill, Elementwise, fill)
 // y += x
-template <class T> void add_to(Index n, const T* x, T* y) {
-  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::add_to(n, x, y); });
-}
+XTAPE_KERNEL(add_to, Elementwise, add_to)
 // y = x * factor
-template <class T> void scale(Index n, T factor, const T* x, T* y) {
-  on_isa([&](auto isa) { Elementwise<T, decltype(isa)>::scale(n, factor, x, y); });
-}
+XTAPE_KERNEL(scale, Elementwise, scale)
 
 // Returns the index of the first element that is NaN or infinite, or -1.
-template <class T> Index first_non_finite(Index n, const T* x) {
-  return on_isa([&](auto isa) { return Elementwise<T, decltype(isa)>::first_non_finite(n, x); });
-}
+XTAPE_KERNEL(first_non_finite, Elementwise, first_non_finite)
 
 }  // namespace xtape::kernels

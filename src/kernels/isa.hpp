@@ -4,6 +4,15 @@
 
 #include <optional>
 #include <string_view>
+#include <type_traits>
+
+/// Defines the function `name`: member `member` of Kernels<T, A> with the active instruction set A. T is the type of the
+/// numbers that the first pointer to floating-point numbers points to.
+#define XTAPE_KERNEL(name, Kernels, member)                                              \
+  template <class... Args> decltype(auto) name(Args&&... args) {                         \
+    using T = typename ElementOf<std::decay_t<Args>...>::type;                           \
+    return on_isa([&](auto isa) { return Kernels<T, decltype(isa)>::member(args...); }); \
+  }
 
 namespace xtape::kernels {
 
@@ -20,6 +29,14 @@ bool supported(Isa isa) noexcept;
 std::string_view name(Isa isa) noexcept;
 /// Makes active_isa() return a supported one, or the default again. For tests.
 void force_isa(std::optional<Isa> isa) noexcept;
+
+/// Has the type that the first pointer to floating-point numbers among the arguments points to.
+template <class Argument, class... Rest> struct ElementOf : ElementOf<Rest...> {};
+template <class T, class... Rest>
+requires std::is_floating_point_v<T>
+struct ElementOf<T*, Rest...> {
+  using type = std::remove_const_t<T>;
+};
 
 /// Calls f with the tag of the active instruction set.
 template <class F> decltype(auto) on_isa(F&& f) {

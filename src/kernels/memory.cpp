@@ -11,21 +11,13 @@ namespace {
 constexpr Index kTile = 16;  // floats of a cache line
 constexpr Index kLines = 4;  // neighbouring cache lines, which the processor fetches together
 
-template <bool Adds, class T> [[gnu::always_inline]] inline void store(T from, T& to) {
-  if constexpr (Adds) {
-    to += from;
-  } else {
-    to = from;
-  }
-}
-
-/// Stores (or adds, if `Adds`) to[i * to_row + j] = from[i + j * from_column].
-template <bool Adds, class T, class A>
+/// Stores to[i * to_row + j] = from[i + j * from_column].
+template <class T, class A>
 void transpose_tile(Index rows, Index columns, const T* from, Index from_column, T* to,
                     Index to_row) {
   Index whole_rows = 0;
   Index whole_columns = 0;
-  if constexpr (!Adds && sizeof(T) > 1) {
+  if constexpr (sizeof(T) > 1) {
     using U = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     constexpr Index kSize = Square<U, A>::kSize;
     whole_rows = rows / kSize * kSize;
@@ -39,7 +31,7 @@ void transpose_tile(Index rows, Index columns, const T* from, Index from_column,
   }
   for (Index i = 0; i < rows; ++i) {
     for (Index j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
-      store<Adds>(from[i + j * from_column], to[i * to_row + j]);
+      to[i * to_row + j] = from[i + j * from_column];
     }
   }
 }
@@ -125,45 +117,28 @@ Loop<2> with_strides(const Loop<2>& given) {
   return loop;
 }
 
-/// Copies the source to the target, or adds it if `Adds`.
-template <bool Adds, class A, class T>
-[[gnu::always_inline]] inline void move_elements(const Loop<2>& given, const T* source, T* target) {
+}  // namespace
+
+template <class T, class A>
+void Memory<T, A>::copy(const Loop<2>& given, const T* source, T* target) {
   const Loop<2> loop = with_strides(given);
   const Index n = loop.dim[0];
   const Index s = loop.stride[0][0];
   const Index t = loop.stride[0][1];
   if (is_transpose(loop)) {
-    for_each_tile(loop, source, target, transpose_tile<Adds, T, A>);
+    for_each_tile(loop, source, target, transpose_tile<T, A>);
   } else if (s == 1 && t == 1) {
-    for_each_row(loop, source, target, [=](const T* from, T* to) {
-      if constexpr (Adds) {
-        add_row<T, A>(n, from, to);
-      } else {
-        copy_row<T, A>(n, from, to);
-      }
-    });
-  } else if (!Adds && s == 0 && t == 1) {
+    for_each_row(loop, source, target, [=](const T* from, T* to) { copy_row<T, A>(n, from, to); });
+  } else if (s == 0 && t == 1) {
     for_each_row(loop, source, target, [=](const T* from, T* to) {
       const T value = *from;
       for (Index i = 0; i < n; ++i) to[i] = value;
     });
   } else {
     for_each_row(loop, source, target, [=](const T* from, T* to) {
-      for (Index i = 0; i < n; ++i) store<Adds>(from[i * s], to[i * t]);
+      for (Index i = 0; i < n; ++i) to[i * t] = from[i * s];
     });
   }
-}
-
-}  // namespace
-
-template <class T, class A>
-void Memory<T, A>::copy(const Loop<2>& loop, const T* source, T* target) {
-  move_elements<false, A>(loop, source, target);
-}
-
-template <class T, class A>
-void Arithmetic<T, A>::copy_add(const Loop<2>& loop, const T* source, T* target) {
-  move_elements<true, A>(loop, source, target);
 }
 
 template <class T, class A>

@@ -23,53 +23,18 @@ template <class T, class A> struct Normalization {
 };
 
 /// Stores y = (x - mean) * rstd * gamma + beta, and mean and rstd of every row. gamma and beta may be null.
-template <class T>
-void layer_norm(Index rows, Index n, double epsilon, const T* x, const T* gamma, const T* beta,
-                T* y, double* mean, double* rstd) {
-  on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::layer(rows, n, epsilon, x, gamma, beta, y, mean, rstd);
-  });
-}
+XTAPE_KERNEL(layer_norm, Normalization, layer)
 /// Stores dx of one block of rows.
-template <class T>
-void layer_norm_gradient(Index rows, Index n, const T* x, const T* gamma, const double* mean,
-                         const double* rstd, const T* g, T* dx) {
-  on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::layer_gradient(rows, n, x, gamma, mean, rstd, g, dx);
-  });
-}
+XTAPE_KERNEL(layer_norm_gradient, Normalization, layer_gradient)
 /// Adds dgamma += sum over rows of g * (x - mean) * rstd and dbeta += sum of g, for n columns, in double.
 /// Rows of x and g are `step` apart: callers may split the columns, each of which is summed in row order.
-template <class T>
-void layer_norm_parameters(Index rows, Index n, Index step, const T* x, const double* mean,
-                           const double* rstd, const T* g, double* dgamma, double* dbeta) {
-  on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::layer_parameters(rows, n, step, x, mean, rstd, g, dgamma,
-                                                      dbeta);
-  });
-}
+XTAPE_KERNEL(layer_norm_parameters, Normalization, layer_parameters)
 
 /// Stores y = x * rrms * scale, with rrms = 1 / sqrt(mean(x * x) + epsilon) per row.
-template <class T>
-void rms_norm(Index rows, Index n, double epsilon, const T* x, const T* scale, T* y, double* rrms) {
-  on_isa(
-      [&](auto isa) { Normalization<T, decltype(isa)>::rms(rows, n, epsilon, x, scale, y, rrms); });
-}
+XTAPE_KERNEL(rms_norm, Normalization, rms)
 /// Stores dx of one block of rows.
-template <class T>
-void rms_norm_gradient(Index rows, Index n, const T* x, const T* scale, const double* rrms,
-                       const T* g, T* dx) {
-  on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::rms_gradient(rows, n, x, scale, rrms, g, dx);
-  });
-}
+XTAPE_KERNEL(rms_norm_gradient, Normalization, rms_gradient)
 /// Adds dscale += sum over rows of g * x * rrms, for n columns of rows `step` apart, in double.
-template <class T>
-void rms_norm_parameters(Index rows, Index n, Index step, const T* x, const double* rrms,
-                         const T* g, double* dscale) {
-  on_isa([&](auto isa) {
-    Normalization<T, decltype(isa)>::rms_parameters(rows, n, step, x, rrms, g, dscale);
-  });
-}
+XTAPE_KERNEL(rms_norm_parameters, Normalization, rms_parameters)
 
 }  // namespace xtape::kernels

@@ -17,22 +17,9 @@ template <class T, class A> struct Updates {
 };
 
 /// Updates by momentum: m = momentum * m - lr * g, to = from + m; m may be null.
-template <class T>
-void sgd(Index n, T lr, T momentum, bool nesterov, T decay, T scale, const T* g, T* m,
-         const T* from, T* to) {
-  on_isa([&](auto isa) {
-    Updates<T, decltype(isa)>::sgd(n, lr, momentum, nesterov, decay, scale, g, m, from, to);
-  });
-}
+XTAPE_KERNEL(sgd, Updates, sgd)
 
 /// Updates by Adam. `rate` includes the bias corrections; gain_1 = 1 - beta_1, gain_2 = 1 - beta_2.
-template <class T>
-void adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay, T scale, const T* g, T* m, T* v,
-          const T* from, T* to) {
-  on_isa([&](auto isa) {
-    Updates<T, decltype(isa)>::adam(n, rate, gain_1, gain_2, epsilon, decay, scale, g, m, v, from,
-                                    to);
-  });
-}
+XTAPE_KERNEL(adam, Updates, adam)
 
 }  // namespace xtape::kernels

@@ -230,6 +230,5 @@ void adafactor(Index batch, Index rows, Index columns, const AdafactorOptions<T>
                           const T*, T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape::kernels

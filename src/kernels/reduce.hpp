@@ -20,25 +20,14 @@ template <class T, class A> struct Reductions {
 
 /// Stores the reduction of x over `reduced` for every position of `kept`, row-major into contiguous y. Both
 /// loops give strides of x. A max or min with a NaN is NaN. An empty `reduced` gives 0, -inf or inf.
-template <class T>
-void reduce(Reduce op, const Loop<1>& kept, const Loop<1>& reduced, const T* x, T* y) {
-  on_isa([&](auto isa) { Reductions<T, decltype(isa)>::reduce(op, kept, reduced, x, y); });
-}
+XTAPE_KERNEL(reduce, Reductions, reduce)
 
 /// Adds sums[j] += x[i * step + j] over i < rows, for j < n. `sums` is aligned to 64 bytes and whole vectors
 /// long. Calls for parts of the rows that begin at multiples of four give the bits of reduce().
-template <class T> void add_rows(Index rows, Index n, Index step, const T* x, double* sums) {
-  on_isa([&](auto isa) { Reductions<T, decltype(isa)>::add_rows(rows, n, step, x, sums); });
-}
+XTAPE_KERNEL(add_rows, Reductions, add_rows)
 
 /// Stores the index along the axis of the first largest (or smallest) element, for extents outer, length,
 /// inner. A NaN counts as the extreme, as in NumPy.
-template <class T>
-void arg_extreme(bool largest, Index outer, Index length, Index inner, const T* x,
-                 std::int64_t* y) {
-  on_isa([&](auto isa) {
-    Reductions<T, decltype(isa)>::arg_extreme(largest, outer, length, inner, x, y);
-  });
-}
+XTAPE_KERNEL(arg_extreme, Reductions, arg_extreme)
 
 }  // namespace xtape::kernels

@@ -15,18 +15,11 @@ template <class T, class A> struct Softmax {
 
 /// Stores y = softmax(x) of one row, or its logarithm. Elements whose mask is false take no part. `mask` may
 /// be null; its elements are `step` apart.
-template <class T>
-void softmax_row(bool log, Index n, const T* x, const bool* mask, Index step, T* y) {
-  on_isa([&](auto isa) { Softmax<T, decltype(isa)>::row(log, n, x, mask, step, y); });
-}
+XTAPE_KERNEL(softmax_row, Softmax, row)
 /// Stores softmax_row() of several rows, without a mask.
-template <class T> void softmax_rows(bool log, Index rows, Index n, const T* x, T* y) {
-  on_isa([&](auto isa) { Softmax<T, decltype(isa)>::rows(log, rows, n, x, y); });
-}
+XTAPE_KERNEL(softmax_rows, Softmax, rows)
 
 /// Stores dx = y * (g - sum(y * g)), and 0 where y is 0, whatever g holds.
-template <class T> void softmax_gradient(Index rows, Index n, const T* y, const T* g, T* dx) {
-  on_isa([&](auto isa) { Softmax<T, decltype(isa)>::gradient(rows, n, y, g, dx); });
-}
+XTAPE_KERNEL(softmax_gradient, Softmax, gradient)
 
 }  // namespace xtape::kernels

@@ -93,13 +93,11 @@ constexpr auto kKernels = std::apply(
 }  // namespace
 
 template <class T, class A>
-void Elementwise<T, A>::unary(Unary f, Index n, const T* x, T* y, const Parameters& p) {
+void UnaryFunctions<T, A>::apply(Unary f, Index n, const T* x, T* y, const Parameters& p) {
   kKernels<A, T>[static_cast<std::size_t>(f.row)][static_cast<std::size_t>(f.order)](n, x, y, p);
 }
 
-template void Elementwise<float, XTAPE_ARCH>::unary(Unary, Index, const float*, float*,
-                                                    const Parameters&);
-template void Elementwise<double, XTAPE_ARCH>::unary(Unary, Index, const double*, double*,
-                                                     const Parameters&);
+template struct UnaryFunctions<float, XTAPE_ARCH>;
+template struct UnaryFunctions<double, XTAPE_ARCH>;
 
 }  // namespace xtape::kernels

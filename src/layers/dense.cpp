@@ -1,7 +1,6 @@
 #include <xtape/layers/dense.hpp>
 
 #include "array/shapes.hpp"
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 #include "ops/projections.hpp"

@@ -7,14 +7,12 @@
 
 namespace xtape {
 
-using detail::fail;
-
 template <class T> Dropout<T>::Dropout(Options options) : options_(std::move(options)) {
   detail::check_unit(options_.name, "rate", options_.rate, true);
   for (const int extent : options_.noise_shape) {
     if (extent != -1 && extent <= 0) {
-      fail<ValueError>(options_.name, "noise_shape out of range: an extent is ", extent,
-                       ", expected a positive integer, or -1 for the input's");
+      detail::fail<ValueError>(options_.name, "noise_shape out of range: an extent is ", extent,
+                               ", expected a positive integer, or -1 for the input's");
     }
   }
 }
@@ -28,9 +26,10 @@ template <class T> bool Dropout<T>::active(const Var<T>& x, std::optional<bool> 
   if (state != nullptr) detail::check_node_ref(options_.name.c_str(), x.node_ref());
   if (options_.rate == 0 || !training.value_or(state != nullptr && state->training)) return false;
   if (state == nullptr && !options_.seed) {
-    fail<TapeError>(options_.name, "training without a tape: input ", to_string(x.shape()),
-                    " has no context, expected a tape to draw random numbers from; pass inputs "
-                    "through tape.input(), or give the layer a seed");
+    detail::fail<TapeError>(
+        options_.name, "training without a tape: input ", to_string(x.shape()),
+        " has no context, expected a tape to draw random numbers from; pass inputs "
+        "through tape.input(), or give the layer a seed");
   }
   return true;
 }
@@ -50,9 +49,9 @@ Var<T> Dropout<T>::operator()(const Var<T>& x, std::optional<bool> training) con
   std::optional<Shape> noise;
   if (!options_.noise_shape.empty()) {
     if (options_.noise_shape.size() != x.rank()) {
-      fail<ShapeError>(options_.name, "noise_shape does not fit: it has ",
-                       options_.noise_shape.size(), " axes, input is ", to_string(x.shape()),
-                       ", expected one extent per axis");
+      detail::fail<ShapeError>(options_.name, "noise_shape does not fit: it has ",
+                               options_.noise_shape.size(), " axes, input is ",
+                               to_string(x.shape()), ", expected one extent per axis");
     }
     noise = x.shape();
     for (std::size_t i = 0; i < x.rank(); ++i) {

@@ -1,22 +1,17 @@
 #include <xtape/layers/feed_forward.hpp>
 
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
 namespace xtape {
 
-namespace {
-
 template <class T>
-typename Dense<T>::Options intermediate(const std::string& path,
-                                        const typename FeedForward<T>::Options& o) {
+static typename Dense<T>::Options intermediate(const std::string& path,
+                                               const typename FeedForward<T>::Options& o) {
   detail::check_positive_integer(path, "intermediate_dim", o.intermediate_dim);
   return detail::forward_weight_options<typename Dense<T>::Options>(
       o, {.units = o.intermediate_dim, .activation = o.activation});
 }
-
-}  // namespace
 
 template <class T>
 FeedForward<T>::FeedForward(const Scope<T>& scope, Options options)

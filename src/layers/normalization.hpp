@@ -4,8 +4,6 @@
 #include "array/shapes.hpp"
 #include "base/check.hpp"
 
-#include <xtape/base/error.hpp>
-
 #include <algorithm>
 #include <string>
 #include <vector>

@@ -1,6 +1,5 @@
 #include <xtape/layers/positions.hpp>
 
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
@@ -46,15 +45,9 @@ template <class T> struct SinePositionEncoding<T>::Table {
 
 template <class T> SinePositionEncoding<T>::SinePositionEncoding(Options options) {
   detail::check_positive("SinePositionEncoding", "max_wavelength", options.max_wavelength);
-  table_ = std::make_unique<Table>();
+  table_ = std::make_shared<Table>();
   table_->max_wavelength = options.max_wavelength;
 }
-template <class T>
-SinePositionEncoding<T>::SinePositionEncoding(SinePositionEncoding&&) noexcept = default;
-template <class T>
-SinePositionEncoding<T>& SinePositionEncoding<T>::operator=(SinePositionEncoding&&) noexcept =
-    default;
-template <class T> SinePositionEncoding<T>::~SinePositionEncoding() = default;
 
 template <class T>
 Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_index) const {

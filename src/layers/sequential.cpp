@@ -3,11 +3,7 @@
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
-#include <algorithm>
-
 namespace xtape {
-
-using detail::fail;
 
 std::string detail::layer_type(std::string_view signature) {
   // "... [with F = xtape::Dense<float>; ...]" from g++, "... [F = xtape::Dense<float>]" from clang.
@@ -27,10 +23,9 @@ template <class T> std::string Sequential<T>::choose(const std::string& name) co
   static_cast<void>(scope_ / chosen);
   for (const auto& part : parts_) {
     if (part.name == chosen) {
-      fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),
-                       "name taken: a layer is named '", chosen,
-                       "' already, expected another name; or leave it out to have the layers "
-                       "numbered");
+      detail::fail<ValueError>(
+          scope_.path().empty() ? "Sequential" : scope_.path(), "name taken: a layer is named '",
+          chosen, "' already, expected another name; or leave it out to have the layers numbered");
     }
   }
   return chosen;
@@ -44,9 +39,9 @@ template <class T> std::string Sequential<T>::path_of(const detail::SequentialPa
 template <class T> void Sequential<T>::check() const {
   for (std::size_t i = 1; i < parts_.size(); ++i) {
     if (!parts_[i].on_array) {
-      fail<ValueError>(path_of(parts_[i]), "ids expected: layer ", i, " (", parts_[i].type,
-                       ") takes token ids, but gets the output of layer ", i - 1,
-                       ", expected it to be the first; put it there");
+      detail::fail<ValueError>(path_of(parts_[i]), "ids expected: layer ", i, " (", parts_[i].type,
+                               ") takes token ids, but gets the output of layer ", i - 1,
+                               ", expected it to be the first; put it there");
     }
   }
 }
@@ -63,9 +58,9 @@ template <class T> Var<T> Sequential<T>::from(std::size_t first, Var<T> x) const
 template <class T> Var<T> Sequential<T>::operator()(const Var<T>& x) const {
   check();
   if (!parts_.empty() && !parts_[0].on_array) {
-    fail<ValueError>(path_of(parts_[0]), "ids expected: layer 0 (", parts_[0].type,
-                     ") takes token ids, but x is ", to_string(x.shape()),
-                     ", expected Tokens; call with integer ids");
+    detail::fail<ValueError>(path_of(parts_[0]), "ids expected: layer 0 (", parts_[0].type,
+                             ") takes token ids, but x is ", to_string(x.shape()),
+                             ", expected Tokens; call with integer ids");
   }
   return from(0, x);
 }
@@ -73,9 +68,9 @@ template <class T> Var<T> Sequential<T>::operator()(const Var<T>& x) const {
 template <class T> Var<T> Sequential<T>::operator()(const Tokens<T>& ids) const {
   check();
   if (parts_.empty() || !parts_[0].on_ids) {
-    fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),
-                     "no layer takes ids: ids are ", to_string(ids.shape()),
-                     ", expected the first layer to take them; begin with an Embedding");
+    detail::fail<ValueError>(scope_.path().empty() ? "Sequential" : scope_.path(),
+                             "no layer takes ids: ids are ", to_string(ids.shape()),
+                             ", expected the first layer to take them; begin with an Embedding");
   }
   const Var<T> x = parts_[0].on_ids(ids);
   if (detail::listening(x)) detail::note_layer_call(path_of(parts_[0]), parts_[0].type.c_str(), x);

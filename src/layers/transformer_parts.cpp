@@ -1,8 +1,7 @@
 #include "layers/transformer_parts.hpp"
 
-#include "array/shapes.hpp"
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "layers/attention/masks.hpp"
 
 namespace xtape::detail {
 
@@ -61,7 +60,7 @@ XTAPE_FOR_REALS(feed_forward_options);
 
 template <class T> void check_input(const std::string& path, const Var<T>& x, std::size_t width) {
   if (x.rank() != 3 || x.shape()[2] != width) {
-    fail<ShapeError>(path, "input does not fit: x is ", to_string(x.shape()),
+    fail<ShapeError>(path, "input does not fit: x is ", xtape::to_string(x.shape()),
                      ", expected (batch, positions, ", width, "), the hidden_dim of the layer");
   }
 }
@@ -73,18 +72,14 @@ void check_masks(const std::string& path, const char* padding_name,
   const Shape keys{scores[0], scores[3]};
   if (padding && padding->shape() != keys) {
     fail<ShapeError>(path, padding_name, " does not fit: ", padding_name, " is ",
-                     to_string(padding->shape()), ", expected ", to_string(keys),
+                     xtape::to_string(padding->shape()), ", expected ", xtape::to_string(keys),
                      "; true means attend");
   }
-  if (!mask) return;
-  std::vector<std::size_t> full(mask->shape().begin(), mask->shape().end());
-  const bool rank_fits = full.size() >= 2 && full.size() <= 4;
-  if (rank_fits) full.insert(full.end() - 2, 4 - full.size(), 1);
-  if (!rank_fits || !detail::broadcasts_to(Shape(full.begin(), full.end()), scores)) {
-    fail<ShapeError>(path, mask_name, " does not fit: ", mask_name, " is ",
-                     to_string(mask->shape()),
-                     ", expected 2 to 4 axes, each 1 or that of the scores ", to_string(scores),
-                     " (missing ones are inserted before the query axis); true means attend");
+  if (mask && !with_missing_axes(mask->shape(), 1, scores)) {
+    fail<ShapeError>(
+        path, mask_name, " does not fit: ", mask_name, " is ", xtape::to_string(mask->shape()),
+        ", expected 2 to 4 axes, each 1 or that of the scores ", xtape::to_string(scores),
+        " (missing ones are inserted before the query axis); true means attend");
   }
 }
 

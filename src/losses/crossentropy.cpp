@@ -10,7 +10,6 @@
 
 namespace xtape {
 
-using detail::fail;
 using detail::kept;
 using detail::kTiny;
 using detail::reduced;
@@ -37,8 +36,8 @@ void check_dense(const char* op, const Var<T>& prediction, const Var<T>& target,
   detail::check_same(op, prediction, target);
   check_smoothing(op, options);
   if (options.ignore_class) {
-    fail<ValueError>(op, "no labels to ignore: ignore_class is ", *options.ignore_class,
-                     ", expected none; use mask, or sparse_categorical_crossentropy");
+    detail::fail<ValueError>(op, "no labels to ignore: ignore_class is ", *options.ignore_class,
+                             ", expected none; use mask, or sparse_categorical_crossentropy");
   }
   detail::check_samples(op, common_of(options), detail::but_last(prediction.shape()));
 }
@@ -64,8 +63,8 @@ Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, s
                             const CrossentropyOptions& options, OptionalArray<bool>& mask) {
   const auto n = static_cast<std::int64_t>(classes);
   if (n == 0) {
-    fail<ValueError>(op, "label out of range: labels is ", to_string(labels.shape()),
-                     ", expected none where the prediction has no classes");
+    detail::fail<ValueError>(op, "label out of range: labels is ", to_string(labels.shape()),
+                             ", expected none where the prediction has no classes");
   }
   Array<std::int64_t> out = labels;
   if (options.ignore_class && !mask) mask = detail::full<bool>(labels.shape(), true);
@@ -75,9 +74,9 @@ Array<std::int64_t> counted(const char* op, const Array<std::int64_t>& labels, s
     if (mask && !mask->data()[i]) {
       label = -1;
     } else if (label < 0 || label >= n) {
-      fail<ValueError>(op, "label out of range: element ", i, " of labels ",
-                       to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
-                       "; name a class to leave out with ignore_class, or mask it");
+      detail::fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                               to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                               "; name a class to leave out with ignore_class, or mask it");
     }
   }
   return out;
@@ -101,9 +100,9 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
                                        const CrossentropyOptions& options) {
   const char* op = "sparse_categorical_crossentropy";
   if (prediction.rank() == 0 || labels.shape() != detail::but_last(prediction.shape())) {
-    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", prediction is ",
-                     to_string(prediction.shape()),
-                     ", expected the shape of the prediction without its last axis");
+    detail::fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()),
+                             ", prediction is ", to_string(prediction.shape()),
+                             ", expected the shape of the prediction without its last axis");
   }
   check_smoothing(op, options);
   LossOptions common = common_of(options);
@@ -127,8 +126,7 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
 XTAPE_FOR_REALS(sparse_categorical_crossentropy);
 
 template <class T>
-Var<T> categorical_crossentropy(const Var<T>& prediction,
-                                const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_crossentropy(const Var<T>& prediction, const Target<T>& target,
                                 const CrossentropyOptions& options) {
   check_dense("categorical_crossentropy", prediction, target, options);
   const Var<T> p = kept(prediction, options.mask);
@@ -140,7 +138,7 @@ Var<T> categorical_crossentropy(const Var<T>& prediction,
 XTAPE_FOR_REALS(categorical_crossentropy);
 
 template <class T>
-Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> binary_crossentropy(const Var<T>& prediction, const Target<T>& target,
                            const CrossentropyOptions& options) {
   const char* op = "binary_crossentropy";
   check_dense(op, prediction, target, options);
@@ -156,9 +154,8 @@ Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<
 XTAPE_FOR_REALS(binary_crossentropy);
 
 template <class T>
-Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target, Focus focus,
-                                      const CrossentropyOptions& options) {
+Var<T> categorical_focal_crossentropy(const Var<T>& prediction, const Target<T>& target,
+                                      Focus focus, const CrossentropyOptions& options) {
   const char* op = "categorical_focal_crossentropy";
   check_dense(op, prediction, target, options);
   check_focus(op, focus);
@@ -173,8 +170,7 @@ Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
 XTAPE_FOR_REALS(categorical_focal_crossentropy);
 
 template <class T>
-Var<T> binary_focal_crossentropy(const Var<T>& prediction,
-                                 const std::type_identity_t<Var<T>>& target, Focus focus,
+Var<T> binary_focal_crossentropy(const Var<T>& prediction, const Target<T>& target, Focus focus,
                                  const CrossentropyOptions& options) {
   const char* op = "binary_focal_crossentropy";
   check_dense(op, prediction, target, options);

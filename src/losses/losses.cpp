@@ -17,7 +17,7 @@ namespace {
 /// Returns the loss of samples along the last axis: f(prediction, target) is a value per sample.
 template <class T, class F>
 Var<T> along_last(const char* op, const Var<T>& prediction, const Var<T>& target,
-                  const LossOptions& options, bool averages, F f) {
+                  const LossOptions& options, F f, bool averages = false) {
   detail::check_same(op, prediction, target);
   detail::check_samples(op, options, detail::but_last(prediction.shape()));
   if (averages) detail::check_not_empty(op, prediction);
@@ -28,8 +28,8 @@ Var<T> along_last(const char* op, const Var<T>& prediction, const Var<T>& target
 template <class T, class F>
 Var<T> mean_of(const char* op, const Var<T>& prediction, const Var<T>& target,
                const LossOptions& options, F f) {
-  return along_last(op, prediction, target, options, true,
-                    [&](const Var<T>& p, const Var<T>& t) { return mean(f(p, t), {-1}); });
+  const auto mean_of_f = [&](const Var<T>& p, const Var<T>& t) { return mean(f(p, t), {-1}); };
+  return along_last(op, prediction, target, options, mean_of_f, true);
 }
 
 /// Returns the targets with -1 for 0, if all of them are 0 or 1.
@@ -55,111 +55,70 @@ Var<T> over_axes(const char* op, const Var<T>& prediction, const Var<T>& target,
                  options);
 }
 
-template <class T> Var<T> unit(const Var<T>& x) {
-  return x / maximum(norm(x, {-1}, true), Var<T>(static_cast<T>(kTiny)));
+/// Returns max(x, 1e-7).
+template <class T> Var<T> not_tiny(const Var<T>& x) {
+  return maximum(x, Var<T>(static_cast<T>(kTiny)));
 }
+
+template <class T> Var<T> log_of_one_more(const Var<T>& x) { return log(not_tiny(x) + T(1)); }
+
+template <class T> Var<T> log_cosh_of(const Var<T>& x) {
+  return x + softplus(x * T(-2)) - static_cast<T>(std::numbers::ln2);
+}
+
+template <class T> Var<T> unit(const Var<T>& x) { return x / not_tiny(norm(x, {-1}, true)); }
 
 }  // namespace
 
-template <class T>
-Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                          const LossOptions& options) {
-  return mean_of("mean_squared_error", prediction, target, options,
-                 [](const Var<T>& p, const Var<T>& t) { return square(p - t); });
-}
-XTAPE_FOR_REALS(mean_squared_error);
+/// Defines the loss `name` by how(#name, ...) and by its formula for prediction p and target t.
+#define XTAPE_LOSS(name, how, formula)                                                         \
+  template <class T>                                                                           \
+  Var<T> name(const Var<T>& prediction, const Target<T>& target, const LossOptions& options) { \
+    return how(#name, prediction, target, options,                                             \
+               [](const Var<T>& p, const Var<T>& t) { return formula; });                      \
+  }                                                                                            \
+  XTAPE_FOR_REALS(name)
+
+XTAPE_LOSS(mean_squared_error, mean_of, square(p - t));
+XTAPE_LOSS(mean_absolute_error, mean_of, abs(p - t));
+XTAPE_LOSS(mean_absolute_percentage_error, mean_of, abs((t - p) / not_tiny(abs(t))) * T(100));
+XTAPE_LOSS(mean_squared_logarithmic_error, mean_of,
+           square(log_of_one_more(p) - log_of_one_more(t)));
+XTAPE_LOSS(log_cosh, mean_of, log_cosh_of(p - t));
+XTAPE_LOSS(hinge, mean_of, relu(T(1) - signs(t) * p));
+XTAPE_LOSS(squared_hinge, mean_of, square(relu(T(1) - signs(t) * p)));
+XTAPE_LOSS(poisson, mean_of, p - t * log(p + static_cast<T>(kTiny)));
+XTAPE_LOSS(cosine_similarity, along_last, -sum(unit(t) * unit(p), Axes{-1}));
 
 template <class T>
-Var<T> mean_absolute_error(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                           const LossOptions& options) {
-  return mean_of("mean_absolute_error", prediction, target, options,
-                 [](const Var<T>& p, const Var<T>& t) { return abs(p - t); });
-}
-XTAPE_FOR_REALS(mean_absolute_error);
-
-template <class T>
-Var<T> mean_absolute_percentage_error(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target,
-                                      const LossOptions& options) {
-  return mean_of("mean_absolute_percentage_error", prediction, target, options,
-                 [](const Var<T>& p, const Var<T>& t) {
-                   const Var<T> size = maximum(abs(t), Var<T>(static_cast<T>(kTiny)));
-                   return abs((t - p) / size) * T(100);
-                 });
-}
-XTAPE_FOR_REALS(mean_absolute_percentage_error);
-
-template <class T>
-Var<T> mean_squared_logarithmic_error(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target,
-                                      const LossOptions& options) {
-  const auto logarithm = [](const Var<T>& x) {
-    return log(maximum(x, Var<T>(static_cast<T>(kTiny))) + T(1));
-  };
-  return mean_of(
-      "mean_squared_logarithmic_error", prediction, target, options,
-      [&](const Var<T>& p, const Var<T>& t) { return square(logarithm(p) - logarithm(t)); });
-}
-XTAPE_FOR_REALS(mean_squared_logarithmic_error);
-
-template <class T>
-Var<T> huber(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, double delta,
+Var<T> huber(const Var<T>& prediction, const Target<T>& target, double delta,
              const LossOptions& options) {
   detail::check_positive("huber", "delta", delta);
   const auto d = static_cast<T>(delta);
   return mean_of("huber", prediction, target, options, [d](const Var<T>& p, const Var<T>& t) {
     const Var<T> error = p - t;
     const Var<T> size = abs(error);
-    Array<bool> near(size.shape());
-    for (std::size_t i = 0; i < near.size(); ++i) near.data()[i] = size.data()[i] <= d;
-    return where(near, square(error) * T(0.5), size * d - d * d / 2);
+    return where(less_equal(size, d), square(error) * T(0.5), size * d - d * d / 2);
   });
 }
 XTAPE_FOR_REALS(huber);
 
 template <class T>
-Var<T> log_cosh(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                const LossOptions& options) {
-  return mean_of("log_cosh", prediction, target, options, [](const Var<T>& p, const Var<T>& t) {
-    const Var<T> x = p - t;
-    return x + softplus(x * T(-2)) - static_cast<T>(std::numbers::ln2);
-  });
-}
-XTAPE_FOR_REALS(log_cosh);
-
-template <class T>
-Var<T> hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-             const LossOptions& options) {
-  return mean_of("hinge", prediction, target, options,
-                 [](const Var<T>& p, const Var<T>& t) { return relu(T(1) - signs(t) * p); });
-}
-XTAPE_FOR_REALS(hinge);
-
-template <class T>
-Var<T> squared_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                     const LossOptions& options) {
-  return mean_of(
-      "squared_hinge", prediction, target, options,
-      [](const Var<T>& p, const Var<T>& t) { return square(relu(T(1) - signs(t) * p)); });
-}
-XTAPE_FOR_REALS(squared_hinge);
-
-template <class T>
-Var<T> categorical_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_hinge(const Var<T>& prediction, const Target<T>& target,
                          const LossOptions& options) {
-  return along_last("categorical_hinge", prediction, target, options, true,
-                    [](const Var<T>& p, const Var<T>& t) {
-                      const Var<T> right = sum(t * p, {-1});
-                      const Var<T> wrong = max((T(1) - t) * p, {-1});
-                      return relu(wrong - right + T(1));
-                    });
+  const auto hinges = [](const Var<T>& p, const Var<T>& t) {
+    const Var<T> right = sum(t * p, {-1});
+    const Var<T> wrong = max((T(1) - t) * p, {-1});
+    return relu(wrong - right + T(1));
+  };
+  return along_last("categorical_hinge", prediction, target, options, hinges, true);
 }
 XTAPE_FOR_REALS(categorical_hinge);
 
 template <class T>
-Var<T> kl_divergence(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> kl_divergence(const Var<T>& prediction, const Target<T>& target,
                      const LossOptions& options) {
-  return along_last("kl_divergence", prediction, target, options, false,
+  return along_last("kl_divergence", prediction, target, options,
                     [](const Var<T>& p, const Var<T>& t) {
                       const Var<T> from = clip(p, kTiny, 1.0);
                       const Var<T> to = clip(t, kTiny, 1.0);
@@ -169,24 +128,7 @@ Var<T> kl_divergence(const Var<T>& prediction, const std::type_identity_t<Var<T>
 XTAPE_FOR_REALS(kl_divergence);
 
 template <class T>
-Var<T> poisson(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-               const LossOptions& options) {
-  return mean_of("poisson", prediction, target, options, [](const Var<T>& p, const Var<T>& t) {
-    return p - t * log(p + static_cast<T>(kTiny));
-  });
-}
-XTAPE_FOR_REALS(poisson);
-
-template <class T>
-Var<T> cosine_similarity(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                         const LossOptions& options) {
-  return along_last("cosine_similarity", prediction, target, options, false,
-                    [](const Var<T>& p, const Var<T>& t) { return -sum(unit(t) * unit(p), {-1}); });
-}
-XTAPE_FOR_REALS(cosine_similarity);
-
-template <class T>
-Var<T> dice(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, const Axes& axes,
+Var<T> dice(const Var<T>& prediction, const Target<T>& target, const Axes& axes,
             const LossOptions& options) {
   return over_axes("dice", prediction, target, axes, options,
                    [](const Var<T>& p, const Var<T>& t, const Axes& over) {
@@ -197,8 +139,8 @@ Var<T> dice(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target
 XTAPE_FOR_REALS(dice);
 
 template <class T>
-Var<T> tversky(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target, double alpha,
-               double beta, const Axes& axes, const LossOptions& options) {
+Var<T> tversky(const Var<T>& prediction, const Target<T>& target, double alpha, double beta,
+               const Axes& axes, const LossOptions& options) {
   detail::check_not_negative("tversky", "alpha", alpha);
   detail::check_not_negative("tversky", "beta", beta);
   return over_axes("tversky", prediction, target, axes, options,

@@ -3,15 +3,12 @@
 #include "losses/reduction.hpp"
 #include "metrics/metric_state.hpp"
 
-#include <xtape/ops/reductions.hpp>
-
 #include <algorithm>
 #include <cmath>
 
 namespace xtape {
 
 using detail::but_last;
-using detail::fail;
 
 namespace {
 
@@ -30,9 +27,9 @@ Ids squeezed(const char* op, const Ids& labels, const Shape& prediction) {
       return out;
     }
   }
-  fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", prediction is ",
-                   to_string(prediction),
-                   ", expected the shape of the prediction without its last axis");
+  detail::fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()),
+                           ", prediction is ", to_string(prediction),
+                           ", expected the shape of the prediction without its last axis");
 }
 
 void check_labels(const char* op, const Ids& labels, std::size_t classes,
@@ -41,9 +38,9 @@ void check_labels(const char* op, const Ids& labels, std::size_t classes,
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::int64_t label = labels.data()[i];
     if ((options.mask && !options.mask->data()[i]) || (label >= 0 && label < n)) continue;
-    fail<ValueError>(op, "label out of range: element ", i, " of labels ",
-                     to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
-                     "; leave samples out with a mask");
+    detail::fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                             to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                             "; leave samples out with a mask");
   }
 }
 
@@ -121,7 +118,7 @@ void Accuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& la
 }
 
 template <class T>
-void Accuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+void Accuracy::update(const Var<T>& prediction, const Target<T>& target,
                       const MetricOptions& options) {
   detail::check_same("Accuracy", prediction, target);
   const Shape samples = but_last(prediction.shape());
@@ -143,7 +140,7 @@ BinaryAccuracy::BinaryAccuracy(double threshold, std::string name)
 }
 
 template <class T>
-void BinaryAccuracy::update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+void BinaryAccuracy::update(const Var<T>& prediction, const Target<T>& target,
                             const MetricOptions& options) {
   const char* op = "BinaryAccuracy";
   detail::check_same(op, prediction, target);
@@ -216,6 +213,5 @@ void Perplexity::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& 
                                    const MetricOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

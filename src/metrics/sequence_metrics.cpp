@@ -13,8 +13,6 @@
 
 namespace xtape {
 
-using detail::fail;
-
 namespace {
 
 std::vector<double> numbers(const std::vector<std::int64_t>& counts) {
@@ -49,7 +47,7 @@ std::int64_t levenshtein(std::span<const Token> a, std::span<const Token> b) {
 template <class References>
 void check_references(const std::string& name, const References& references) {
   if (references.empty()) {
-    fail<ValueError>(name, "no reference: there are 0 references, expected at least one");
+    detail::fail<ValueError>(name, "no reference: there are 0 references, expected at least one");
   }
 }
 

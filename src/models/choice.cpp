@@ -7,15 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace xtape::detail {
 
-namespace {
-
 template <class T> constexpr T kNever = -std::numeric_limits<T>::infinity();
-
-}  // namespace
 
 template <class T>
 StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,

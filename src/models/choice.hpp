@@ -3,8 +3,6 @@
 
 #include "models/stepper.hpp"
 
-#include <xtape/base/random.hpp>
-
 namespace xtape::detail {
 
 struct Choice {

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 namespace xtape {
 
@@ -166,6 +165,5 @@ std::vector<Hypothesis> sample(const LanguageModel<T>& model, const std::vector<
                                           const SamplingOptions&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -5,11 +5,7 @@
 
 namespace xtape {
 
-using detail::fail;
-
-namespace {
-
-LanguageModelOptions checked(const std::string& path, LanguageModelOptions o) {
+static LanguageModelOptions checked(const std::string& path, LanguageModelOptions o) {
   detail::check_positive_integer(path, "vocabulary", o.vocabulary);
   detail::check_positive_integer(path, "layers", o.layers);
   detail::check_common<float>(path, o);
@@ -22,19 +18,16 @@ LanguageModelOptions checked(const std::string& path, LanguageModelOptions o) {
   check("start_id", o.start_id);
   check("end_id", o.end_id);
   if (o.end_id && (o.pad_id == o.end_id || o.start_id == o.end_id)) {
-    fail<ValueError>(path, "ids are not distinct: end_id is ", *o.end_id,
-                     " and so is pad_id or start_id, expected an end that is neither of them");
+    detail::fail<ValueError>(
+        path, "ids are not distinct: end_id is ", *o.end_id,
+        " and so is pad_id or start_id, expected an end that is neither of them");
   }
   return o;
 }
 
-std::string path_of(const std::string& path) { return path.empty() ? "LanguageModel" : path; }
-
-}  // namespace
-
 template <class T>
 LanguageModel<T>::LanguageModel(const Scope<T>& scope, Options options)
-    : path_(path_of(scope.path())),
+    : path_(scope.path().empty() ? "LanguageModel" : scope.path()),
       options_(checked(path_, std::move(options))),
       input_(scope / "embedding", scope / "positions",
              detail::input_options<T>(options_, options_.vocabulary)),

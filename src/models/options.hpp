@@ -1,7 +1,6 @@
 #pragma once
 // Shared by the options of Seq2Seq and LanguageModel: checks, and the options of a model's parts.
 
-#include "base/check.hpp"
 #include "layers/transformer_parts.hpp"
 
 #include <xtape/models/parts.hpp>

@@ -13,7 +13,6 @@ TokenInput<T>::TokenInput(const Scope<T>& table, const Scope<T>& positions, cons
                      .output_dim = o.width,
                      .embeddings_initializer = o.embedding_initializer}),
       dropout_({.rate = o.dropout, .name = table.path() + "/dropout"}),
-      width_(o.width),
       factor_(o.scale ? static_cast<T>(std::sqrt(static_cast<double>(o.width))) : T(1)) {
   if (o.positions == Positions::sine) {
     sines_ = SinePositionEncoding<T>({.max_wavelength = o.max_wavelength});
@@ -32,11 +31,6 @@ Var<T> TokenInput<T>::operator()(const Tokens<T>& ids, std::size_t start,
   if (sines_) x = x + (*sines_)(x, start);
   if (learned_) x = x + (*learned_)(x, start);
   return dropout_(x, training);
-}
-
-template <class T> void TokenInput<T>::build() const {
-  table_.build();
-  if (learned_) learned_->build(Shape{1, static_cast<std::size_t>(width_)});
 }
 
 template <class T>

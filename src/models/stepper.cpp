@@ -3,13 +3,10 @@
 #include "models/options.hpp"
 
 #include <xtape/ops/indexing.hpp>
-#include <xtape/ops/shape.hpp>
 
-#include <algorithm>
 #include <set>
 
 namespace xtape::detail {
-
 namespace {
 
 Array<std::int64_t> to_array(const Ids& ids) {
@@ -130,10 +127,10 @@ template <class T> class LanguageStepper final : public ModelStepper<T, Language
 };
 
 /// Returns the tokens that are never written. Throws ValueError for an option out of range.
+template <class ModelOptions>
 std::vector<std::int64_t> forbidden(const std::string& name, const DecodingOptions& o,
-                                    int vocabulary, std::optional<std::int64_t> pad,
-                                    std::optional<std::int64_t> start,
-                                    std::optional<std::int64_t> end) {
+                                    int vocabulary, const ModelOptions& model) {
+  const std::optional<std::int64_t> pad = model.pad_id, start = model.start_id, end = model.end_id;
   check_option(o.max_length > 0, name, "max_length", o.max_length, "at least 1");
   check_option(o.min_length <= o.max_length, name, "min_length", o.min_length, "at most ",
                o.max_length, ", the max_length");
@@ -166,7 +163,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const Seq2Seq<T>& m
                                     const OptionalArray<bool>& mask,
                                     const DecodingOptions& options) {
   const Seq2SeqOptions& o = model.options();
-  auto never = forbidden(name, options, o.target_vocabulary, o.pad_id, o.start_id, o.end_id);
+  auto never = forbidden(name, options, o.target_vocabulary, o);
   check_positions(name, o.positions, o.max_length, options.max_length, "max_length");
   if (options.attention_layer) {
     const int layer = *options.attention_layer;
@@ -192,7 +189,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
                                     const std::vector<Ids>& prompts,
                                     const DecodingOptions& options) {
   const LanguageModelOptions& o = model.options();
-  auto never = forbidden(name, options, o.vocabulary, o.pad_id, o.start_id, o.end_id);
+  auto never = forbidden(name, options, o.vocabulary, o);
   if (options.attention || options.attention_layer) {
     fail<ValueError>(name,
                      "no attention to return: attention is asked for, expected not; a language "
@@ -229,6 +226,5 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
                                                const std::vector<Ids>&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape::detail

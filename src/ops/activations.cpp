@@ -17,17 +17,11 @@ namespace xtape {
 using detail::by_slopes;
 using detail::check_option;
 
-namespace {
-
 template <class T>
-Var<T> elu_family(const char* op, const Var<T>& x, double alpha, double scale, double inside) {
+static Var<T> elu_family(const char* op, const Var<T>& x, double alpha, double scale,
+                         double inside) {
   return by_slopes(op, "elu", x, {{alpha, scale, inside}});
 }
-
-}  // namespace
-
-template <class T> Var<T> linear(const Var<T>& x) { return x; }
-XTAPE_FOR_REALS(linear);
 
 template <class T> Var<T> relu(const Var<T>& x, ReluOptions options) {
   if (!(options.negative_slope >= 0) || !(options.max_value >= 0)) {
@@ -55,18 +49,10 @@ template <class T> Var<T> leaky_relu(const Var<T>& x, double negative_slope) {
 }
 XTAPE_FOR_REALS(leaky_relu);
 
-template <class T> Var<T> relu6(const Var<T>& x) { return relu(x, {.max_value = 6.0}); }
-XTAPE_FOR_REALS(relu6);
-
 template <class T> Var<T> elu(const Var<T>& x, double alpha) {
   return elu_family("elu", x, alpha, 1.0, 1.0);
 }
 XTAPE_FOR_REALS(elu);
-
-template <class T> Var<T> selu(const Var<T>& x) {
-  return elu_family("selu", x, 1.6732632423543772, 1.0507009873554805, 1.0);
-}
-XTAPE_FOR_REALS(selu);
 
 template <class T> Var<T> celu(const Var<T>& x, double alpha) {
   check_option(alpha > 0, "celu", "alpha", alpha, "> 0");
@@ -85,21 +71,14 @@ XTAPE_UNARY_BY_SLOPES(softsign);
 XTAPE_UNARY_BY_SLOPES(hard_silu);
 XTAPE_UNARY_BY_SLOPES(mish);
 XTAPE_UNARY_BY_SLOPES(sparse_plus);
-
-template <class T> Var<T> hard_sigmoid(const Var<T>& x) {
-  return by_slopes("hard_sigmoid", "hard_sigmoid", x, {{1.0 / 6.0, 0.5}});
-}
-XTAPE_FOR_REALS(hard_sigmoid);
-
-template <class T> Var<T> sparse_sigmoid(const Var<T>& x) {
-  return by_slopes("sparse_sigmoid", "hard_sigmoid", x, {{0.5, 0.5}});
-}
-XTAPE_FOR_REALS(sparse_sigmoid);
-
-template <class T> Var<T> hard_tanh(const Var<T>& x) {
-  return by_slopes("hard_tanh", "clip", x, {{-1.0, 1.0}});
-}
-XTAPE_FOR_REALS(hard_tanh);
+XTAPE_UNARY_AS(linear, x);
+XTAPE_UNARY_AS(relu6, relu(x, {.max_value = 6.0}));
+XTAPE_UNARY_AS(selu, elu_family("selu", x, 1.6732632423543772, 1.0507009873554805, 1.0));
+XTAPE_UNARY_AS(hard_sigmoid, by_slopes("hard_sigmoid", "hard_sigmoid", x, {{1.0 / 6.0, 0.5}}));
+XTAPE_UNARY_AS(sparse_sigmoid, by_slopes("sparse_sigmoid", "hard_sigmoid", x, {{0.5, 0.5}}));
+XTAPE_UNARY_AS(hard_tanh, by_slopes("hard_tanh", "clip", x, {{-1.0, 1.0}}));
+XTAPE_UNARY_AS(tanh_shrink, x - tanh(x));
+XTAPE_UNARY_AS(log_sigmoid, -softplus(-x));
 
 template <class T> Var<T> hard_shrink(const Var<T>& x, double threshold) {
   check_option(threshold >= 0, "hard_shrink", "threshold", threshold, ">= 0");
@@ -112,12 +91,6 @@ template <class T> Var<T> soft_shrink(const Var<T>& x, double threshold) {
   return by_slopes("soft_shrink", "soft_shrink", x, {{threshold}});
 }
 XTAPE_FOR_REALS(soft_shrink);
-
-template <class T> Var<T> tanh_shrink(const Var<T>& x) { return x - tanh(x); }
-XTAPE_FOR_REALS(tanh_shrink);
-
-template <class T> Var<T> log_sigmoid(const Var<T>& x) { return -softplus(-x); }
-XTAPE_FOR_REALS(log_sigmoid);
 
 template <class T> Var<T> squareplus(const Var<T>& x, double b) {
   check_option(b >= 0, "squareplus", "b", b, ">= 0");

@@ -1,7 +1,6 @@
 #pragma once
 // Where fused attention finds what it reads and writes: strides, and offsets of its parts.
 
-#include "array/shapes.hpp"
 #include "ops/attention.hpp"
 
 #include <algorithm>

@@ -150,21 +150,14 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
     if (!direct || p.layout.n != columns) return false;
   }
   if (!p.a_fits || !p.b_fits) {
-    const auto canonical = [&](const std::string& order) {
-      Shape shape(order.size());
-      for (std::size_t i = 0; i < order.size(); ++i) {
-        shape[i] = static_cast<std::size_t>(extents[static_cast<std::size_t>(order[i])]);
-      }
-      return side(order, shape);
-    };
     const std::string order_a = batch + m + k;
     const std::string order_b = batch + k + n;
     // Copies of both sides fit for sure.
     const Array<T> copy_a = rearranged(a, sa, order_a, extents);
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
-    return multiply(copy_a.data(), canonical(order_a), copy_b.data(), canonical(order_b),
-                    accumulate, bias, c, sc, relabelled, extents);
+    return multiply(copy_a.data(), side(order_a, copy_a.shape()), copy_b.data(),
+                    side(order_b, copy_b.shape()), accumulate, bias, c, sc, relabelled, extents);
   }
   if (!p.c_fits) {
     const std::string order = batch + m + n;

@@ -1,6 +1,5 @@
 #include <xtape/ops/cross_entropy.hpp>
 
-#include "array/shapes.hpp"
 #include "base/instantiate.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "ops/trailing_axes.hpp"
@@ -16,7 +15,6 @@
 
 namespace xtape {
 
-using detail::fail;
 using detail::Index;
 using detail::rows_per_block;
 
@@ -25,13 +23,13 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
                                     std::optional<std::int64_t> ignore_class) {
   const char* op = "sparse_softmax_cross_entropy";
   if (logits.rank() == 0) {
-    fail<ShapeError>(op, "no class axis: logits is (), expected (..., classes)");
+    detail::fail<ShapeError>(op, "no class axis: logits is (), expected (..., classes)");
   }
   const Shape rows_shape = detail::reduced_shape(logits.shape(), {logits.rank() - 1}, false);
   if (labels.shape() != rows_shape) {
-    fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", expected ",
-                     to_string(rows_shape), ", the shape of logits ", to_string(logits.shape()),
-                     " without its last axis");
+    detail::fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()),
+                             ", expected ", to_string(rows_shape), ", the shape of logits ",
+                             to_string(logits.shape()), " without its last axis");
   }
   const auto n = static_cast<std::int64_t>(logits.shape().back());
   Array<std::int64_t> kept = labels;  // ignored rows are marked -1
@@ -40,34 +38,26 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
     if (ignore_class && label == *ignore_class) {
       label = -1;
     } else if (label < 0 || label >= n) {
-      fail<ValueError>(op, "label out of range: element ", i, " of labels ",
-                       to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
-                       "; name a class to leave out with ignore_class");
+      detail::fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                               to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                               "; name a class to leave out with ignore_class");
     }
   }
   const Index rows = static_cast<Index>(kept.size());
   std::vector<Result<T>> outputs;
   outputs.emplace_back(rows_shape);
   Array<T> lse = detail::empty<T>(rows_shape);
-  {
-    const T* px = logits.data();
-    const std::int64_t* pl = kept.data();
-    T* loss = outputs[0].data();
-    T* pe = lse.data();
-    detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
-      kernels::cross_entropy(end - begin, n, px + begin * n, pl + begin, loss + begin, pe + begin);
-    });
-  }
+  detail::parallel_for(rows, rows_per_block(rows, n), [&](Index begin, Index end) {
+    kernels::cross_entropy(end - begin, n, logits.data() + begin * n, kept.data() + begin,
+                           outputs[0].data() + begin, lse.data() + begin);
+  });
   auto fast = [kept, lse = std::move(lse), rows, n](FusedBackward<T>& backward) {
-    Result<T> gradient(backward.input(0).shape());
-    const T* px = backward.input(0).data();
-    const std::int64_t* pl = kept.data();
-    const T* pe = lse.data();
-    const T* pg = backward.grad_output(0)->data();
-    T* dx = gradient.data();
-    detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
-      kernels::cross_entropy_gradient(end - begin, n, px + begin * n, pl + begin, pe + begin,
-                                      pg + begin, dx + begin * n);
+    const Var<T>& x = backward.input(0);
+    const T* g = backward.grad_output(0)->data();
+    Result<T> gradient(x.shape());
+    detail::parallel_for(rows, rows_per_block(rows, n), [&](Index begin, Index end) {
+      kernels::cross_entropy_gradient(end - begin, n, x.data() + begin * n, kept.data() + begin,
+                                      lse.data() + begin, g + begin, gradient.data() + begin * n);
     });
     backward.add(0, std::move(gradient));
   };
@@ -78,9 +68,7 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
       counts.data()[i] = ids.data()[i] >= 0;
       ids.data()[i] = std::max<std::int64_t>(ids.data()[i], 0);
     }
-    std::vector<std::size_t> column(ids.shape().begin(), ids.shape().end());
-    column.push_back(1);
-    ids.reshape(Shape(column.begin(), column.end()));
+    ids.reshape(detail::reduced_shape(x.shape(), {x.rank() - 1}, true));
     const Var<T> picked = reshape(take_along_axis(x, ids, -1), kept.shape());
     return std::vector<Var<T>>{where(counts, logsumexp(x, {-1}) - picked, Var<T>(T(0)))};
   };

@@ -1,6 +1,5 @@
 #include <xtape/ops/dropout.hpp>
 
-#include "array/shapes.hpp"
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "kernels/dropout.hpp"
@@ -40,12 +39,11 @@ Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
     return x * dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
   }
   Result<T> y(x.shape());
-  const T* from = x.data();
-  T* to = y.data();
-  detail::parallel_for(
-      static_cast<Index>(y.size()), detail::kRowGrain, [=](Index begin, Index end) {
-        kernels::dropout(begin, end - begin, rate, key.seed, key.index, from + begin, to + begin);
-      });
+  detail::parallel_for(static_cast<Index>(y.size()), detail::kRowGrain,
+                       [&](Index begin, Index end) {
+                         kernels::dropout(begin, end - begin, rate, key.seed, key.index,
+                                          x.data() + begin, y.data() + begin);
+                       });
   return record("dropout", std::move(y),
                 wrt(x, [rate, key](const Var<T>& g) { return dropout(g, rate, key); }));
 }

@@ -1,7 +1,6 @@
 #include <xtape/ops/elementwise.hpp>
 
 #include "array/shapes.hpp"
-#include "kernels/elementwise.hpp"
 #include "ops/unary.hpp"
 
 #include <xtape/ops/shape.hpp>
@@ -18,11 +17,8 @@ using kernels::Unary;
 template <class T> Result<T> zip(const char* op, Binary kind, const Var<T>& a, const Var<T>& b) {
   if (a.shape() == b.shape()) {
     Result<T> y(a.shape());
-    const T* u = a.data();
-    const T* v = b.data();
-    T* w = y.data();
-    detail::parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
-      kernels::binary(kind, end - begin, u + begin, v + begin, w + begin);
+    detail::parallel_for(static_cast<Index>(y.size()), [&](Index begin, Index end) {
+      kernels::binary(kind, end - begin, a.data() + begin, b.data() + begin, y.data() + begin);
     });
     return y;
   }
@@ -31,11 +27,8 @@ template <class T> Result<T> zip(const char* op, Binary kind, const Var<T>& a, c
   const auto loop = detail::make_loop<3>(
       shape, {detail::broadcast_strides(a.shape(), shape),
               detail::broadcast_strides(b.shape(), shape), detail::strides_of(shape)});
-  const T* u = a.data();
-  const T* v = b.data();
-  T* w = y.data();
-  detail::parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
-    kernels::binary(kind, part, u + at[0], v + at[1], w + at[2]);
+  detail::parallel_for(loop, [&](const kernels::Loop<3>& part, const Index(&at)[3]) {
+    kernels::binary(kind, part, a.data() + at[0], b.data() + at[1], y.data() + at[2]);
   });
   return y;
 }
@@ -161,12 +154,9 @@ template <class T> Var<T> select(const Array<bool>& condition, const Var<T>& a, 
   const auto loop = make_loop<4>(
       shape, {broadcast_strides(condition.shape(), shape), broadcast_strides(a.shape(), shape),
               broadcast_strides(b.shape(), shape), strides_of(shape)});
-  const bool* c = condition.data();
-  const T* u = a.data();
-  const T* v = b.data();
-  T* w = y.data();
-  parallel_for(loop, [=](const kernels::Loop<4>& part, const Index(&at)[4]) {
-    kernels::select(part, c + at[0], u + at[1], v + at[2], w + at[3]);
+  parallel_for(loop, [&](const kernels::Loop<4>& part, const Index(&at)[4]) {
+    kernels::select(part, condition.data() + at[0], a.data() + at[1], b.data() + at[2],
+                    y.data() + at[3]);
   });
   return record("where", std::move(y),
                 wrt(a, [condition](const Var<T>& g) { return where(condition, g, Var<T>(T(0))); }),
@@ -200,20 +190,14 @@ XTAPE_UNARY_BY_RESULT(tanh, return g * (T(1) - y * y));
 XTAPE_UNARY_BY_RESULT(sigmoid, return g * (y * (T(1) - y)));
 XTAPE_UNARY(erf, return g * (exp(-square(x)) * T(1.12837916709551257390)));  // 2 / sqrt(pi)
 
-template <class T> Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return compare("less", Binary::less, a, b);
-}
-template Array<bool> less(const Var<float>&, const Var<float>&);
-template Array<bool> less(const Var<double>&, const Var<double>&);
-template <class T> Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return compare("less_equal", Binary::less_equal, a, b);
-}
-template Array<bool> less_equal(const Var<float>&, const Var<float>&);
-template Array<bool> less_equal(const Var<double>&, const Var<double>&);
-template <class T> Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
-  return compare("equal", Binary::equal, a, b);
-}
-template Array<bool> equal(const Var<float>&, const Var<float>&);
-template Array<bool> equal(const Var<double>&, const Var<double>&);
+#define XTAPE_COMPARISON(name)                                                                  \
+  template <class T> Array<bool> name(const Var<T>& a, const std::type_identity_t<Var<T>>& b) { \
+    return compare(#name, Binary::name, a, b);                                                  \
+  }                                                                                             \
+  template Array<bool> name(const Var<float>&, const Var<float>&);                              \
+  template Array<bool> name(const Var<double>&, const Var<double>&)
+XTAPE_COMPARISON(less);
+XTAPE_COMPARISON(less_equal);
+XTAPE_COMPARISON(equal);
 
 }  // namespace xtape

@@ -2,7 +2,6 @@
 
 #include "array/shapes.hpp"
 #include "base/instantiate.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
 #include "threads/loops.hpp"
 
@@ -43,9 +42,8 @@ template <class T> void gather(const AxisSplit& e, const Ids& ids, const T* x, T
 }
 
 template <class T> void fill_with_zeros(Result<T>& y) {
-  T* to = y.data();
-  detail::parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
-    kernels::fill(end - begin, T(0), to + begin);
+  detail::parallel_for(static_cast<Index>(y.size()), [&](Index begin, Index end) {
+    kernels::fill(end - begin, T(0), y.data() + begin);
   });
 }
 

@@ -151,14 +151,12 @@ Var<T> einsum(const std::string& equation, const Var<T>& a, const std::type_iden
 }
 XTAPE_FOR_REALS(einsum);
 
-namespace {
-template <class T> void check_vectors(const char* op, const Var<T>& a, const Var<T>& b) {
+template <class T> static void check_vectors(const char* op, const Var<T>& a, const Var<T>& b) {
   if (a.rank() != 1 || b.rank() != 1) {
     fail<ShapeError>(op, "not vectors: operands are ", to_string(a.shape()), " and ",
                      to_string(b.shape()), ", expected rank 1; use matmul() for more");
   }
 }
-}  // namespace
 
 template <class T> Var<T> dot(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   check_vectors("dot", a, b);

@@ -1,7 +1,6 @@
 // Layer normalization and RMS normalization.
 
 #include "kernels/normalization.hpp"
-#include "array/shapes.hpp"
 #include "base/instantiate.hpp"
 #include "ops/trailing_axes.hpp"
 #include "threads/row_halves.hpp"
@@ -17,7 +16,6 @@
 namespace xtape {
 namespace {
 
-using detail::fail;
 using detail::Index;
 using detail::rows_per_block;
 using detail::TrailingAxes;
@@ -62,18 +60,10 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
   Array<double> rstd = detail::empty<double>({static_cast<std::size_t>(rows)});
   std::vector<Result<T>> outputs;
   outputs.emplace_back(x.shape());
-  {
-    const T* px = x.data();
-    const T* pg = gamma.data();
-    const T* pb = beta.data();
-    T* py = outputs[0].data();
-    double* pm = mean.data();
-    double* ps = rstd.data();
-    detail::parallel_for(rows, grain, [=](Index begin, Index end) {
-      kernels::layer_norm(end - begin, n, epsilon, px + begin * n, pg, pb, py + begin * n,
-                          pm + begin, ps + begin);
-    });
-  }
+  detail::parallel_for(rows, grain, [&](Index begin, Index end) {
+    kernels::layer_norm(end - begin, n, epsilon, x.data() + begin * n, gamma.data(), beta.data(),
+                        outputs[0].data() + begin * n, mean.data() + begin, rstd.data() + begin);
+  });
   auto fast = [mean = std::move(mean), rstd = std::move(rstd), n, rows,
                grain](FusedBackward<T>& backward) {
     const T* px = backward.input(0).data();
@@ -82,11 +72,10 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
     const double* ps = rstd.data();
     if (backward.needs_grad(0)) {
       Result<T> gradient(backward.input(0).shape());
-      T* dx = gradient.data();
       const T* pw = backward.input(1).data();
-      detail::parallel_for(rows, grain, [=](Index begin, Index end) {
+      detail::parallel_for(rows, grain, [&](Index begin, Index end) {
         kernels::layer_norm_gradient(end - begin, n, px + begin * n, pw, pm + begin, ps + begin,
-                                     pg + begin * n, dx + begin * n);
+                                     pg + begin * n, gradient.data() + begin * n);
       });
       backward.add(0, std::move(gradient));
     }
@@ -94,12 +83,10 @@ Var<T> layer_norm_trailing(const Var<T>& x, const Var<T>& gamma, const Var<T>& b
       const auto width = static_cast<std::size_t>(n);
       std::vector<double> dgamma(width, 0.0);
       std::vector<double> dbeta(width, 0.0);
-      double* sum_gamma = dgamma.data();
-      double* sum_beta = dbeta.data();
-      sum_over_rows(rows, n, [=](Index column, Index columns, Index row, Index count) {
+      sum_over_rows(rows, n, [&](Index column, Index columns, Index row, Index count) {
         const Index at = row * n + column;
         kernels::layer_norm_parameters(count, columns, n, px + at, pm + row, ps + row, pg + at,
-                                       sum_gamma + column, sum_beta + column);
+                                       dgamma.data() + column, dbeta.data() + column);
       });
       const Shape& shape = backward.input(1).shape();
       backward.add(1, narrowed<T>(shape, dgamma));
@@ -125,35 +112,29 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
   Array<double> rrms = detail::empty<double>({static_cast<std::size_t>(rows)});
   std::vector<Result<T>> outputs;
   outputs.emplace_back(x.shape());
-  {
-    const T* px = x.data();
-    const T* pw = scale.data();
-    T* py = outputs[0].data();
-    double* pr = rrms.data();
-    detail::parallel_for(rows, grain, [=](Index begin, Index end) {
-      kernels::rms_norm(end - begin, n, epsilon, px + begin * n, pw, py + begin * n, pr + begin);
-    });
-  }
+  detail::parallel_for(rows, grain, [&](Index begin, Index end) {
+    kernels::rms_norm(end - begin, n, epsilon, x.data() + begin * n, scale.data(),
+                      outputs[0].data() + begin * n, rrms.data() + begin);
+  });
   auto fast = [rrms = std::move(rrms), n, rows, grain](FusedBackward<T>& backward) {
     const T* px = backward.input(0).data();
     const T* pg = backward.grad_output(0)->data();
     const double* pr = rrms.data();
     if (backward.needs_grad(0)) {
       Result<T> gradient(backward.input(0).shape());
-      T* dx = gradient.data();
       const T* pw = backward.input(1).data();
-      detail::parallel_for(rows, grain, [=](Index begin, Index end) {
+      detail::parallel_for(rows, grain, [&](Index begin, Index end) {
         kernels::rms_norm_gradient(end - begin, n, px + begin * n, pw, pr + begin, pg + begin * n,
-                                   dx + begin * n);
+                                   gradient.data() + begin * n);
       });
       backward.add(0, std::move(gradient));
     }
     if (backward.needs_grad(1)) {
       std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
-      double* sum = sums.data();
-      sum_over_rows(rows, n, [=](Index column, Index columns, Index row, Index count) {
+      sum_over_rows(rows, n, [&](Index column, Index columns, Index row, Index count) {
         const Index at = row * n + column;
-        kernels::rms_norm_parameters(count, columns, n, px + at, pr + row, pg + at, sum + column);
+        kernels::rms_norm_parameters(count, columns, n, px + at, pr + row, pg + at,
+                                     sums.data() + column);
       });
       backward.add(1, narrowed<T>(backward.input(1).shape(), sums));
     }
@@ -170,11 +151,11 @@ Var<T> rms_norm_trailing(const Var<T>& x, const Var<T>& scale, const TrailingAxe
 void check_normalization(const char* op, const Shape& shape, const TrailingAxes& t,
                          double epsilon) {
   if (!(epsilon >= 0)) {
-    fail<ValueError>(op, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
+    detail::fail<ValueError>(op, "epsilon out of range: epsilon is ", epsilon, ", expected >= 0");
   }
   if (t.n == 0) {
-    fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(shape),
-                     ", expected at least one element on the axes");
+    detail::fail<ShapeError>(op, "nothing to normalize: operand is ", to_string(shape),
+                             ", expected at least one element on the axes");
   }
 }
 
@@ -185,9 +166,9 @@ Var<T> parameter(const char* op, const char* name, const Var<T>& x, const Traili
   const Shape shape = parameter_shape(x.shape(), t);
   if (!value) return Var<T>(detail::full<T>(shape, otherwise));
   if (value->shape() != shape) {
-    fail<ShapeError>(op, name, " does not fit: ", name, " is ", to_string(value->shape()),
-                     ", expected ", to_string(shape), ", the extents of the axes of x ",
-                     to_string(x.shape()));
+    detail::fail<ShapeError>(op, name, " does not fit: ", name, " is ", to_string(value->shape()),
+                             ", expected ", to_string(shape), ", the extents of the axes of x ",
+                             to_string(x.shape()));
   }
   return *value;
 }

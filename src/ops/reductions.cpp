@@ -1,11 +1,8 @@
 #include <xtape/ops/reductions.hpp>
 
 #include "array/shapes.hpp"
-#include "base/instantiate.hpp"
-#include "kernels/reduce.hpp"
 #include "ops/unary.hpp"
 
-#include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/shape.hpp>
 
 #include <algorithm>

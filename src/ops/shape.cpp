@@ -77,12 +77,10 @@ template <class T> Var<T> transpose(const Var<T>& x, const Axes& axes) {
   }
   Result<T> y(shape);
   const auto loop = detail::make_loop<2>(shape, {strides, detail::strides_of(shape)});
-  const T* source = x.data();
-  T* target = y.data();
   detail::parallel_for(
       loop,
-      [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
-        kernels::copy(part, source + at[0], target + at[1]);
+      [&](const kernels::Loop<2>& part, const Index(&at)[2]) {
+        kernels::copy(part, x.data() + at[0], y.data() + at[1]);
       },
       loop.rank == 2 ? 64 : 1);
   return record("transpose", std::move(y),
@@ -185,11 +183,9 @@ std::vector<Var<T>> split(const Var<T>& x, const std::vector<std::size_t>& sizes
   return parts;
 }
 
-namespace {
-
 // Appends one axis to the view, as NumPy's basic indexing does.
-void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stride,
-                std::vector<std::size_t>& shape, View& view) {
+static void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stride,
+                       std::vector<std::size_t>& shape, View& view) {
   const Index n = detail::extent(whole, axis);
   if (s.kind == Slice::Kind::position) {
     const Index at = *s.start < 0 ? *s.start + n : *s.start;
@@ -216,8 +212,6 @@ void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Index stri
   view.strides.push_back(s.step * stride);
   shape.push_back(static_cast<std::size_t>(count));
 }
-
-}  // namespace
 
 template <class T> Var<T> slice(const Var<T>& x, const std::vector<Slice>& index) {
   std::size_t named = 0;
@@ -282,35 +276,26 @@ template <class T> Var<T> flip(const Var<T>& x, const Axes& axes) {
 
 template <class T> Var<T> cumsum(const Var<T>& x, int axis, bool reverse) {
   const std::size_t at = detail::normalize_axis("cumsum", axis, x.rank());
-  Index outer = 1;
-  Index inner = 1;
-  for (std::size_t i = 0; i < at; ++i) outer *= detail::extent(x.shape(), i);
-  for (std::size_t i = at + 1; i < x.rank(); ++i) inner *= detail::extent(x.shape(), i);
+  const detail::AxisSplit s(x.shape(), at);
   Result<T> y(x.shape());
-  kernels::cumsum(outer, detail::extent(x.shape(), at), inner, reverse, x.data(), y.data());
+  kernels::cumsum(s.outer, s.length, s.inner, reverse, x.data(), y.data());
   return record("cumsum", std::move(y),
                 wrt(x, [axis, reverse](const Var<T>& g) { return cumsum(g, axis, !reverse); }));
 }
 
-namespace {
-
-template <class T> Var<T> triangle(const char* op, const Var<T>& x, int diagonal, bool upper) {
+template <class T>
+static Var<T> triangle(const char* op, const Var<T>& x, int diagonal, bool upper) {
   if (x.rank() < 2) {
     fail<ShapeError>(op, "not a matrix: operand is ", to_string(x.shape()),
                      ", expected at least two axes");
   }
-  const Index rows = detail::extent(x.shape(), x.rank() - 2);
-  const Index columns = detail::extent(x.shape(), x.rank() - 1);
-  Index batch = 1;
-  for (std::size_t i = 0; i + 2 < x.rank(); ++i) batch *= detail::extent(x.shape(), i);
+  const detail::AxisSplit rows(x.shape(), x.rank() - 2);
   Result<T> y(x.shape());
-  kernels::triangle(batch, rows, columns, diagonal, upper, x.data(), y.data());
+  kernels::triangle(rows.outer, rows.length, rows.inner, diagonal, upper, x.data(), y.data());
   return record(op, std::move(y), wrt(x, [op, diagonal, upper](const Var<T>& g) {
                   return triangle(op, g, diagonal, upper);
                 }));
 }
-
-}  // namespace
 
 template <class T> Var<T> tril(const Var<T>& x, int diagonal) {
   return triangle("tril", x, diagonal, false);
@@ -339,6 +324,5 @@ template <class T> Var<T> triu(const Var<T>& x, int diagonal) {
   template Var<T> triu(const Var<T>&, int);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

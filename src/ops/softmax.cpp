@@ -1,6 +1,5 @@
 #include <xtape/ops/softmax.hpp>
 
-#include "array/shapes.hpp"
 #include "base/instantiate.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/softmax.hpp"
@@ -15,34 +14,28 @@
 namespace xtape {
 namespace {
 
-using detail::fail;
 using detail::Index;
 using detail::rows_per_block;
 using detail::TrailingAxes;
 
 void check_mask(const char* op, const Array<bool>& mask, const Shape& shape) {
   if (!detail::broadcasts_to(mask.shape(), shape)) {
-    fail<ShapeError>(op, "mask does not broadcast: mask is ", to_string(mask.shape()),
-                     ", expected ", to_string(shape),
-                     " or extents of 1, and no more axes; true means take part");
+    detail::fail<ShapeError>(op, "mask does not broadcast: mask is ", to_string(mask.shape()),
+                             ", expected ", to_string(shape),
+                             " or extents of 1, and no more axes; true means take part");
   }
 }
 
 Array<bool> expanded(const Array<bool>& mask, const Shape& shape, const Axes* order = nullptr) {
-  Array<bool> full(shape);
-  kernels::copy(detail::make_loop<2>(shape, {detail::broadcast_strides(mask.shape(), shape),
-                                             detail::strides_of(shape)}),
-                mask.data(), full.data());
-  if (order == nullptr) return full;
-  Shape turned(shape.size());
-  std::vector<Index> strides(shape.size());
-  const std::vector<Index> from = detail::strides_of(shape);
-  for (std::size_t i = 0; i < shape.size(); ++i) {
+  const std::vector<Index> from = detail::broadcast_strides(mask.shape(), shape);
+  std::vector<Index> strides = from;
+  Shape turned = shape;
+  for (std::size_t i = 0; order != nullptr && i < shape.size(); ++i) {
     turned[i] = shape[static_cast<std::size_t>((*order)[i])];
     strides[i] = from[static_cast<std::size_t>((*order)[i])];
   }
   Array<bool> out(turned);
-  kernels::copy(detail::make_loop<2>(turned, {strides, detail::strides_of(turned)}), full.data(),
+  kernels::copy(detail::make_loop<2>(turned, {strides, detail::strides_of(turned)}), mask.data(),
                 out.data());
   return out;
 }
@@ -57,7 +50,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   const Index n = t.n;
   if (!mask) {
     detail::parallel_for(t.rows, rows_per_block(t.rows, n), [=](Index begin, Index end) {
-      kernels::softmax_rows<T>(log, end - begin, n, from + begin * n, to + begin * n);
+      kernels::softmax_rows(log, end - begin, n, from + begin * n, to + begin * n);
     });
     return y;
   }
@@ -88,12 +81,10 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
 template <class T>
 Var<T> softmax_pullback(const Var<T>& y, const Var<T>& g, const Axes& trailing, Index n) {
   Result<T> dx(y.shape());
-  const T* py = y.data();
-  const T* pg = g.data();
-  T* out = dx.data();
   const Index rows = n == 0 ? 0 : static_cast<Index>(y.size()) / n;
-  detail::parallel_for(rows, rows_per_block(rows, n), [=](Index begin, Index end) {
-    kernels::softmax_gradient(end - begin, n, py + begin * n, pg + begin * n, out + begin * n);
+  detail::parallel_for(rows, rows_per_block(rows, n), [&](Index begin, Index end) {
+    kernels::softmax_gradient(end - begin, n, y.data() + begin * n, g.data() + begin * n,
+                              dx.data() + begin * n);
   });
   return record(
       "softmax", std::move(dx),

@@ -2,7 +2,6 @@
 // The common forms of an operation with one operand.
 
 #include "base/instantiate.hpp"
-#include "kernels/elementwise.hpp"
 #include "threads/loops.hpp"
 
 #include <xtape/ops/elementwise.hpp>
@@ -24,6 +23,10 @@
                   wrt(x, [](const Var<T>& g, const Var<T>& y) { gradient; })); \
   }                                                                            \
   XTAPE_FOR_REALS(name)
+/// Defines the operation `name` by an expression of operations on x.
+#define XTAPE_UNARY_AS(name, ...)                                         \
+  template <class T> Var<T> name(const Var<T>& x) { return __VA_ARGS__; } \
+  XTAPE_FOR_REALS(name)
 /// XTAPE_UNARY with the gradient by_slopes().
 #define XTAPE_UNARY_BY_SLOPES(name)                                                              \
   template <class T> Var<T> name(const Var<T>& x) { return detail::by_slopes(#name, #name, x); } \
@@ -34,11 +37,9 @@ namespace xtape::detail {
 /// Returns f(x), computed by kernels and not recorded.
 template <class T> Result<T> map(kernels::Unary f, const Var<T>& x, kernels::Parameters p = {}) {
   Result<T> y(x.shape());
-  const T* from = x.data();
-  T* to = y.data();
   parallel_for(static_cast<kernels::Index>(y.size()),
-               [=](kernels::Index begin, kernels::Index end) {
-                 kernels::unary(f, end - begin, from + begin, to + begin, p);
+               [&](kernels::Index begin, kernels::Index end) {
+                 kernels::unary(f, end - begin, x.data() + begin, y.data() + begin, p);
                });
   return y;
 }
@@ -57,14 +58,12 @@ Var<T> times_slope(const Var<T>& g, kernels::Unary slope, const Var<T>& x, kerne
   constexpr Index kTogether = 2048;
   if (recorded(g, g)) return g * Var<T>(map(slope, x, p).pointer(), {});
   Result<T> y(x.shape());
-  const T* at = x.data();
-  const T* by = g.data();
-  T* to = y.data();
-  parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
+  parallel_for(static_cast<Index>(y.size()), [&](Index begin, Index end) {
     for (Index i = begin; i < end; i += kTogether) {
       const Index n = std::min(kTogether, end - i);
-      kernels::unary(slope, n, at + i, to + i, p);
-      kernels::binary(kernels::Binary::multiply, n, by + i, to + i, to + i);
+      T* to = y.data() + i;
+      kernels::unary(slope, n, x.data() + i, to, p);
+      kernels::binary(kernels::Binary::multiply, n, g.data() + i, to, to);
     }
   });
   return {std::move(y.pointer()), {}};

@@ -1,7 +1,6 @@
 #include <xtape/optim/optimizer.hpp>
 
 #include "base/check.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/optimizers_plain.hpp"
 #include "threads/loops.hpp"
 

@@ -10,13 +10,9 @@ namespace xtape {
 
 using detail::fail;
 
-namespace {
-
 // Names of arrays beside the slots of the formula.
 constexpr const char* kAverage = "average";
 constexpr const char* kAccumulator = "accumulator";
-
-}  // namespace
 
 // Returns the numbers of the state, with their present values.
 template <class T> std::map<std::string, double> Optimizer<T>::scalars() const {
@@ -180,6 +176,5 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
                                          const std::function<void()>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -280,6 +280,5 @@ XTAPE_OPTIMIZER(AdagradOptions);
 XTAPE_OPTIMIZER(AdadeltaOptions);
 XTAPE_OPTIMIZER(RMSpropOptions);
 XTAPE_OPTIMIZER(AdafactorOptions);
-#undef XTAPE_OPTIMIZER
 
 }  // namespace xtape

@@ -5,17 +5,13 @@
 
 namespace xtape::detail {
 
-namespace {
-
 constexpr int kDepth = 16;  // a config has 4 levels
 
-std::string shown(const Json& value) {
+static std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
 }
-
-}  // namespace
 
 Json parse_config(const std::string& op, const std::string& text) {
   std::vector<std::set<std::string>> keys;  // of the objects that are open

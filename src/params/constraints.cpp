@@ -9,13 +9,11 @@
 
 namespace xtape {
 
-using detail::fail;
-
 namespace {
 
 void check_axes(const char* name, const Axes& axes) {
   if (axes.empty()) {
-    fail<ValueError>(name, "no axes: expected at least one axis to take norms along");
+    detail::fail<ValueError>(name, "no axes: expected at least one axis to take norms along");
   }
 }
 
@@ -72,9 +70,9 @@ template <class T> Constraint<T>::Constraint(constraints::MinMaxNorm options) {
   check_axes("min_max_norm", options.axes);
   if (!(options.min_value >= 0) || !(options.max_value >= options.min_value) ||
       !std::isfinite(options.max_value)) {
-    fail<ValueError>("min_max_norm", "limits out of range: min_value is ", options.min_value,
-                     " and max_value is ", options.max_value,
-                     ", expected 0 <= min_value <= max_value, both finite");
+    detail::fail<ValueError>("min_max_norm", "limits out of range: min_value is ",
+                             options.min_value, " and max_value is ", options.max_value,
+                             ", expected 0 <= min_value <= max_value, both finite");
   }
   detail::check_unit("min_max_norm", "rate", options.rate, true);
   description_ = {"MinMaxNorm",
@@ -92,15 +90,16 @@ template <class T> Constraint<T>::Constraint(constraints::MinMaxNorm options) {
 
 template <class T> Constraint<T>::Constraint(User user) {
   if (!user.function) {
-    fail<ValueError>("constraint",
-                     "empty function, expected something to call; pass a name or a "
-                     "function Array -> Array");
+    detail::fail<ValueError>("constraint",
+                             "empty function, expected something to call; pass a name or a "
+                             "function Array -> Array");
   }
   function_ = [function = std::move(user.function)](const Array<T>& w, const std::string& name) {
     Array<T> fresh = function(w);
     if (fresh.shape() != w.shape()) {
-      fail<ShapeError>(name, "constraint changed the shape: result is ", to_string(fresh.shape()),
-                       ", expected ", to_string(w.shape()), "; keep it");
+      detail::fail<ShapeError>(name, "constraint changed the shape: result is ",
+                               to_string(fresh.shape()), ", expected ", to_string(w.shape()),
+                               "; keep it");
     }
     return fresh;
   };

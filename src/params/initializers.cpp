@@ -147,23 +147,14 @@ Initializer::Initializer(const initializers::VarianceScaling& options)
 Initializer::Initializer(const char* class_name, const initializers::VarianceScaling& options)
     : Initializer({class_name, {}}, scaled(options)) {}
 
-Initializer::Initializer(initializers::GlorotUniform)
-    : Initializer("GlorotUniform", {1, "fan_avg", "uniform"}) {}
-
-Initializer::Initializer(initializers::GlorotNormal)
-    : Initializer("GlorotNormal", {1, "fan_avg", "truncated_normal"}) {}
-
-Initializer::Initializer(initializers::HeUniform)
-    : Initializer("HeUniform", {2, "fan_in", "uniform"}) {}
-
-Initializer::Initializer(initializers::HeNormal)
-    : Initializer("HeNormal", {2, "fan_in", "truncated_normal"}) {}
-
-Initializer::Initializer(initializers::LecunUniform)
-    : Initializer("LecunUniform", {1, "fan_in", "uniform"}) {}
-
-Initializer::Initializer(initializers::LecunNormal)
-    : Initializer("LecunNormal", {1, "fan_in", "truncated_normal"}) {}
+#define XTAPE_SCALED(Name, ...) \
+  Initializer::Initializer(initializers::Name) : Initializer(#Name, {__VA_ARGS__}) {}
+XTAPE_SCALED(GlorotUniform, 1, "fan_avg", "uniform")
+XTAPE_SCALED(GlorotNormal, 1, "fan_avg", "truncated_normal")
+XTAPE_SCALED(HeUniform, 2, "fan_in", "uniform")
+XTAPE_SCALED(HeNormal, 2, "fan_in", "truncated_normal")
+XTAPE_SCALED(LecunUniform, 1, "fan_in", "uniform")
+XTAPE_SCALED(LecunNormal, 1, "fan_in", "truncated_normal")
 
 Initializer::Initializer(initializers::Orthogonal options)
     : Initializer({"Orthogonal", {{"gain", options.gain}}},

@@ -1,9 +1,9 @@
 #include <xtape/params/params.hpp>
 
 #include "base/check.hpp"
+#include "base/instantiate.hpp"
 #include "params/name_check.hpp"
 
-#include <algorithm>
 #include <deque>
 #include <mutex>
 #include <set>
@@ -300,11 +300,8 @@ template <class T> void Params<T>::set_trainable(const std::string& path, bool t
   }
 }
 
-template class Parameter<float>;
-template class Parameter<double>;
-template class Scope<float>;
-template class Scope<double>;
-template class Params<float>;
-template class Params<double>;
+XTAPE_CLASS_FOR_REALS(Parameter);
+XTAPE_CLASS_FOR_REALS(Scope);
+XTAPE_CLASS_FOR_REALS(Params);
 
 }  // namespace xtape

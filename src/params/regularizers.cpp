@@ -11,7 +11,6 @@
 namespace xtape {
 
 using detail::check_not_negative;
-using detail::fail;
 
 namespace {
 
@@ -25,8 +24,8 @@ template <class T>
 Var<T> orthogonal_penalty(const Var<T>& w, const regularizers::OrthogonalRegularizer& options,
                           const std::string& name) {
   if (w.rank() != 2) {
-    fail<ShapeError>(name, "no orthogonal penalty: weights are ", to_string(w.shape()),
-                     ", expected a matrix; use another regularizer");
+    detail::fail<ShapeError>(name, "no orthogonal penalty: weights are ", to_string(w.shape()),
+                             ", expected a matrix; use another regularizer");
   }
   const bool rows = options.mode == regularizers::OrthogonalMode::rows;
   const std::size_t n = w.shape()[rows ? 0 : 1];
@@ -85,16 +84,16 @@ template <class T> Regularizer<T>::Regularizer(regularizers::OrthogonalRegulariz
 
 template <class T> Regularizer<T>::Regularizer(User user) {
   if (!user.function) {
-    fail<ValueError>("regularizer",
-                     "empty function, expected something to call; pass a name or a "
-                     "function Var -> Var of one element");
+    detail::fail<ValueError>("regularizer",
+                             "empty function, expected something to call; pass a name or a "
+                             "function Var -> Var of one element");
   }
   function_ = [function = std::move(user.function)](const Var<T>& w, const std::string& name) {
     Var<T> penalty = function(w);
     if (!penalty.has_value() || penalty.size() != 1) {
-      fail<ShapeError>(name, "regularizer is no scalar: penalty is ",
-                       penalty.has_value() ? to_string(penalty.shape()) : "empty",
-                       ", expected one element; sum() it");
+      detail::fail<ShapeError>(name, "regularizer is no scalar: penalty is ",
+                               penalty.has_value() ? to_string(penalty.shape()) : "empty",
+                               ", expected one element; sum() it");
     }
     return penalty;
   };

@@ -1,6 +1,5 @@
 #include "array/shapes.hpp"
 #include "base/instantiate.hpp"
-#include "base/message.hpp"
 #include "io/text.hpp"
 #include "pictures/text.hpp"
 

@@ -75,10 +75,9 @@ void check(const Curves& curves, const CurvesOptions& o) {
     for (const std::vector<double>* values : both) {
       for (std::size_t i = 0; values != nullptr && i < values->size(); ++i) {
         if ((*values)[i] <= 0) {
-          detail::fail<ValueError>(kWho, "no logarithm: element ", i, " of '", name, "' is ",
-                                   (*values)[i],
-                                   ", expected positive values on a logarithmic axis; take it out "
-                                   "of log");
+          detail::fail<ValueError>(
+              kWho, "no logarithm: element ", i, " of '", name, "' is ", (*values)[i],
+              ", expected positive values on a logarithmic axis; take it out of log");
         }
       }
     }

@@ -1,10 +1,8 @@
 #include "array/shapes.hpp"
 #include "base/instantiate.hpp"
-#include "base/message.hpp"
 
 #include <xtape/params/params.hpp>
 #include <xtape/pictures/pictures.hpp>
-#include <xtape/tape/tape_state.hpp>
 
 #include <map>
 
@@ -58,8 +56,8 @@ template <class T> std::string graph_dot(const Var<T>& result) {
   if (!result.has_value() || !result.tracked()) {
     detail::fail<TapeError>(
         "graph_dot",
-        "result is not tracked: nothing is recorded behind it, expected a value "
-        "computed from tape.watch() or a trainable parameter; pass inputs "
+        "result is not tracked: nothing is recorded behind it, expected a value computed from "
+        "tape.watch() or a trainable parameter; pass inputs "
         "through tape.input()");
   }
   detail::check_node_ref("graph_dot", result.node_ref());
@@ -73,10 +71,9 @@ template <class T> std::string graph_dot(const Var<T>& result) {
   const std::map<std::size_t, Reached> nodes = reach(state, last, result.shape());
 
   std::string out =
-      "digraph step {\n"
-      "  node [shape=box style=\"rounded,filled\" fillcolor=\"#eef3f8\" color=\"#5b7fa3\" "
-      "fontname=\"DejaVu Sans\" fontsize=11]\n"
-      "  edge [color=\"#5b6b7b\" arrowsize=0.7]\n";
+      "digraph step {\n  node [shape=box style=\"rounded,filled\" fillcolor=\"#eef3f8\" "
+      "color=\"#5b7fa3\" fontname=\"DejaVu Sans\" fontsize=11]\n  edge [color=\"#5b6b7b\" "
+      "arrowsize=0.7]\n";
   for (const auto& [id, reached] : nodes) {
     const detail::Node<T>& node = *state.entries[id].node;
     const bool leaf = dynamic_cast<const detail::Leaf<T>*>(&node) != nullptr;

@@ -1,6 +1,5 @@
 #include "pictures/text.hpp"
 
-#include "base/message.hpp"
 #include "io/file.hpp"
 
 #include <xtape/pictures/pictures.hpp>

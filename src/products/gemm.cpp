@@ -1,7 +1,6 @@
 #include "products/gemm.hpp"
 
 #include "base/instantiate.hpp"
-#include "kernels/isa.hpp"
 #include "products/blocks.hpp"
 #include "threads/pool.hpp"
 #include "threads/scratch.hpp"

@@ -3,7 +3,6 @@
 // (The factorization of params/orthogonal.cpp comes through xtensor-blas.)
 
 #include "kernels/gemm.hpp"
-#include "kernels/loop.hpp"
 #include "threads/column_sums.hpp"
 
 #include <span>

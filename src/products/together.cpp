@@ -2,9 +2,7 @@
 
 #include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
-#include "kernels/isa.hpp"
 #include "products/blocks.hpp"
-#include "products/gemm.hpp"
 #include "threads/row_halves.hpp"
 #include "threads/scratch.hpp"
 

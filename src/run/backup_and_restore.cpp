@@ -4,16 +4,11 @@
 #include "base/check.hpp"
 #include "run/state.hpp"
 
-#include <cstdio>
 #include <filesystem>
 
 namespace xtape {
 
-namespace {
-
 constexpr const char* kWho = "BackupAndRestore";
-
-}  // namespace
 
 BackupAndRestore::BackupAndRestore(Options options) : options_(std::move(options)) {
   if (options_.backup_dir.empty()) {

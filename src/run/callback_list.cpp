@@ -6,11 +6,7 @@
 
 namespace xtape::detail {
 
-namespace {
-
 constexpr const char* kPresent = "present";
-
-}  // namespace
 
 CallbackList::CallbackList(std::vector<Callback*> callbacks) : callbacks_(std::move(callbacks)) {
   std::map<std::string, int> seen;

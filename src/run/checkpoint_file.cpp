@@ -9,7 +9,6 @@
 #include <cmath>
 
 namespace xtape::io {
-
 namespace {
 
 constexpr std::string_view kWeights = "params/";

@@ -247,10 +247,9 @@ std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimize
     reasons += "; " + skipped_.back().reason;
   }
   if (skipped_.empty()) return std::nullopt;
-  const std::string message = folder_ + ": none of its " + std::to_string(skipped_.size()) +
-                              " checkpoints can be loaded, expected one; move them away to begin "
-                              "anew" +
-                              reasons;
+  const std::string message =
+      folder_ + ": none of its " + std::to_string(skipped_.size()) +
+      " checkpoints can be loaded, expected one; move them away to begin anew" + reasons;
   if (code > 0) throw IoError(message, folder_, code);
   throw FormatError(message);
 }
@@ -282,6 +281,5 @@ std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params) con
   template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

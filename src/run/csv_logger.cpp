@@ -10,36 +10,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 
 namespace xtape {
 
-namespace {
-
 constexpr const char* kWho = "CSVLogger";
 
-/// A number as Python writes a float: in digits that read back bit by bit.
-std::string number_text(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  char digits[400];
-  const double size = std::abs(value);
-  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
-  const auto end = std::to_chars(digits, digits + sizeof digits, value,
-                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
-  std::string out(digits, end.ptr);
-  if (plain && out.find('.') == std::string::npos) out += ".0";
-  return out;
-}
-
-std::string quoted(const std::string& text, char separator) {
+static std::string quoted(const std::string& text, char separator) {
   if (text.find_first_of(std::string("\"\r\n") + separator) == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
   return out + '"';
 }
-
-}  // namespace
 
 // Each line goes to the system at once.
 struct CSVLogger::File {
@@ -111,10 +92,12 @@ void CSVLogger::on_epoch_end(Run&, std::int64_t epoch, Logs& logs) {
       line += '\n';
     }
   }
+  // Numbers stand in the digits of Python's floats, which read back bit by bit.
   line += std::to_string(epoch);
   for (const std::string& key : *keys_) {
     const double* value = logs.find(key);
-    line += options_.separator + (value == nullptr ? "NA" : number_text(*value));
+    line +=
+        options_.separator + (value == nullptr ? "NA" : to_string(full<double>(Shape(), *value)));
   }
   file_->write(line + '\n');
 }

@@ -8,12 +8,8 @@
 
 namespace xtape {
 
-namespace {
-
 constexpr const char* kWho = "EarlyStopping";
 constexpr const char* kBestWeights = "best_weights";
-
-}  // namespace
 
 EarlyStopping::EarlyStopping(Options options)
     : options_(std::move(options)),
@@ -89,10 +85,9 @@ void TerminateOnNaN::on_train_batch_end(Run& run, std::int64_t batch, const Logs
   const double* loss = logs.find("loss");
   if (loss == nullptr || std::isfinite(*loss)) return;
   if (options_.raise_error) {
-    detail::fail<NonFiniteError>("TerminateOnNaN", "loss is not finite: loss of batch ", batch,
-                                 " is ", *loss,
-                                 ", expected a finite number; find the operation "
-                                 "with TapeOptions::check_finite");
+    detail::fail<NonFiniteError>(
+        "TerminateOnNaN", "loss is not finite: loss of batch ", batch, " is ", *loss,
+        ", expected a finite number; find the operation with TapeOptions::check_finite");
   }
   run.say("Batch " + std::to_string(batch) + ": Invalid loss, terminating training");
   run.stop();

@@ -13,7 +13,6 @@
 #include <cmath>
 
 namespace xtape::detail {
-
 namespace {
 
 constexpr const char* kMonitor = "fit/monitor/";
@@ -216,11 +215,10 @@ template <class T> class Fit {
 
   void update(const StepResult<T>& result, double loss) {
     if (!result.loss.tracked()) {
-      fail<TapeError>(
-          "fit",
-          "loss without gradients: the loss of the step does not depend on a "
-          "trainable parameter through the tape, expected a tracked loss; give the model "
-          "tape.input(x), and detach nothing on the way");
+      fail<TapeError>("fit",
+                      "loss without gradients: the loss of the step does not depend on a trainable "
+                      "parameter through the tape, expected a tracked loss; give the model "
+                      "tape.input(x), and detach nothing on the way");
     }
     const Var<T> penalties = tape_.penalties(params_);
     const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;

@@ -7,7 +7,6 @@
 #include "run/state.hpp"
 
 namespace xtape {
-
 namespace {
 
 constexpr const char* kPlateau = "ReduceLROnPlateau";

@@ -10,15 +10,11 @@
 
 namespace xtape {
 
-namespace {
-
 constexpr const char* kWho = "ModelCheckpoint";
 
-std::string five_decimals(const std::optional<double>& value) {
+static std::string five_decimals(const std::optional<double>& value) {
   return value ? detail::fixed(*value, 5) : "None";
 }
-
-}  // namespace
 
 ModelCheckpoint::ModelCheckpoint(Options options)
     : options_(std::move(options)), monitor_(kWho, options_.monitor, options_.mode) {

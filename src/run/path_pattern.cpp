@@ -6,7 +6,6 @@
 #include <cmath>
 
 namespace xtape::detail {
-
 namespace {
 
 struct Format {

@@ -15,7 +15,6 @@
 #include <vector>
 
 namespace xtape {
-
 namespace {
 
 double steady_seconds() {

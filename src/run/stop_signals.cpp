@@ -7,7 +7,6 @@
 #include <mutex>
 
 namespace xtape {
-
 namespace {
 
 constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};

@@ -6,11 +6,7 @@
 
 namespace xtape {
 
-namespace {
-
 constexpr const char* kWho = "TensorBoard";
-
-}  // namespace
 
 TensorBoard::TensorBoard(Options options) : options_(std::move(options)) {
   if (options_.log_dir.empty()) {

@@ -6,12 +6,8 @@
 
 namespace xtape::detail {
 
-namespace {
-
 constexpr std::string_view kLetters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-}  // namespace
 
 std::string to_text(const Tensors& tensors) {
   io::Views views;

@@ -4,9 +4,7 @@
 
 namespace xtape::detail {
 
-namespace {
 constexpr std::size_t kChunk = std::size_t{64} << 10U;
-}
 
 Arena::~Arena() {
   for (const Chunk& chunk : chunks_) deallocate(chunk.data, chunk.bytes);

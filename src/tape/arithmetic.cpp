@@ -3,9 +3,7 @@
 
 #include "array/shapes.hpp"
 #include "base/instantiate.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
-#include "kernels/reduce.hpp"
 #include "threads/loops.hpp"
 
 #include <xtape/tape/record.hpp>
@@ -23,11 +21,9 @@ template <class T> Var<T> add(const Var<T>& a, const Var<T>& b) {
     loop = make_loop<3>(shape, {broadcast_strides(a.shape(), shape),
                                 broadcast_strides(b.shape(), shape), strides_of(shape)});
   }
-  const T* pa = a.data();
-  const T* pb = b.data();
-  T* py = y.data();
-  parallel_for(loop, [=](const kernels::Loop<3>& part, const Index(&at)[3]) {
-    kernels::binary(kernels::Binary::add, part, pa + at[0], pb + at[1], py + at[2]);
+  parallel_for(loop, [&](const kernels::Loop<3>& part, const Index(&at)[3]) {
+    kernels::binary(kernels::Binary::add, part, a.data() + at[0], b.data() + at[1],
+                    y.data() + at[2]);
   });
   const auto identity = [](const Var<T>& g) { return g; };
   return record("add", std::move(y), wrt(a, identity), wrt(b, identity));
@@ -43,10 +39,8 @@ template <class T> Var<T> broadcast(const Var<T>& x, const Shape& shape) {
   }
   Result<T> y(shape);
   const auto loop = make_loop<2>(shape, {broadcast_strides(x.shape(), shape), strides_of(shape)});
-  const T* from = x.data();
-  T* to = y.data();
-  parallel_for(loop, [=](const kernels::Loop<2>& part, const Index(&at)[2]) {
-    kernels::copy(part, from + at[0], to + at[1]);
+  parallel_for(loop, [&](const kernels::Loop<2>& part, const Index(&at)[2]) {
+    kernels::copy(part, x.data() + at[0], y.data() + at[1]);
   });
   return record("broadcast_to", std::move(y), wrt(x, [](const Var<T>& g) { return g; }));
 }
@@ -76,21 +70,17 @@ XTAPE_FOR_REALS(sum_to);
 
 template <class T> Var<T> scale(const Var<T>& x, T factor) {
   Result<T> y(x.shape());
-  const T* from = x.data();
-  T* to = y.data();
-  parallel_for(static_cast<Index>(y.size()), [=](Index begin, Index end) {
-    kernels::scale(end - begin, factor, from + begin, to + begin);
+  parallel_for(static_cast<Index>(y.size()), [&](Index begin, Index end) {
+    kernels::scale(end - begin, factor, x.data() + begin, y.data() + begin);
   });
   return record("scale", std::move(y),
                 wrt(x, [factor](const Var<T>& g) { return scale(g, factor); }));
 }
 XTAPE_FOR_REALS(scale);
 
-namespace {
-
 /// Returns g where x is within the limits, 0 elsewhere.
 template <class T>
-Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limits) {
+static Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limits) {
   Result<T> y(x.shape());
   const auto n = static_cast<Index>(y.size());
   kernels::unary({"clip", 1}, n, x.data(), y.data(), limits);
@@ -98,8 +88,6 @@ Var<T> within(const Var<T>& x, const Var<T>& g, const kernels::Parameters& limit
   return record("limit", std::move(y),
                 wrt(g, [x, limits](const Var<T>& h) { return within(x, h, limits); }));
 }
-
-}  // namespace
 
 template <class T> Var<T> limit(const Var<T>& x, double limit) {
   const kernels::Parameters limits{{-limit, limit}};

@@ -1,12 +1,9 @@
 #include "base/message.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/optimizers_plain.hpp"
-#include "kernels/reduce.hpp"
 #include "threads/loops.hpp"
 
 #include <xtape/tape/tape.hpp>
 
-#include <algorithm>
 #include <cmath>
 
 namespace xtape {

@@ -48,10 +48,9 @@ template <class T> void check_penalties(const TapeState<T>& state) {
   }
   for (const auto& [slot, nodes] : penalties.weights_hidden) look(slot.get(), nullptr);
   if (unasked != nullptr) {
-    fail<TapeError>(
-        "backward", "penalty left out: parameter '", unasked->path,
-        "' has a regularizer and nobody asked for its penalty, expected it in the loss; "
-        "add tape.penalties(params), after the layers were called");
+    fail<TapeError>("backward", "penalty left out: parameter '", unasked->path,
+                    "' has a regularizer and nobody asked for its penalty, expected it in the "
+                    "loss; add tape.penalties(params), after the layers were called");
   }
 }
 XTAPE_FOR_REALS(check_penalties);

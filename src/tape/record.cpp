@@ -7,9 +7,8 @@
 #include <string>
 
 namespace xtape::detail {
-namespace {
-
-template <class T> void check_finite(const char* op, const Array<T>& value, Operands<T> operands) {
+template <class T>
+static void check_finite(const char* op, const Array<T>& value, Operands<T> operands) {
   const auto at =
       kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
   if (at < 0) return;
@@ -25,8 +24,6 @@ template <class T> void check_finite(const char* op, const Array<T>& value, Oper
   }
   throw NonFiniteError(text + ", expected a finite result; look at the operands' range");
 }
-
-}  // namespace
 
 template <class T>
 Recording<T> begin(const char* op, Operands<T> operands, std::span<const Result<T>> outputs) {

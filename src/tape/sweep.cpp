@@ -1,5 +1,4 @@
 #include "array/shapes.hpp"
-#include "kernels/elementwise.hpp"
 #include "tape/fault.hpp"
 #include "threads/loops.hpp"
 
@@ -13,9 +12,7 @@ template <class T>
 Sweep<T>::Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain)
     : state_(state), result_(result), graph_(create_graph), retain_(retain || create_graph) {}
 
-namespace {
-
-template <class T> void add_into(Var<T>& slot, Var<T> g, bool graph) {
+template <class T> static void add_into(Var<T>& slot, Var<T> g, bool graph) {
   if (!slot.has_value()) {
     slot = std::move(g);
   } else if (!graph && slot.pointer().unique()) {
@@ -24,8 +21,6 @@ template <class T> void add_into(Var<T>& slot, Var<T> g, bool graph) {
     slot = add(slot, g);
   }
 }
-
-}  // namespace
 
 template <class T> void Sweep<T>::add(std::size_t id, Var<T> g) {
   if (slots_.size() <= id) slots_.resize(id + 1);

@@ -3,8 +3,6 @@
 // change a result.
 
 #include "kernels/elementwise.hpp"
-#include "kernels/loop.hpp"
-#include "kernels/reduce.hpp"
 #include "threads/column_sums.hpp"
 #include "threads/row_halves.hpp"
 

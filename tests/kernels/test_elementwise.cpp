@@ -108,20 +108,20 @@ TEST_CASE("fill, add_to, scale and the search for non-finite elements") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());
   std::vector<float> y(9, 1.F);
-  kernels::fill<float>(8, 3.F, y.data());
+  kernels::fill(8, 3.F, y.data());
   CHECK(y[7] == 3.F);
   CHECK(y[8] == 1.F);
   const std::vector<float> x = numbers<float>(9);
-  kernels::add_to<float>(8, x.data(), y.data());
+  kernels::add_to(8, x.data(), y.data());
   CHECK(y[5] == 3.F + x[5]);
   CHECK(y[8] == 1.F);
-  kernels::scale<float>(8, 2.F, x.data(), y.data());
+  kernels::scale(8, 2.F, x.data(), y.data());
   CHECK(y[5] == 2.F * x[5]);
-  CHECK(kernels::first_non_finite<float>(9, x.data()) == -1);
+  CHECK(kernels::first_non_finite(9, x.data()) == -1);
   y[6] = std::numeric_limits<float>::infinity();
   y[8] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(kernels::first_non_finite<float>(9, y.data()) == 6);
-  CHECK(kernels::first_non_finite<float>(0, y.data()) == -1);
+  CHECK(kernels::first_non_finite(9, y.data()) == 6);
+  CHECK(kernels::first_non_finite(0, y.data()) == -1);
 }
 
 TEST_CASE("slopes are the derivatives of the functions before them") {

@@ -28,8 +28,8 @@ TEST_CASE("layer normalization and its gradients") {
     const std::vector<double> g = numbers<double>(count * n, 0.9);
     std::vector<double> y(count * n), bare(count * n), mean(count), rstd(count), dx(count * n),
         dgamma(n, 0.5), dbeta(n, 0.25);
-    kernels::layer_norm<double>(rows, width, 0.01, x.data(), nullptr, nullptr, bare.data(),
-                                mean.data(), rstd.data());
+    kernels::layer_norm(rows, width, 0.01, x.data(), nullptr, nullptr, bare.data(), mean.data(),
+                        rstd.data());
     kernels::layer_norm(rows, width, 0.01, x.data(), gamma.data(), beta.data(), y.data(),
                         mean.data(), rstd.data());
     kernels::layer_norm_gradient(rows, width, x.data(), gamma.data(), mean.data(), rstd.data(),

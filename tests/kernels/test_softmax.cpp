@@ -56,7 +56,7 @@ TEST_CASE("the gradient of softmax, and of a probability of 0") {
   std::vector<double> g = numbers<double>(15, 0.2);
   const std::vector<double> x = numbers<double>(15);
   for (Index r = 0; r < rows; ++r)
-    kernels::softmax_row<double>(false, n, x.data() + r * n, nullptr, 0, y.data() + r * n);
+    kernels::softmax_row(false, n, x.data() + r * n, nullptr, 0, y.data() + r * n);
   y[7] = 0;
   g[7] = std::nan("");
   kernels::softmax_gradient(rows, n, y.data(), g.data(), dx.data());

@@ -19,9 +19,8 @@ template <class T> class SinePositionEncoding {
 
   /// ValueError for a wavelength out of range.
   explicit SinePositionEncoding(Options options = {});
-  SinePositionEncoding(SinePositionEncoding&&) noexcept;
-  SinePositionEncoding& operator=(SinePositionEncoding&&) noexcept;
-  ~SinePositionEncoding();
+  SinePositionEncoding(SinePositionEncoding&&) noexcept = default;
+  SinePositionEncoding& operator=(SinePositionEncoding&&) noexcept = default;
 
   /// For x (..., length, width): the encodings (length, width) of positions start_index ...
   /// start_index + length - 1, a constant that broadcasts to x. Computed once and kept. When decoding
@@ -30,7 +29,7 @@ template <class T> class SinePositionEncoding {
 
  private:
   struct Table;
-  std::unique_ptr<Table> table_;
+  std::shared_ptr<Table> table_;
 };
 
 /// A learned vector for each position (keras-hub's PositionEmbedding). Returned, not added.

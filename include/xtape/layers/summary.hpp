@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <string>
-#include <type_traits>
 
 namespace xtape {
 

@@ -27,83 +27,80 @@ struct LossOptions {
   Reduction reduction = Reduction::sum_over_batch_size;
 };
 
+/// A Var of the prediction's type, to which numbers and arrays convert.
+template <class T> using Target = std::type_identity_t<Var<T>>;
+
 /// Squared difference, averaged over the last axis.
 template <class T>
-Var<T> mean_squared_error(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> mean_squared_error(const Var<T>& prediction, const Target<T>& target,
                           const LossOptions& options = {});
 
 /// Absolute difference, averaged over the last axis.
 template <class T>
-Var<T> mean_absolute_error(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> mean_absolute_error(const Var<T>& prediction, const Target<T>& target,
                            const LossOptions& options = {});
 
 /// 100 |target - prediction| / max(|target|, 1e-7), averaged over the last axis.
 template <class T>
-Var<T> mean_absolute_percentage_error(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target,
+Var<T> mean_absolute_percentage_error(const Var<T>& prediction, const Target<T>& target,
                                       const LossOptions& options = {});
 
 /// Squared difference of log(1 + max(x, 1e-7)), averaged over the last axis.
 template <class T>
-Var<T> mean_squared_logarithmic_error(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target,
+Var<T> mean_squared_logarithmic_error(const Var<T>& prediction, const Target<T>& target,
                                       const LossOptions& options = {});
 
 /// Half the square up to delta, from there a line of slope delta; averaged over the last axis.
 /// ValueError unless delta is positive.
 template <class T>
-Var<T> huber(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-             double delta = 1.0, const LossOptions& options = {});
+Var<T> huber(const Var<T>& prediction, const Target<T>& target, double delta = 1.0,
+             const LossOptions& options = {});
 
 /// log(cosh(prediction - target)), without overflow, averaged over the last axis.
 template <class T>
-Var<T> log_cosh(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-                const LossOptions& options = {});
+Var<T> log_cosh(const Var<T>& prediction, const Target<T>& target, const LossOptions& options = {});
 
 /// max(1 - target * prediction, 0), averaged over the last axis. Targets are -1 and 1; if all are 0 or
 /// 1, the zeros stand for -1.
 template <class T>
-Var<T> hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-             const LossOptions& options = {});
+Var<T> hinge(const Var<T>& prediction, const Target<T>& target, const LossOptions& options = {});
 
 /// The square of hinge's elements, averaged over the last axis.
 template <class T>
-Var<T> squared_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> squared_hinge(const Var<T>& prediction, const Target<T>& target,
                      const LossOptions& options = {});
 
 /// max(max((1 - target) * prediction) - sum(target * prediction) + 1, 0) along the last axis.
 template <class T>
-Var<T> categorical_hinge(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_hinge(const Var<T>& prediction, const Target<T>& target,
                          const LossOptions& options = {});
 
 /// sum(target * log(target / prediction)) along the last axis, both limited to [1e-7, 1].
 template <class T>
-Var<T> kl_divergence(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> kl_divergence(const Var<T>& prediction, const Target<T>& target,
                      const LossOptions& options = {});
 
 /// prediction - target * log(prediction + 1e-7), averaged over the last axis.
 template <class T>
-Var<T> poisson(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-               const LossOptions& options = {});
+Var<T> poisson(const Var<T>& prediction, const Target<T>& target, const LossOptions& options = {});
 
 /// Minus the cosine of the angle between prediction and target along the last axis, or 0 if one of
 /// them is 0.
 template <class T>
-Var<T> cosine_similarity(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> cosine_similarity(const Var<T>& prediction, const Target<T>& target,
                          const LossOptions& options = {});
 
 /// 1 - 2 sum(target * prediction) / (sum(target) + sum(prediction) + 1e-7). The sums are over `axes`,
 /// which is all for an empty list; the samples are the other axes.
 template <class T>
-Var<T> dice(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-            const Axes& axes = {}, const LossOptions& options = {});
+Var<T> dice(const Var<T>& prediction, const Target<T>& target, const Axes& axes = {},
+            const LossOptions& options = {});
 
 /// 1 - s / (s + alpha p + beta n + 1e-7) with s = sum(target * prediction), p = sum((1 - prediction) *
 /// target) and n = sum(prediction * (1 - target)); axes as for dice. ValueError for negative factors.
 template <class T>
-Var<T> tversky(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-               double alpha = 0.5, double beta = 0.5, const Axes& axes = {},
-               const LossOptions& options = {});
+Var<T> tversky(const Var<T>& prediction, const Target<T>& target, double alpha = 0.5,
+               double beta = 0.5, const Axes& axes = {}, const LossOptions& options = {});
 
 /// Options of the cross-entropies.
 struct CrossentropyOptions {
@@ -127,14 +124,13 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
 /// -sum(target * log(probability)) along the last axis. label_smoothing s makes the target
 /// target * (1 - s) + s / classes.
 template <class T>
-Var<T> categorical_crossentropy(const Var<T>& prediction,
-                                const std::type_identity_t<Var<T>>& target,
+Var<T> categorical_crossentropy(const Var<T>& prediction, const Target<T>& target,
                                 const CrossentropyOptions& options = {});
 
 /// -target log(p) - (1 - target) log(1 - p), averaged over the last axis. Probabilities are limited to
 /// [1e-7, 1 - 1e-7]. label_smoothing s makes the target target * (1 - s) + s / 2.
 template <class T>
-Var<T> binary_crossentropy(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
+Var<T> binary_crossentropy(const Var<T>& prediction, const Target<T>& target,
                            const CrossentropyOptions& options = {});
 
 /// The weight of badly predicted samples in the focal losses (Lin et al. 2017).
@@ -146,16 +142,14 @@ struct Focus {
 
 /// categorical_crossentropy with every term multiplied by alpha (1 - p) ^ gamma.
 template <class T>
-Var<T> categorical_focal_crossentropy(const Var<T>& prediction,
-                                      const std::type_identity_t<Var<T>>& target, Focus focus = {},
-                                      const CrossentropyOptions& options = {});
+Var<T> categorical_focal_crossentropy(const Var<T>& prediction, const Target<T>& target,
+                                      Focus focus = {}, const CrossentropyOptions& options = {});
 
 /// binary_crossentropy with every element multiplied by (1 - p_t) ^ gamma, where p_t is the predicted
 /// probability of the true class; and, if balance, by alpha or 1 - alpha.
 template <class T>
-Var<T> binary_focal_crossentropy(const Var<T>& prediction,
-                                 const std::type_identity_t<Var<T>>& target, Focus focus = {},
-                                 const CrossentropyOptions& options = {});
+Var<T> binary_focal_crossentropy(const Var<T>& prediction, const Target<T>& target,
+                                 Focus focus = {}, const CrossentropyOptions& options = {});
 
 /// Options of connectionist temporal classification.
 struct CtcOptions {

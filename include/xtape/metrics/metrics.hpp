@@ -11,7 +11,7 @@
 /// update() throws ShapeError for shapes that do not fit, and ValueError for options and labels out of
 /// range. The metric is then unchanged.
 
-#include <xtape/tape/var.hpp>
+#include <xtape/losses/losses.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -88,8 +88,7 @@ class Accuracy final : public Mean {
   /// Targets of the prediction's shape: its largest entry is the label, or for a last axis of 1 the
   /// target itself.
   template <class T>
-  void update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-              const MetricOptions& options = {});
+  void update(const Var<T>& prediction, const Target<T>& target, const MetricOptions& options = {});
 
  private:
   double threshold_;
@@ -101,8 +100,7 @@ class BinaryAccuracy final : public Mean {
   /// ValueError for a threshold that is not finite.
   explicit BinaryAccuracy(double threshold = 0.5, std::string name = "binary_accuracy");
   template <class T>
-  void update(const Var<T>& prediction, const std::type_identity_t<Var<T>>& target,
-              const MetricOptions& options = {});
+  void update(const Var<T>& prediction, const Target<T>& target, const MetricOptions& options = {});
 
  private:
   double threshold_;

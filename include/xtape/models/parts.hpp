@@ -43,14 +43,12 @@ template <class T> class TokenInput {
   /// ids (batch, length), at positions from `start` on -> (batch, length, width).
   Var<T> operator()(const Tokens<T>& ids, std::size_t start, std::optional<bool> training) const;
   [[nodiscard]] const Embedding<T>& table() const { return table_; }
-  void build() const;
 
  private:
   Embedding<T> table_;
   std::optional<SinePositionEncoding<T>> sines_;
   std::optional<PositionEmbedding<T>> learned_;
   Dropout<T> dropout_;
-  int width_;
   T factor_;
 };
 

@@ -123,9 +123,9 @@ template <class T> class Seq2Seq {
   [[nodiscard]] static Options from_config(const std::string& config);
 
  private:
-  Var<T> decode(const Tokens<T>& target, const Var<T>& memory, const OptionalArray<bool>& mask,
-                std::optional<bool> training, Caches* caches, bool only_last,
-                std::vector<Var<T>>* scores) const;
+  WithScores decode(const Tokens<T>& target, const Var<T>& memory, const OptionalArray<bool>& mask,
+                    std::optional<bool> training, Caches* caches, bool only_last,
+                    bool scores_wanted) const;
 
   std::string path_;
   Options options_;

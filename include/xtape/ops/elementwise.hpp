@@ -136,50 +136,22 @@ requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a
 /// -x
 template <class T> Var<T> operator-(const Var<T>& x) { return negate(x); }
 
-/// add(a, b) of a Var and a Var, a scalar or an xtensor expression.
-template <class A, class B>
-requires detail::OperandPair<A, B>
-auto operator+(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return add(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
-}
-/// subtract(a, b)
-template <class A, class B>
-requires detail::OperandPair<A, B>
-auto operator-(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return subtract(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
-}
-/// multiply(a, b)
-template <class A, class B>
-requires detail::OperandPair<A, B>
-auto operator*(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return multiply(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
-}
-/// divide(a, b)
-template <class A, class B>
-requires detail::OperandPair<A, B>
-auto operator/(A&& a, B&& b) -> detail::VarOf<A, B> {
-  using V = detail::VarOf<A, B>;
-  return divide(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b)));
-}
-
-/// Assigns x + y to x. The shape may grow. The old value stays in its other handles and on the tape.
-template <class T, detail::Operand<Var<T>> Y> Var<T>& operator+=(Var<T>& x, Y&& y) {
-  return x = x + std::forward<Y>(y);
-}
-/// Assigns x - y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y> Var<T>& operator-=(Var<T>& x, Y&& y) {
-  return x = x - std::forward<Y>(y);
-}
-/// Assigns x * y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y> Var<T>& operator*=(Var<T>& x, Y&& y) {
-  return x = x * std::forward<Y>(y);
-}
-/// Assigns x / y to x, as += does.
-template <class T, detail::Operand<Var<T>> Y> Var<T>& operator/=(Var<T>& x, Y&& y) {
-  return x = x / std::forward<Y>(y);
-}
+// Operators of a Var and a Var, a scalar or an xtensor expression. x += y assigns x + y to x: the shape may
+// grow, and the old value stays in its other handles and on the tape.
+#define XTAPE_OPERATOR(op, function)                                                               \
+  template <class A, class B>                                                                      \
+  requires detail::OperandPair<A, B>                                                               \
+  auto operator op(A&& a, B&& b)->detail::VarOf<A, B> {                                            \
+    using V = detail::VarOf<A, B>;                                                                 \
+    return function(detail::as_var<V>(std::forward<A>(a)), detail::as_var<V>(std::forward<B>(b))); \
+  }                                                                                                \
+  template <class T, detail::Operand<Var<T>> Y> Var<T>& operator op##=(Var<T>& x, Y&& y) {         \
+    return x = x op std::forward<Y>(y);                                                            \
+  }
+XTAPE_OPERATOR(+, add)
+XTAPE_OPERATOR(-, subtract)
+XTAPE_OPERATOR(*, multiply)
+XTAPE_OPERATOR(/, divide)
+#undef XTAPE_OPERATOR
 
 }  // namespace xtape

@@ -6,7 +6,6 @@
 
 #include <xtape/run/callback.hpp>
 
-#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>

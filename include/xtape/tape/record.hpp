@@ -75,10 +75,9 @@ template <class T, class F> struct Wrt {
 /// differentiated again. A result that has the output's broadcast shape is summed to the input's.
 /// The pullback is destroyed at once when `input` needs no gradient.
 template <class T, class F> Wrt<T, F> wrt(const Var<T>& input, F pullback) {
-  static_assert(
-      detail::Pullback<F, T>,
-      "wrt(): a pullback (g) or (g, y) takes const Var<T>& and returns Var<T>; write it in "
-      "operations on Var, not on Array");
+  static_assert(detail::Pullback<F, T>,
+                "wrt(): a pullback (g) or (g, y) takes const Var<T>& and returns Var<T>; write it "
+                "in operations on Var, not on Array");
   return {input, std::move(pullback)};
 }
 
@@ -87,8 +86,8 @@ struct NoGradient {
   const char* op;
   template <class T> Var<T> operator()(const Var<T>&) const {
     throw TapeError(std::string(op) +
-                    ": not differentiable: a gradient would have to pass through it, expected "
-                    "an untracked operand; detach() the operand");
+                    ": not differentiable: a gradient would have to pass through it, expected an "
+                    "untracked operand; detach() the operand");
   }
 };
 

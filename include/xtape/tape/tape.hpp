@@ -4,7 +4,6 @@
 
 #include <xtape/tape/record.hpp>
 
-#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>

@@ -1,7 +1,6 @@
 #include "layers/attention/cached.hpp"
 
 #include "base/instantiate.hpp"
-#include "base/message.hpp"
 #include "kernels/attention_step.hpp"
 #include "threads/pool.hpp"
 
@@ -11,16 +10,12 @@
 
 namespace xtape::detail {
 
-namespace {
-
 constexpr Index kParallelWork = 1 << 15U;  // multiplications of one task, at least
 
 /// Returns a value that no gradient passes through.
-template <class T> Var<T> constant(Result<T> value, const Var<T>& query) {
+template <class T> static Var<T> constant(Result<T> value, const Var<T>& query) {
   return record("attention", std::move(value), wrt(query, [](const Var<T>& g) { return g; }));
 }
-
-}  // namespace
 
 template <class T>
 bool attends_cached(const Attention<T>& a, const Var<T>& query, const KeyValueCache<T>& cache) {

@@ -6,16 +6,12 @@
 #include "layers/attention/path.hpp"
 #include "layers/common.hpp"
 
-#include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/shape.hpp>
-#include <xtape/tape/tape_state.hpp>
 
 #include <cmath>
 
 namespace xtape {
-
-using detail::fail;
 
 namespace {
 
@@ -25,12 +21,12 @@ void check_given(const std::string& path, const Var<T>& query, const Var<T>& val
                  const typename MultiHeadAttention<T>::CallOptions& call) {
   const auto check = [&](const char* name, const Var<T>& x) {
     if (x.has_value()) return;
-    fail<ValueError>(path, name, " missing: ", name,
-                     " is a Var without a value, expected an array");
+    detail::fail<ValueError>(path, name, " missing: ", name,
+                             " is a Var without a value, expected an array");
   };
   if (call.cache_read_only && call.cache == nullptr) {
-    fail<ValueError>(path,
-                     "cache_read_only without a cache: cache is null, expected a cache to read");
+    detail::fail<ValueError>(
+        path, "cache_read_only without a cache: cache is null, expected a cache to read");
   }
   check("query", query);
   if (!call.cache_read_only) {
@@ -127,8 +123,8 @@ auto MultiHeadAttention<T>::plan(const Var<T>& query, const Var<T>& value,
     keys = call.key ? detail::partial(call.key->shape()) : values;
   } else {
     if (query.rank() != 3) {
-      fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ", to_string(query.shape()),
-                       ", expected (batch, positions, features)");
+      detail::fail<ShapeError>(path_, "a cache needs inputs of rank 3: query is ",
+                               to_string(query.shape()), ", expected (batch, positions, features)");
     }
     const auto length = static_cast<std::ptrdiff_t>(call.cache->length());
     values = detail::partial(call.cache_read_only ? query.shape() : value.shape());
@@ -271,6 +267,5 @@ Var<T> MultiHeadAttention<T>::operator()(const Var<T>& query, const Var<T>& valu
                                                     const CallOptions&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
-#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -4,8 +4,6 @@
 
 #include <xtape/layers/attention/multi_head_attention.hpp>
 
-#include <cmath>
-
 namespace xtape {
 
 using detail::ConfigReader;

@@ -3,8 +3,6 @@
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
-#include <xtape/tape/tape_state.hpp>
-
 #include <algorithm>
 
 namespace xtape {
@@ -81,9 +79,8 @@ template <class T>
 void KeyValueCache<T>::check_held(const Shape& key, const Shape& value,
                                   const std::string& name) const {
   if (length_ == 0) {
-    fail<ValueError>(name,
-                     "the cache is empty: nothing was appended yet, expected at least one "
-                     "position");
+    fail<ValueError>(
+        name, "the cache is empty: nothing was appended yet, expected at least one position");
   }
   if (!fits(key, value)) {
     fail<ShapeError>(

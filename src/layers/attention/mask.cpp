@@ -3,24 +3,17 @@
 #include "base/check.hpp"
 #include "layers/attention/layout.hpp"
 
-#include <algorithm>
-
 namespace xtape {
 
-using detail::fail;
 using detail::Index;
 
-namespace {
-
-void check_rank(const char* what, const Array<bool>& keep, std::size_t low, std::size_t high,
-                const char* expected) {
+static void check_rank(const char* what, const Array<bool>& keep, std::size_t low, std::size_t high,
+                       const char* expected) {
   if (keep.dimension() < low || keep.dimension() > high) {
-    fail<ShapeError>(what, "wrong rank: mask is ", to_string(keep.shape()), ", expected ", expected,
-                     "; true means attend");
+    detail::fail<ShapeError>(what, "wrong rank: mask is ", to_string(keep.shape()), ", expected ",
+                             expected, "; true means attend");
   }
 }
-
-}  // namespace
 
 Mask Mask::padding(const ArrayArg<bool>& keep) {
   check_rank("Mask::padding", keep, 2, 2, "(batch, keys)");
@@ -31,8 +24,8 @@ Mask Mask::padding(const std::vector<std::size_t>& lengths, std::size_t size) {
   Array<bool> keep(Shape{lengths.size(), size});
   for (std::size_t b = 0; b < lengths.size(); ++b) {
     if (lengths[b] > size) {
-      fail<ValueError>("Mask::padding", "length out of range: length ", b, " is ", lengths[b],
-                       ", expected 0 to ", size);
+      detail::fail<ValueError>("Mask::padding", "length out of range: length ", b, " is ",
+                               lengths[b], ", expected 0 to ", size);
     }
     for (std::size_t j = 0; j < size; ++j) keep.data()[b * size + j] = j < lengths[b];
   }
@@ -91,9 +84,9 @@ Array<bool> Mask::evaluate(const Part& part, const std::string& path, const Shap
   }
   Array<bool> keep = detail::reshaped(part.keep, Shape(shape.begin(), shape.end()));
   if (!detail::broadcasts_to(keep.shape(), scores)) {
-    fail<ShapeError>(path, name, " does not fit: it is ", to_string(given),
-                     ", expected the extents of scores ", to_string(scores),
-                     " (batch, ..., heads, queries, keys), or 1; true means attend");
+    detail::fail<ShapeError>(path, name, " does not fit: it is ", to_string(given),
+                             ", expected the extents of scores ", to_string(scores),
+                             " (batch, ..., heads, queries, keys), or 1; true means attend");
   }
   return keep;
 }

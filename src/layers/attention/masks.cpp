@@ -72,11 +72,9 @@ std::optional<Shape> with_missing_axes(const Shape& given, std::size_t attended,
   return shape;
 }
 
-namespace {
-
 /// Returns the shape of a mask or bias that broadcasts to the scores. Throws ShapeError if there is none.
-Shape fitted(const std::string& path, const char* name, const Shape& given,
-             const AttentionLayout& l, const Shape& scores, const char* rest) {
+static Shape fitted(const std::string& path, const char* name, const Shape& given,
+                    const AttentionLayout& l, const Shape& scores, const char* rest) {
   const auto full = with_missing_axes(given, l.axes.size(), scores);
   if (!full) {
     fail<ShapeError>(path, name, " does not fit: ", name, " is ", xtape::to_string(given),
@@ -85,8 +83,6 @@ Shape fitted(const std::string& path, const char* name, const Shape& given,
   }
   return *full;
 }
-
-}  // namespace
 
 template <class T>
 Visibility visibility(const std::string& path, const AttentionLayout& l, const Shape& scores,

@@ -1,6 +1,5 @@
 #include <xtape/layers/attention/multi_head_attention.hpp>
 
-#include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "layers/attention/layout.hpp"
 #include "layers/common.hpp"
@@ -8,8 +7,6 @@
 #include <cmath>
 
 namespace xtape {
-
-using detail::fail;
 
 namespace {
 
@@ -26,12 +23,12 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
   if (!o.num_key_value_heads) o.num_key_value_heads = o.num_heads;
   detail::check_key_value_heads(path, o.num_heads, *o.num_key_value_heads);
   if (o.rotary && !(o.rotary->max_wavelength > 0 && std::isfinite(o.rotary->max_wavelength))) {
-    fail<ValueError>(path, "rotary out of range: max_wavelength is ", o.rotary->max_wavelength,
-                     ", expected a positive number");
+    detail::fail<ValueError>(path, "rotary out of range: max_wavelength is ",
+                             o.rotary->max_wavelength, ", expected a positive number");
   }
   if (o.rotary && o.key_dim % 2 != 0) {
-    fail<ValueError>(path, "key_dim is not even: key_dim is ", o.key_dim,
-                     ", expected an even number for rotary positions");
+    detail::fail<ValueError>(path, "key_dim is not even: key_dim is ", o.key_dim,
+                             ", expected an even number for rotary positions");
   }
   return o;
 }
@@ -71,9 +68,9 @@ auto MultiHeadAttention<T>::layout(const PartialShape& query, const PartialShape
   detail::AttentionLayout l = detail::attention_layout(path_, options_.attention_axes, grouped,
                                                        query, value, key.empty() ? value : key);
   if ((options_.rotary || options_.sliding_window) && l.axes.size() != 1) {
-    fail<ShapeError>(path_, options_.rotary ? "rotary" : "sliding_window",
-                     " needs one attention axis: there are ", l.axes.size(), " for query ",
-                     detail::to_string(query), ", expected 1; name it with attention_axes");
+    detail::fail<ShapeError>(path_, options_.rotary ? "rotary" : "sliding_window",
+                             " needs one attention axis: there are ", l.axes.size(), " for query ",
+                             detail::to_string(query), ", expected 1; name it with attention_axes");
   }
   return l;
 }

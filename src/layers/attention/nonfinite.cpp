@@ -10,7 +10,6 @@
 #include <limits>
 
 namespace xtape::detail {
-
 namespace {
 
 template <class T> bool all_finite(const AttentionOperands<T>& x) {
