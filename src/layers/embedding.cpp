@@ -25,7 +25,7 @@ template <class T> void Embedding<T>::build() const {
   const auto rows = static_cast<std::size_t>(options_.input_dim);
   const auto width = static_cast<std::size_t>(options_.output_dim);
   embeddings_.build({rows, width}, options_.embeddings_initializer,
-                    {static_cast<double>(rows), static_cast<double>(width)});
+                    Fans{static_cast<double>(rows), static_cast<double>(width)});
 }
 
 template <class T> Var<T> Embedding<T>::operator()(const Tokens<T>& ids) const {

@@ -22,8 +22,8 @@ LayerNormalization<T>::LayerNormalization(const Scope<T>& scope, Options options
 
 template <class T> void LayerNormalization<T>::build(const Shape& input) const {
   const Shape shape = detail::normalized_extents(path_, options_.axes, input);
-  if (options_.scale) gamma_.build(shape, options_.gamma_initializer, {});
-  if (options_.center) beta_.build(shape, options_.beta_initializer, {});
+  if (options_.scale) gamma_.build(shape, options_.gamma_initializer, Fans{});
+  if (options_.center) beta_.build(shape, options_.beta_initializer, Fans{});
 }
 
 template <class T> Var<T> LayerNormalization<T>::operator()(const Var<T>& x) const {

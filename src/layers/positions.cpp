@@ -85,7 +85,7 @@ template <class T> void PositionEmbedding<T>::build(const Shape& input) const {
   check_positions(path_, input);
   const auto rows = static_cast<std::size_t>(options_.sequence_length);
   embeddings_.build({rows, input.back()}, options_.initializer,
-                    {static_cast<double>(rows), static_cast<double>(input.back())});
+                    Fans{static_cast<double>(rows), static_cast<double>(input.back())});
 }
 
 template <class T>

@@ -18,7 +18,7 @@ RMSNormalization<T>::RMSNormalization(const Scope<T>& scope, Options options)
 
 template <class T> void RMSNormalization<T>::build(const Shape& input) const {
   const Shape shape = detail::normalized_extents(path_, options_.axes, input);
-  if (options_.scale) scale_.build(shape, options_.scale_initializer, {});
+  if (options_.scale) scale_.build(shape, options_.scale_initializer, Fans{});
 }
 
 template <class T> Var<T> RMSNormalization<T>::operator()(const Var<T>& x) const {
