@@ -52,7 +52,7 @@ Var<T> TokenOutput<T>::operator()(const Var<T>& x, const Embedding<T>& table) co
   const Var<T> y = table.attend(x);
   if (!bias_) return y;
   const auto fan = static_cast<double>(vocabulary_);
-  bias_->build(Shape{vocabulary_}, bias_initializer_, {fan, fan});
+  bias_->build(Shape{vocabulary_}, bias_initializer_, Fans{fan, fan});
   return y + bias_->value_for(y);
 }
 
