@@ -66,8 +66,7 @@ template <class T> const Array<T>& Parameter<T>::value() const {
 }
 
 template <class T>
-void Parameter<T>::build(const Shape& shape, const Initializer& initializer,
-                         std::optional<Fans> fans) const {
+void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fans fans) const {
   const auto check = [&](const Shape& present, const char* what) {
     if (present != shape) {
       fail<ShapeError>(path(), what, ": value is ", to_string(present), ", expected ",
@@ -95,14 +94,16 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer,
     params.pending.erase(pending);
   } else {
     RandomStream stream(params.seed, stable_hash(path()));
-    if (!fans) {
-      const auto out = static_cast<double>(shape.empty() ? 1 : shape.back());
-      fans = Fans{shape.size() < 2 ? out : static_cast<double>(size_of(shape)) / std::max(out, 1.0),
-                  out};
-    }
-    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, *fans, stream))));
+    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
   }
   slot().built.store(true, std::memory_order_release);
+}
+
+template <class T>
+void Parameter<T>::build(const Shape& shape, const Initializer& initializer) const {
+  const auto out = static_cast<double>(shape.empty() ? 1 : shape.back());
+  const double all = static_cast<double>(size_of(shape));
+  build(shape, initializer, {shape.size() < 2 ? out : all / std::max(out, 1.0), out});
 }
 
 template <class T> Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {

@@ -21,7 +21,6 @@
 #include <concepts>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,10 +62,9 @@ template <class T> class Parameter {
   [[nodiscard]] const Array<T>& value() const;
   /// Makes the array if there is none, from the value that was set or loaded for its path, or from the
   /// initializer and the stream of (seed, path). ShapeError when an existing or pending value has
-  /// another shape. Safe to call from several threads. By default the last axis is the output: the fans of
-  /// a kernel (inputs..., outputs).
-  void build(const Shape& shape, const Initializer& initializer,
-             std::optional<Fans> fans = {}) const;
+  /// another shape. Safe to call from several threads. Without fans, those of a kernel (inputs..., outputs).
+  void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
+  void build(const Shape& shape, const Initializer& initializer) const;
   /// The value on the tape of an operand: a leaf of the parameter. Gradients of all its leaves add up.
   /// The value is a constant if there is no tape.
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
