@@ -4,6 +4,7 @@
 #include "base/instantiate.hpp"
 #include "params/name_check.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <mutex>
 #include <set>
