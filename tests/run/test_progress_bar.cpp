@@ -119,7 +119,7 @@ TEST_CASE("a bar follows the size of its terminal") {
       return widest(std::string(text, static_cast<std::size_t>(got)));
     };
     CHECK(written(1) < 80);
-    for (const unsigned short columns : {40, 15, 60, 120}) {
+    for (const std::uint16_t columns : {std::uint16_t{40}, std::uint16_t{15}, std::uint16_t{120}}) {
       size.ws_col = columns;
       REQUIRE(::ioctl(side, TIOCSWINSZ, &size) == 0);
       INFO(columns);
