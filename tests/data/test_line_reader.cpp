@@ -115,8 +115,8 @@ TEST_CASE("an empty text has no line") {
 
 TEST_CASE("a bad line is one of the lines, and says what read_lines says") {
   const TextOptions options{.max_line = 8};
-  for (const std::string& bad : {std::string("b\xFFz"), std::string("a\0b", 3), std::string(9, 'x'),
-                                 std::string(100000, 'y'), std::string("\xC3")}) {
+  for (const std::string bad : {std::string("b\xFFz"), std::string("a\0b", 3), std::string(9, 'x'),
+                                std::string(100000, 'y'), std::string("\xC3")}) {
     INFO(bad.substr(0, 20));
     const std::string text = "good\n" + bad + "\r\n\nlast";
     std::string expected;
