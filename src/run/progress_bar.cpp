@@ -209,8 +209,8 @@ void ProgressBar::show(std::int64_t current, const Logs& values, const std::stri
   std::string below;
   for (const std::string& part : parts_of(numbers)) {
     const std::size_t more = letters(part);
+    if (wide + more > room && !last) break;
     if (wide + more > room && wide > 0) {
-      if (!last) break;
       below += std::exchange(line, "") + '\n';
       wide = 0;
     }
