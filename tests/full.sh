@@ -28,6 +28,7 @@ fuzz_one() {
     length=(-runs=510000 -max_total_time=300)
   fi
   if [[ $name == program ]]; then limits=(-max_len=200 -rss_limit_mb=512); fi
+  if [[ $name == seq2seq ]]; then limits=(-max_len=3000 -rss_limit_mb=512 -timeout=20); fi
   ASAN_OPTIONS=detect_leaks=1 "build/asan-ubsan/tests/fuzz/${name}_fuzzer" "$corpus" \
     "tests/fuzz/corpus/$name" "${length[@]}" "${limits[@]}" \
     -artifact_prefix=build/corpus/ -print_final_stats=1 >"$temporary/fuzz_$name" 2>&1

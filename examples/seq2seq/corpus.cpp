@@ -1,7 +1,9 @@
 #include "corpus.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
+#include <new>
 
 #include <nlohmann/json.hpp>
 
@@ -9,12 +11,18 @@ namespace seq2seq {
 
 std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
   std::vector<Pair> pairs;
-  for (auto row : xp::read_tsv(path, {.columns = 2, .further = true})) {
-    Pair pair{std::move(row[0]), {}};
-    pair.targets.assign(std::make_move_iterator(row.begin() + 1),
-                        std::make_move_iterator(row.end()));
-    pairs.push_back(std::move(pair));
-    if (limit != 0 && static_cast<std::int64_t>(pairs.size()) == limit) break;
+  try {
+    for (auto row : xp::read_tsv(path, {.columns = 2, .further = true})) {
+      Pair pair{std::move(row[0]), {}};
+      pair.targets.assign(std::make_move_iterator(row.begin() + 1),
+                          std::make_move_iterator(row.end()));
+      pairs.push_back(std::move(pair));
+      if (limit != 0 && static_cast<std::int64_t>(pairs.size()) == limit) break;
+    }
+  } catch (const std::bad_alloc&) {
+    throw xp::IoError(path + ": memory ran out after " + std::to_string(pairs.size()) +
+                          " pairs, expected a file that fits; split it",
+                      path, ENOMEM);
   }
   return pairs;
 }

@@ -7,9 +7,9 @@ namespace xtape::detail {
 
 constexpr int kDepth = 16;  // a config has 4 levels
 
-static std::string shown(const Json& value) {
+static std::string shown(const Json& value, std::size_t longest = 60) {
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  if (text.size() > longest) text = text.substr(0, longest - 3) + "...";
   return text;
 }
 
@@ -29,7 +29,9 @@ Json parse_config(const std::string& op, const std::string& text) {
   try {
     json = Json::parse(text, check);
   } catch (const Json::exception& e) {
-    fail<ValueError>(op, "no JSON: ", e.what(), "; expected a text from get_config");
+    // The parser quotes what it read, which may be long.
+    fail<ValueError>(op, "no JSON: ", shown(Json(std::string(e.what())), 250),
+                     ", expected a text from get_config");
   }
   if (!json.is_object()) {
     fail<ValueError>(op, "no config: text is ", shown(json),
