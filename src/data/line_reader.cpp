@@ -18,7 +18,7 @@ namespace xtape {
 struct LineReader::State {
   State(int descriptor, std::string text_name, std::size_t longest)
       : own(-1), file(descriptor), name(std::move(text_name)), max_line(longest) {}
-  State(const std::string& path, std::size_t longest)
+  State(const std::string& path, std::size_t longest, std::size_t most)
       : own(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
         file(own.get()),
         name(path),
@@ -32,6 +32,11 @@ struct LineReader::State {
     if (!S_ISREG(status.st_mode)) {
       io::fail_io(path, "not a regular file", S_ISDIR(status.st_mode) ? EISDIR : 0,
                   "a file; name the file itself");
+    }
+    // A sparse file may claim more than anybody could read.
+    if (static_cast<std::size_t>(status.st_size) > most) {
+      io::Source(path).fail(most, "too large: it has ", status.st_size, " bytes, expected at most ",
+                            most, "; split it, or give it as standard input");
     }
   }
 
@@ -134,7 +139,7 @@ struct LineReader::State {
 };
 
 LineReader::LineReader(const std::string& path, const TextOptions& options)
-    : state_(std::make_unique<State>(path, options.max_line)) {}
+    : state_(std::make_unique<State>(path, options.max_line, options.max_bytes)) {}
 LineReader::LineReader(int descriptor, const std::string& name, const TextOptions& options)
     : state_(std::make_unique<State>(descriptor, name, options.max_line)) {}
 LineReader::~LineReader() = default;

@@ -76,7 +76,7 @@ awk 'BEGIN { for (i = 0; i < 1048576; ++i) print "a\tb" }' | gzip >part.gz
 for _ in $(seq 32); do cat part.gz; done >bomb1.gz
 for _ in $(seq 32); do cat bomb1.gz; done >bomb.tsv.gz
 refused bomb.tsv.gz "unpacks to too much" -- train "${small[@]}" --train bomb.tsv.gz --model none
-refused bomb.tsv.gz "unpacks to too much" -- translate m bomb.tsv.gz
+refused bomb.tsv.gz "unpacks to too much" -- evaluate m bomb.tsv.gz
 truncate -s 1T sparse
 refused sparse "expected at most" -- train "${small[@]}" --train sparse --model none
 refused sparse "expected a recipe" -- train --config sparse --model none

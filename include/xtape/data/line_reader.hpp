@@ -18,7 +18,8 @@ namespace xtape {
 /// skipped. A line that read_lines would refuse is one of its lines, with a fault. An empty text has no line.
 class LineReader {
  public:
-  /// Opens a regular file. IoError. The limit max_bytes of the options has no meaning here.
+  /// Opens a regular file. IoError; FormatError for one of more than max_bytes, as it is on the disk. Other
+  /// streams have no such limit.
   explicit LineReader(const std::string& path, const TextOptions& options = {});
   /// Reads an open descriptor, which stays open; `name` is for messages.
   LineReader(int descriptor, const std::string& name, const TextOptions& options = {});
