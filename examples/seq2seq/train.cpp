@@ -5,8 +5,8 @@
 #include "decode.hpp"
 #include "prepare.hpp"
 
-#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -174,9 +174,13 @@ void tell_best(const xp::History& history, const std::string& monitor, xp::Monit
   if (epoch == 0) return;
   if (!monitor.empty()) {
     const std::vector<double>& values = history[monitor];
-    const auto at = mode == xp::MonitorMode::max ? std::max_element(values.begin(), values.end())
-                                                 : std::min_element(values.begin(), values.end());
-    epoch = static_cast<std::size_t>(at - values.begin()) + 1;
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < values.size(); ++i) {  // as fit does: NaN is never better
+      const bool better =
+          mode == xp::MonitorMode::max ? values[i] > values[best] : values[i] < values[best];
+      if (better || (std::isnan(values[best]) && !std::isnan(values[i]))) best = i;
+    }
+    if (!std::isnan(values[best])) epoch = best + 1;
   }
   std::string figures;
   for (const auto& [name, values] : history.columns()) {
