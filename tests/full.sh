@@ -21,7 +21,7 @@ coverage() {
 # One fuzzer for XTAPE_FUZZ_SECONDS; what it found stays in build/corpus.
 fuzz_one() {
   local name=$1 corpus=build/corpus/$1 limits=(-max_len=400 -rss_limit_mb=512 -timeout=5)
-  local length=(-max_total_time="${XTAPE_FUZZ_SECONDS:-45}")
+  local length=(-max_total_time="${XTAPE_FUZZ_SECONDS:-30}")
   mkdir -p "$corpus"
   # Two readers of weights: more than a million inputs, however busy the machine is.
   if [[ -z ${XTAPE_FUZZ_SECONDS-} && $name =~ ^(safetensors|npz)$ ]]; then
@@ -29,20 +29,22 @@ fuzz_one() {
   fi
   if [[ $name == program ]]; then limits=(-max_len=200 -rss_limit_mb=512); fi
   if [[ $name == seq2seq ]]; then limits=(-max_len=3000 -rss_limit_mb=512 -timeout=20); fi
-  ASAN_OPTIONS=detect_leaks=1 "build/asan-ubsan/tests/fuzz/${name}_fuzzer" "$corpus" \
+  ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=64 "build/asan-ubsan/tests/fuzz/${name}_fuzzer" "$corpus" \
     "tests/fuzz/corpus/$name" "${length[@]}" "${limits[@]}" \
     -artifact_prefix=build/corpus/ -print_final_stats=1 >"$temporary/fuzz_$name" 2>&1
 }
 
 # As many at once as there are processors.
 fuzz() {
-  local name names=(safetensors npz program checkpoint text vocabulary seq2seq) notes='' failing=0
+  local name names=(safetensors npz program checkpoint text vocabulary seq2seq) notes='' failing=0 runs total=0
   printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz_one {} || exit 1' || failing=1
   for name in "${names[@]}"; do
-    notes+="$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz_$name") of $name, "
+    runs=$(awk '/number_of_executed_units/ {print $2}' "$temporary/fuzz_$name")
+    total=$((total + ${runs:-0}))
+    notes+="$runs of $name, "
     if ((failing)); then grep -vE '^#[0-9]+|NEW_FUNC' "$temporary/fuzz_$name" >&2 || true; fi
   done
-  note "${notes%, }"
+  note "$total runs: ${notes%, }"
   return "$failing"
 }
 export -f fuzz_one
