@@ -4,6 +4,7 @@
 #include "console.hpp"
 
 #include <CLI/CLI.hpp>
+#include <xtape/version.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -14,10 +15,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-
-#ifndef XTAPE_VERSION
-#define XTAPE_VERSION "of no known version"  // built by hand
-#endif
 
 namespace console {
 
@@ -68,7 +65,7 @@ inline void prepare(CLI::App& app) {
   app.require_subcommand(1);
   app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
   app.fallthrough();
-  app.set_version_flag("--version", app.get_name() + " " + XTAPE_VERSION);
+  app.set_version_flag("--version", app.get_name() + " " + xtape::kVersion);
 }
 
 /// Reads the command line. Returns the exit status if the program ends with that: after --help, or a mistake.
@@ -81,8 +78,12 @@ inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     int status = app.exit(e, out, err);
     print(out.str());
     std::string said = err.str();
-    const std::vector<std::string> words = app.remaining();
-    if (status != 0 && app.get_subcommands().empty() && !words.empty()) {
+    // A missing option or command may be a misspelt one.
+    const bool missing = e.get_name() == "RequiredError";
+    const std::vector<std::string> words = app.remaining(true);
+    if (missing && !words.empty() && !app.get_subcommands().empty()) {
+      said = "no such option: '" + words.front() + "'; " + said;
+    } else if (missing && !words.empty()) {
       said = "no such command: it is '" + words.front() + "', expected one of:";
       for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
         said += " " + command->get_name();

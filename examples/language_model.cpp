@@ -258,7 +258,7 @@ void train(const Settings& s) {
                                 .seed = s.seed,
                                 .message =
                                     [](const std::string& text) {
-                                      console::print(text + "\n");
+                                      console::print(console::shortened(text) + "\n");
                                       console::flush();
                                     },
                                 .checkpoints = &checkpoints,

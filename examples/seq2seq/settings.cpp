@@ -14,6 +14,21 @@ const console::Whole kCount(1, 1000000000);
 const console::Whole kNone(0, 1000000000);
 const console::Whole kSeed(0);
 
+/// Checks for a name that `T` knows.
+template <class T> CLI::Validator known() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        try {
+          static_cast<void>(T(text));
+          return std::string();
+        } catch (const xp::Error& e) {
+          const std::string why = e.what();
+          return why.substr(0, why.rfind("; or pass"));
+        }
+      },
+      "NAME");
+}
+
 void add_data(CLI::App& app, TrainSettings& s) {
   const char* group = "Data";
   app.add_option("--train", s.train,
@@ -96,6 +111,7 @@ void add_model(CLI::App& app, TrainSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--activation", s.activation, "of the feed-forward parts: relu, gelu, silu, ...")
+      ->check(known<xp::Activation<float>>())
       ->capture_default_str()
       ->group(group);
   app.add_option("--tying", s.tying,
@@ -113,10 +129,12 @@ void add_model(CLI::App& app, TrainSettings& s) {
   app.add_flag("--no-bias", s.no_bias, "no biases")->group(group);
   app.add_option("--kernels", s.kernels,
                  "initial weights of layers: glorot_uniform, glorot_normal, ...")
+      ->check(known<xp::Initializer>())
       ->capture_default_str()
       ->group(group);
   app.add_option("--embeddings", s.embeddings,
                  "initial embeddings; default: normal, variance 1/width")
+      ->check(known<xp::Initializer>())
       ->group(group);
 }
 

@@ -267,7 +267,7 @@ void train(const TrainSettings& s) {
                             .configuration = configuration(s, pairs, dev_pairs),
                             .signals = &signals};
   fit.message = [](const std::string& text) {
-    console::print(text + "\n");
+    console::print(console::shortened(text) + "\n");
     console::flush();
   };
   if (s.batch_loss) fit.metrics = {&batch_loss};

@@ -78,4 +78,6 @@ for seed in 1 2 3; do
   "$writer" write x --prompt 'abc' --length 2000 --temperature 5 --seed $seed >written
   if grep -q '[<>]' written; then fail "special tokens: $(head -c 300 written)"; fi
 done
+# The beginning of a text does not depend on its length.
+cmp <("$writer" write x --prompt abc --length 50 | head -c 53) <("$writer" write x --prompt abc --length 100 | head -c 53)
 echo "options: all right"

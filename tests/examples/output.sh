@@ -75,6 +75,7 @@ refused + '\x1b[2J' "$program" translate $'no\x1b[2Jthing'
 refused + '\x1b' "$program" train $'--\x1b[2J'
 refused + "it is 'trian', expected one of: train translate evaluate inspect" "$program" trian --epochs 3
 refused + "it is 'wrte'" "$writer" wrte
+refused + "'--trian'" "$program" train --trian t.tsv
 same "$("$program" --version)" "seq2seq $("$writer" --version | cut -d' ' -f2)" "the version"
 grep -q '^seq2seq [0-9]*\.[0-9]*\.[0-9]*$' <("$program" --version) || fail "no version: $("$program" --version)"
 printf 'a\tb\n' >pair.tsv
@@ -82,14 +83,31 @@ printf 'a\tb\n' >pair.tsv
 grep -q '^1 pair, 1 of dev; .*; 1 step per epoch$' log || fail "one pair: $(<log)"
 if grep -q 'dev:\|->' log; then fail "scores that nobody asked for: $(<log)"; fi
 
+repeated 40 'words_that_are_long_' >long_word
+printf '%s%s\tb\n' "$(repeated 100 "$(<long_word)")" "$(repeated 100 "$(<long_word)")" >long_words.tsv
+"$program" train --train long_words.tsv --dev long_words.tsv --width 8 --heads 1 --hidden 8 --layers 1 --epochs 1 --model words --source-tokens space >log
+(($(wc -L <log) <= 2010)) || fail "a message of $(wc -L <log) characters"
+
 # Messages that reach a command line give no advice about C++.
 printf 'a\t\n' >empty_field.tsv
 printf 'a\n' >ragged.tsv
 printf 'a\tb\xff\n' >latin.tsv
+no_advice() { if grep -q 'empty_fields\|max_bytes\|max_line\|Options\|::\|()\|pass a\|{\.' err; then fail "advice: $(<err)"; fi; }
 for bad in empty_field ragged latin nothing; do
   refused 1 "$bad.tsv" "$program" train --train $bad.tsv --dev t.tsv --model none
-  if grep -q 'empty_fields\|max_bytes\|max_line\|Options\|::\|()' err; then fail "advice: $(<err)"; fi
+  no_advice
 done
+for option in '--activation=foo' '--kernels=foo' '--embeddings=foo' '--heads=3' '--beta-1=1' '--max-length=1'; do
+  refused + "" "$program" train --train t.tsv --dev t.tsv --model none --width 8 "$option"
+  no_advice
+done
+cp -r m mixed
+"$program" train --train t.tsv --dev t.tsv --model wide --width 16 --heads 1 --hidden 8 --layers 1 --epochs 1 --max-length 20 >log
+cp wide/weights.safetensors mixed
+refused 1 'expected' "$program" translate mixed one
+no_advice
+refused 1 'learning rate' "$program" train --train t.tsv --dev t.tsv --model huge --width 8 --heads 1 --hidden 8 --layers 1 --epochs 1 --learning-rate 1e30 --schedule constant --warmup 0
+no_advice
 
 if ! command -v script >/dev/null || ! command -v stty >/dev/null; then
   echo "output: skipped on terminals: script or stty is missing"
