@@ -28,6 +28,13 @@ if(programs)
   install(DIRECTORY examples/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/xtape COMPONENT tools)
 endif()
 
+if(TARGET xtape_mpi)
+  install(TARGETS xtape_mpi EXPORT xtape_mpi
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(EXPORT xtape_mpi FILE xtapeMpiTargets.cmake NAMESPACE xtape:: DESTINATION ${package_dir})
+endif()
 install(EXPORT xtape FILE xtapeTargets.cmake NAMESPACE xtape:: DESTINATION ${package_dir})
 get_target_property(library_type xtape TYPE)
 if(library_type STREQUAL "STATIC_LIBRARY")

@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Bases, and types that a program writes as a name, a value of another type, or auto.
-through_others=" Activation Allocator Callback Constraint DropoutShape Extents Fans Focus Gradients Joint Mark Metric Monitor
- NoGradient Optimizer OptimizerOf OptimizerSlot OptimizerState OptimizerUpdate Parameter RandomKey Regularizer Run SkippedCheckpoint
- StoredTensor TensorFile TextLines TextTable Validation WrittenToken Wrt "
+through_others=" Activation Allocator Callback Constraint DropoutShape Extents Fans Focus Gradients Incoming Joint Mark Metric Monitor
+ NoGradient Outgoing Optimizer OptimizerOf OptimizerSlot OptimizerState OptimizerUpdate Parameter RandomKey Regularizer Run ShardPlace Shards
+ SkippedCheckpoint StoredTensor TensorFile TextLines TextTable Validation WrittenToken Wrt "
 
 missing=0
 while read -r name; do

@@ -82,6 +82,12 @@ installed() {
   ! grep -E '^(install|test_products_gemm):' "$temporary/targets"
 }
 
+# Teams of processes, under mpirun.
+processes() {
+  cmake --build build/dev --target mpi_ranks
+  note "$(timeout -k 10 180 bash tests/mpi/check.sh build/dev/tests/mpi_ranks)"
+}
+
 # Shows names of xtape alone; serves programs without run-time type information.
 shared_library() {
   local build=build/shared prefix=$temporary/shared names
@@ -149,6 +155,7 @@ suite "thread sanitizer" tsan "${fixed_addresses[@]}"
 find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 suite "for coverage, and gradient faults" coverage
 stage "coverage" coverage
+stage "teams of processes" processes
 stage "installed package" installed
 stage "shared library" shared_library
 stage "refusal of C++17" refuses_cxx17

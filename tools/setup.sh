@@ -2,6 +2,7 @@
 # Installs what is missing, with apt-get: tools/setup.sh GROUP...
 #   build  the library and the examples        tests  tests/run.sh
 #   full   tests/run.sh --full                 soak   tests/soak.sh
+#   mpi    build, and xtape::mpi, which needs an MPI
 #   packages  packaging/debs.sh: build and these
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
@@ -9,7 +10,8 @@ set -euo pipefail
 build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev nlohmann-json3-dev
   libcli11-dev zlib1g-dev)
 tests=(catch2)
-full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git)
+mpi=(libopenmpi-dev openmpi-bin)
+full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git "${mpi[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 
@@ -17,12 +19,13 @@ packages=()
 for group in "$@"; do
   case $group in
     build) packages+=("${build[@]}") ;;
+    mpi) packages+=("${build[@]}" "${mpi[@]}") ;;
     tests) packages+=("${build[@]}" "${tests[@]}") ;;
     full) packages+=("${build[@]}" "${tests[@]}" "${full[@]}") ;;
     soak) packages+=("${build[@]}" "${tests[@]}" "${full[@]}" "${soak[@]}") ;;
     packages) packages+=("${build[@]}" "${packages_of_debian[@]}") ;;
     *)
-      echo "setup.sh: unknown group '$group': expected build, tests, full, soak or packages" >&2
+      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak or packages" >&2
       exit 2
       ;;
   esac

@@ -7,6 +7,7 @@
 #include <xtape/array/array.hpp>
 #include <xtape/base/error.hpp>
 #include <xtape/base/random.hpp>
+#include <xtape/base/shards.hpp>
 #include <xtape/check/gradcheck.hpp>
 #include <xtape/data/batches.hpp>
 #include <xtape/data/line_reader.hpp>
@@ -62,8 +63,10 @@
 #include <xtape/run/history.hpp>
 #include <xtape/run/progress_bar.hpp>
 #include <xtape/run/run.hpp>
+#include <xtape/run/shard_sum.hpp>
 #include <xtape/run/source.hpp>
 #include <xtape/run/stop_signals.hpp>
+#include <xtape/run/team.hpp>
 #include <xtape/run/training_progress.hpp>
 #include <xtape/tape/recompute.hpp>
 #include <xtape/tape/record.hpp>

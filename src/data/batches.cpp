@@ -129,6 +129,29 @@ void detail::check_first_batch(std::size_t first, std::size_t steps) {
                    steps, ", the batches of the epoch");
 }
 
+detail::EpochOrder detail::cut_into_shards(const std::vector<std::vector<std::size_t>>& batches,
+                                           std::size_t first, const Shards& shards) {
+  check_first_batch(first, batches.size());
+  check_count("Batches", "count of shards", shards.count);
+  if (shards.begin < 0 || shards.begin > shards.end || shards.end > shards.count) {
+    fail<ValueError>("Batches", "shards out of range: they are ", shards.begin, " to ", shards.end,
+                     ", expected a range within 0 to ", shards.count);
+  }
+  EpochOrder order;
+  for (std::size_t batch = first; batch < batches.size(); ++batch) {
+    const std::vector<std::size_t>& all = batches[batch];
+    for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) {
+      const std::size_t from = first_of(shard, shards.count, all.size());
+      const std::size_t to = first_of(shard + 1, shards.count, all.size());
+      if (from == to) continue;
+      order.indices.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(from),
+                                 all.begin() + static_cast<std::ptrdiff_t>(to));
+      order.places.push_back({batch, shard, to - from});
+    }
+  }
+  return order;
+}
+
 Padded pad(const std::vector<std::vector<std::int64_t>>& sequences, std::int64_t pad_id) {
   if (sequences.empty()) {
     detail::fail<ValueError>("pad", "no sequences: their number is 0, expected 1 or more");

@@ -66,6 +66,13 @@ void Metric::load_state(std::span<const double> state) {
   detail::check_state(name(), state, this->state().size());
 }
 
+void Metric::merge(std::span<const double> state) {
+  std::vector<double> sums = this->state();
+  detail::check_state(name(), state, sums.size());
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += state[i];
+  load_state(sums);
+}
+
 void Mean::load_state(std::span<const double> state) {
   detail::check_state(name_, state, 2);
   sum_ = state[0];

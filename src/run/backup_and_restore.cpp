@@ -47,7 +47,7 @@ void BackupAndRestore::on_epoch_end(Run& run, std::int64_t, Logs&) {
 
 // Removes the checkpoints, and the folder when it is empty.
 void BackupAndRestore::on_train_end(Run& run, const Logs&) {
-  if (!options_.delete_checkpoint || run.interrupted()) return;
+  if (!options_.delete_checkpoint || run.interrupted() || !run.lead()) return;
   std::error_code ignored;
   for (const std::string& path : checkpoints().files()) std::filesystem::remove(path, ignored);
   std::filesystem::remove(options_.backup_dir, ignored);

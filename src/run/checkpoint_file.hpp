@@ -24,3 +24,16 @@ void write_checkpoint_to(const Sink& sink, const std::string& path,
                          const CheckpointView& checkpoint);
 
 }  // namespace xtape::io
+
+namespace xtape {
+template <class T> class Params;
+template <class T> class Optimizer;
+namespace detail {
+
+/// Loads a checkpoint from its bytes; `path` is for messages. Errors as load_checkpoint.
+template <class T>
+TrainingProgress load_checkpoint_bytes(io::Bytes bytes, const std::string& path, Params<T>& params,
+                                       Optimizer<T>& optimizer);
+
+}  // namespace detail
+}  // namespace xtape

@@ -116,11 +116,10 @@ void save_checkpoint(const std::string& path, const Params<T>& params,
 namespace {
 
 template <class T>
-TrainingProgress load_checked(const std::string& path, Params<T>& params, Optimizer<T>& optimizer,
-                              const Checkpoints::Check& check) {
-  const io::FileBytes file(path);
-  return io::reading(path, file.bytes().size(), [&] {
-    io::CheckpointView checkpoint = io::parse_checkpoint(file.bytes(), io::Source(path));
+TrainingProgress load_bytes(io::Bytes bytes, const std::string& path, Params<T>& params,
+                            Optimizer<T>& optimizer, const Checkpoints::Check& check) {
+  return io::reading(path, bytes.size(), [&] {
+    io::CheckpointView checkpoint = io::parse_checkpoint(bytes, io::Source(path));
     if (check) check(path, checkpoint.progress);
     check_architecture(path, params, checkpoint.weights, true);
     const auto weights = io::arrays_of<T>(checkpoint.weights, path);
@@ -128,6 +127,13 @@ TrainingProgress load_checked(const std::string& path, Params<T>& params, Optimi
     io::naming(path, [&] { optimizer.load_state(state, params, [&] { params.load(weights); }); });
     return std::move(checkpoint.progress);
   });
+}
+
+template <class T>
+TrainingProgress load_checked(const std::string& path, Params<T>& params, Optimizer<T>& optimizer,
+                              const Checkpoints::Check& check) {
+  const io::FileBytes file(path);
+  return load_bytes(file.bytes(), path, params, optimizer, check);
 }
 
 /// Puts the averages "<optimizer>/average/<path>" in the place of the weights.
@@ -142,6 +148,12 @@ void take_averages(io::CheckpointView& checkpoint) {
 }
 
 }  // namespace
+
+template <class T>
+TrainingProgress detail::load_checkpoint_bytes(io::Bytes bytes, const std::string& path,
+                                               Params<T>& params, Optimizer<T>& optimizer) {
+  return load_bytes(bytes, path, params, optimizer, {});
+}
 
 template <class T>
 TrainingProgress load_checkpoint(const std::string& path, Params<T>& params,
@@ -236,7 +248,9 @@ std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimize
   int code = 0;  // of the first that the system refused, when no file is damaged
   for (const std::string& path : candidates) {
     try {
-      return load_checked(path, params, optimizer, check);
+      TrainingProgress progress = load_checked(path, params, optimizer, check);
+      restored_ = path;
+      return progress;
     } catch (const FormatError& e) {
       skipped_.push_back({path, e.what()});
       code = -1;
@@ -270,6 +284,8 @@ std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params) con
 #define XTAPE_INSTANTIATE(T)                                                                      \
   template void save_checkpoint(const std::string&, const Params<T>&, const Optimizer<T>&,        \
                                 const TrainingProgress&);                                         \
+  template TrainingProgress detail::load_checkpoint_bytes(io::Bytes, const std::string&,          \
+                                                          Params<T>&, Optimizer<T>&);             \
   template TrainingProgress load_checkpoint(const std::string&, Params<T>&, Optimizer<T>&);       \
   template TrainingProgress load_checkpoint(const std::string&, Params<T>&);                      \
   template void Checkpoints::save(const Params<T>&, const Optimizer<T>&, const TrainingProgress&, \

@@ -69,6 +69,7 @@ CSVLogger::~CSVLogger() = default;
 
 void CSVLogger::on_train_begin(Run& run) {
   file_.reset();
+  if (!run.lead()) return;
   file_ = std::make_unique<File>(options_.path, options_.append || run.resumed());
   keys_.reset();
   header_ = file_->size() == 0;
@@ -114,6 +115,7 @@ void CSVLogger::save(TrainingProgress& progress) const {
 }
 
 void CSVLogger::load(const TrainingProgress& progress) {
+  if (!file_) return;
   const std::int64_t bytes = detail::count_in(progress, kWho, "bytes");
   keys_.reset();
   if (const std::string* text = detail::text_in(progress, "keys")) {

@@ -24,10 +24,18 @@ struct TestHooks {
   Run* run = nullptr;
 };
 
-/// Runs the step on the batches of epoch 0 without recording; returns the loss and the metrics.
+/// How the sums of a metric are added: sample by sample; or batch by batch, in order, by a team or alone.
+struct TestSums {
+  bool by_batch = false;
+  Team* team = nullptr;
+};
+
+/// Runs the step on the batches of epoch 0 without recording; returns the loss and the metrics. Each rank
+/// of a team runs a range of the batches; then all call the hooks of all batches.
 template <class T>
 Logs run_test(const Params<T>& params, Feed<T>& feed, const std::vector<Metric*>& metrics,
-              const std::optional<std::int64_t>& limit, TestHooks hooks, ProgressBar* bar);
+              const std::optional<std::int64_t>& limit, TestHooks hooks, ProgressBar* bar,
+              TestSums sums);
 
 /// Sets the present loss and metrics.
 void fill_logs(Logs& logs, const Mean& loss, const std::vector<Metric*>& metrics);

@@ -1,13 +1,12 @@
-#include <xtape/ops/elementwise.hpp>
-#include <xtape/ops/reductions.hpp>
 #include <xtape/run/checkpoints.hpp>
 #include <xtape/run/fit.hpp>
 #include <xtape/run/run.hpp>
-#include <xtape/run/stop_signals.hpp>
 
 #include "base/instantiate.hpp"
 #include "run/evaluate.hpp"
 #include "run/fit_options.hpp"
+#include "run/learner.hpp"
+#include "run/ranks.hpp"
 #include "run/state.hpp"
 
 #include <cmath>
@@ -54,10 +53,12 @@ template <class T> class Fit {
         feed_(feed),
         options_(checked_fit_options(std::move(options))),
         callbacks_(options_.callbacks),
-        bar_(options_.progress),
+        team_(options_.team),
+        bar_(lead() ? options_.progress : ProgressOptions{.style = ProgressStyle::none}),
         run_(params, optimizer,
-             {options_.epochs, options_.metrics, messages(), options_.configuration}),
-        tape_(tape_options()) {
+             {options_.epochs, options_.metrics, messages(), options_.configuration, team_}),
+        tape_(tape_options()),
+        learner_(params, optimizer, feed, tape_, run_, options_) {
     if (options_.initial_epoch < options_.epochs) steps_of(options_.initial_epoch);
     if (options_.validation) {
       count_steps("fit", options_.validation.feed(), 0, options_.validation_steps);
@@ -69,8 +70,14 @@ template <class T> class Fit {
   }
 
   History run() {
+    if (team_ != nullptr) {
+      compare<ValueError>(*team_, facts_of_program<T>());
+      compare<ValueError>(*team_, facts_of(options_, feed_));
+    }
     restore();
+    if (team_ != nullptr) compare<ValueError>(*team_, facts_of(params_, optimizer_));
     callbacks_.call(&Callback::on_train_begin, run_);
+    agree("on_train_begin");
     if (run_.resumed()) {
       callbacks_.load(run_, progress_);
       if (progress_.numbers.count("fit/stopping") != 0) run_.stop();
@@ -92,6 +99,7 @@ template <class T> class Fit {
   }
 
  private:
+  [[nodiscard]] bool lead() const { return team_ == nullptr || team_->lead(); }
   /// Messages and the bar may go to one terminal.
   [[nodiscard]] Messages messages() {
     return [this](const std::string& text) {
@@ -106,13 +114,16 @@ template <class T> class Fit {
   std::int64_t steps_of(std::int64_t epoch) const {
     return count_steps("fit", feed_, epoch, options_.steps_per_epoch);
   }
-  [[nodiscard]] bool signalled() const {
-    return options_.signals != nullptr && options_.signals->requested();
+  // Ranks that go on differently would wait for each other.
+  void agree(const char* hook) const {
+    if (team_ != nullptr && !callbacks_.empty()) {
+      detail::agree(*team_, run_, options_.callbacks, hook);
+    }
   }
 
   /// The sums of an epoch: loss, norm of the gradients, metrics.
   [[nodiscard]] std::vector<Metric*> sums() {
-    std::vector<Metric*> all{&loss_, &norm_};
+    std::vector<Metric*> all{&learner_.loss, &learner_.norm};
     all.insert(all.end(), options_.metrics.begin(), options_.metrics.end());
     return all;
   }
@@ -124,7 +135,7 @@ template <class T> class Fit {
   void load_epoch() {
     history_.load(progress_);
     if (best_) best_->load(below(progress_, kMonitor));
-    warned_nonfinite_ = progress_.numbers.count("fit/told") != 0;
+    learner_.warned_nonfinite = progress_.numbers.count("fit/told") != 0;
     if (progress_.batch == 0) return;
     const std::int64_t steps = steps_of(progress_.epoch);
     const std::int64_t then = count_in(progress_, "fit", "fit/steps");
@@ -144,17 +155,23 @@ template <class T> class Fit {
     }
   }
 
-  // Runs the model once when no step is left to be done: loaded values wait for the first call.
+  // Runs the model once when no step is left to be done: loaded values wait for the first call. A team
+  // compares the weights first, and a rank may have no part of the first batch.
   void make_layers() {
     const bool over = progress_.epoch >= options_.epochs;
     const bool ended = progress_.batch > 0 && (progress_.numbers.count("fit/stopping") != 0 ||
                                                progress_.batch >= steps_of(progress_.epoch));
-    if (options_.epochs == 0 || (!over && !ended)) return;
+    if (options_.epochs == 0 || (team_ == nullptr && !over && !ended)) return;
     bool built = true;
     for (const Parameter<T>& p : params_.all()) built = built && p.built();
     if (built) return;
     Tape<T> tape({.record = false});
-    feed_.begin(over ? options_.epochs - 1 : progress_.epoch, 0);
+    const std::int64_t epoch = over ? options_.epochs - 1 : progress_.epoch;
+    if (options_.shards > 1) {
+      feed_.begin(epoch, 0, {options_.shards, 0, options_.shards});
+    } else {
+      feed_.begin(epoch, 0);
+    }
     if (feed_.more()) static_cast<void>(feed_.run(tape));
     feed_.end();
   }
@@ -163,7 +180,7 @@ template <class T> class Fit {
     progress_.epoch = options_.initial_epoch;
     progress_.tape_seed = options_.seed;
     std::optional<TrainingProgress> found;
-    if (options_.checkpoints != nullptr) options_.checkpoints->lock();
+    if (options_.checkpoints != nullptr && lead()) options_.checkpoints->lock();
     if (options_.resume) {
       found = run_.restore(*options_.checkpoints);
       for (const SkippedCheckpoint& skipped : options_.checkpoints->skipped()) {
@@ -171,7 +188,10 @@ template <class T> class Fit {
       }
     }
     if (!found) found = callbacks_.restore(run_);
-    if (!found) return;
+    if (!found) {
+      if (team_ != nullptr) make_layers();
+      return;
+    }
     progress_ = std::move(*found);
     run_.set_resumed(true);
     run_.set_epoch(progress_.epoch);
@@ -179,6 +199,13 @@ template <class T> class Fit {
     if (progress_.tape_seed != tape_.seed()) {
       fail<ValueError>("fit", "another seed: seed is ", options_.seed, ", expected ",
                        progress_.tape_seed, " as in the checkpoint; resume with the same options");
+    }
+    const std::int64_t shards =
+        progress_.numbers.count("fit/shards") == 0 ? 1 : count_in(progress_, "fit", "fit/shards");
+    if (shards != options_.shards) {
+      fail<ValueError>("fit", "another number of shards: shards is ", options_.shards,
+                       ", expected ", shards,
+                       " as in the checkpoint; resume with the same options");
     }
     tape_.set_random_index(progress_.random_index);
     make_layers();
@@ -192,7 +219,8 @@ template <class T> class Fit {
     progress_.numbers.clear();
     progress_.texts.clear();
     if (run_.stopping()) progress_.numbers["fit/stopping"] = 1;
-    if (warned_nonfinite_) progress_.numbers["fit/told"] = 1;
+    if (learner_.warned_nonfinite) progress_.numbers["fit/told"] = 1;
+    if (options_.shards > 1) put_count(progress_, "fit/shards", options_.shards);
     if (best_) {
       TrainingProgress own;
       best_->save(own);
@@ -213,56 +241,19 @@ template <class T> class Fit {
     if (now) saved_ = true;
   }
 
-  void update(const StepResult<T>& result, double loss) {
-    if (!result.loss.tracked()) {
-      fail<TapeError>("fit",
-                      "loss without gradients: the loss of the step does not depend on a trainable "
-                      "parameter through the tape, expected a tracked loss; give the model "
-                      "tape.input(x), and detach nothing on the way");
-    }
-    const Var<T> penalties = tape_.penalties(params_);
-    const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;
-    if (penalties.tracked()) loss = static_cast<double>(total.item());
-    loss_.update(loss, result.weight);
-    tokens_ += result.tokens;
-    if (!std::isfinite(loss)) {
-      tape_.clear();
-      if (!warned_nonfinite_) {
-        run_.say("fit: loss is not finite: it is " + std::to_string(loss) + " in batch " +
-                 std::to_string(progress_.batch) + " of epoch " + std::to_string(progress_.epoch) +
-                 ", whose update was left out; lower the learning rate, or look at that batch");
-      }
-      warned_nonfinite_ = true;
-      return;
-    }
-    Gradients<T> gradients = tape_.backward(total);
-    if (options_.log_optimizer || options_.clip_norm) {
-      const double norm = gradients.global_norm();
-      if (std::isfinite(norm)) {
-        norm_.update(norm);
-        if (options_.clip_norm && norm > *options_.clip_norm) {
-          gradients.scale(*options_.clip_norm / norm);
-        }
-      } else if (options_.clip_norm) {
-        gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
-      }
-    }
-    optimizer_.step(params_, gradients, {.allow_missing = options_.allow_missing});
-  }
-
   void fill(Logs& logs) const {
-    fill_logs(logs, loss_, options_.metrics);
+    fill_logs(logs, learner_.loss, options_.metrics);
     if (!options_.log_optimizer) return;
     logs.set("learning_rate", optimizer_.learning_rate());
-    logs.set("gradient_norm", norm_.result());
+    logs.set("gradient_norm", learner_.norm.result());
   }
 
   std::string tail(bool last) const {
     std::string out;
     const double seconds = bar_.elapsed();
-    if (tokens_ > 0 && seconds > 0) {
+    if (learner_.tokens > 0 && seconds > 0) {
       char text[64];
-      std::snprintf(text, sizeof text, " - %.0f tokens/s", tokens_ / seconds);
+      std::snprintf(text, sizeof text, " - %.0f tokens/s", learner_.tokens / seconds);
       out += text;
     }
     const std::int64_t left = options_.epochs - progress_.epoch - 1;
@@ -274,12 +265,9 @@ template <class T> class Fit {
   }
 
   void train_batch(std::int64_t batch) {
-    if (!feed_.more()) fail_short("fit", progress_.epoch, batch, steps_);
+    learner_.check_more(progress_, steps_);
     if (!callbacks_.empty()) callbacks_.call(&Callback::on_train_batch_begin, run_, batch);
-    {
-      const StepResult<T> result = feed_.run(tape_);
-      update(result, checked_loss(result));
-    }
+    learner_.learn(progress_, steps_);
     saved_ = false;
     progress_.batch = batch + 1;
     run_.set_step(++progress_.step);
@@ -287,6 +275,7 @@ template <class T> class Fit {
     if (due || !callbacks_.empty()) fill(batch_logs_);
     if (!callbacks_.empty()) {
       callbacks_.call(&Callback::on_train_batch_end, run_, batch, batch_logs_);
+      agree("on_train_batch_end");
     }
     if (due) bar_.update(batch + 1, batch_logs_, tail(false));
     save(options_.save_steps > 0 && progress_.step % options_.save_steps == 0, false);
@@ -296,7 +285,7 @@ template <class T> class Fit {
   bool train_epoch(std::int64_t first) {
     const std::int64_t epoch = progress_.epoch;
     steps_ = steps_of(epoch);
-    tokens_ = 0;
+    learner_.tokens = 0;
     batch_logs_.clear();
     if (first == 0) {
       for (Metric* metric : sums()) metric->reset();
@@ -308,15 +297,15 @@ template <class T> class Fit {
       return batch < steps_ && !(batch > 0 && run_.stopping());
     };
     if (!goes_on(first)) return true;  // resumed between the last batch and the epoch's end
-    feed_.begin(epoch, static_cast<std::size_t>(first));
+    learner_.begin(epoch, first);
     for (std::int64_t batch = first;;) {
       train_batch(batch);
-      if (signalled()) {
+      if (learner_.signalled()) {
         feed_.end();
         return false;
       }
       if (!goes_on(++batch)) break;
-      feed_.next();
+      learner_.next();
     }
     feed_.end();
     return true;
@@ -329,12 +318,14 @@ template <class T> class Fit {
     fill(epoch_logs_);
     std::optional<Averages<T>> averages(std::in_place, params_, optimizer_);
     if (options_.validation && (epoch + 1) % options_.validation_freq == 0) {
-      const Logs logs = run_test(params_, options_.validation.feed(), options_.metrics,
-                                 options_.validation_steps, {&callbacks_, &run_}, nullptr);
+      const Logs logs =
+          run_test(params_, options_.validation.feed(), options_.metrics, options_.validation_steps,
+                   {&callbacks_, &run_}, nullptr, {options_.shards > 1, team_});
       for (const auto& [name, value] : logs) epoch_logs_.set("val_" + name, value);
     }
     callbacks_.call(&Callback::on_epoch_end, run_, epoch, epoch_logs_);
     averages.reset();
+    agree("on_epoch_end");
     history_.add(epoch, epoch_logs_);
     bar_.finish(batches, epoch_logs_, tail(!run_.stopping()));
     seconds_ += bar_.elapsed();
@@ -350,7 +341,7 @@ template <class T> class Fit {
     }
     const bool last = progress_.epoch == options_.epochs || run_.stopping();
     const bool planned = options_.save_epochs > 0 && progress_.epoch % options_.save_epochs == 0;
-    save(planned || is_best || last || signalled(), is_best);
+    save(planned || is_best || last || learner_.signalled(), is_best);
   }
 
   void train() {
@@ -361,7 +352,7 @@ template <class T> class Fit {
       const bool finished = train_epoch(first);
       if (finished) end_epoch();
       const bool more = progress_.epoch < options_.epochs && !(finished && run_.stopping());
-      if (signalled() && more) {
+      if (learner_.signalled() && more) {
         if (!finished) {
           fill(batch_logs_);
           bar_.finish(progress_.batch, batch_logs_, " - interrupted");
@@ -378,18 +369,17 @@ template <class T> class Fit {
   Feed<T>& feed_;
   FitOptions<T> options_;
   CallbackList callbacks_;
+  Team* team_;  // null if alone
   ProgressBar bar_;
   RunOf<T> run_;
   Tape<T> tape_;
+  Learner<T> learner_;
   TrainingProgress progress_;
   History history_;
   std::optional<Monitor> best_;
-  Mean loss_{"loss"}, norm_{"gradient_norm"};
   Logs batch_logs_, epoch_logs_;
-  std::int64_t steps_ = 0;  // of this epoch
-  bool saved_ = true;       // the last checkpoint has the present state
-  bool warned_nonfinite_ = false;
-  double tokens_ = 0;             // of this epoch
+  std::int64_t steps_ = 0;        // of this epoch
+  bool saved_ = true;             // the last checkpoint has the present state
   double seconds_ = 0;            // of the epochs that this call completed
   std::int64_t epochs_done_ = 0;  // by this call
 };
@@ -398,7 +388,9 @@ template <class T> class Fit {
 
 template <class T>
 History fit(Params<T>& params, Optimizer<T>& optimizer, Feed<T>& feed, FitOptions<T> options) {
-  return Fit<T>(params, optimizer, feed, std::move(options)).run();
+  Team* const team = options.team;
+  return ending_team(team,
+                     [&] { return Fit<T>(params, optimizer, feed, std::move(options)).run(); });
 }
 XTAPE_FOR_REALS(fit);
 

@@ -7,6 +7,8 @@
 
 namespace xtape::detail {
 
+inline constexpr std::int64_t kMostShards = 1 << 20;
+
 /// Returns the options. ValueError when one is out of range or lacks another that it needs.
 template <class T> FitOptions<T> checked_fit_options(FitOptions<T> o) {
   const char* who = "fit";
@@ -19,6 +21,10 @@ template <class T> FitOptions<T> checked_fit_options(FitOptions<T> o) {
   positive("validation_steps", o.validation_steps);
   positive("validation_freq", o.validation_freq);
   if (o.clip_norm) check_positive(who, "clip_norm", *o.clip_norm);
+  check_option(o.shards >= 1 && o.shards <= kMostShards, who, "shards", o.shards, "1 to ",
+               kMostShards);
+  check_count(who, "verify_steps", o.verify_steps);
+  if (o.team != nullptr && o.team->size() == 1) o.team = nullptr;  // nobody to agree with
   check_whole(who, "save_steps", o.save_steps);
   check_whole(who, "save_epochs", o.save_epochs);
   if (o.checkpoints == nullptr && (o.resume || o.save_steps > 0 || !o.best_monitor.empty())) {

@@ -81,7 +81,7 @@ void ModelCheckpoint::save_model(Run& run, std::int64_t epoch, std::optional<std
   const std::string path = detail::fill_path(kWho, options_.path, names);
   if (!worth_saving(run, epoch, path, logs)) return;
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  if (!folder.empty()) io::make_folder(folder);
+  if (!folder.empty() && run.lead()) io::make_folder(folder);
   if (options_.save_weights_only) {
     run.save_weights(path);
   } else {

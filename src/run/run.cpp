@@ -2,8 +2,11 @@
 #include <xtape/io/weights.hpp>
 #include <xtape/run/checkpoints.hpp>
 #include <xtape/run/run.hpp>
+#include <xtape/run/team.hpp>
 
+#include "io/file.hpp"
 #include "io/text.hpp"
+#include "run/checkpoint_file.hpp"
 #include "run/state.hpp"
 
 #include <cstdio>
@@ -41,7 +44,10 @@ Run::Run(RunOptions options) : options_(std::move(options)) {
   detail::check_metrics(options_.metrics);
 }
 
+bool Run::lead() const noexcept { return options_.team == nullptr || options_.team->lead(); }
+
 void Run::say(const std::string& text) const {
+  if (!lead()) return;
   if (options_.message) {
     options_.message(text);
   } else {
@@ -114,7 +120,7 @@ template <class T> void RunOf<T>::set_weights(const Tensors& weights) {
 }
 
 template <class T> void RunOf<T>::save_weights(const std::string& path) const {
-  xtape::save(*params_, path);
+  if (lead()) xtape::save(*params_, path);
 }
 
 template <class T> void RunOf<T>::write_histograms(EventWriter& events, std::int64_t step) const {
@@ -123,11 +129,26 @@ template <class T> void RunOf<T>::write_histograms(EventWriter& events, std::int
   }
 }
 
+// Rank 0 reads, and sends the bytes to the others: they need not see its folder.
 template <class T> std::optional<TrainingProgress> RunOf<T>::restore(Checkpoints& checkpoints) {
-  return checkpoints.restore(*params_, *optimizer_,
-                             [this](const std::string& path, const TrainingProgress& progress) {
-                               check_configuration(path, progress);
-                             });
+  Team* const team = options_.team;
+  std::string bytes;
+  std::optional<TrainingProgress> progress;
+  if (lead()) {
+    progress = checkpoints.restore(*params_, *optimizer_,
+                                   [this](const std::string& path, const TrainingProgress& found) {
+                                     check_configuration(path, found);
+                                   });
+  }
+  if (team == nullptr || team->size() == 1) return progress;
+  if (progress) {
+    const io::FileBytes file(checkpoints.restored());
+    bytes.assign(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  }
+  team->broadcast(bytes);
+  if (lead() || bytes.empty()) return progress;
+  return detail::load_checkpoint_bytes(std::as_bytes(std::span(bytes)), "checkpoint of rank 0",
+                                       *params_, *optimizer_);
 }
 
 template <class T> void RunOf<T>::save_now(TrainingProgress progress) {
@@ -136,6 +157,7 @@ template <class T> void RunOf<T>::save_now(TrainingProgress progress) {
   }
   const std::vector<Request> requests = std::exchange(requests_, {});
   for (const Request& request : requests) {
+    if (!lead()) break;
     if (request.checkpoints != nullptr) {
       request.checkpoints->save(*params_, *optimizer_, progress, request.is_best);
     } else {

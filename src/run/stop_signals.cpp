@@ -1,15 +1,15 @@
 #include <xtape/run/stop_signals.hpp>
 
-#include <array>
+#include "base/message.hpp"
+
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <map>
 #include <mutex>
 
 namespace xtape {
 namespace {
-
-constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
 
 // The handler touches this number alone.
 std::atomic<int> received{0};
@@ -17,7 +17,7 @@ static_assert(std::atomic<int>::is_always_lock_free);
 
 std::mutex mutex;  // guards what follows
 int objects = 0;
-std::array<struct sigaction, 2> before;
+std::map<int, struct sigaction> before;  // by signal
 
 extern "C" void note_signal(int number) {
   const int code = errno;
@@ -37,27 +37,36 @@ bool is_ours(int number) {
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(const StopSignalsOptions& options) {
   const std::lock_guard lock(mutex);
-  if (objects++ > 0) return;
-  received = 0;
-  for (std::size_t i = 0; i < kSignals.size(); ++i) {
-    ::sigaction(kSignals[i], nullptr, &before[i]);
-    if (before[i].sa_handler == SIG_IGN) continue;
+  std::vector<int> wanted = options.also;
+  wanted.insert(wanted.end(), {SIGINT, SIGTERM});
+  for (const int number : wanted) {
+    struct sigaction now {};
+    if (number != SIGKILL && number != SIGSTOP && ::sigaction(number, nullptr, &now) == 0) continue;
+    detail::fail<ValueError>("StopSignals", "signal that cannot be caught: also has ", number,
+                             ", expected a signal like SIGUSR1");
+  }
+  if (objects++ == 0) received = 0;
+  for (const int number : wanted) {
+    struct sigaction now {};
+    ::sigaction(number, nullptr, &now);
+    if (!before.emplace(number, now).second || now.sa_handler == SIG_IGN) continue;
     struct sigaction action {};
     action.sa_handler = note_signal;
     action.sa_flags = SA_RESTART;  // reads and writes go on
     sigemptyset(&action.sa_mask);
-    ::sigaction(kSignals[i], &action, nullptr);
+    ::sigaction(number, &action, nullptr);
   }
 }
 
 StopSignals::~StopSignals() {
   const std::lock_guard lock(mutex);
   if (--objects > 0) return;
-  for (std::size_t i = 0; i < kSignals.size(); ++i) {
-    if (is_ours(kSignals[i])) ::sigaction(kSignals[i], &before[i], nullptr);
+  for (const auto& [number, action] : before) {
+    if (is_ours(number)) ::sigaction(number, &action, nullptr);
   }
+  before.clear();
 }
 
 int StopSignals::signal() const noexcept { return received; }

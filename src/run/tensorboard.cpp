@@ -40,29 +40,33 @@ void TensorBoard::on_train_begin(Run& run) {
   train_.reset();
   validation_.reset();
   test_batches_ = 0;
+  lead_ = run.lead();
+  if (!lead_) return;
   train(run);  // an unwritable folder is found out now
 }
 
 void TensorBoard::on_train_batch_end(Run& run, std::int64_t, const Logs& logs) {
-  if (options_.update_freq == 0 || run.step() % options_.update_freq != 0) return;
+  if (!lead_ || options_.update_freq == 0 || run.step() % options_.update_freq != 0) return;
   for (const auto& [name, value] : logs) train(run).scalar("batch_" + name, value, run.step());
 }
 
 void TensorBoard::on_test_batch_end(Run&, std::int64_t, const Logs& logs) {
   ++test_batches_;
-  if (options_.update_freq == 0 || test_batches_ % options_.update_freq != 0) return;
+  if (!lead_ || options_.update_freq == 0 || test_batches_ % options_.update_freq != 0) return;
   for (const auto& [name, value] : logs) {
     validation().scalar("batch_" + name, value, test_batches_);
   }
 }
 
 void TensorBoard::on_test_end(Run& run, const Logs& logs) {
+  if (!lead_) return;
   for (const auto& [name, value] : logs) {
     validation().scalar("evaluation_" + name + "_vs_iterations", value, run.iterations());
   }
 }
 
 void TensorBoard::on_epoch_end(Run& run, std::int64_t epoch, Logs& logs) {
+  if (!lead_) return;
   bool rate_written = false;
   for (const auto& [name, value] : logs) {
     if (name.starts_with("val_")) {

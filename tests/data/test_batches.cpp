@@ -343,3 +343,41 @@ TEST_CASE("padding fills up, and says where it did") {
   CHECK(pad({{}, {}}).ids.shape() == Shape{2, 0});
   CHECK_THROWS_WITH(pad({}), "pad: no sequences: their number is 0, expected 1 or more");
 }
+
+TEST_CASE("shards of a batch are its examples in order, each in one of them") {
+  const Batches batches(some_lengths(23), {.batch_size = 7, .seed = 3, .bucket_window = 14}, copy);
+  const auto whole = batches.order().epoch(2);
+  for (const std::int64_t count : {1, 2, 3, 7, 9}) {
+    std::vector<Indices> joined(whole.size());
+    for (std::int64_t part = 0; part < 3; ++part) {  // as three ranks have them
+      const Shards mine{count, count * part / 3, count * (part + 1) / 3};
+      auto range = batches.epoch(2, 0, mine);
+      std::size_t seen = 0;
+      for (auto at = range.begin(); at != range.end(); ++at, ++seen) {
+        const ShardPlace place = at.place();
+        CHECK((mine.begin <= place.shard && place.shard < mine.end));
+        CHECK(place.examples == at->size());
+        REQUIRE(!at->empty());
+        const Indices& all = whole[place.batch];
+        const std::size_t from =
+            all.size() * static_cast<std::size_t>(place.shard) / static_cast<std::size_t>(count);
+        CHECK(std::equal(at->begin(), at->end(), all.begin() + static_cast<std::ptrdiff_t>(from)));
+        joined[place.batch].insert(joined[place.batch].end(), at->begin(), at->end());
+      }
+      CHECK(seen == range.size());
+    }
+    CHECK(flat(joined).size() == 23);
+    if (count <= 3) {
+      for (std::size_t i = 0; i < whole.size(); ++i) CHECK(sorted(joined[i]) == sorted(whole[i]));
+    }
+  }
+  auto later = batches.epoch(2, 3, {2, 1, 2});
+  CHECK(later.begin().place().batch == 3);
+  CHECK(batches.epoch(2, 4, {2, 0, 2}).size() == 0);
+  auto plain = batches.epoch(2, 1);
+  CHECK(plain.begin().place().batch == 1);
+  CHECK(plain.begin().place().examples == whole[1].size());
+  CHECK_THROWS_WITH(batches.epoch(0, 0, {0, 0, 0}), Contains("count of shards is 0"));
+  CHECK_THROWS_WITH(batches.epoch(0, 0, {2, 1, 3}), Contains("they are 1 to 3"));
+  CHECK_THROWS_WITH(batches.epoch(0, 5, {2, 0, 2}), Contains("first is 5"));
+}

@@ -233,3 +233,29 @@ TEST_CASE("metrics refuse what does not fit, and stay as they are") {
   best.update(V(Array<double>(Shape{1, 2}, std::nan(""))), labels({0}));
   CHECK(best.result() == 0.5);
 }
+
+TEST_CASE("merged metrics are one metric of all samples") {
+  const auto feed = [](auto& metric, int from, int to) {
+    for (int i = from; i < to; ++i) {
+      const std::vector<std::string> said{"a", i % 3 == 0 ? "b" : "c", "d", "e"};
+      metric.update(said, {{"a", "b", "d", "e"}});
+    }
+  };
+  const auto check = [&](auto one, auto left, auto right) {
+    feed(one, 0, 9);
+    feed(left, 0, 4);
+    feed(right, 4, 9);
+    left.merge(right.state());
+    CHECK(left.state() == one.state());
+    CHECK(left.result() == one.result());
+    const std::vector<double> wrong(left.state().size() + 1);
+    CHECK_THROWS_AS(left.merge(wrong), ValueError);
+    CHECK(left.state() == one.state());
+  };
+  check(BLEU(), BLEU(), BLEU());
+  check(EditDistance(), EditDistance(), EditDistance());
+  Mean mean;
+  mean.update(3.0, 2.0);
+  mean.merge(std::vector<double>{4.0, 2.0});
+  CHECK(mean.result() == 2.5);
+}

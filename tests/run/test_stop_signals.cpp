@@ -142,3 +142,21 @@ TEST_CASE("nothing is installed without an object, and a signal to any thread is
           return check.result();
         }) == 0);
 }
+
+TEST_CASE("further signals are noted, also by an inner object, and restored") {
+  CHECK(in_child([] {
+          Checks check;
+          as_in_a_terminal();
+          {
+            const StopSignals outer;
+            check(handler_of(SIGUSR1) == SIG_DFL);
+            const StopSignals inner({.also = {SIGUSR1, SIGUSR2}});
+            std::raise(SIGUSR1);
+            check(outer.signal() == SIGUSR1);
+          }
+          check(handler_of(SIGUSR1) == SIG_DFL && handler_of(SIGUSR2) == SIG_DFL);
+          return check.result();
+        }) == 0);
+  CHECK_THROWS_AS(StopSignals({.also = {SIGKILL}}), ValueError);
+  CHECK_THROWS_AS(StopSignals({.also = {-1}}), ValueError);
+}

@@ -21,6 +21,8 @@ struct AnyModel {
 Batch make_batch(const xp::Selection<Pair>& pairs);
 Batch batch_of(std::int64_t epoch, std::int64_t batch);
 void train(const Batch& batch);
+double tokens_in(const Batch& batch);
+xp::Var<float> loss_per_token(xp::Tape<float>& on, const Batch& batch);
 std::vector<std::vector<std::string>> tokens_of(const std::vector<std::vector<std::string>>& rows);
 
 extern xp::Array<float> array, other, scores;
@@ -44,4 +46,7 @@ extern xp::MultiHeadAttention<float> attention;
 extern xp::LanguageModel<float> language_model;
 extern AnyModel model;
 extern std::vector<Batch> batches, held_out;
+extern xp::Batches<Batch> batches_of_tokens;
+xp::StepResult<float> mean_over_tokens(xp::Tape<float>& on, const Batch& shard);
+extern xp::Checkpoints checkpoints;
 extern std::vector<std::vector<Batch>> steps;

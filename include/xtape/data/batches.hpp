@@ -10,6 +10,7 @@
 ///     }
 
 #include <xtape/array/array.hpp>
+#include <xtape/base/shards.hpp>
 #include <xtape/data/pipeline.hpp>
 
 #include <algorithm>
@@ -76,6 +77,16 @@ class BatchOrder {
 namespace detail {
 /// ValueError unless first <= steps.
 void check_first_batch(std::size_t first, std::size_t steps);
+
+/// The examples that Epoch makes each batch of, and where each is from; no places for whole batches.
+struct EpochOrder {
+  std::vector<std::vector<std::size_t>> indices;
+  std::vector<ShardPlace> places = {};
+};
+/// Returns those shards of the batches from `first` on that have examples. ValueError for shards out
+/// of range.
+EpochOrder cut_into_shards(const std::vector<std::vector<std::size_t>>& batches, std::size_t first,
+                           const Shards& shards);
 }  // namespace detail
 
 /// The batches of one epoch in order, an input range: they are made during one walk. It may outlive
@@ -100,6 +111,8 @@ template <class Batch> class Epoch {
     /// ValueError at the end.
     Batch& operator*() const { return checked(state_).current(); }
     Batch* operator->() const { return &checked(state_).current(); }
+    /// Where the batch, or the shard of a batch, is in the epoch. ValueError at the end.
+    [[nodiscard]] ShardPlace place() const { return checked(state_).place(); }
     Iterator& operator++() {
       checked(state_).advance();
       return *this;
@@ -116,8 +129,8 @@ template <class Batch> class Epoch {
     State* state_ = nullptr;
   };
 
-  Epoch(std::shared_ptr<const Make> make, std::vector<std::vector<std::size_t>> order,
-        std::size_t first, std::size_t prefetch)
+  Epoch(std::shared_ptr<const Make> make, detail::EpochOrder order, std::size_t first,
+        std::size_t prefetch)
       : state_(std::make_unique<State>(std::move(make), std::move(order), first, prefetch)) {}
 
   /// Starts the preparation and waits for the first batch. A second call returns the present position.
@@ -127,7 +140,7 @@ template <class Batch> class Epoch {
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
   /// How many batches the whole range has.
-  [[nodiscard]] std::size_t size() const { return checked(state_).order.size() - state_->first; }
+  [[nodiscard]] std::size_t size() const { return checked(state_).count() - state_->first; }
 
  private:
   template <class Pointer> static State& checked(const Pointer& state) {
@@ -135,17 +148,23 @@ template <class Batch> class Epoch {
     return *state;
   }
   struct State {
-    State(std::shared_ptr<const Make> make_batch, std::vector<std::vector<std::size_t>> indices,
+    State(std::shared_ptr<const Make> make_batch, detail::EpochOrder epoch_order,
           std::size_t first_step, std::size_t prefetch)
         : make(std::move(make_batch)),
-          order(std::move(indices)),
+          order(std::move(epoch_order)),
           first(first_step),
-          ahead(std::min(prefetch, order.size() - first_step)),
+          ahead(std::min(prefetch, count() - first_step)),
           slots(ahead + 1) {}
 
+    [[nodiscard]] std::size_t count() const { return order.indices.size(); }
+    [[nodiscard]] ShardPlace place() const {
+      const std::size_t step = pipeline->step();
+      if (order.places.empty()) return {step, 0, order.indices[step].size()};
+      return order.places[step];
+    }
     void start() {
-      pipeline.emplace(first, order.size(), ahead, [this](std::size_t step) {
-        slots[step % slots.size()].emplace((*make)(order[step]));
+      pipeline.emplace(first, count(), ahead, [this](std::size_t step) {
+        slots[step % slots.size()].emplace((*make)(order.indices[step]));
       });
       advance();
     }
@@ -163,7 +182,7 @@ template <class Batch> class Epoch {
     }
 
     std::shared_ptr<const Make> make;
-    std::vector<std::vector<std::size_t>> order;
+    detail::EpochOrder order;
     std::size_t first;
     std::size_t ahead;
     std::vector<std::optional<Batch>> slots;  // one in use, the others being filled
@@ -197,7 +216,14 @@ template <class Batch> class Batches {
   [[nodiscard]] Epoch<Batch> epoch(std::int64_t epoch, std::size_t first = 0) const {
     std::vector<std::vector<std::size_t>> order = order_->epoch(epoch);
     detail::check_first_batch(first, order.size());
-    return Epoch<Batch>(make_, std::move(order), first, order_->options().prefetch);
+    return Epoch<Batch>(make_, {std::move(order)}, first, order_->options().prefetch);
+  }
+  /// These shards of the batches from number `first` on, in order, each made like a batch; shards
+  /// without examples are left out. ValueError as above, and for shards out of range.
+  [[nodiscard]] Epoch<Batch> epoch(std::int64_t epoch, std::size_t first,
+                                   const Shards& shards) const {
+    return Epoch<Batch>(make_, detail::cut_into_shards(order_->epoch(epoch), first, shards), 0,
+                        order_->options().prefetch);
   }
   [[nodiscard]] const BatchOrder& order() const noexcept { return *order_; }
 

@@ -36,6 +36,9 @@ class Metric {
   [[nodiscard]] virtual std::vector<double> state() const { return {}; }
   /// Replaces the sums. ValueError for another count of numbers; the metric is then unchanged.
   virtual void load_state(std::span<const double> state);
+  /// Adds the sums of another metric of this kind, as if its samples had come to this one: adds
+  /// element by element, unless overridden. Errors as load_state().
+  virtual void merge(std::span<const double> state);
 
  protected:
   Metric() = default;

@@ -19,6 +19,7 @@ namespace xtape {
 
 class Checkpoints;
 class EventWriter;
+class Team;
 
 /// Receives messages: "Epoch 7: early stopping", and warnings.
 using Messages = std::function<void(const std::string&)>;
@@ -36,6 +37,7 @@ struct RunOptions {
   std::vector<Metric*> metrics = {};                      ///< know whether more is better
   Messages message = {};                                  ///< unset: the standard error output
   std::map<std::string, std::string> configuration = {};  ///< see FitOptions
+  Team* team = nullptr;                                   ///< the ranks that train together
 };
 
 /// A training run as callbacks see it, without the type of its numbers.
@@ -60,7 +62,10 @@ class Run {
   /// Ends the run after this batch and its epoch's validation, or after this epoch.
   void stop() noexcept { stopping_ = true; }
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
-  /// Sends a message to the user.
+  /// Whether this rank writes files and prints: rank 0 of a team, or no team. Callbacks run on every
+  /// rank and must decide alike.
+  [[nodiscard]] bool lead() const noexcept;
+  /// Sends a message to the user; not from the other ranks.
   void say(const std::string& text) const;
 
   /// The learning rate of the next step.

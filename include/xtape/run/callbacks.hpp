@@ -218,6 +218,7 @@ class TensorBoard final : public Callback {
   Options options_;
   std::unique_ptr<EventWriter> train_, validation_;
   std::int64_t test_batches_ = 0;
+  bool lead_ = true;  // this rank writes
 };
 
 /// Saves during training. A run that starts again after an interruption continues at the saved batch,

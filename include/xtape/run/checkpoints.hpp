@@ -96,6 +96,8 @@ class Checkpoints {
 
   /// The files that the last restore() passed over, newest first, and the reasons.
   [[nodiscard]] const std::vector<SkippedCheckpoint>& skipped() const noexcept { return skipped_; }
+  /// The file that the last restore() loaded.
+  [[nodiscard]] const std::string& restored() const noexcept { return restored_; }
   /// The numbered files, oldest first.
   [[nodiscard]] std::vector<std::string> files() const;
   /// The path of the best.
@@ -109,6 +111,7 @@ class Checkpoints {
   std::shared_ptr<const void> lock_;
   CheckpointsOptions options_;
   std::vector<SkippedCheckpoint> skipped_;
+  std::string restored_;
 };
 
 }  // namespace xtape

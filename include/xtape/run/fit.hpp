@@ -14,6 +14,7 @@
 #include <xtape/run/callback.hpp>
 #include <xtape/run/progress_bar.hpp>
 #include <xtape/run/source.hpp>
+#include <xtape/run/team.hpp>
 
 #include <cstdint>
 #include <map>
@@ -55,6 +56,13 @@ template <class T> struct FitOptions {
   /// ValueError naming each that differs, before anything is loaded.
   std::map<std::string, std::string> configuration = {};
   const StopSignals* signals = nullptr;  ///< after a signal: finishes the step, saves, returns
+  /// Parts of each batch that are computed one after the other, with their gradients added: memory
+  /// falls with them. 1 or more; above 1 the batches must be a ShardedSource, as Batches are.
+  std::int64_t shards = 1;
+  /// Ranks that share the shards, at most as many as there are shards. Each calls fit with the same
+  /// options, and has the same model afterwards.
+  Team* team = nullptr;
+  std::int64_t verify_steps = 100;  ///< between comparisons of the ranks' weights; positive
 };
 
 /// Options of evaluate.
@@ -62,6 +70,7 @@ struct EvaluateOptions {
   std::vector<Metric*> metrics = {};       ///< reset at the beginning; the step updates them
   std::optional<std::int64_t> steps = {};  ///< limits the batches; positive
   ProgressOptions progress = {.style = ProgressStyle::none};
+  Team* team = nullptr;  ///< ranks that share the batches; the result is the same on all
 };
 
 namespace detail {
@@ -87,9 +96,22 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 /// same options, callbacks, batches and metrics of xtape. Checkpoints are saved before averages or best
 /// weights are put in place, so that more epochs may follow. A run that a callback stopped stays stopped.
 ///
-/// ValueError for options out of range, before any work; for no batches, or fewer than steps() says.
-/// TapeError for a loss without gradients, ShapeError for one that is no scalar. Errors of checkpoints
-/// as restore() and save(). Exceptions of a step or a callback pass through.
+/// With more than one shard the step gets shards of a batch. The loss and the gradients of the batch are
+/// means over its shards by their weights, to which the penalties of weights are added once. Metrics are
+/// merged in the order of shards, so they need a state(). Dropout depends on the number of the step and
+/// of the shard. The count of shards is part of the result, and of checkpoints.
+///
+/// The ranks of a team compute their shards and add the gradients along one tree, so weights, history and
+/// checkpoints have the bits of one process with the same shards. Each rank validates a part of the
+/// batches. Callbacks run on every rank; the hooks of single batches of a validation see the rank's own.
+/// Rank 0 alone reads and writes checkpoints, reports, and sends messages (Run::lead). A signal to any
+/// rank stops all after the same step. At the start ranks compare program, options, order of the data and
+/// weights, and refuse to differ. An exception on one rank ends the team (Team::fail).
+///
+/// ValueError for options out of range, before any work; for ranks that differ; for shards of different sizes without weights;
+/// for no batches, or fewer than steps() says. TapeError for a loss without gradients, ShapeError for one
+/// that is no scalar. Errors of checkpoints as restore() and save(). TeamError. Exceptions of a step or a
+/// callback pass through.
 template <class T, class B, class Step>
 History fit(Params<T>& params, Optimizer<T>& optimizer, B&& batches, Step&& step,
             std::type_identity_t<FitOptions<T>> options = {}) {

@@ -2,6 +2,7 @@
 /// \file
 /// The batches of fit, and the results of its steps.
 
+#include <xtape/base/shards.hpp>
 #include <xtape/tape/tape.hpp>
 
 #include <concepts>
@@ -12,17 +13,21 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace xtape {
 
 /// The result of a step: its loss, its weight in the mean over the epoch (the number of samples), and
-/// its number of tokens, for the report.
+/// its number of tokens, for the report. The weight of a shard is the number of samples or tokens that
+/// its loss is the mean of.
 template <class T> struct StepResult {
-  StepResult(Var<T> step_loss, double step_weight = 1, double step_tokens = 0)
-      : loss(std::move(step_loss)), weight(step_weight), tokens(step_tokens) {}
+  StepResult(Var<T> step_loss) : loss(std::move(step_loss)) {}
+  StepResult(Var<T> step_loss, double step_weight, double step_tokens = 0)
+      : loss(std::move(step_loss)), weight(step_weight), tokens(step_tokens), weighted(true) {}
   Var<T> loss;
-  double weight;  ///< finite, 0 or more
-  double tokens;
+  double weight = 1;  ///< finite, 0 or more
+  double tokens = 0;
+  bool weighted = false;  ///< a weight was given
 };
 
 /// Batches by epoch: steps(epoch) is their number, epoch(epoch, first) a range from the batch `first`
@@ -33,6 +38,15 @@ concept BatchSource = requires(const B& batches, std::int64_t epoch, std::size_t
   batches.epoch(epoch, first).begin() != batches.epoch(epoch, first).end();
 };
 
+/// Batches that can be cut: epoch(epoch, first, shards) has the same type, its elements are shards in
+/// order, and the place() of an iterator tells which.
+template <class B>
+concept ShardedSource = BatchSource<B> &&
+    requires(const B& batches, std::int64_t epoch, std::size_t first, const Shards& shards) {
+  { batches.epoch(epoch, first, shards) } -> std::same_as<decltype(batches.epoch(epoch, first))>;
+  { batches.epoch(epoch, first, shards).begin().place() } -> std::convertible_to<ShardPlace>;
+};
+
 /// The same batches, in the same order, in every epoch: a vector, or an array.
 template <class B>
 concept BatchList = !BatchSource<B> && requires(const B& batches) {
@@ -41,12 +55,23 @@ concept BatchList = !BatchSource<B> && requires(const B& batches) {
 
 namespace detail {
 
+/// Returns a checksum of the examples of each batch.
+std::uint32_t order_checksum(const std::vector<std::vector<std::size_t>>& batches);
+
 /// A source and a step on its batches, without their types.
 template <class T> class Feed {
  public:
   virtual ~Feed() = default;
   [[nodiscard]] virtual std::size_t steps(std::int64_t epoch) const = 0;
   virtual void begin(std::int64_t epoch, std::size_t first) = 0;
+  /// Whether begin() takes shards.
+  [[nodiscard]] virtual bool sharded() const = 0;
+  /// Begins with these shards of the batches from `first` on.
+  virtual void begin(std::int64_t epoch, std::size_t first, const Shards& shards) = 0;
+  /// Which shard is present.
+  [[nodiscard]] virtual ShardPlace place() const = 0;
+  /// Returns a checksum of the order of an epoch, 0 if the source does not tell it.
+  [[nodiscard]] virtual std::uint32_t order_checksum(std::int64_t epoch) const = 0;
   /// Whether there is a batch.
   [[nodiscard]] virtual bool more() = 0;
   /// Runs the step on the present batch. next() moves to the following one.
@@ -70,7 +95,22 @@ template <class T, class B, class Step> class FeedOf final : public Feed<T> {
   }
   void begin(std::int64_t epoch, std::size_t first) override {
     running_.reset();
-    running_.emplace(batches_, epoch, first);
+    running_.emplace(range_of(batches_, epoch, first));
+  }
+  [[nodiscard]] bool sharded() const override { return kSharded; }
+  void begin(std::int64_t epoch, std::size_t first, const Shards& shards) override {
+    running_.reset();
+    if constexpr (kSharded) running_.emplace(batches_.epoch(epoch, first, shards));
+  }
+  [[nodiscard]] ShardPlace place() const override {
+    if constexpr (kSharded) return running_->at.place();
+    return {};
+  }
+  [[nodiscard]] std::uint32_t order_checksum(std::int64_t epoch) const override {
+    if constexpr (requires { detail::order_checksum(batches_.order().epoch(epoch)); }) {
+      return detail::order_checksum(batches_.order().epoch(epoch));
+    }
+    return 0;
   }
   [[nodiscard]] bool more() override { return running_->at != running_->end; }
   [[nodiscard]] StepResult<T> run(Tape<T>& tape) override { return step_(tape, *running_->at); }
@@ -78,6 +118,7 @@ template <class T, class B, class Step> class FeedOf final : public Feed<T> {
   void end() override { running_.reset(); }
 
  private:
+  static constexpr bool kSharded = ShardedSource<std::remove_cvref_t<B>>;
   static decltype(auto) range_of(const std::remove_cvref_t<B>& batches, std::int64_t epoch,
                                  std::size_t first) {
     if constexpr (BatchSource<std::remove_cvref_t<B>>) {
@@ -88,8 +129,8 @@ template <class T, class B, class Step> class FeedOf final : public Feed<T> {
   }
   struct Running {
     using Range = decltype(range_of(std::declval<const std::remove_cvref_t<B>&>(), 0, 0));
-    Running(const std::remove_cvref_t<B>& batches, std::int64_t epoch, std::size_t first)
-        : range(range_of(batches, epoch, first)), at(range.begin()), end(range.end()) {}
+    explicit Running(Range&& all)
+        : range(std::forward<Range>(all)), at(range.begin()), end(range.end()) {}
     Range range;
     decltype(std::declval<Range&>().begin()) at;
     decltype(std::declval<Range&>().end()) end;

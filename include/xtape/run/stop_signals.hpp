@@ -6,7 +6,13 @@
 ///     while (!signals.requested() && more_to_do()) step();
 ///     checkpoints.save(params, adam, progress);
 
+#include <vector>
+
 namespace xtape {
+
+struct StopSignalsOptions {
+  std::vector<int> also = {};  ///< further signals: {SIGUSR1}, which mpirun and Slurm pass on
+};
 
 /// While an object lives, the first SIGINT (Ctrl-C) or SIGTERM is only noted. A second one ends the
 /// program at once. Ignored signals (nohup, a shell's background job) stay ignored. Objects may be
@@ -14,7 +20,8 @@ namespace xtape {
 /// program installed another meanwhile. xtape touches signals nowhere else.
 class StopSignals {
  public:
-  StopSignals();
+  /// ValueError for a signal that cannot be caught.
+  explicit StopSignals(const StopSignalsOptions& options = {});
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
