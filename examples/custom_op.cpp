@@ -5,7 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <utility>
+#if __has_include(<xtensor/core/xmath.hpp>)  // since xtensor 0.26
+#include <xtensor/core/xmath.hpp>
+#else
 #include <xtensor/xmath.hpp>
+#endif
 
 namespace xp = xtape;
 

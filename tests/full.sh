@@ -107,6 +107,11 @@ shared_library() {
   note "$(wc -l <<<"$names") names"
 }
 
+debian13() {
+  bash tests/debian13.sh | tee "$temporary/debian13"
+  note "$(grep -E '^debian13.sh: |tests passed' "$temporary/debian13" | tail -n 1)"
+}
+
 # One readable error from a compiler that is told to speak C++17.
 refuses_cxx17() {
   echo '#include <xtape/xtape.hpp>' >"$temporary/old.cpp"
@@ -142,6 +147,10 @@ file_length() {
 }
 
 formatted() {
+  if ! command -v clang-format-14 >/dev/null; then
+    note "not checked: there is no clang-format-14 here"
+    return
+  fi
   sources | xargs clang-format-14 --dry-run --Werror
 }
 
@@ -158,6 +167,7 @@ stage "coverage" coverage
 stage "teams of processes" processes
 stage "installed package" installed
 stage "shared library" shared_library
+stage "Debian 13" debian13
 stage "refusal of C++17" refuses_cxx17
 stage "compile time of the umbrella header" umbrella_time
 stage "no source over 400 lines" file_length

@@ -11,7 +11,10 @@ build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev lib
   libcli11-dev zlib1g-dev)
 tests=(catch2)
 mpi=(libopenmpi-dev openmpi-bin)
-full=(clang-14 libclang-rt-14-dev clang-format-14 gcovr ccache pkg-config git "${mpi[@]}")
+clang=(clang-14 libclang-rt-14-dev clang-format-14)
+# Debian 13 has no clang 14. Another clang-format would format otherwise.
+[[ $(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME-}") == trixie ]] && clang=(clang-19 libclang-rt-19-dev)
+full=("${clang[@]}" gcovr ccache pkg-config git debootstrap "${mpi[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 

@@ -176,7 +176,7 @@ void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
         const Index rest = p.value_depth - j;
         sum = xsimd::fma(load_first<T, A>(o + j, rest), load_first<T, A>(g + j, rest), sum);
       }
-      T total = xsimd::hadd(sum);
+      T total = FourRows<V>::sum(sum);
       if (to.g_scores != nullptr) {
         const T* y = to.scores + at * p.keys;
         const T* dy = to.g_scores + at * p.keys;

@@ -45,8 +45,8 @@ template <class T, class A> struct Exponential {
       const V limited = xsimd::max(V(-126.0F), xsimd::min(V(127.0F), x));
       const V n = xsimd::nearbyint(limited);
       V y = power_of_fraction(limited - n);
-      const auto power = xsimd::to_int(n) + 127;
-      y = y * xsimd::bitwise_cast<V>(power << 23);
+      const auto power = (xsimd::to_int(n) + 127) << 23;
+      y = y * V(bits_as<typename V::register_type>(power.data));
       y = xsimd::select(x < V(-126.0F), V(0.0F), y);
       return xsimd::select(a_number(x), y, x);
     } else {
@@ -214,7 +214,7 @@ template <class T, class A> inline T exponentials(T* row, Index lo, Index end, T
     e.store_aligned(row + j);
     sum += e;
   }
-  return xsimd::hadd(sum);
+  return FourRows<V>::sum(sum);
 }
 
 /// The probabilities of one row that dropout keeps, with the bits of kernels::dropout.

@@ -12,7 +12,7 @@ template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, cons
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
     sum = xsimd::fma(load_part<T, A>(a + i, count, part), load_part<T, A>(b + i, count, part), sum);
   });
-  return xsimd::hadd(sum);
+  return FourRows<V>::sum(sum);
 }
 
 /// Adds y += factor * x.

@@ -134,14 +134,18 @@ template <int By, bool Crossed, class V, std::size_t... I>
                   (static_cast<int>(I) ^ (Crossed ? By : 0))...>(a, b);
 }
 
+template <class V> [[gnu::always_inline]] inline typename V::value_type first_lane(const V& x) {
+  typename V::value_type first;
+  __builtin_memcpy(&first, &x.data, sizeof(first));
+  return first;
+}
+
 /// Returns x[0] op x[1] op ... over all lanes, for a commutative op: first lanes l and l ^ size / 2, then
 /// l and l ^ size / 4, and so on.
 template <class V, class Op, int By = static_cast<int>(V::size) / 2>
 [[gnu::always_inline]] inline typename V::value_type fold(const V& x, Op op) {
   if constexpr (By == 0) {
-    typename V::value_type first;
-    __builtin_memcpy(&first, &x.data, sizeof(first));
-    return first;
+    return first_lane(x);
   } else {
     return fold<V, Op, By / 2>(op(x, crossed<By>(x, std::make_index_sequence<V::size>{})), op);
   }
@@ -172,8 +176,8 @@ template <class V, int By = static_cast<int>(V::size) / 2>
 template <class V> struct FourRows {
   using T = typename V::value_type;
   static constexpr int kSize = static_cast<int>(V::size);
-  // Lanes l and l ^ kFirst are merged first, then l ^ kSecond, and so on: the order of xsimd::hadd, to
-  // the bit. It adds neighbours first among eight floats or more.
+  // Lanes l and l ^ kFirst are merged first, then l ^ kSecond, and so on. Among eight floats or more,
+  // neighbours are merged before pairs.
   static constexpr bool kPairs = sizeof(T) == 4 && kSize >= 8;
   static constexpr int kFirst = kSize / 2;
   static constexpr int kSecond = kSize == 8 && kPairs ? 1 : kSize / 4;
@@ -186,7 +190,21 @@ template <class V> struct FourRows {
   template <class Op> [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
     const V even = meet<kFirst>(x[0], x[2], op);
     const V odd = meet<kFirst>(x[1], x[3], op);
-    const V all = meet<kSecond>(even, odd, op);
+    return rest_of(meet<kSecond>(even, odd, op), op);
+  }
+  /// Returns the sum of one row, to the bit that of fold().
+  [[gnu::always_inline]] static inline T sum(const V& x) {
+    if constexpr (kSize < 4) {
+      return sum_lanes(x);
+    } else {
+      constexpr auto add = [](const V& a, const V& b) { return a + b; };
+      return first_lane(rest_of(meet<kSecond>(meet<kFirst>(x, add), add), add));
+    }
+  }
+
+ private:
+  static constexpr std::make_index_sequence<V::size> kLanes{};
+  template <class Op> [[gnu::always_inline]] static inline V rest_of(const V& all, Op op) {
     if constexpr (kSize == 4) {
       return all;
     } else if constexpr (kSize == 8) {
@@ -195,9 +213,6 @@ template <class V> struct FourRows {
       return meet<2>(meet<1>(all, op), op);
     }
   }
-
- private:
-  static constexpr std::make_index_sequence<V::size> kLanes{};
   /// Returns r with r[l] = (l & By) ? b[l] op b[l ^ By] : a[l] op a[l ^ By].
   template <int By, class Op>
   [[gnu::always_inline]] static inline V meet(const V& a, const V& b, Op op) {

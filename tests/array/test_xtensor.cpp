@@ -2,10 +2,7 @@
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
-
-#include <xtensor/xio.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xview.hpp>
+#include "support/xtensor_views.hpp"
 
 using namespace xtape;
 

@@ -2,10 +2,9 @@
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
+#include "support/xtensor_views.hpp"
 
 #include <xtensor-blas/xlinalg.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xview.hpp>
 
 using namespace xtape;
 using test::difference;

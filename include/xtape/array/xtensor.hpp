@@ -13,11 +13,11 @@
 #include <xtensor/containers/xarray.hpp>
 #else
 #include <xtensor/xexpression_traits.hpp>
+#include <xtensor/xshape.hpp>
 #if defined(__GNUC__) && !defined(__clang__) && __cplusplus > 201703L
 namespace xt::detail {
-template <template <class, std::size_t, class, bool> class S, class X, std::size_t N, class A,
-          bool Init>
-struct xtype_for_shape<S<X, N, A, Init>> {
+// A full specialization: Debian 13 patches a partial one into its xtensor 0.25.
+template <> struct xtype_for_shape<dynamic_shape<std::size_t>> {
   template <class T, layout_type L> using type = xarray<T, L>;
 };
 }  // namespace xt::detail
