@@ -1,7 +1,8 @@
-#include "base/message.hpp"
+#include "array/shapes.hpp"
 
 #include <xtape/array/array.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape {
@@ -16,7 +17,9 @@ Array<T> arange(std::type_identity_t<T> start, std::type_identity_t<T> stop,
                              ", step is ", step,
                              ", expected finite numbers and a step other than 0");
   }
-  Array<T> values(Shape{count > 0 ? static_cast<std::size_t>(count) : 0});
+  const double most = static_cast<double>(detail::kTooMany);
+  Array<T> values(detail::checked(
+      "arange", Shape{count > 0 ? static_cast<std::size_t>(std::min(count, most)) : 0}));
   for (std::size_t i = 0; i < values.size(); ++i) {
     values.data()[i] = static_cast<T>(start + static_cast<T>(i) * step);
   }

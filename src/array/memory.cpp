@@ -1,6 +1,7 @@
 #include <xtape/array/array.hpp>
 
 #include "base/fork.hpp"
+#include "base/message.hpp"
 #include "base/sanitizers.hpp"
 
 #include <algorithm>
@@ -316,6 +317,14 @@ void deallocate_small(void* p, std::size_t cls) noexcept {
   shared_pool().give_small(one, cls);
 }
 
+/// Throws the error of a request that cannot be met.
+[[noreturn]] void fail_allocation(std::size_t count, std::size_t size) {
+  detail::fail<MemoryError>(
+      "array", "not enough memory: ", count, " elements of ", size, " bytes are asked for beside ",
+      memory_stats().in_use,
+      " bytes in use, expected what the system can give; use smaller extents or batches");
+}
+
 void* take(std::size_t bytes) {
   if constexpr (detail::kAddressSanitizer) {
     void* p = from_system(std::max(bytes, kSmallest));
@@ -335,8 +344,18 @@ void* take(std::size_t bytes) {
 
 namespace detail {
 
-void* allocate(std::size_t bytes) {
-  void* p = take(bytes);
+void* allocate(std::size_t count, std::size_t size) {
+  // No process has more. A sanitizer's allocator would end the program.
+  constexpr std::size_t kMost = std::size_t{1}
+                                << (kAddressSanitizer || kThreadSanitizer ? 40U : 47U);
+  if (count > kMost / size) fail_allocation(count, size);
+  const std::size_t bytes = count * size;
+  void* p = nullptr;
+  try {
+    p = take(bytes);
+  } catch (const std::bad_alloc&) {
+    fail_allocation(count, size);
+  }
   if constexpr (kPoison) std::memset(p, 0xFF, bytes);
   return p;
 }

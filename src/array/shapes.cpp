@@ -8,11 +8,20 @@ std::string to_string(const Shape& shape) { return detail::print_extents(shape);
 
 std::size_t size_of(const Shape& shape) noexcept {
   std::size_t n = 1;
-  for (const std::size_t extent : shape) n *= extent;
-  return n;
+  for (const std::size_t extent : shape) n = detail::product(n, extent);
+  return std::find(shape.begin(), shape.end(), std::size_t{0}) == shape.end() ? n : 0;
 }
 
 namespace detail {
+
+const Shape& checked(const char* op, const Shape& shape) {
+  std::size_t n = 1;
+  for (const std::size_t extent : shape) n = product(n, std::max<std::size_t>(extent, 1));
+  if (n < kTooMany) return shape;
+  fail<ShapeError>(op, "too many elements: the shape is ", to_string(shape),
+                   ", expected extents whose product is below 2^60, those of 0 left out; use "
+                   "smaller ones");
+}
 
 std::vector<Index> strides_of(const Shape& shape) {
   std::vector<Index> strides(shape.size());
@@ -38,6 +47,7 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
     }
     out[rank - 1 - i] = u == 1 ? v : u;
   }
+  static_cast<void>(checked(op, out));
   return out;
 }
 

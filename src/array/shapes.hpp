@@ -24,16 +24,31 @@ template <class Extents> std::string print_extents(const Extents& shape) {
   return text + ")";
 }
 
+/// The number of elements that no array may have; see checked().
+inline constexpr std::size_t kTooMany = std::size_t{1} << 60U;
+
+/// Return a * b and a + b, or the largest std::size_t if that is smaller: then checked() refuses the shape.
+constexpr std::size_t product(std::size_t a, std::size_t b) {
+  std::size_t c = 0;
+  return __builtin_mul_overflow(a, b, &c) ? SIZE_MAX : c;
+}
+constexpr std::size_t plus(std::size_t a, std::size_t b) {
+  std::size_t c = 0;
+  return __builtin_add_overflow(a, b, &c) ? SIZE_MAX : c;
+}
+
 inline Index extent(const Shape& shape, std::size_t axis) {
   return static_cast<Index>(shape[axis]);
 }
 
-/// The elements before an axis, along it, and after it: a shape seen as (outer, length, inner).
+/// The elements before an axis, along it, and after it: a shape seen as (outer, length, inner). `outer` is 0 if
+/// there is no element, so that no loop counts to a large extent for nothing.
 struct AxisSplit {
   Index outer = 1, length = 1, inner = 1;
   AxisSplit(const Shape& shape, std::size_t axis) : length(extent(shape, axis)) {
     for (std::size_t i = 0; i < axis; ++i) outer *= extent(shape, i);
     for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= extent(shape, i);
+    if (length == 0 || inner == 0) outer = 0;
   }
 };
 

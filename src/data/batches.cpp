@@ -109,7 +109,7 @@ std::vector<std::vector<std::size_t>> BatchOrder::cut(const std::vector<std::siz
     if (batches.empty() || batches.back().size() == limit ||
         !fits(batches.back().size() + 1, std::max(longest, length), budget)) {
       batches.emplace_back();
-      if (budget == 0) batches.back().reserve(limit);
+      if (budget == 0) batches.back().reserve(std::min(limit, order.size()));
       longest = 0;
     }
     batches.back().push_back(i);

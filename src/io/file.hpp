@@ -63,13 +63,15 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// Returns fn(), which reads a file of this size. Turns std::bad_alloc into an IoError with the path, but
-/// for a small file: memory has then run out elsewhere.
+/// Returns fn(), which reads a file of this size. Turns std::bad_alloc and MemoryError into an IoError with
+/// the path, but for a small file: memory has then run out elsewhere.
 template <class F> auto reading(const std::string& path, std::size_t size, F&& fn) {
+  constexpr std::size_t kSmall = std::size_t{1} << 20U;
   try {
     return fn();
   } catch (const std::bad_alloc&) {
-    constexpr std::size_t kSmall = std::size_t{1} << 20U;
+    if (size < kSmall) throw;
+  } catch (const MemoryError&) {
     if (size < kSmall) throw;
   }
   fail_no_memory(path, size);

@@ -29,9 +29,14 @@ template <class T, class A>
 /// Stores probabilities into x[lo] ... x[end - 1], whole vectors of products; zeros if all are masked.
 template <class T, class A> void softmax(T* x, Index lo, Index end, T factor) {
   using V = Vec<T, A>;
+  // The maximum may miss a NaN. The exponentials do not, also where all other keys are masked.
   const T top = max_of_row<T, A>(x, lo, end);
-  const T sum =
-      top == kMinusInfinity<T> ? T(0) : exponentials<T, A>(x, lo, end, factor, top * factor);
+  T shift = top == kMinusInfinity<T> ? T(0) : top * factor;
+  if (shift > kLargeExponent<T> || shift < -kLargeExponent<T>) {
+    for (Index j = lo; j < end; ++j) x[j] -= top;
+    shift = T(0);
+  }
+  const T sum = exponentials<T, A>(x, lo, end, factor, shift);
   const V by(sum == T(0) ? T(0) : T(1) / sum);
   for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
     const V y = sum == T(0) ? V(T(0)) : V::load_aligned(x + j) * by;

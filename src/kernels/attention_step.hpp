@@ -26,6 +26,11 @@ template <class T> struct AttentionStep {
   T* scores = nullptr;               // probabilities (rows, heads, keys), or null
 };
 
+/// An exponent that is a rounded product is wrong by up to this times the unit roundoff. Beyond it, products
+/// are subtracted before they are scaled.
+template <class T>
+inline constexpr T kLargeExponent = static_cast<T>(sizeof(T) == 4 ? 0x1p24 : 0x1p50);
+
 /// Returns the elements of working memory per head, whole cache lines.
 template <class T> constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
   return (p.keys + 63) / 64 * 64;

@@ -1,7 +1,11 @@
 #include "kernels/optimizers_plain.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
 
 namespace xtape::kernels {
 
@@ -21,6 +25,16 @@ template <class T> double sum_of_squares(Index n, const T* x) {
   double sum = 0;
   for (const double part : sums) sum += part;
   return sum;
+}
+
+template <class T> double largest_magnitude(Index n, const T* x) {
+  // Without their signs, the bits of numbers are ordered as the numbers are. Those of NaN are the largest.
+  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  Bits most = 0;
+  for (Index i = 0; i < n; ++i) {
+    most = std::max<Bits>(most, std::bit_cast<Bits>(x[i]) & std::numeric_limits<Bits>::max());
+  }
+  return static_cast<double>(std::bit_cast<T>(most));
 }
 
 template <class T> void scale_add(Index n, T scale, const T* x, const T* add, T* y) {
@@ -105,7 +119,8 @@ template <class T>
 void adagrad(Index n, T lr, T epsilon, T decay, T scale, const T* g, T* a, const T* from, T* to) {
   for (Index i = 0; i < n; ++i) {
     const T gi = g[i] * scale;
-    a[i] += gi * gi;
+    // A sum beyond the largest number stays finite, so that the weight still moves.
+    a[i] = std::min(a[i] + gi * gi, std::numeric_limits<T>::max());
     to[i] = from[i] - (lr * gi / std::sqrt(a[i] + epsilon) + decay * from[i]);
   }
 }
@@ -214,6 +229,7 @@ void adafactor(Index batch, Index rows, Index columns, const AdafactorOptions<T>
 
 #define XTAPE_INSTANTIATE(T)                                                                 \
   template double sum_of_squares(Index, const T*);                                           \
+  template double largest_magnitude(Index, const T*);                                        \
   template void scale_add(Index, T, const T*, const T*, T*);                                 \
   template void scale_clamp(Index, T, T, const T*, T*);                                      \
   template void lerp(Index, T, const T*, T*);                                                \

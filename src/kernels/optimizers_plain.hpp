@@ -9,6 +9,9 @@ namespace xtape::kernels {
 /// Returns the sum of squares, in double.
 template <class T> double sum_of_squares(Index n, const T* x);
 
+/// Returns the largest |x[i]|, or NaN if any x[i] is NaN.
+template <class T> double largest_magnitude(Index n, const T* x);
+
 /// Stores y = x * scale (+ add, unless null).
 template <class T> void scale_add(Index n, T scale, const T* x, const T* add, T* y);
 

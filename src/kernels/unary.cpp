@@ -35,10 +35,12 @@ template <class V> struct TanhOfCubic {
   using T = typename V::value_type;
   static constexpr T kSqrt2OverPi = T(0.79788456080286535588);
   static constexpr double kCubic = 0.044715;
+  // u' is limited far out, where t' is 0, so that their product is. The second operand of min() may be NaN.
+  static constexpr T kFar = T(1e18);
   V t, du, ddu;
   explicit TanhOfCubic(const V& x)
       : t(VectorMath<V>::tanh(V(kSqrt2OverPi) * (x + V(T(kCubic)) * x * x * x))),
-        du(V(kSqrt2OverPi) * (V(T(1)) + V(T(3 * kCubic)) * x * x)),
+        du(V(kSqrt2OverPi) * (V(T(1)) + xsimd::min(V(kFar), V(T(3 * kCubic)) * x * x))),
         ddu(V(kSqrt2OverPi) * V(T(6 * kCubic)) * x) {}
   V dt() const { return (V(T(1)) - t * t) * du; }
 };

@@ -76,7 +76,7 @@ Shape Dense<T>::compute_output_shape(const Shape& input, const Shape& units) con
   std::vector<std::size_t> shape(input.begin(), input.end() - options_.axes);
   shape.insert(shape.end(), units.begin(), units.end());
   detail::check_rank(path_.c_str(), shape.size());
-  return {shape.begin(), shape.end()};
+  return detail::checked(path_.c_str(), Shape(shape.begin(), shape.end()));
 }
 
 /// Returns the kernel and bias for x, after checking x and making them.

@@ -1,5 +1,6 @@
 #include <xtape/layers/positions.hpp>
 
+#include "array/shapes.hpp"
 #include "base/instantiate.hpp"
 #include "layers/common.hpp"
 
@@ -22,7 +23,7 @@ void check_positions(const std::string& path, const Shape& x) {
 }
 
 template <class T> Array<T> sines(std::size_t length, std::size_t width, double max_wavelength) {
-  Array<T> table(Shape{length, width});
+  Array<T> table(detail::checked("SinePositionEncoding", Shape{length, width}));
   for (std::size_t j = 0; j < width; ++j) {
     const double pair = static_cast<double>(j - j % 2);
     const double frequency = std::pow(max_wavelength, -pair / static_cast<double>(width));
@@ -54,7 +55,7 @@ Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_in
   check_positions("SinePositionEncoding", x.shape());
   const std::size_t length = x.shape()[x.rank() - 2];
   const std::size_t width = x.shape()[x.rank() - 1];
-  const std::size_t end = start_index + length;
+  const std::size_t end = detail::plus(start_index, length);
   Var<T> rows;
   {
     const std::lock_guard lock(table_->mutex);

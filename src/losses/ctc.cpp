@@ -146,7 +146,7 @@ Var<T> ctc(const Var<T>& logits, const ArrayArg<std::int64_t>& labels, const Ctc
   };
   // alpha[b, s] = log(probability of all beginnings that end in state s) (Graves et al. 2006).
   Var<T> alpha = where(path.first, frame(0), impossible);
-  for (std::size_t t = 1; t < time; ++t) {
+  for (std::size_t t = 1; t < time && batch > 0; ++t) {
     const Var<T> skipped = where(path.skip, later(alpha, 2), impossible);
     const Var<T> next = logsumexp(stack<T>({alpha, later(alpha, 1), skipped}, 0), {0}) + frame(t);
     Array<bool> goes_on(Shape{batch, 1});

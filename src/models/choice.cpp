@@ -48,7 +48,7 @@ void StepLogits<T>::best(std::size_t row, std::size_t count, std::vector<Choice>
   to.clear();
   // The list is short and sorted: one comparison rejects most tokens.
   std::vector<std::size_t> list;
-  list.reserve(count + 1);
+  list.reserve(std::min(count, vocabulary_) + 1);
   T least = kNever<T>;
   for (std::size_t i = 0; i < vocabulary_; ++i) {
     if (!(x[i] > least)) continue;

@@ -1,5 +1,6 @@
 #include "models/stepper.hpp"
 
+#include "array/shapes.hpp"
 #include "models/options.hpp"
 
 #include <xtape/ops/indexing.hpp>
@@ -206,7 +207,7 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
       check_id(name, "a token of a prompt", id, o.vocabulary);
     longest = std::max(longest, prompts[r].size());
   }
-  const std::size_t positions = longest + options.max_length;  // the last one is not read
+  const std::size_t positions = plus(longest, options.max_length);  // the last one is not read
   check_positions(name, o.positions, o.max_length, positions - 1,
                   "the longest prompt and max_length");
   auto s = std::make_unique<LanguageStepper<T>>(model, options.use_cache, positions);

@@ -123,15 +123,23 @@ template <class T> Var<T> sparsemax(const Var<T>& x, int axis) {
                              ", expected at least one element on axis ", axis);
   }
   // The support is the k largest elements with 1 + k z_k > z_1 + ... + z_k. The projection is linear on it,
-  // so that the rest follows from ordinary operations with a constant support.
-  Array<bool> support(x.shape());
+  // so that the rest follows from ordinary operations with a constant support. All of a row with a NaN is support.
+  constexpr double kLarge = 1e6;  // where 1 is few digits beside an element
+  Array<bool> support(x.shape(), true);
+  Array<T> tops(detail::reduced_shape(x.shape(), {at}, true), T(0));  // of rows with large elements
+  bool large = false;
   const detail::AxisSplit split(x.shape(), at);
   const auto inner = static_cast<std::size_t>(split.inner);
-  std::vector<T> sorted(n);
+  std::vector<T> sorted(x.size() == 0 ? 0 : n);
   for (std::size_t r = 0; r < x.size() / n; ++r) {
     const std::size_t base = r / inner * n * inner + r % inner;
     for (std::size_t k = 0; k < n; ++k) sorted[k] = x.data()[base + k * inner];
+    if (std::any_of(sorted.begin(), sorted.end(), [](T z) { return std::isnan(z); })) continue;
     std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    if (std::abs(static_cast<double>(sorted[0])) > kLarge) {
+      large = true;
+      tops.data()[r] = sorted[0];
+    }
     double sum = 0;
     double limit = 0;
     for (std::size_t k = 0; k < n; ++k) {
@@ -144,6 +152,8 @@ template <class T> Var<T> sparsemax(const Var<T>& x, int axis) {
       support.data()[base + k * inner] = static_cast<double>(x.data()[base + k * inner]) >= limit;
     }
   }
+  // The projection does not change with a number that is subtracted from a row.
+  if (large) return sparsemax(x - Var<T>(std::move(tops)), axis);
   const Var<T> zero(T(0));
   const Var<T> chosen = where(support, Var<T>(T(1)), zero);
   const Var<T> count = sum(chosen, {axis}, true);

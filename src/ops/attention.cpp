@@ -2,6 +2,8 @@
 
 #include "base/instantiate.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/attention_step.hpp"
+#include "kernels/reduce.hpp"
 #include "ops/attention_geometry.hpp"
 #include "threads/pool.hpp"
 
@@ -242,6 +244,17 @@ template <class T> class Problem {
   std::vector<Range> ranges_;
 };
 
+/// Returns whether a row's largest score is so large that its rounding error is no small exponent.
+template <class T> bool has_large_score(const Array<T>& row_max) {
+  kernels::Loop<1> rows;
+  rows.push(static_cast<Index>(row_max.size()), {1});
+  T least = 0;
+  T most = 0;
+  kernels::reduce(kernels::Reduce::min, {}, rows, row_max.data(), &least);
+  kernels::reduce(kernels::Reduce::max, {}, rows, row_max.data(), &most);
+  return most > kernels::kLargeExponent<T> || least < -kernels::kLargeExponent<T>;
+}
+
 }  // namespace
 
 template <class T>
@@ -276,6 +289,7 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
   Array<T> inverse_sum = empty<T>(rows);
   problem.forward(outputs[0].data(), row_max.data(), inverse_sum.data(),
                   with_scores ? outputs[1].data() : nullptr);
+  if (has_large_score(row_max)) return composed(q, k, v, bias);
   auto fast = [problem = std::move(problem), row_max = std::move(row_max),
                inverse_sum = std::move(inverse_sum)](FusedBackward<T>& backward,
                                                      const std::vector<Result<T>>& y) {

@@ -202,7 +202,7 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
   for (std::size_t i = 0; i < labels.b.size(); ++i) {
     extents[static_cast<std::size_t>(labels.b[i])] = extent(b.shape(), i);
   }
-  Result<T> y(shape);
+  Result<T> y(checked(op, shape));
   const bool products = a.size() != 0 && b.size() != 0;
   const auto run = [&](Accumulate accumulate) {
     return multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),

@@ -123,6 +123,7 @@ template <class T> Var<T> pow(const Var<T>& x, double exponent) {
   return record("pow", detail::map(power<T>(exponent), x, {{exponent}}),
                 wrt(x, [x, exponent](const Var<T>& g) {
                   if (exponent == 0) return g * T(0);
+                  if (exponent == 2) return g * x * T(2);
                   return g * (pow(x, exponent - 1) * static_cast<T>(exponent));
                 }));
 }
@@ -177,7 +178,7 @@ XTAPE_FOR_REALS(clip);
 
 XTAPE_UNARY_BY_SLOPES(abs);
 XTAPE_UNARY(negate, return -g);
-XTAPE_UNARY(square, return g * (x * T(2)));
+XTAPE_UNARY(square, return g * x * T(2));  // x * 2 may overflow where the product does not
 XTAPE_UNARY_BY_RESULT(sqrt, return g * T(0.5) / y);
 XTAPE_UNARY_BY_RESULT(rsqrt, return g * (y * y * y * T(-0.5)));
 XTAPE_UNARY_BY_RESULT(exp, return g * y);

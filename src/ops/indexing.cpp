@@ -60,7 +60,7 @@ Var<T> take_rows(const char* op, const Var<T>& x, const Ids& ids, std::size_t ax
   shape.insert(shape.end(), x.shape().begin() + static_cast<Index>(axis) + 1, x.shape().end());
   detail::check_rank(op, shape.size());
   const AxisSplit e(x.shape(), axis);
-  Result<T> y(Shape(shape.begin(), shape.end()));
+  Result<T> y(detail::checked(op, Shape(shape.begin(), shape.end())));
   gather(e, ids, x.data(), y.data());
   const Var<T> ids_context({}, context);
   return record(op, std::move(y),
@@ -154,7 +154,7 @@ template <class T> Var<T> one_hot(const Tokens<T>& ids, std::size_t depth) {
   std::vector<std::size_t> shape(positions.shape().begin(), positions.shape().end());
   shape.push_back(depth);
   detail::check_rank("one_hot", shape.size());
-  Result<T> y(Shape(shape.begin(), shape.end()));
+  Result<T> y(detail::checked("one_hot", Shape(shape.begin(), shape.end())));
   fill_with_zeros(y);
   for (std::size_t i = 0; i < positions.size(); ++i) {
     y.data()[i * depth + static_cast<std::size_t>(positions.data()[i])] = T(1);

@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <type_traits>
+#include <vector>
 
 namespace xtape {
 namespace {
@@ -108,7 +111,12 @@ XTAPE_REDUCTION(sum);
 
 template <class T> Var<T> mean(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("mean", x.shape(), axes, keep_dims);
-  return sum(x, axes, keep_dims) / static_cast<T>(plan.count);
+  const Var<T> total = sum(x, axes, keep_dims);
+  // A mean may be a number where the sum is none. Its elements are then divided first.
+  if (kernels::first_non_finite(static_cast<Index>(total.size()), total.data()) >= 0) {
+    return sum(x / static_cast<T>(plan.count), axes, keep_dims);
+  }
+  return total / static_cast<T>(plan.count);
 }
 XTAPE_REDUCTION(mean);
 
@@ -149,13 +157,38 @@ template <class T> Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keep
 }
 XTAPE_REDUCTION(logsumexp);
 
+namespace {
+
+template <class T> bool is_subnormal(T v) { return v > T(0) && v < std::numeric_limits<T>::min(); }
+
+/// Returns the norms. Sums of squares are doubles. Where one leaves the range of T, its root may not.
+template <class T> Result<T> norms(const Var<T>& x, const Plan& plan) {
+  Result<T> y = reduce(Reduce::sum_of_squares, x, plan);
+  const auto is_normal = [](T v) {
+    return v >= std::numeric_limits<T>::min() && v <= std::numeric_limits<T>::max();
+  };
+  std::vector<std::size_t> beyond;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    if (!is_normal(y.data()[i])) beyond.push_back(i);
+  }
+  kernels::unary("sqrt", static_cast<Index>(y.size()), y.data(), y.data());
+  if (beyond.empty() || std::is_same_v<T, double>) return y;
+  const Result<double> squares =
+      reduce(Reduce::sum_of_squares, Var<double>(xt::cast<double>(x.value())), plan);
+  for (const std::size_t i : beyond) y.data()[i] = static_cast<T>(std::sqrt(squares.data()[i]));
+  return y;
+}
+
+}  // namespace
+
 template <class T> Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan("norm", x.shape(), axes, keep_dims);
-  Result<T> y = reduce(Reduce::sum_of_squares, x, plan);
-  kernels::unary("sqrt", static_cast<Index>(y.size()), y.data(), y.data());
-  return record("norm", std::move(y),
+  return record("norm", norms(x, plan),
                 wrt(x, [x, kept = plan.kept](const Var<T>& g, const Var<T>& out) {
                   const Var<T> safe = where(equal(out.detach(), Var<T>(T(0))), Var<T>(T(1)), out);
+                  if (std::any_of(out.data(), out.data() + out.size(), is_subnormal<T>)) {
+                    return x / reshape(safe, kept) * reshape(g, kept);  // g / out may overflow
+                  }
                   return x * reshape(g / safe, kept);
                 }));
 }

@@ -27,7 +27,7 @@ template <class T> void turn(const Plan& p, const T* x, T* y) {
   std::vector<double> sine(cosine.size());
   for (Index t = 0; t < p.split.length; ++t) {
     for (Index k = 0; k < half; ++k) {
-      const double angle = static_cast<double>(t + p.options.start) *
+      const double angle = (static_cast<double>(t) + static_cast<double>(p.options.start)) *
                            std::pow(p.options.max_wavelength,
                                     -2.0 * static_cast<double>(k) / static_cast<double>(p.width));
       cosine[static_cast<std::size_t>(t * half + k)] = std::cos(angle);
@@ -58,7 +58,7 @@ template <class T> void turn(const Plan& p, const T* x, T* y) {
 
 template <class T> Var<T> turned(const Var<T>& x, const Plan& p) {
   Result<T> y(x.shape());
-  turn(p, x.data(), y.data());
+  if (x.size() > 0) turn(p, x.data(), y.data());
   return record("rotary", std::move(y), wrt(x, [p](const Var<T>& g) {
                   Plan back = p;
                   back.sign = -p.sign;

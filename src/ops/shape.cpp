@@ -14,6 +14,7 @@ using detail::View;
 
 template <class T> Var<T> reshape(const Var<T>& x, const Shape& shape) {
   detail::check_rank("reshape", shape.size());
+  detail::checked("reshape", shape);
   if (size_of(shape) != x.size()) {
     fail<ShapeError>("reshape", "sizes differ: operand is ", to_string(x.shape()), " (", x.size(),
                      " elements), expected ", size_of(shape), " elements for ", to_string(shape));
@@ -38,7 +39,7 @@ template <class T> Var<T> reshape(const Var<T>& x, std::initializer_list<int> wa
       shape.push_back(1);
     } else {
       shape.push_back(static_cast<std::size_t>(extent));
-      known *= shape.back();
+      known = detail::product(known, shape.back());
     }
   }
   if (open >= 0) {
@@ -124,9 +125,9 @@ template <class T> Var<T> concatenate(const std::vector<Var<T>>& parts, int axis
       fail<ShapeError>("concatenate", "shapes differ: an operand is ", to_string(part.shape()),
                        ", expected ", to_string(parts[0].shape()), " on all axes but ", axis);
     }
-    shape[at] += part.shape()[at];
+    shape[at] = detail::plus(shape[at], part.shape()[at]);
   }
-  Result<T> y(shape);
+  Result<T> y(detail::checked("concatenate", shape));
   std::size_t begin = 0;
   const auto to_part = [&](const Var<T>& part) {
     const View view = View::along(shape, at, begin, part.shape()[at]);
@@ -169,7 +170,7 @@ template <class T>
 std::vector<Var<T>> split(const Var<T>& x, const std::vector<std::size_t>& sizes, int axis) {
   const std::size_t at = detail::normalize_axis("split", axis, x.rank());
   std::size_t total = 0;
-  for (const std::size_t size : sizes) total += size;
+  for (const std::size_t size : sizes) total = detail::plus(total, size);
   if (total != x.shape()[at]) {
     fail<ShapeError>("split", "sizes do not add up: operand is ", to_string(x.shape()),
                      ", expected ", x.shape()[at], " on axis ", axis, ", the sizes make ", total);
@@ -206,10 +207,12 @@ static void index_axis(const Slice& s, const Shape& whole, std::size_t axis, Ind
   const Index start = limit(s.start, s.step > 0 ? 0 : n - 1);
   const Index stop = limit(s.stop, s.step > 0 ? n : -1);
   const Index span = s.step > 0 ? stop - start : start - stop;
-  const Index step = s.step > 0 ? s.step : -s.step;
-  const Index count = span <= 0 ? 0 : (span + step - 1) / step;
+  // Steps beyond the axis are all alike.
+  const Index step = std::clamp(s.step, -n - 1, n + 1);
+  const Index size = step > 0 ? step : -step;
+  const Index count = span <= 0 ? 0 : (span + size - 1) / size;
   if (count > 0) view.offset += start * stride;
-  view.strides.push_back(s.step * stride);
+  view.strides.push_back(count > 1 ? step * stride : 0);
   shape.push_back(static_cast<std::size_t>(count));
 }
 
@@ -251,7 +254,10 @@ Var<T> pad(const Var<T>& x, const std::vector<std::pair<std::size_t, std::size_t
                      x.rank(), " axes");
   }
   Shape whole = x.shape();
-  for (std::size_t i = 0; i < x.rank(); ++i) whole[i] += widths[i].first + widths[i].second;
+  for (std::size_t i = 0; i < x.rank(); ++i) {
+    whole[i] = detail::plus(whole[i], detail::plus(widths[i].first, widths[i].second));
+  }
+  detail::checked("pad", whole);
   View view{x.shape(), detail::strides_of(whole), 0};
   for (std::size_t i = 0; i < x.rank(); ++i) {
     view.offset += static_cast<Index>(widths[i].first) * view.strides[i];

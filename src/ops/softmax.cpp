@@ -48,6 +48,7 @@ Result<T> softmax_rows(bool log, const Var<T>& x, const TrailingAxes& t,
   const T* from = x.data();
   T* to = y.data();
   const Index n = t.n;
+  if (x.size() == 0) return y;
   if (!mask) {
     detail::parallel_for(t.rows, rows_per_block(t.rows, n), [=](Index begin, Index end) {
       kernels::softmax_rows(log, end - begin, n, from + begin * n, to + begin * n);

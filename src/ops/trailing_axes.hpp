@@ -22,10 +22,10 @@ inline Index rows_per_block(Index rows, Index n) {
 struct TrailingAxes {
   std::vector<std::size_t> axes;  // ascending
   bool in_place = true;
-  Axes order;    // of transpose, to bring them to the end
-  Axes inverse;  // and back
-  Index n = 1;   // elements per row
-  Index rows = 1;
+  Axes order;      // of transpose, to bring them to the end
+  Axes inverse;    // and back
+  Index n = 1;     // elements per row
+  Index rows = 1;  // 0 for rows without elements
 
   TrailingAxes(const char* op, const Shape& shape, const Axes& wanted)
       : axes(detail::normalize_axes(op, wanted, shape.size())) {
@@ -39,6 +39,7 @@ struct TrailingAxes {
       (chosen ? n : rows) *= detail::extent(shape, i);
       if (!chosen) order.push_back(static_cast<int>(i));
     }
+    if (n == 0) rows = 0;
     in_place = axes.front() + axes.size() == shape.size();
     for (const std::size_t axis : axes) order.push_back(static_cast<int>(axis));
     inverse.resize(order.size());

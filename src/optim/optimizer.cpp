@@ -187,6 +187,35 @@ template <class T> void Optimizer<T>::clip(std::vector<ParameterStep>& parts) co
   for (ParameterStep& part : parts) part.scale *= *options_.global_clipnorm / norm;
 }
 
+// Throws NonFiniteError for a gradient that holds a NaN or a number beyond the limit.
+template <class T>
+void Optimizer<T>::check_gradients(const std::vector<ParameterStep>& parts, double limit) const {
+  std::vector<double> largest(parts.size(), 0.0);
+  Index elements = 0;
+  for (const ParameterStep& part : parts) elements += part.size();
+  const auto count = static_cast<Index>(parts.size());
+  detail::parallel_for(
+      count, elements <= detail::kElementGrain ? count : 1, [&](Index begin, Index end) {
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+          if (parts[i].gradient == nullptr) continue;
+          largest[i] = std::abs(parts[i].scale) *
+                       kernels::largest_magnitude(parts[i].size(), parts[i].gradient);
+        }
+      });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (largest[i] <= limit) continue;
+    const std::string& path = parts[i].slot->path;
+    if (!std::isfinite(largest[i])) {
+      fail<NonFiniteError>("step", "gradient is not finite: gradient of '", path,
+                           "' holds a NaN or infinity, expected finite gradients; find the "
+                           "operation with TapeOptions::check_finite");
+    }
+    fail<NonFiniteError>("step", "gradient too large for ", name(), ": gradient of '", path,
+                         "' reaches ", largest[i], ", expected at most ", limit,
+                         "; clip the gradients, or lower the loss");
+  }
+}
+
 template <class T>
 void Optimizer<T>::update_average(ParameterMemory& memory, const T* weights) const noexcept {
   if (!memory.average) return;
@@ -282,7 +311,7 @@ void Optimizer<T>::finish_all(std::vector<ParameterStep>& parts, bool updates,
 }
 
 // for each trainable parameter: find its gradient and its memory, add up the gradients
-// if this call updates: clip the gradients
+// if this call updates: clip the gradients; check them
 // for each: prepare copies and constrained weights
 // nothing fails from here on
 // for each: decay and update, if this call updates, else keep the sum; average the weights
@@ -304,6 +333,8 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     accumulate_gradient(part, updates);
   }
   if (updates) clip(parts);
+  const auto most = static_cast<double>(std::numeric_limits<T>::max());
+  check_gradients(parts, updates ? largest_gradient() : most);
   for (ParameterStep& part : parts) prepare_weights(part, updates, rate);
   if (!added.empty()) {
     memories_.reserve(memories_.size() + added.size());

@@ -22,6 +22,16 @@ namespace {
 
 constexpr Index kGrain = 1 << 13;  // weights that one thread updates at a time
 
+// The largest gradients of formulas, with room for a difference of two, or for the sum of a few squares.
+template <class T, class O> double largest_gradient_of(const O&) {
+  return std::sqrt(static_cast<double>(std::numeric_limits<T>::max())) / 2;
+}
+template <class T>
+constexpr double kQuarter = static_cast<double>(std::numeric_limits<T>::max()) / 4;
+template <class T> double largest_gradient_of(const SGDOptions&) { return kQuarter<T>; }
+template <class T> double largest_gradient_of(const LionOptions&) { return kQuarter<T>; }
+template <class T> double largest_gradient_of(const AdamaxOptions&) { return kQuarter<T>; }
+
 constexpr std::index_sequence<0> kOneSlot;
 constexpr std::index_sequence<0, 1> kTwoSlots;
 
@@ -260,6 +270,10 @@ std::vector<OptimizerSlot> OptimizerOf<T, O>::slots(const Shape& shape) const {
 template <class T, class O>
 void OptimizerOf<T, O>::update(const OptimizerUpdate<T>& u) const noexcept {
   apply(options_, Numbers<T>(u), momenta_);
+}
+
+template <class T, class O> double OptimizerOf<T, O>::largest_gradient() const noexcept {
+  return largest_gradient_of<T>(options_);
 }
 
 template <class T, class O> bool OptimizerOf<T, O>::concurrent() const noexcept {

@@ -94,6 +94,7 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
     slot().value = detail::ArrayPtr<T>(std::move(pending->second));
     params.pending.erase(pending);
   } else {
+    detail::checked(path().c_str(), shape);
     RandomStream stream(params.seed, stable_hash(path()));
     slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
   }

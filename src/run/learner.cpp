@@ -53,28 +53,39 @@ bool Learner<T>::add_loss(double value, double weight, double count, const Train
   tokens += count;
   if (std::isfinite(value)) return true;
   tape_.clear();
-  if (!warned_nonfinite) {
-    run_.say("fit: loss is not finite: it is " + std::to_string(value) + " in batch " +
-             std::to_string(at.batch) + " of epoch " + std::to_string(at.epoch) +
-             ", whose update was left out; lower the learning rate, or look at that batch");
-  }
-  warned_nonfinite = true;
+  tell_left_out("loss is not finite: it is " + std::to_string(value),
+                "; lower the learning rate, or look at that batch", at);
   return false;
 }
 
-template <class T> void Learner<T>::update(Gradients<T> gradients) {
-  if (options_.log_optimizer || options_.clip_norm) {
-    const double size = gradients.global_norm();
-    if (std::isfinite(size)) {
-      norm.update(size);
-      if (options_.clip_norm && size > *options_.clip_norm) {
-        gradients.scale(*options_.clip_norm / size);
-      }
-    } else if (options_.clip_norm) {
-      gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
-    }
+// Says once in a run that the update of the present batch was left out.
+template <class T>
+void Learner<T>::tell_left_out(const std::string& why, const std::string& more,
+                               const TrainingProgress& at) {
+  if (!warned_nonfinite) {
+    run_.say("fit: " + why + " in batch " + std::to_string(at.batch) + " of epoch " +
+             std::to_string(at.epoch) + ", whose update was left out" + more);
   }
-  optimizer_.step(params_, gradients, {.allow_missing = options_.allow_missing});
+  warned_nonfinite = true;
+}
+
+template <class T> void Learner<T>::update(Gradients<T> gradients, const TrainingProgress& at) {
+  try {
+    if (options_.log_optimizer || options_.clip_norm) {
+      const double size = gradients.global_norm();
+      if (std::isfinite(size)) {
+        norm.update(size);
+        if (options_.clip_norm && size > *options_.clip_norm) {
+          gradients.scale(*options_.clip_norm / size);
+        }
+      } else if (options_.clip_norm) {
+        gradients.clip_global_norm(*options_.clip_norm);  // throws, naming the parameter
+      }
+    }
+    optimizer_.step(params_, gradients, {.allow_missing = options_.allow_missing});
+  } catch (const NonFiniteError& e) {
+    tell_left_out("gradients are not finite", std::string(" (") + e.what() + ")", at);
+  }
 }
 
 template <class T> void Learner<T>::learn_whole(const TrainingProgress& at) {
@@ -84,7 +95,7 @@ template <class T> void Learner<T>::learn_whole(const TrainingProgress& at) {
   const Var<T> penalties = tape_.penalties(params_);
   const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;
   if (penalties.tracked()) value = static_cast<double>(total.item());
-  if (add_loss(value, result.weight, result.tokens, at)) update(tape_.backward(total));
+  if (add_loss(value, result.weight, result.tokens, at)) update(tape_.backward(total), at);
 }
 
 template <class T> void Learner<T>::learn_sharded(const TrainingProgress& at, std::int64_t steps) {
@@ -105,7 +116,7 @@ template <class T> void Learner<T>::learn_sharded(const TrainingProgress& at, st
   }
   ++batches_;
   if (!add_loss(sum.loss, sum.weight, sum.tokens, at)) return;
-  update(std::move(*sum.gradients));
+  update(std::move(*sum.gradients), at);
 }
 
 template <class T> void Learner<T>::learn(const TrainingProgress& at, std::int64_t steps) {

@@ -26,13 +26,14 @@ template <class T> class Learner {
 
   Mean loss{"loss"}, norm{"gradient_norm"};
   double tokens = 0;              // of this epoch
-  bool warned_nonfinite = false;  // the user knows of a loss that is not finite
+  bool warned_nonfinite = false;  // the user knows of a loss or gradients that are not finite
 
  private:
   void learn_whole(const TrainingProgress& at);
   void learn_sharded(const TrainingProgress& at, std::int64_t steps);
   bool add_loss(double value, double weight, double count, const TrainingProgress& at);
-  void update(Gradients<T> gradients);
+  void update(Gradients<T> gradients, const TrainingProgress& at);
+  void tell_left_out(const std::string& why, const std::string& more, const TrainingProgress& at);
 
   Params<T>& params_;
   Optimizer<T>& optimizer_;

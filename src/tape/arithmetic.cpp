@@ -32,6 +32,7 @@ XTAPE_FOR_REALS(add);
 
 template <class T> Var<T> broadcast(const Var<T>& x, const Shape& shape) {
   check_rank("broadcast_to", shape.size());
+  checked("broadcast_to", shape);
   if (!broadcasts_to(x.shape(), shape)) {
     fail<ShapeError>("broadcast_to", "shapes do not broadcast: operand is ", to_string(x.shape()),
                      ", expected a shape that broadcasts to ", to_string(shape),

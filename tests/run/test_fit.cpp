@@ -222,6 +222,42 @@ TEST_CASE("a loss that is not finite is told once and changes no weight") {
                   NonFiniteError);
 }
 
+TEST_CASE("gradients that are not finite are told once and change nothing") {
+  for (const auto& clip_norm : {std::optional<double>(), std::optional(1.0)}) {
+    for (const bool logged : {true, false}) {
+      Params<float> params;
+      const Parameter<float> w = params.scope().reserve("w");
+      w.build(Shape{2}, "zeros", {});
+      Adam<float> adam;
+      Said said;
+      // The slope of a root is infinite at 0, and a float's square beyond 1.8e19.
+      const std::vector<float> batches{1, 1, 1e20F, 0};
+      const auto step = [&](Tape<float>& tape, float b) {
+        const Var<float> c = tape.input(Var<float>(b));
+        const Var<float> x = w.on(c);
+        return b == 1 ? sum(sqrt(x)) : sum(x * c);
+      };
+      const History history = fit(params, adam, batches, step,
+                                  {.clip_norm = clip_norm,
+                                   .log_optimizer = logged,
+                                   .progress = silent(),
+                                   .message = said.sink()});
+      REQUIRE(said.texts.size() == 1);
+      CHECK(contains(said.texts[0],
+                     "fit: gradients are not finite in batch 0 of epoch 0, whose update was left "
+                     "out"));
+      CHECK(contains(said.texts[0], "gradient of 'w' holds a NaN or infinity"));
+      CHECK(adam.iterations() == (clip_norm ? 2 : 1));
+      for (const float v : w.value())
+        CHECK((std::isfinite(v) && (v == 0) != clip_norm.has_value()));
+      for (const auto& [name, array] : adam.state().arrays) {
+        for (const float v : array) CHECK(std::isfinite(v));
+      }
+      CHECK(std::isfinite(history["loss"][0]));
+    }
+  }
+}
+
 TEST_CASE("what cannot be trained is refused before any work") {
   const auto batches = three_batches<double>();
   Network<double> net;

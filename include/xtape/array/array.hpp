@@ -91,22 +91,36 @@ concept Real = std::same_as<T, float> || std::same_as<T, double>;
 /// Returns the shape as NumPy prints it: "(2, 3)", "(3,)" or "()".
 std::string to_string(const Shape& shape);
 
-/// Returns the number of elements of an array of this shape: the product of its extents.
+/// Returns the number of elements of an array of this shape: the product of its extents, or the largest
+/// std::size_t if that is smaller.
 std::size_t size_of(const Shape& shape) noexcept;
 
-/// Returns an array of zeros of this shape. Note that Array<T>({2, 3}) holds the two values 2 and 3.
-template <class T> Array<T> zeros(const Shape& shape) { return Array<T>(shape, T(0)); }
+namespace detail {
+
+/// Returns the shape. Throws ShapeError, which names `op`, if the extents other than 0 multiply to 2^60 or more:
+/// bytes and strides of such an array would leave 64 bits. Results of operations and values of Vars are checked.
+const Shape& checked(const char* op, const Shape& shape);
+
+}  // namespace detail
+
+/// Returns an array of zeros of this shape. Note that Array<T>({2, 3}) holds the two values 2 and 3. Throws
+/// ShapeError for 2^60 elements or more, as ones() and full() do.
+template <class T> Array<T> zeros(const Shape& shape) {
+  return Array<T>(detail::checked("zeros", shape), T(0));
+}
 
 /// Returns an array of ones of this shape.
-template <class T> Array<T> ones(const Shape& shape) { return Array<T>(shape, T(1)); }
+template <class T> Array<T> ones(const Shape& shape) {
+  return Array<T>(detail::checked("ones", shape), T(1));
+}
 
 /// Returns an array of this shape with every element `value`.
 template <class T> Array<T> full(const Shape& shape, std::type_identity_t<T> value) {
-  return Array<T>(shape, value);
+  return Array<T>(detail::checked("full", shape), value);
 }
 
 /// Returns start + i * step for i = 0, 1, ... while it lies before stop, as in NumPy. Throws ValueError for a step of 0
-/// and for numbers that are not finite.
+/// and for numbers that are not finite, and ShapeError for 2^60 elements or more.
 template <class T>
 Array<T> arange(std::type_identity_t<T> start, std::type_identity_t<T> stop,
                 std::type_identity_t<T> step = T(1));

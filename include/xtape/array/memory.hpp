@@ -5,16 +5,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 
 namespace xtape::detail {
 
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and a full AVX-512 register
 
-/// Returns storage aligned to 64 bytes, from the cache if it has any. Throws std::bad_alloc.
-[[nodiscard]] void* allocate(std::size_t bytes);
+/// Returns storage for `count` objects of `size` bytes, aligned to 64 bytes, from the cache if it has any. Throws
+/// MemoryError if the system has none.
+[[nodiscard]] void* allocate(std::size_t count, std::size_t size = 1);
 
-/// Gives storage back. `bytes` must be what allocate() got. Any thread may free what another one allocated.
+/// Gives storage back. `bytes` must be the product that allocate() got. Any thread may free what another one allocated.
 void deallocate(void* pointer, std::size_t bytes) noexcept;
 
 }  // namespace xtape::detail
@@ -36,8 +36,7 @@ template <class T> class Allocator {
   template <class U> Allocator(const Allocator<U>&) noexcept {}
 
   [[nodiscard]] T* allocate(std::size_t count) {
-    if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) throw std::bad_alloc();
-    return static_cast<T*>(detail::allocate(count * sizeof(T)));
+    return static_cast<T*>(detail::allocate(count, sizeof(T)));
   }
   void deallocate(T* p, std::size_t count) noexcept { detail::deallocate(p, count * sizeof(T)); }
 

@@ -35,8 +35,14 @@ struct ParameterError : Error {
   using Error::Error;
 };
 
-/// A result has a NaN or an infinity, and the tape looks for them (TapeOptions::check_finite).
+/// A NaN or an infinity is found where the library looks for them: in results on a tape with
+/// TapeOptions::check_finite, and in the gradients of a step of an optimizer.
 struct NonFiniteError : Error {
+  using Error::Error;
+};
+
+/// Memory for an array is not to be had. The message says how many bytes were asked for.
+struct MemoryError : Error {
   using Error::Error;
 };
 

@@ -8,6 +8,7 @@
 #include <xtape/tape/tape.hpp>
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -76,7 +77,8 @@ template <class T> class Optimizer {
   /// accumulate, clip, decay, update, average, constrain. True when weights were updated, false when
   /// gradients were only accumulated. ParameterError naming them when trainable parameters got no
   /// gradient, loaded values found no layer, or a loaded state does not fit; NonFiniteError when a
-  /// norm to clip by is not finite; ValueError for a schedule's rate that is negative or not finite;
+  /// norm to clip by, or a gradient after clipping, is not finite or is beyond largest_gradient();
+  /// ValueError for a schedule's rate that is negative or not finite;
   /// ShapeError for a constraint that does not fit. When anything is thrown, also by a constraint or
   /// schedule of your own, neither parameters nor the optimizer's state have changed.
   bool step(Params<T>& params, const Gradients<T>& gradients, StepOptions options = {});
@@ -122,6 +124,12 @@ template <class T> class Optimizer {
   /// Writes the weights after a step.
   virtual void update(const OptimizerUpdate<T>& u) const noexcept = 0;
 
+  /// The largest magnitude of a gradient that update() takes. A formula that squares gradients returns
+  /// less than the root of the largest number: an infinity in its memory would stay there.
+  [[nodiscard]] virtual double largest_gradient() const noexcept {
+    return static_cast<double>(std::numeric_limits<T>::max());
+  }
+
   /// Whether update() may run for several parameters at once, on the library's threads. It may change
   /// only arrays that `u` names.
   [[nodiscard]] virtual bool concurrent() const noexcept { return false; }
@@ -142,6 +150,7 @@ template <class T> class Optimizer {
   void find_memory(ParameterStep& part, Memories& added);
   void accumulate_gradient(ParameterStep& part, bool updates) const;
   void clip(std::vector<ParameterStep>& parts) const;
+  void check_gradients(const std::vector<ParameterStep>& parts, double limit) const;
   void prepare_weights(ParameterStep& part, bool updates, double rate) const;
   void apply_update(const ParameterStep& part, double rate, ParameterMemory& memory,
                     T* to) const noexcept;

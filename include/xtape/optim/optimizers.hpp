@@ -39,6 +39,7 @@ template <class T, class O> class OptimizerOf final : public Optimizer<T> {
  private:
   [[nodiscard]] std::vector<OptimizerSlot> slots(const Shape& shape) const override;
   void update(const OptimizerUpdate<T>& u) const noexcept override;
+  [[nodiscard]] double largest_gradient() const noexcept override;
   [[nodiscard]] bool concurrent() const noexcept override;
 
   Options options_;

@@ -85,7 +85,7 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 /// Trains, and returns the logs of each epoch. `step(tape, batch)` calls the model on values of the
 /// tape, updates metrics, and returns the loss or a StepResult. For each batch fit adds the penalties
 /// (the step must not), runs backward, clips, and calls the optimizer. All steps use one tape. fit skips
-/// the update of a loss that is not finite, with one message per run.
+/// the update of a loss or of gradients that are not finite, with one message per run.
 ///
 /// The loss of an epoch is the weighted mean over its batches. Validation runs the step without
 /// recording or training on the batches of epoch 0; its numbers begin with "val_". With use_ema the

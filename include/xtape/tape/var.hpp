@@ -98,13 +98,13 @@ template <Real T> class Var {
   /// has_context(), and given to record_fused() as an absent input. Any other use is a ValueError.
   Var() noexcept = default;
   /// A constant without context.
-  Var(Array<T> value) : value_(std::move(value)) {}
+  Var(Array<T> value) : value_(std::move(value)) { detail::checked("Var", value_->shape()); }
   /// A scalar constant, of shape ().
   Var(T value) : value_(Shape()) { value_.mutate().data()[0] = value; }
   /// A constant from an xtensor expression of T, evaluated now.
   template <detail::ExpressionOf<T> E>
   requires(!std::same_as<std::decay_t<E>, Array<T>>) Var(E&& expression)
-      : value_(Array<T>(std::forward<E>(expression))) {}
+      : Var(Array<T>(std::forward<E>(expression))) {}
   template <detail::XExpression E>
   requires(!detail::ExpressionOf<E, T>) Var(E&&)
   = delete;  // convert it: xt::cast<T>(expression)
@@ -162,7 +162,9 @@ template <class T> std::ostream& operator<<(std::ostream& out, const Var<T>& x);
 template <class T> class Tokens {
  public:
   Tokens(Array<std::int64_t> ids)
-      : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {}
+      : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {
+    detail::checked("Tokens", ids_->shape());
+  }
   template <detail::ExpressionOf<std::int64_t> E>
   requires(!std::same_as<std::decay_t<E>, Array<std::int64_t>>) Tokens(E&& expression)
       : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}

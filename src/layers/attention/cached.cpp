@@ -35,7 +35,7 @@ std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
   p.key_heads = extent(keys.shape(), 2);
   p.depth = extent(keys.shape(), 3);
   p.value_depth = extent(values.shape(), 3);
-  p.capacity = static_cast<Index>(cache.capacity());
+  p.capacity = static_cast<Index>(cache.room());
   p.keys = static_cast<Index>(cache.length());
   p.q = query.data();
   p.k = keys.data();

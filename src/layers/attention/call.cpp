@@ -136,7 +136,7 @@ auto MultiHeadAttention<T>::plan(const Var<T>& query, const Var<T>& value,
   const PartialShape scores = c.layout.scores(options_.num_heads);
   detail::Attention<T>& a = c.attention;
   a.axes = c.layout.axes;
-  a.scores = Shape(scores.begin(), scores.end());
+  a.scores = detail::checked(path_.c_str(), Shape(scores.begin(), scores.end()));
   a.scale = 1.0 / std::sqrt(static_cast<double>(options_.key_dim));
   a.position = position;
   a.seen =

@@ -11,6 +11,8 @@ using detail::fail;
 
 namespace {
 
+constexpr std::size_t kFirstRoom = 1024;  // positions that are allocated at first
+
 template <class T> void check_inference(const Var<T>& x) {
   const detail::TapeState<T>* state = x.node_ref().state;
   if (state == nullptr) return;
@@ -69,7 +71,7 @@ void KeyValueCache<T>::check_append(const Shape& key, const Shape& value,
         "; clear() the cache for another batch");
   }
   const std::size_t count = key[1];
-  if (length_ + count > capacity_) {
+  if (count > capacity_ - length_) {
     fail<ValueError>(name, "no room in the cache: ", length_, " positions are held and ", count,
                      " more given, expected at most ", capacity_, "; make a larger cache");
   }
@@ -96,23 +98,26 @@ template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>
   check_append(key.shape(), value.shape());
   const std::size_t count = key.shape()[1];
   if (length_ == 0) {
+    const std::size_t room = std::min(capacity_, std::max(count, kFirstRoom));
     const auto prepare = [&](Array<T>& a, const Shape& like) {
-      const Shape shape{like[0], capacity_, like[2], like[3]};
-      if (a.shape() != shape) a = Array<T>(shape);
+      const Shape shape{like[0], std::max(room, this->room()), like[2], like[3]};
+      if (a.shape() != shape) a = Array<T>(detail::checked("KeyValueCache", shape));
     };
-    prepare(keys_, key.shape());
     prepare(values_, value.shape());
+    prepare(keys_, key.shape());
     slots_.clear();
     batch_ = key.shape()[0];
-  } else if (batch_ > keys_.shape()[0]) {
-    give_slots();
+  } else if (batch_ > keys_.shape()[0] || length_ + count > room()) {
+    // Twice the room each time, so that a long text copies each position only a few times.
+    const std::size_t wanted = length_ + count > room() ? std::max(length_ + count, 2 * room()) : 0;
+    give_slots(std::min(capacity_, std::max(wanted, room())));
   }
   // No row refers to the slots of these positions yet.
   copy_positions(key.value(), keys_, length_, count);
   copy_positions(value.value(), values_, length_, count);
   if (!slots_.empty()) {
     for (std::size_t b = 0; b < batch_; ++b) {
-      std::fill_n(slots_.data() + b * capacity_ + length_, count, static_cast<std::int32_t>(b));
+      std::fill_n(slots_.data() + b * room() + length_, count, static_cast<std::int32_t>(b));
     }
   }
   length_ += count;
@@ -122,16 +127,17 @@ template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>
 template <class T>
 Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const {
   const std::size_t row = all.shape()[2] * all.shape()[3];
-  Array<T> out(Shape{batch_, room, all.shape()[2], all.shape()[3]});
+  const Shape shape{batch_, room, all.shape()[2], all.shape()[3]};
+  Array<T> out(detail::checked("KeyValueCache", shape));
   for (std::size_t b = 0; b < batch_; ++b) {
-    const std::int32_t* slots = slots_.empty() ? nullptr : slots_.data() + b * capacity_;
+    const std::int32_t* slots = slots_.empty() ? nullptr : slots_.data() + b * this->room();
     const auto slot = [&](std::size_t p) {
       return slots == nullptr ? b : static_cast<std::size_t>(slots[p]);
     };
     for (std::size_t p = 0; p < length_;) {
       std::size_t end = p + 1;
       while (end < length_ && slot(end) == slot(p)) ++end;
-      const T* from = all.data() + (slot(p) * capacity_ + p) * row;
+      const T* from = all.data() + (slot(p) * this->room() + p) * row;
       std::copy(from, from + (end - p) * row, out.data() + (b * room + p) * row);
       p = end;
     }
@@ -139,10 +145,10 @@ Array<T> KeyValueCache<T>::gathered(const Array<T>& all, std::size_t room) const
   return out;
 }
 
-/// Gives each row a slot of its own, with copies of its positions.
-template <class T> void KeyValueCache<T>::give_slots() {
-  Array<T> keys = gathered(keys_, capacity_);
-  values_ = gathered(values_, capacity_);
+/// Gives each row a slot of its own, with copies of its positions and room for `room` of them.
+template <class T> void KeyValueCache<T>::give_slots(std::size_t room) {
+  Array<T> keys = gathered(keys_, room);
+  values_ = gathered(values_, room);
   keys_ = std::move(keys);
   slots_.clear();
 }
@@ -170,14 +176,14 @@ template <class T> void KeyValueCache<T>::reorder(const ArrayArg<std::int64_t>& 
     same = same && row == static_cast<std::int64_t>(i);
   }
   if (same) return;
-  std::vector<std::int32_t> slots(rows.size() * capacity_);
+  std::vector<std::int32_t> slots(rows.size() * room());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = static_cast<std::size_t>(rows.data()[i]);
-    std::int32_t* to = slots.data() + i * capacity_;
+    std::int32_t* to = slots.data() + i * room();
     if (slots_.empty()) {
       std::fill_n(to, length_, static_cast<std::int32_t>(row));
     } else {
-      std::copy_n(slots_.data() + row * capacity_, length_, to);
+      std::copy_n(slots_.data() + row * room(), length_, to);
     }
   }
   slots_ = std::move(slots);

@@ -15,13 +15,17 @@ static void check_rank(const char* what, const Array<bool>& keep, std::size_t lo
   }
 }
 
+/// A distance that no two positions have. Sums of three are in range.
+static constexpr std::ptrdiff_t kFar = std::ptrdiff_t{1} << 60U;
+static std::ptrdiff_t limited(std::ptrdiff_t offset) { return std::clamp(offset, -kFar, kFar); }
+
 Mask Mask::padding(const ArrayArg<bool>& keep) {
   check_rank("Mask::padding", keep, 2, 2, "(batch, keys)");
   return Mask({Kind::padding, *keep});
 }
 
 Mask Mask::padding(const std::vector<std::size_t>& lengths, std::size_t size) {
-  Array<bool> keep(Shape{lengths.size(), size});
+  Array<bool> keep(detail::checked("Mask::padding", Shape{lengths.size(), size}));
   for (std::size_t b = 0; b < lengths.size(); ++b) {
     if (lengths[b] > size) {
       detail::fail<ValueError>("Mask::padding", "length out of range: length ", b, " is ",
@@ -37,11 +41,12 @@ Mask Mask::queries(const ArrayArg<bool>& keep) {
   return Mask({Kind::queries, *keep});
 }
 
-Mask Mask::causal(std::ptrdiff_t offset) { return Mask({Kind::causal, {}, offset}); }
+Mask Mask::causal(std::ptrdiff_t offset) { return Mask({Kind::causal, {}, limited(offset)}); }
 
 Mask Mask::sliding_window(std::size_t window, std::ptrdiff_t offset) {
   detail::check_option(window > 0, "Mask::sliding_window", "window", window, "at least 1");
-  return Mask({Kind::window, {}, offset, static_cast<std::ptrdiff_t>(window)});
+  const auto width = static_cast<std::ptrdiff_t>(std::min<std::size_t>(window, kFar));
+  return Mask({Kind::window, {}, limited(offset), width});
 }
 
 Mask Mask::pairwise(const ArrayArg<bool>& keep) {
@@ -92,6 +97,11 @@ Array<bool> Mask::evaluate(const Part& part, const std::string& path, const Shap
 }
 
 Array<bool> Mask::evaluate(const std::string& path, const Shape& scores) const {
+  if (scores.size() < 3) {
+    detail::fail<ShapeError>(path, "too few axes: scores are ", to_string(scores),
+                             ", expected (batch, ..., heads, queries, keys)");
+  }
+  detail::checked(path.c_str(), scores);
   Array<bool> all(Shape(scores.size(), 1), true);
   for (const Part& part : parts_) all = logical_and(all, evaluate(part, path, scores));
   return all;

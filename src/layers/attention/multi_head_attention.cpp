@@ -26,6 +26,9 @@ typename MultiHeadAttention<T>::Options checked(const std::string& path,
     detail::fail<ValueError>(path, "rotary out of range: max_wavelength is ",
                              o.rotary->max_wavelength, ", expected a positive number");
   }
+  constexpr std::ptrdiff_t kFar = std::ptrdiff_t{1} << 60U;
+  detail::check_option(!o.rotary || (o.rotary->start > -kFar && o.rotary->start < kFar), path,
+                       "rotary: start", o.rotary ? o.rotary->start : 0, "-2^60 to 2^60");
   if (o.rotary && o.key_dim % 2 != 0) {
     detail::fail<ValueError>(path, "key_dim is not even: key_dim is ", o.key_dim,
                              ", expected an even number for rotary positions");

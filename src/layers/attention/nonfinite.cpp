@@ -5,6 +5,7 @@
 #include "layers/attention/masks.hpp"
 
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/tape/record.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -111,24 +112,36 @@ struct NonFiniteRows {
   Array<bool> scores;   // of the shape of the scores; false where the key is masked
 };
 
+/// Returns x with zeros in the rows that are not finite. The gradient of the rows in `reached` is NaN.
+template <class T>
+Var<T> without_nonfinite(const Var<T>& x, const Array<bool>& finite, const Array<bool>& reached) {
+  const auto zeroed = [finite](const Var<T>& v) { return where(finite, v, T(0)); };
+  return record("attention", zeroed(x.detach()).value(), wrt(x, [=](const Var<T>& g) {
+                  return where(reached, std::numeric_limits<T>::quiet_NaN(), zeroed(g));
+                }));
+}
+
 /// Zeroes the projected rows that are not finite. Returns the results that attend to one of them.
 template <class T>
 NonFiniteRows mask_nonfinite_rows(const Array<bool>& mask, const Shape& scores,
                                   const AttentionLayout& l, AttentionOperands<T>& p) {
   const Array<bool> queries = finite_rows(p.query);
   const Array<bool> keys = logical_and(finite_rows(p.key), finite_rows(p.value));
-  p.query = where(queries, p.query, T(0));
-  p.key = where(keys, p.key, T(0));
-  p.value = where(keys, p.value, T(0));
   NonFiniteRows rows{Array<bool>(queries.shape(), false), Array<bool>(scores, false)};
   const auto loop = pairs(mask, scores, l, queries.shape(), keys.shape());
   kernels::for_each_outer(loop, 0, [&](const Index(&at)[4]) {
     const bool finite = queries.data()[at[1]] && keys.data()[at[2]];
     if (mask.data()[at[0]] && !finite) rows.outputs.data()[at[1]] = true;
   });
+  Array<bool> reached(keys.shape(), false);  // keys of such results
   kernels::for_each_outer(loop, 0, [&](const Index(&at)[4]) {
-    rows.scores.data()[at[3]] = mask.data()[at[0]] && rows.outputs.data()[at[1]];
+    const bool attends = mask.data()[at[0]] && rows.outputs.data()[at[1]];
+    rows.scores.data()[at[3]] = attends;
+    if (attends) reached.data()[at[2]] = true;
   });
+  p.query = without_nonfinite(p.query, queries, rows.outputs);
+  p.key = without_nonfinite(p.key, keys, reached);
+  p.value = without_nonfinite(p.value, keys, reached);
   return rows;
 }
 

@@ -9,13 +9,14 @@
 
 namespace xtape {
 
-/// Preallocated projected keys (batch, capacity, heads, key_dim) and values (batch, capacity, heads,
-/// value_dim) of one attention layer. Mutable, and for inference only: appending values of a tape
+/// Projected keys (batch, positions, heads, key_dim) and values (batch, positions, heads, value_dim) of
+/// one attention layer, of at most `capacity` positions. Mutable, and for inference only: appending values of a tape
 /// that records is a TapeError. Reordering moves no keys or values: each row notes the slots of its
 /// positions, so that beams share their common beginning.
 template <class T> class KeyValueCache {
  public:
-  /// Makes room for `capacity` positions; the first append allocates it. ValueError for 0.
+  /// Allows `capacity` positions. The first append allocates memory for 1024 of them or fewer, and later
+  /// ones for as many as are needed: a capacity may stand for no limit. ValueError for 0.
   explicit KeyValueCache(std::size_t capacity);
 
   /// Returns the number of positions held.
@@ -23,7 +24,8 @@ template <class T> class KeyValueCache {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Adds positions: key (batch, new, heads, key_dim), value (batch, new, heads, value_dim).
-  /// ShapeError if they do not fit the positions held, ValueError without room; then nothing changes.
+  /// ShapeError if they do not fit the positions held, ValueError beyond the capacity, MemoryError
+  /// without memory; then nothing changes.
   void append(const Var<T>& key, const Var<T>& value);
   /// Throws the error of append() for arrays of these shapes; `name` begins the message.
   void check_append(const Shape& key, const Shape& value,
@@ -44,8 +46,11 @@ template <class T> class KeyValueCache {
   [[nodiscard]] Var<T> keys() const;
   [[nodiscard]] Var<T> values() const;
 
-  // For MultiHeadAttention: key_slots()[slots()[b * capacity() + p], p] is position p of row b. Without
+  // For MultiHeadAttention: key_slots()[slots()[b * room() + p], p] is position p of row b. Without
   // slots it is key_slots()[b, p].
+  [[nodiscard]] std::size_t room() const noexcept {
+    return keys_.dimension() == 4 ? keys_.shape()[1] : 0;
+  }
   [[nodiscard]] const Array<T>& key_slots() const noexcept { return keys_; }
   [[nodiscard]] const Array<T>& value_slots() const noexcept { return values_; }
   [[nodiscard]] const std::int32_t* slots() const noexcept {
@@ -55,15 +60,14 @@ template <class T> class KeyValueCache {
  private:
   [[nodiscard]] bool fits(const Shape& key, const Shape& value) const;
   [[nodiscard]] Array<T> gathered(const Array<T>& all, std::size_t room) const;
-  void give_slots();
+  void give_slots(std::size_t room);
 
   std::size_t capacity_;
   std::size_t length_ = 0;
   std::size_t batch_ = 0;
-  Array<T>
-      keys_;  // (slots, capacity, heads, key_dim), at least as many slots as rows when appending
+  Array<T> keys_;  // (slots, room, heads, key_dim), at least as many slots as rows when appending
   Array<T> values_;
-  std::vector<std::int32_t> slots_;  // (batch, capacity), or empty: row b is in slot b
+  std::vector<std::int32_t> slots_;  // (batch, room), or empty: row b is in slot b
 };
 
 }  // namespace xtape
