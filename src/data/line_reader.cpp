@@ -15,14 +15,16 @@
 
 namespace xtape {
 
+constexpr static std::size_t kMost = std::size_t{1} << 40U;  // bytes of a line that are kept
+
 struct LineReader::State {
   State(int descriptor, std::string text_name, std::size_t longest)
-      : own(-1), file(descriptor), name(std::move(text_name)), max_line(longest) {}
+      : own(-1), file(descriptor), name(std::move(text_name)), max_line(std::min(longest, kMost)) {}
   State(const std::string& path, std::size_t longest, std::size_t most)
       : own(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
         file(own.get()),
         name(path),
-        max_line(longest) {
+        max_line(std::min(longest, kMost)) {
     if (file < 0) {
       io::fail_io(path, "cannot be opened", errno,
                   "a readable file; check the path and permissions");
@@ -99,20 +101,22 @@ struct LineReader::State {
   bool next() {
     line.clear();
     fault.clear();
-    std::size_t size = 0;  // of the line, of which only max_line + 1 bytes and a '\r' are kept
+    std::size_t size = 0;  // of the line, of which only max_line + 2 bytes are kept
     bool ended = false;
+    char last = 0;
     while (!ended && more()) {
       const std::string_view rest = io::text_of(std::span(buffer).first(end)).substr(at);
       const std::size_t length = std::min(rest.find('\n'), rest.size());
       ended = length < rest.size();
       size += length;
+      if (length > 0) last = rest[length - 1];
       line += rest.substr(0, std::min(length, max_line + 2 - line.size()));
       at += length + (ended ? 1 : 0);
     }
     if (!ended && size == 0) return false;
     ++number;
-    if (ended && size == line.size() && !line.empty() && line.back() == '\r') {
-      line.pop_back();
+    if (ended && last == '\r') {
+      if (size == line.size()) line.pop_back();
       --size;
     }
     fault = data::find_fault(line, size, max_line).what;
