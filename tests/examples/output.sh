@@ -65,7 +65,7 @@ refused + 'figures.json' limited "$program" evaluate m t.tsv --json figures.json
 refused + 'picture.svg' limited "$program" inspect m --sentence abc --picture picture.svg
 refused + 'cannot be written' limited "$program" "${train[@]}" --model full
 refused + 'cannot be written' limited "$writer" "${write[@]}" --model full_w
-refused + 'one/board' "$program" "${train[@]}" --model full --tensorboard one/board
+refused + 'one: cannot be made' "$program" "${train[@]}" --model full --tensorboard one/board
 [[ ! -s full/weights.safetensors && ! -e figures.json && ! -e picture.svg ]] || fail "a file that was not written is there"
 
 # Messages are short, and have no control characters.

@@ -88,7 +88,7 @@ grep -q 'WER' figures
 printf 'abc\n\nfed\n' >lines
 [[ $("$program" translate whole lines | wc -l) == 3 ]]
 diff <("$program" translate whole lines) <("$program" translate whole <lines)
-[[ $("$program" translate whole lines --beam 4 --n-best 2 --scores | wc -l) == 5 ]]
+[[ $("$program" translate whole lines --beam 4 --n-best 2 --scores | wc -l) == 6 ]]
 diff <("$program" translate whole lines --sample --seed 3) <("$program" translate whole lines --sample --seed 3)
 diff <("$program" translate whole lines) <("$program" translate whole lines --sample --top-k 1)
 "$program" inspect whole | grep 'Total params' >/dev/null
