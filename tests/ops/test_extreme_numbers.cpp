@@ -56,7 +56,7 @@ template <class T> std::vector<Array<double>> results(Model<T>& model, const Arr
   return out;
 }
 
-/// What becomes of a number in float: NaN, an infinity, or a number.
+/// Returns 2 for NaN, 1 and -1 for what is infinite in float, and 0 for other numbers.
 int kind(double v) {
   const double largest = static_cast<double>(Limits::max());
   if (std::isnan(v)) return 2;

@@ -5,8 +5,8 @@
 #include <xtape/run/training_progress.hpp>
 
 #include <cstdint>
-#include <iosfwd>
 #include <initializer_list>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <utility>
