@@ -250,8 +250,8 @@ template <class T> bool has_large_score(const Array<T>& row_max) {
   rows.push(static_cast<Index>(row_max.size()), {1});
   T least = 0;
   T most = 0;
-  kernels::reduce(kernels::Reduce::min, {}, rows, row_max.data(), &least);
-  kernels::reduce(kernels::Reduce::max, {}, rows, row_max.data(), &most);
+  kernels::reduce(kernels::Reduce::min, kernels::Loop<1>{}, rows, row_max.data(), &least);
+  kernels::reduce(kernels::Reduce::max, kernels::Loop<1>{}, rows, row_max.data(), &most);
   return most > kernels::kLargeExponent<T> || least < -kernels::kLargeExponent<T>;
 }
 

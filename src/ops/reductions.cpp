@@ -173,8 +173,8 @@ template <class T> Result<T> norms(const Var<T>& x, const Plan& plan) {
   }
   kernels::unary("sqrt", static_cast<Index>(y.size()), y.data(), y.data());
   if (beyond.empty() || std::is_same_v<T, double>) return y;
-  const Result<double> squares =
-      reduce(Reduce::sum_of_squares, Var<double>(xt::cast<double>(x.value())), plan);
+  const Var<double> wide(xt::cast<double>(x.value()));
+  const Result<double> squares = reduce(Reduce::sum_of_squares, wide, plan);
   for (const std::size_t i : beyond) y.data()[i] = static_cast<T>(std::sqrt(squares.data()[i]));
   return y;
 }

@@ -56,7 +56,7 @@ template <class T> auto GradientTree<T>::take() -> std::vector<Node> {
 template <class T> Gradients<T> in_order(const Params<T>& params, const Gradients<T>& gradients) {
   Gradients<T> ordered;
   for (const Parameter<T>& p : params.all()) {
-    if (gradients.contains(p)) ordered.accumulate(&p.slot(), nullptr, 0, gradients[p]);
+    if (gradients.contains(p)) ordered.accumulate(p.leaf(), nullptr, 0, gradients[p]);
   }
   return ordered;
 }

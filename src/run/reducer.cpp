@@ -265,7 +265,7 @@ std::optional<Gradients<T>> Reducer<T>::sum(std::vector<typename GradientTree<T>
     if (!total_[i]) continue;
     Array<T> array(parameters_[i].value().shape());
     std::copy(result + at_[i], result + at_[i + 1], array.data());
-    gradients.accumulate(&parameters_[i].slot(), nullptr, 0, Var<T>(std::move(array)));
+    gradients.accumulate(parameters_[i].leaf(), nullptr, 0, Var<T>(std::move(array)));
   }
   return gradients;
 }

@@ -17,14 +17,14 @@ void set_gradient(Gradients<T>& gradients, const Parameter<T>& parameter, Array<
   if (gradients.contains(parameter) || gradients.stored_scale() != 1.0) {
     Gradients<T> others;
     for (const auto& entry : gradients.entries()) {
-      if (entry.slot == &parameter.slot()) continue;
+      if (entry.slot.get() == &parameter.slot()) continue;
       const auto scale = static_cast<T>(gradients.stored_scale());
       others.accumulate(entry.slot, entry.tape, entry.stamp,
                         scale == T(1) ? entry.gradient : detail::scale(entry.gradient, scale));
     }
     gradients = std::move(others);
   }
-  gradients.accumulate(&parameter.slot(), nullptr, 0, Var<T>(std::move(gradient)));
+  gradients.accumulate(parameter.leaf(), nullptr, 0, Var<T>(std::move(gradient)));
 }
 XTAPE_FOR_REALS(set_gradient);
 

@@ -84,6 +84,10 @@ template <class T> class Parameter {
     if (slot_ == nullptr) detail::fail_no_value("Parameter");
     return *slot_;
   }
+  [[nodiscard]] detail::LeafPtr<T> leaf() const {
+    static_cast<void>(slot());
+    return slot_;
+  }
 
  private:
   std::shared_ptr<detail::ParameterSlot<T>> slot_;
