@@ -80,6 +80,10 @@ std::vector<Exception> exceptions = {
     {"squareplus", 1e20, "x * x overflows, as in Keras"},
     {"activation 'squareplus'", 1e20, "likewise"},
     {"log_cosh", 1e38, "2 x overflows, as in Keras"},
+    {"hinge", 1e38, "the product with the target overflows, as in Keras"},
+    {"poisson", 1e38, "likewise"},
+    {"categorical_hinge", 0, "rounding of the smallest numbers decides which class is the worst"},
+    {"cosine_similarity", 1e38, "the norm overflows"},
     {"squared_hinge", 1e20, "the sum of the squares overflows, as in Keras"},
     {"categorical_crossentropy", 0,
      "probabilities are limited to 1e-7 ... 1 - 1e-7, rounded, and their sum overflows, as in "
@@ -185,7 +189,7 @@ void drive(const std::vector<Row>& rows) {
 /// Functions that are linear in pieces have the slope of one piece at NaN, as PyTorch's.
 bool is_piecewise(const std::string& name) {
   for (const char* part : {"clip", "maximum", "minimum", "relu", "hard_", "soft_shrink",
-                           "sparse_sigmoid", "threshold"}) {
+                           "sparsemax", "sparse_sigmoid", "threshold"}) {
     if (contains(name, part)) return true;
   }
   return false;

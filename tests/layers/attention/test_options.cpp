@@ -183,6 +183,11 @@ TEST_CASE("a NaN in the future is not seen before it") {
       }
     }
   }
+  // The last output is NaN and attends to all positions, so no gradient of theirs is a number.
+  Tape<double> tape;
+  const V v = tape.watch(V(x));
+  const auto g = tape.backward(sum(layer(v, v, {.use_causal_mask = true})));
+  for (const double slope : g[v].value()) CHECK(std::isnan(slope));
 }
 
 TEMPLATE_TEST_CASE("a changed position changes no output before it, bit for bit", "", float,
