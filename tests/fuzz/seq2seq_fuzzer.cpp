@@ -99,14 +99,18 @@ class Sandbox {
     std::string text(static_cast<std::size_t>(::lseek(said_, 0, SEEK_END)), '\0');
     const ssize_t got = ::pread(said_, text.data(), text.size(), 0);
     if (got != static_cast<ssize_t>(text.size())) fuzz::fail("standard error cannot be read");
-    if (status != 0 && text.size() < 20) fuzz::fail("an error without a message");
+    const auto refuse = [&](const char* what) {
+      std::fprintf(stderr, "%s\n", xtape::io::escaped(text, 4000).c_str());
+      fuzz::fail(what);
+    };
+    if (status != 0 && text.size() < 20) refuse("an error without a message");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
-      if (line.size() > 2100) fuzz::fail("an error of more than 2000 characters");
-      if (!xtape::io::valid_utf8(line)) fuzz::fail("an error that is not UTF-8");
+      if (line.size() > 2100) refuse("an error of more than 2000 characters");
+      if (!xtape::io::valid_utf8(line)) refuse("an error that is not UTF-8");
       for (const char c : line) {
         if (static_cast<unsigned char>(c) < 0x20 && c != '\t')
-          fuzz::fail("an error with control characters");
+          refuse("an error with control characters");
       }
     }
   }
