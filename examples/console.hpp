@@ -33,6 +33,9 @@ inline std::string escaped(std::string_view text) {
     std::size_t length = lead < 0xC2 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 1;
     bool whole = lead < 0x80 || length > 1;
     for (std::size_t k = 1; k < length; ++k) whole = whole && (at(i + k) & 0xC0U) == 0x80U;
+    // Overlong forms, surrogates, and numbers beyond U+10FFFF.
+    whole = whole && !((lead == 0xE0 && at(i + 1) < 0xA0) || (lead == 0xED && at(i + 1) > 0x9F) ||
+                       (lead == 0xF0 && at(i + 1) < 0x90) || (lead == 0xF4 && at(i + 1) > 0x8F));
     if (!whole) length = 1;
     // U+0080 to U+009F control terminals as those below 32 do.
     const bool control = (lead < 0x20 && lead != '\n' && lead != '\t') || lead == 0x7F ||
