@@ -45,8 +45,7 @@ template <class T, class A> struct Workspace {
   explicit Workspace(const AttentionHeads<T>& p) : short_rows(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
-    const Index widest = max(round_up(p.depth, kWidth), p.value_depth);
-    return keys_per_block<T, A>(kBlock, kBudget, widest);
+    return keys_per_block<T>(kBlock, kBudget, max(p.depth, p.value_depth));
   }
 
   /// Packs a block of keys and values.
@@ -160,23 +159,12 @@ template <class T, class A> struct Workspace {
 /// Pass 0: stores delta = sum(o g) = sum(e de) of every query, and the same sum over g_scores.
 template <class T, class A>
 void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
-  using V = Vec<T, A>;
-  constexpr Index kWidth = Tile<T, A>::kWidth;
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = 0; i < p.queries; ++i) {
       const T* o = to.o + head * to.o_head + i * to.o_row;
       const T* g = to.g + head * to.o_head + i * to.o_row;
       const Index at = head * p.queries + i;
-      V sum(T(0));
-      Index j = 0;
-      for (; j + kWidth <= p.value_depth; j += kWidth) {
-        sum = xsimd::fma(V::load_unaligned(o + j), V::load_unaligned(g + j), sum);
-      }
-      if (j < p.value_depth) {
-        const Index rest = p.value_depth - j;
-        sum = xsimd::fma(load_first<T, A>(o + j, rest), load_first<T, A>(g + j, rest), sum);
-      }
-      T total = FourRows<V>::sum(sum);
+      T total = dot<T, A>(o, g, p.value_depth);
       if (to.g_scores != nullptr) {
         const T* y = to.scores + at * p.keys;
         const T* dy = to.g_scores + at * p.keys;

@@ -23,8 +23,7 @@ template <class T, class A> struct Workspace {
   explicit Workspace(const AttentionHeads<T>& p) : short_rows(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
-    const Index widest = max(p.depth, round_up(p.value_depth, kWidth));
-    return keys_per_block<T, A>(kBlock, kBudget, widest);
+    return keys_per_block<T>(kBlock, kBudget, max(p.depth, p.value_depth));
   }
 
   void pack_keys(const AttentionHeads<T>& p, Index j0, Index n) {

@@ -92,9 +92,10 @@ inline KeyRange visible_columns(const AttentionHeads<T>& p, Index begin, Index e
 }
 
 /// Returns the number of keys in a block: at most `most`, with rows of `widest` elements within the budget.
-template <class T, class A> constexpr Index keys_per_block(Index most, Index budget, Index widest) {
-  constexpr Index kStep = Tile<T, A>::kColumns;
-  return min(most, max(kStep, budget / widest / kStep * kStep));
+/// The same on every instruction set, because rows are rescaled after each block.
+template <class T> constexpr Index keys_per_block(Index most, Index budget, Index widest) {
+  constexpr Index kStep = 2 * kLanes<T>;
+  return min(most, max(kStep, budget / round_up(widest, kLanes<T>) / kStep * kStep));
 }
 
 /// The right side of a product, k x n: packed or row-major.
@@ -205,16 +206,31 @@ template <class T, class A> inline T max_of_row(const T* row, Index lo, Index en
   return most;
 }
 
-/// Stores row = exp(row * factor - shift), whole vectors, and returns the sum of the row.
+/// Stores row = exp(row * factor - shift), whole vectors from a multiple of kLanes on, and returns the sum of
+/// the row.
 template <class T, class A> inline T exponentials(T* row, Index lo, Index end, T factor, T shift) {
   using V = Vec<T, A>;
-  V sum(T(0));
-  for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
-    const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(row + j), V(factor), V(shift)));
-    e.store_aligned(row + j);
-    sum += e;
-  }
-  return FourRows<V>::sum(sum);
+  V sum[kParts<V>];
+  for (V& part : sum) part = V(T(0));
+  for_parts<V>(end - lo, [&](auto which, Index j, Index, auto) {
+    T* at = row + lo + j;
+    const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(at), V(factor), V(shift)));
+    e.store_aligned(at);
+    sum[which] += e;
+  });
+  return sum_parts(sum);
+}
+
+/// Returns the sum of a[i] * b[i].
+template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
+  using V = Vec<T, A>;
+  V sum[kParts<V>];
+  for (V& part : sum) part = V(T(0));
+  for_parts<V>(n, [&](auto which, Index i, Index count, auto part) {
+    sum[which] = xsimd::fma(load_part<T, A>(a + i, count, part),
+                            load_part<T, A>(b + i, count, part), sum[which]);
+  });
+  return sum_parts(sum);
 }
 
 /// The probabilities of one row that dropout keeps, with the bits of kernels::dropout.

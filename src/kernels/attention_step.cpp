@@ -5,16 +5,6 @@
 namespace xtape::kernels {
 namespace {
 
-/// Returns the sum of a[i] * b[i].
-template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
-  using V = Vec<T, A>;
-  V sum(T(0));
-  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
-    sum = xsimd::fma(load_part<T, A>(a + i, count, part), load_part<T, A>(b + i, count, part), sum);
-  });
-  return FourRows<V>::sum(sum);
-}
-
 /// Adds y += factor * x.
 template <class T, class A>
 [[gnu::always_inline]] inline void add_scaled(T factor, const T* x, T* y, Index n) {
@@ -57,7 +47,7 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
   if (p.first >= p.last || (p.query_keep != nullptr && !p.query_keep[row])) return;
 
   constexpr Index kWidth = Tile<T, A>::kWidth;
-  const Index lo = p.first / kWidth * kWidth;
+  const Index lo = p.first / kLanes<T> * kLanes<T>;
   const Index end = round_up(p.last, kWidth);
   const bool* keep = p.key_keep == nullptr ? nullptr : p.key_keep + row * p.keys;
   const std::int32_t* slots = p.slots == nullptr ? nullptr : p.slots + row * p.capacity;

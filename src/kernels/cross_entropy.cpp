@@ -26,18 +26,15 @@ void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64
     for (Index i = whole; i < n; ++i) tops[0] = larger(V(x[i]), tops[0]);
     const T top =
         fold(larger(tops[0], tops[1]), [](const V& a, const V& b) { return larger(a, b); });
-    Vec<double, A> sums(0.0);
-    for (Index i = 0; i < whole; i += kWidth) {
-      sums += add_halves<T, A>(VectorMath<V>::exp_flushed(V::load_unaligned(x + i) - V(top)));
-    }
-    double sum = sum_lanes(sums);
-    if (whole < n) {
-      T rest[V::size];
-      VectorMath<V>::exp_flushed(load_first<T, A>(x + whole, n - whole) - V(top))
-          .store_unaligned(rest);
-      for (Index i = whole; i < n; ++i) sum += static_cast<double>(rest[i - whole]);
-    }
-    lse[r] = top + static_cast<T>(std::log(sum));
+    SumInDouble<T, A> sum;
+    for_parts<V>(n, [&](auto nth, Index i, Index count, auto part) {
+      V e = VectorMath<V>::exp_flushed(load_part<T, A>(x + i, count, part) - V(top));
+      if constexpr (!decltype(part)::value) {
+        e = where_bits<T, A>((std::uint64_t{1} << count) - 1, e);
+      }
+      sum.add(nth, e);
+    });
+    lse[r] = top + static_cast<T>(std::log(sum.total()));
     loss[r] = lse[r] - x[labels[r]];
   }
 }

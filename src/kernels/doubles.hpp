@@ -91,24 +91,64 @@ template <class T, class A, bool Whole>
   }
 }
 
-/// Returns r with r[l] = x[l] + x[l + size / 2] in double for floats, and x itself for doubles.
-template <class T, class A>
-[[gnu::always_inline]] inline Vec<double, A> add_halves(const Vec<T, A>& x) {
-  if constexpr (std::is_same_v<T, double>) {
-    return x;
-  } else {
-    alignas(64) T all[Vec<T, A>::size];
+/// Returns the lower or upper half of a vector of floats in double.
+template <class A, int Upper>
+[[gnu::always_inline]] inline Vec<double, A> half_in_double(const Vec<float, A>& x) {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(x) == 64) {
-      const __m512 v = x;
-      const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
-      return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(v))) +
-             Vec<double, A>(_mm512_cvtps_pd(high));
-    }
-#endif
-    x.store_aligned(all);
-    return load_double<T, A>(all) + load_double<T, A>(all + Vec<double, A>::size);
+  if constexpr (sizeof(x) == 64) {
+    const __m512 v = x;
+    if constexpr (Upper == 0) return Vec<double, A>(_mm512_cvtps_pd(_mm512_castps512_ps256(v)));
+    return Vec<double, A>(_mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)));
   }
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(x) == 32) {
+    return Vec<double, A>(_mm256_cvtps_pd(_mm256_extractf128_ps(x, Upper)));
+  }
+#endif
+  alignas(64) float all[Vec<float, A>::size];
+  x.store_aligned(all);
+  return load_double<float, A>(all + Upper * static_cast<Index>(Vec<double, A>::size));
 }
+
+/// The sum along a row of elements, in eight lanes of doubles. Of 64 bytes of floats lane l gets x[l] + x[l + 8].
+template <class T, class A> class SumInDouble {
+  using V = Vec<T, A>;
+
+ public:
+  /// Adds a vector, in the order of for_parts().
+  template <class Which> [[gnu::always_inline]] inline void add(Which, const V& x) {
+    waiting_[Which::value] = x;
+    if constexpr (Which::value + 1 == kCount) add_waiting();
+  }
+  /// Returns the sum. Nothing may be added afterwards.
+  [[gnu::always_inline]] inline double total() {
+    if constexpr (kCount > 1) add_waiting();
+    return sum_parts(sums_);
+  }
+
+ private:
+  using D = Vec<double, A>;
+  static constexpr int kCount = kParts<V>;
+  V waiting_[kCount] = {};
+  D sums_[kCount] = {};
+
+  [[gnu::always_inline]] inline void add_waiting() {
+    if constexpr (std::is_same_v<T, double>) {
+      for (int k = 0; k < kCount; ++k) sums_[k] += waiting_[k];
+    } else if constexpr (kCount == 1) {
+      sums_[0] += half_in_double<A, 0>(waiting_[0]) + half_in_double<A, 1>(waiting_[0]);
+    } else {
+      constexpr int kHalf = kCount / 2;
+      for (int k = 0; k < kHalf; ++k) {
+        const V& low = waiting_[k];
+        const V& high = waiting_[k + kHalf];
+        sums_[2 * k] += half_in_double<A, 0>(low) + half_in_double<A, 0>(high);
+        sums_[2 * k + 1] += half_in_double<A, 1>(low) + half_in_double<A, 1>(high);
+      }
+    }
+    for (V& added : waiting_) added = V(T(0));
+  }
+};
 
 }  // namespace xtape::kernels

@@ -75,7 +75,9 @@ template <class T, class A>
   alignas(64) T e[Vec<T, A>::size];
   a.store_aligned(x);
   b.store_aligned(e);
-  for (std::size_t i = 0; i < Vec<T, A>::size; ++i) x[i] = std::pow(x[i], e[i]);
+  for (std::size_t i = 0; i < Vec<T, A>::size; ++i) {
+    x[i] = static_cast<T>(std::pow(static_cast<double>(x[i]), static_cast<double>(e[i])));
+  }
   return Vec<T, A>::load_aligned(x);
 }
 

@@ -48,7 +48,7 @@ template <class... F> constexpr Row<Loops::scalar, F...> scalar(std::string_view
 // clang-format off
 inline constexpr std::tuple kFunctions(
     arithmetic("identity", F(x)),
-    arithmetic("negate", F(-x)),
+    arithmetic("negate", F(k.of(-1) * x)),  // -x is 0 - x in xsimd with AVX-512
     arithmetic("abs", F(abs(x)),
                F(select(x > k.zero, k.one, select(x < k.zero, -k.one, select(x == k.zero, k.zero, x))))),
     arithmetic("square", F(x * x)),

@@ -13,7 +13,12 @@ template <class T, class A> struct Tile {
   static constexpr Index kWidth = static_cast<Index>(V::size);
   static constexpr int kVectors = 2;
   static constexpr Index kColumns = kVectors * kWidth;
-  static constexpr int kRows = sizeof(V) == 64 ? 12 : 6;  // 24 of 32 registers, or 12 of 16
+#if defined(__aarch64__)
+  static constexpr bool kManyRegisters = true;
+#else
+  static constexpr bool kManyRegisters = sizeof(V) == 64;
+#endif
+  static constexpr int kRows = kManyRegisters ? 12 : 6;  // 24 of 32 registers, or 12 of 16
 };
 
 /// The half-width vector of AVX-512, for narrow panels: heads of eight floats. The whole vector elsewhere.

@@ -52,7 +52,11 @@ std::string_view name(Isa isa) noexcept {
     case Isa::avx2: return "avx2";
     case Isa::baseline: break;
   }
+#if defined(__aarch64__)
+  return "neon";
+#else
   return "baseline";
+#endif
 }
 
 Isa active_isa() noexcept { return active().load(std::memory_order_relaxed); }

@@ -20,6 +20,14 @@ struct Baseline {};  // every processor of the target: SSE2 on x86-64, NEON on A
 struct Avx2 {};      // with FMA
 struct Avx512 {};    // F, CD, DQ, BW
 
+/// Whether the kernels of A have fused multiply-adds, and so products of their own.
+#if defined(__aarch64__)
+template <class A> inline constexpr bool kFuses = true;
+#else
+template <class A> inline constexpr bool kFuses = true;
+template <> inline constexpr bool kFuses<Baseline> = false;
+#endif
+
 enum class Isa { baseline, avx2, avx512 };
 
 /// Returns the best instruction set that processor and operating system support, or the supported one that

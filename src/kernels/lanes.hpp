@@ -150,9 +150,55 @@ template <class V, class Op, int By = static_cast<int>(V::size) / 2>
     return fold<V, Op, By / 2>(op(x, crossed<By>(x, std::make_index_sequence<V::size>{})), op);
   }
 }
+/// Sums along rows have as many lanes as 64 bytes hold, on every instruction set: kParts vectors.
+template <class T> constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
+template <class V> constexpr int kParts = 64 / static_cast<int>(sizeof(V));
+
+/// Returns lanes l and l ^ size / 2 of all parts together merged, and so on, until one vector is left.
+template <class V, class Op>
+[[gnu::always_inline]] inline V fold_parts(const V (&x)[kParts<V>], Op op) {
+  if constexpr (kParts<V> == 1) {
+    return x[0];
+  } else if constexpr (kParts<V> == 2) {
+    return op(x[0], x[1]);
+  } else {
+    return op(op(x[0], x[2]), op(x[1], x[3]));
+  }
+}
+
+/// Calls f(which, i, count, part) over n elements. `which` counts the vectors of `Groups` times 64 bytes, again
+/// and again, as an integral constant. The last vector may hold fewer elements, as in for_vectors().
+template <class V, int Groups = 1, class F>
+[[gnu::always_inline]] inline void for_parts(Index n, const F& f) {
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  constexpr int kVectors = Groups * kParts<V>;
+  const auto all = [&]<int... P>(std::integer_sequence<int, P...>) {
+    Index i = 0;
+    for (; i + kVectors * kWidth <= n; i += kVectors * kWidth) {
+      (f(std::integral_constant<int, P>{}, i + P * kWidth, kWidth, std::true_type{}), ...);
+    }
+    const auto rest = [&]<int Which>(std::integral_constant<int, Which> which, Index at) {
+      if constexpr (Which + 1 < kVectors) {
+        if (at + kWidth <= n) {
+          f(which, at, kWidth, std::true_type{});
+          return;
+        }
+      }
+      if (at < n) f(which, at, n - at, std::false_type{});
+    };
+    (rest(std::integral_constant<int, P>{}, i + P * kWidth), ...);
+  };
+  all(std::make_integer_sequence<int, kVectors>{});
+}
+
 /// Returns x[0] + x[1] + ..., in fold()'s order.
 template <class V> [[gnu::always_inline]] inline typename V::value_type sum_lanes(const V& x) {
   return fold(x, [](const V& a, const V& b) { return a + b; });
+}
+
+template <class V>
+[[gnu::always_inline]] inline typename V::value_type sum_parts(const V (&x)[kParts<V>]) {
+  return sum_lanes(fold_parts(x, [](const V& a, const V& b) { return a + b; }));
 }
 
 /// Returns r with r[l] = sum_lanes(x[l]), to the bit, for as many vectors as a vector has lanes. x is
@@ -174,52 +220,31 @@ template <class V, int By = static_cast<int>(V::size) / 2>
 
 /// Reductions of four vectors, one per row, into one vector with one result per row.
 template <class V> struct FourRows {
-  using T = typename V::value_type;
   static constexpr int kSize = static_cast<int>(V::size);
-  // Lanes l and l ^ kFirst are merged first, then l ^ kSecond, and so on. Among eight floats or more,
-  // neighbours are merged before pairs.
-  static constexpr bool kPairs = sizeof(T) == 4 && kSize >= 8;
-  static constexpr int kFirst = kSize / 2;
-  static constexpr int kSecond = kSize == 8 && kPairs ? 1 : kSize / 4;
-  static constexpr int kThird = kPairs ? 2 : 1;
 
   /// Returns the lane that holds the result of a row.
-  static constexpr int lane(int row) { return row / 2 * kFirst + row % 2 * kSecond; }
+  static constexpr int lane(int row) { return row / 2 * (kSize / 2) + row % 2 * (kSize / 4); }
 
-  /// Returns r with r[lane(k)] = x[k][0] op x[k][1] op ..., for a commutative op.
+  /// Returns r with r[lane(k)] = x[k][0] op x[k][1] op ..., in the order of kernels::fold().
   template <class Op> [[gnu::always_inline]] static inline V fold(const V (&x)[4], Op op) {
-    const V even = meet<kFirst>(x[0], x[2], op);
-    const V odd = meet<kFirst>(x[1], x[3], op);
-    return rest_of(meet<kSecond>(even, odd, op), op);
-  }
-  /// Returns the sum of one row, to the bit that of fold().
-  [[gnu::always_inline]] static inline T sum(const V& x) {
-    if constexpr (kSize < 4) {
-      return sum_lanes(x);
-    } else {
-      constexpr auto add = [](const V& a, const V& b) { return a + b; };
-      return first_lane(rest_of(meet<kSecond>(meet<kFirst>(x, add), add), add));
-    }
+    const V even = meet<kSize / 2>(x[0], x[2], op);
+    const V odd = meet<kSize / 2>(x[1], x[3], op);
+    return rest_of<kSize / 8>(meet<kSize / 4>(even, odd, op), op);
   }
 
  private:
   static constexpr std::make_index_sequence<V::size> kLanes{};
-  template <class Op> [[gnu::always_inline]] static inline V rest_of(const V& all, Op op) {
-    if constexpr (kSize == 4) {
-      return all;
-    } else if constexpr (kSize == 8) {
-      return meet<kThird>(all, op);
-    } else {
-      return meet<2>(meet<1>(all, op), op);
-    }
-  }
   /// Returns r with r[l] = (l & By) ? b[l] op b[l ^ By] : a[l] op a[l ^ By].
   template <int By, class Op>
   [[gnu::always_inline]] static inline V meet(const V& a, const V& b, Op op) {
     return op(halves_of<By, false>(a, b, kLanes), halves_of<By, true>(a, b, kLanes));
   }
-  template <int By, class Op> [[gnu::always_inline]] static inline V meet(const V& a, Op op) {
-    return op(a, crossed<By>(a, kLanes));
+  template <int By, class Op> [[gnu::always_inline]] static inline V rest_of(const V& x, Op op) {
+    if constexpr (By == 0) {
+      return x;
+    } else {
+      return rest_of<By / 2>(op(x, crossed<By>(x, kLanes)), op);
+    }
   }
 };
 

@@ -12,43 +12,40 @@ template <class A, class F> [[gnu::always_inline]] inline void for_doubles(Index
   for_vectors(n, static_cast<Index>(Vec<double, A>::size), f);
 }
 
-/// Calls f(which, i, count, part) likewise, where `which` is 0 and 1 in turn.
-template <class A, class F> [[gnu::always_inline]] inline void for_pairs(Index n, const F& f) {
-  constexpr Index kWidth = static_cast<Index>(Vec<double, A>::size);
-  constexpr std::integral_constant<int, 0> first;
-  constexpr std::integral_constant<int, 1> second;
-  constexpr std::true_type whole;
-  constexpr std::false_type part;
-  Index i = 0;
-  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    f(first, i, kWidth, whole);
-    f(second, i + kWidth, kWidth, whole);
+/// Returns the sum of the parts of several sums, added in pairs.
+template <int Sums, class D>
+[[gnu::always_inline]] inline D merged(const D (&sum)[Sums * kParts<D>]) {
+  constexpr int kNext = kParts<D>;
+  const auto add = [](const D& a, const D& b) { return a + b; };
+  D all[kNext];
+  for (int k = 0; k < kNext; ++k) {
+    all[k] = sum[k] + sum[k + kNext];
+    if constexpr (Sums == 4) all[k] = all[k] + (sum[k + 2 * kNext] + sum[k + 3 * kNext]);
   }
-  if (i + kWidth <= n) {
-    f(first, i, kWidth, whole);
-    if (i + kWidth < n) f(second, i + kWidth, n - i - kWidth, part);
-  } else if (i < n) {
-    f(first, i, n - i, part);
-  }
+  return fold_parts(all, add);
 }
 
-/// Returns the sum of the vectors f(i, count, part). Four accumulators hide the latency of an addition.
+/// Returns a sum over n elements, in lanes: f(sum, i, count, part) returns a sum with a vector of elements added.
+/// Four times eight lanes hide the latency of an addition.
 template <class A, class F>
 [[gnu::always_inline]] inline Vec<double, A> lanes_summed(Index n, const F& f) {
   using D = Vec<double, A>;
   constexpr Index kWidth = static_cast<Index>(D::size);
-  D sum[4] = {D(0.0), D(0.0), D(0.0), D(0.0)};
+  constexpr Index kVectors = 4 * kParts<D>;
+  D sum[kVectors];
+  for (D& lanes : sum) lanes = D(0.0);
   constexpr std::true_type whole;
   Index i = 0;
-  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
-#pragma GCC unroll 4
-    for (Index k = 0; k < 4; ++k) sum[k] += f(i + k * kWidth, kWidth, whole);
+  for (; i + kVectors * kWidth <= n; i += kVectors * kWidth) {
+#pragma GCC unroll 16
+    for (Index k = 0; k < kVectors; ++k) sum[k] = f(sum[k], i + k * kWidth, kWidth, whole);
   }
-  for_vectors(n - i, kWidth,
-              [&](Index j, Index count, auto part) { sum[0] += f(i + j, count, part); });
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  for_parts<D>(n - i, [&](auto which, Index j, Index count, auto part) {
+    sum[which] = f(sum[which], i + j, count, part);
+  });
+  return merged<4>(sum);
 }
-/// Returns the sum of all lanes of the vectors f(i, count, part).
+/// Returns the sum of all lanes of lanes_summed().
 template <class A, class F> [[gnu::always_inline]] inline double sum_over(Index n, const F& f) {
   return sum_lanes(lanes_summed<A>(n, f));
 }
@@ -130,16 +127,17 @@ void layer_rows(Index rows, Index n, double epsilon, const T* x, const T* gamma,
     D parts[kTogether];
     for (Index k = taken; k < kTogether; ++k) parts[k] = D(0.0);
     for (Index k = 0; k < taken; ++k) {
-      parts[k] = lanes_summed<A>(
-          n, [&](Index i, Index count, auto part) { return element(k, i, count, part); });
+      parts[k] = lanes_summed<A>(n, [&](const D& sum, Index i, Index count, auto part) {
+        return sum + element(k, i, count, part);
+      });
     }
     m.each_sum(parts, [&](const D& sum) { return sum / count_of_all; });
     for (Index k = 0; k < taken; ++k) {
       const D middle(m[k]);
-      parts[k] = lanes_summed<A>(n, [&](Index i, Index count, auto part) {
+      parts[k] = lanes_summed<A>(n, [&](const D& sum, Index i, Index count, auto part) {
         const D d =
             centred.keep(k, i, only_first<A>(element(k, i, count, part) - middle, count, part));
-        return d * d;
+        return xsimd::fma(d, d, sum);
       });
     }
     s.each_sum(parts, [&](const D& squares) {
@@ -154,7 +152,7 @@ void layer_rows(Index rows, Index n, double epsilon, const T* x, const T* gamma,
       const D shift = beta == nullptr ? D(0.0) : load_double_part<T, A>(beta + i, count, part);
       for (Index k = 0; k < taken; ++k) {
         const D d = centred.get(k, i, [&] { return element(k, i, count, part) - D(m[k]); });
-        store_double_part<T, A>(d * D(s[k]) * factor + shift, y + k * n + i, count, part);
+        store_double_part<T, A>(xsimd::fma(d * D(s[k]), factor, shift), y + k * n + i, count, part);
       }
     });
   }
@@ -185,15 +183,17 @@ void layer_rows_gradient(Index rows, Index n, const T* x, const T* gamma, const 
     D sums_hat[kTogether];
     for (Index k = taken; k < kTogether; ++k) sums[k] = sums_hat[k] = D(0.0);
     for (Index k = 0; k < taken; ++k) {
-      D sum[2] = {D(0.0), D(0.0)};
-      D sum_hat[2] = {D(0.0), D(0.0)};
-      for_pairs<A>(n, [&](auto which, Index i, Index count, auto part) {
+      D sum[2 * kParts<D>];
+      D sum_hat[2 * kParts<D>];
+      for (int j = 0; j < 2 * kParts<D>; ++j) sum[j] = sum_hat[j] = D(0.0);
+      for_parts<D, 2>(n, [&](auto which, Index i, Index count, auto part) {
         const D d = scaled.keep(k, i, incoming(k, i, count, part) * factor(i, count, part));
         sum[which] += d;  // 0 behind the end
-        sum_hat[which] += d * normal.keep(k, i, normalized(k, i, count, part));
+        const D hat = normal.keep(k, i, normalized(k, i, count, part));
+        sum_hat[which] = xsimd::fma(d, hat, sum_hat[which]);
       });
-      sums[k] = sum[0] + sum[1];
-      sums_hat[k] = sum_hat[0] + sum_hat[1];
+      sums[k] = merged<2>(sum);
+      sums_hat[k] = merged<2>(sum_hat);
     }
     RowNumbers<A> m;
     RowNumbers<A> m_hat;
@@ -204,8 +204,8 @@ void layer_rows_gradient(Index rows, Index n, const T* x, const T* gamma, const 
       for (Index k = 0; k < taken; ++k) {
         const D hat = normal.get(k, i, [&] { return normalized(k, i, count, part); });
         const D d = scaled.get(k, i, [&] { return incoming(k, i, count, part) * by; });
-        store_double_part<T, A>(D(rstd[r + k]) * (d - D(m[k]) - hat * D(m_hat[k])),
-                                dx + at + k * n + i, count, part);
+        const D centred = xsimd::fnma(hat, D(m_hat[k]), d - D(m[k]));
+        store_double_part<T, A>(D(rstd[r + k]) * centred, dx + at + k * n + i, count, part);
       }
     });
   }
@@ -242,7 +242,7 @@ void Normalization<T, A>::layer_parameters(Index rows, Index n, Index step, cons
       for (Index k = r; k < last; ++k) {
         const D d = load_double_part<T, A>(g + k * step + i, count, part);
         const D v = load_double_part<T, A>(x + k * step + i, count, part);
-        gammas += d * (v - D(mean[k])) * D(rstd[k]);
+        gammas = xsimd::fma(d * (v - D(mean[k])), D(rstd[k]), gammas);
         betas += d;
       }
       store_double_part<double, A>(gammas, dgamma + i, count, part);
@@ -256,9 +256,9 @@ void Normalization<T, A>::rms(Index rows, Index n, double epsilon, const T* x, c
                               double* rrms) {
   using D = Vec<double, A>;
   for (Index r = 0; r < rows; ++r, x += n, y += n) {
-    const double squares = sum_over<A>(n, [&](Index i, Index count, auto part) {
+    const double squares = sum_over<A>(n, [&](const D& sum, Index i, Index count, auto part) {
       const D v = load_double_part<T, A>(x + i, count, part);
-      return v * v;
+      return xsimd::fma(v, v, sum);
     });
     rrms[r] = 1 / std::sqrt(squares / static_cast<double>(n) + epsilon);
     const D s(rrms[r]);
@@ -283,12 +283,12 @@ void Normalization<T, A>::rms_gradient(Index rows, Index n, const T* x, const T*
     const auto normal = [&](Index i, Index count, auto part) {
       return load_double_part<T, A>(x + i, count, part) * s;
     };
-    const double sum = sum_over<A>(n, [&](Index i, Index count, auto part) {
-      return incoming(i, count, part) * normal(i, count, part);
+    const double sum = sum_over<A>(n, [&](const D& before, Index i, Index count, auto part) {
+      return xsimd::fma(incoming(i, count, part), normal(i, count, part), before);
     });
     const D mean(sum / static_cast<double>(n));
     for_doubles<A>(n, [&](Index i, Index count, auto part) {
-      const D v = s * (incoming(i, count, part) - normal(i, count, part) * mean);
+      const D v = s * xsimd::fnma(normal(i, count, part), mean, incoming(i, count, part));
       store_double_part<T, A>(v, dx + i, count, part);
     });
   }

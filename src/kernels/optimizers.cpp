@@ -13,12 +13,12 @@ void Updates<T, A>::sgd(Index n, T lr, T momentum, bool nesterov, T decay, T sca
     const V step = rate * (load_part<T, A>(g + i, count, part) * factor);
     V by = step;
     if (m != nullptr) {
-      const V moved = keep * load_part<T, A>(m + i, count, part) + step;
+      const V moved = xsimd::fma(keep, load_part<T, A>(m + i, count, part), step);
       store_part<T, A>(moved, m + i, count, part);
-      by = nesterov ? keep * moved + step : moved;
+      by = nesterov ? xsimd::fma(keep, moved, step) : moved;
     }
     const V weight = load_part<T, A>(from + i, count, part);
-    store_part<T, A>(weight + (by - fade * weight), to + i, count, part);
+    store_part<T, A>(weight + xsimd::fnma(fade, weight, by), to + i, count, part);
   });
 }
 
@@ -31,10 +31,10 @@ void Updates<T, A>::adam(Index n, T rate, T gain_1, T gain_2, T epsilon, T decay
     const V gradient = load_part<T, A>(g + i, count, part) * factor;
     V first = load_part<T, A>(m + i, count, part);
     V second = load_part<T, A>(v + i, count, part);
-    first += (gradient - first) * gains_1;
-    second += (gradient * gradient - second) * gains_2;
+    first = xsimd::fma(gradient - first, gains_1, first);
+    second = xsimd::fma(xsimd::fms(gradient, gradient, second), gains_2, second);
     const V weight = load_part<T, A>(from + i, count, part);
-    const V by = rates * first / (xsimd::sqrt(second) + small) + fade * weight;
+    const V by = xsimd::fma(fade, weight, rates * first / (xsimd::sqrt(second) + small));
     store_part<T, A>(first, m + i, count, part);
     store_part<T, A>(second, v + i, count, part);
     store_part<T, A>(weight - by, to + i, count, part);

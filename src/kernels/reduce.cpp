@@ -55,8 +55,10 @@ template <class T, class A, bool Largest> struct Extreme {
 template <class Op, class T, class A> typename Op::Acc row(const Loop<1>& reduced, const T* x) {
   using V = typename Op::V;
   constexpr Index kWidth = static_cast<Index>(V::size);
-  constexpr Index kBlock = 4 * kWidth;  // four accumulators hide the latency of an addition
-  V total(Op::start);
+  constexpr Index kVectors = 4 * kParts<V>;  // four times 64 bytes hide the latency of an addition
+  constexpr Index kBlock = kVectors * kWidth;
+  V total[kParts<V>];
+  for (V& part : total) part = V(Op::start);
   const Index n = reduced.rank == 0 ? 1 : reduced.dim[0];
   const Index s = reduced.rank == 0 ? 1 : reduced.stride[0][0];
   for_each_outer(reduced, 1, [&](const Index(&at)[1]) {
@@ -66,26 +68,33 @@ template <class Op, class T, class A> typename Op::Acc row(const Loop<1>& reduce
       for (Index i = 0; i < n; ++i) {
         first = Op::merge(first, Op::load(p + i * s, 1, std::false_type{}));
       }
-      total = Op::merge(total, first);
+      total[0] = Op::merge(total[0], first);
       return;
     }
     Index i = 0;
     if (n >= kBlock) {
       constexpr std::true_type whole;
-      V lane[4] = {V(Op::start), V(Op::start), V(Op::start), V(Op::start)};
+      V lane[kVectors];
+      for (V& part : lane) part = V(Op::start);
       for (; i + kBlock <= n; i += kBlock) {
-#pragma GCC unroll 4
-        for (Index k = 0; k < 4; ++k) {
+#pragma GCC unroll 16
+        for (Index k = 0; k < kVectors; ++k) {
           lane[k] = Op::merge(lane[k], Op::load(p + i + k * kWidth, kWidth, whole));
         }
       }
-      total = Op::merge(total, Op::merge(Op::merge(lane[0], lane[1]), Op::merge(lane[2], lane[3])));
+      for (Index k = 0; k < kParts<V>; ++k) {
+        const V* of = lane + k;
+        constexpr Index kNext = kParts<V>;
+        total[k] = Op::merge(total[k], Op::merge(Op::merge(of[0], of[kNext]),
+                                                 Op::merge(of[2 * kNext], of[3 * kNext])));
+      }
     }
-    for_vectors(n - i, kWidth, [&](Index j, Index count, auto part) {
-      total = Op::merge(total, Op::load(p + i + j, count, part));
+    for_parts<V>(n - i, [&](auto which, Index j, Index count, auto part) {
+      total[which] = Op::merge(total[which], Op::load(p + i + j, count, part));
     });
   });
-  return fold(total, [](const V& a, const V& b) { return Op::merge(a, b); });
+  const auto merge = [](const V& a, const V& b) { return Op::merge(a, b); };
+  return fold(fold_parts(total, merge), merge);
 }
 
 /// Stores n accumulators as elements of T.

@@ -38,6 +38,21 @@ XTAPE_FUSED(fnms, double, _mm512_fnmsub_pd)
 #undef XTAPE_FUSED
 
 }  // namespace xsimd
+#elif defined(__aarch64__)
+// xsimd has fma and fms alone.
+namespace xsimd {
+
+#define XTAPE_FUSED(T, s)                                                                         \
+  template <>                                                                                     \
+  [[gnu::always_inline]] inline batch<T, neon64> fnma(                                            \
+      const batch<T, neon64>& x, const batch<T, neon64>& y, const batch<T, neon64>& z) noexcept { \
+    return batch<T, neon64>(vfmsq_##s(z, x, y));                                                  \
+  }
+XTAPE_FUSED(float, f32)
+XTAPE_FUSED(double, f64)
+#undef XTAPE_FUSED
+
+}  // namespace xsimd
 #endif
 
 namespace xtape::kernels {
@@ -45,6 +60,8 @@ namespace xtape::kernels {
 template <class A> struct SimdArch {
 #if defined(__x86_64__)
   using type = xsimd::sse2;
+#elif defined(__aarch64__)
+  using type = xsimd::neon64;
 #else
   using type = xsimd::default_arch;
 #endif

@@ -67,19 +67,19 @@ template <class T, class A, class Kept>
     });
     return;
   }
-  Vec<double, A> sums(0.0);
+  SumInDouble<T, A> all;
   V last(T(0));  // the last, partial vector: a load right after a partial store would stall
-  for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+  for_parts<V>(n, [&](auto nth, Index i, Index count, auto part) {
     // exp(-inf) = 0 for elements that take no part; NaN if the whole row becomes NaN.
     const V e = M::exp_flushed(take_part(i, count, part) - V(top));
-    sums += add_halves<T, A>(e);
+    all.add(nth, e);
     if constexpr (!decltype(part)::value) {
       last = e;
     } else if (!log) {
       e.store_unaligned(y + i);
     }
   });
-  const double sum = sum_lanes(sums);
+  const double sum = all.total();
   if (log) {
     const V shift(top + static_cast<T>(std::log(sum)));
     for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
@@ -120,14 +120,14 @@ void Softmax<T, A>::gradient(Index rows, Index n, const T* y, const T* g, T* dx)
   constexpr Index kWidth = static_cast<Index>(V::size);
   const V zero(T(0));
   for (Index r = 0; r < rows; ++r, y += n, g += n, dx += n) {
-    Vec<double, A> sums(0.0);
-    constexpr Index kDoubles = static_cast<Index>(Vec<double, A>::size);
-    for_vectors(n, kDoubles, [&](Index i, Index count, auto part) {
-      const auto p = load_double_part<T, A>(y + i, count, part);
-      const auto d = load_double_part<T, A>(g + i, count, part);
-      sums += xsimd::select(p == Vec<double, A>(0.0), p, p * d);
+    using D = Vec<double, A>;
+    D sums[kParts<D>] = {};
+    for_parts<D>(n, [&](auto which, Index i, Index count, auto part) {
+      const D p = load_double_part<T, A>(y + i, count, part);
+      const D d = load_double_part<T, A>(g + i, count, part);
+      sums[which] += xsimd::select(p == D(0.0), p, p * d);
     });
-    const V s(static_cast<T>(sum_lanes(sums)));
+    const V s(static_cast<T>(sum_parts(sums)));
     for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
       const V p = load_part<T, A>(y + i, count, part);
       const V d = p * (load_part<T, A>(g + i, count, part) - s);

@@ -67,13 +67,16 @@ template <class V> struct Terms : VectorMath<V> {
   static TanhOfSoftplus<V> tanh_of_softplus(const V& x) { return TanhOfSoftplus<V>(x); }
 };
 
-template <class T> struct ScalarTerms { T p0; };
+struct ScalarTerms {
+  double p0;
+};
 
 template <class A, Loops L, class Formula, class T>
 void run(Index n, const T* x, T* y, const Parameters& p) {
   if constexpr (L == Loops::scalar) {
-    const ScalarTerms<T> k{static_cast<T>(p.p[0])};
-    for (Index i = 0; i < n; ++i) y[i] = Formula{}(x[i], k);
+    // The C library's functions of doubles are as good as exact for floats, whatever its version.
+    const ScalarTerms k{static_cast<double>(static_cast<T>(p.p[0]))};
+    for (Index i = 0; i < n; ++i) y[i] = static_cast<T>(Formula{}(static_cast<double>(x[i]), k));
   } else {
     const auto f = [k = Terms<Vec<T, A>>(p)](const Vec<T, A>& v) { return Formula{}(v, k); };
     L == Loops::arithmetic ? map<A>(n, x, y, f) : map_long<A>(n, x, y, f);

@@ -196,7 +196,7 @@ template <class T> void multiply(const Product<T>& product, const kernels::Loop<
   if (p.k == 0) p.a_row = p.a_column = p.b_row = p.b_column = 0;
   kernels::on_isa([&](auto isa) {
     using A = decltype(isa);
-    if constexpr (std::is_same_v<A, kernels::Baseline>) {
+    if constexpr (!kernels::kFuses<A>) {
       with_blas(p, batch);
     } else {
       with_own_kernels<T, A>(p, batch);

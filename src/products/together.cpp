@@ -161,7 +161,7 @@ bool split_k(std::span<const Product<T>> products, std::span<const detail::Colum
 /// Returns f(tag of the instruction set), or false where products go to BLAS.
 template <class F> bool with_own_kernels(const F& f) {
   return kernels::on_isa([&](auto isa) {
-    if constexpr (std::is_same_v<decltype(isa), kernels::Baseline>) {
+    if constexpr (!kernels::kFuses<decltype(isa)>) {
       return false;
     } else {
       return f(isa);
