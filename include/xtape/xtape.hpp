@@ -5,6 +5,7 @@
 #include <xtape/base/language.hpp>
 
 #include <xtape/array/array.hpp>
+#include <xtape/base/arithmetic.hpp>
 #include <xtape/base/error.hpp>
 #include <xtape/base/random.hpp>
 #include <xtape/base/shards.hpp>

@@ -44,7 +44,10 @@ std::string json_object(const std::map<std::string, Value>& values, Write&& writ
 
 std::string notes(const CheckpointView& c) {
   const TrainingProgress& p = c.progress;
-  return "{\"version\":" + std::to_string(kVersion) + ",\"epoch\":" + std::to_string(p.epoch) +
+  const std::string arithmetic =
+      p.arithmetic == 0 ? "" : ",\"arithmetic\":" + std::to_string(p.arithmetic);
+  return "{\"version\":" + std::to_string(kVersion) + arithmetic +
+         ",\"epoch\":" + std::to_string(p.epoch) +
          ",\"batch\":" + std::to_string(p.batch) + ",\"step\":" + std::to_string(p.step) +
          ",\"tape_seed\":" + std::to_string(p.tape_seed) +
          ",\"random_index\":" + std::to_string(p.random_index) +
@@ -64,6 +67,12 @@ class NotesReader {
     source_.fail(8,
                  "notes out of form, expected exactly what a checkpoint of what they say has; the "
                  "file was not written by xtape");
+  }
+
+  bool accept(std::string_view literal) {
+    if (!rest_.starts_with(literal)) return false;
+    rest_.remove_prefix(literal.size());
+    return true;
   }
 
   void expect(std::string_view literal) {
@@ -119,12 +128,6 @@ class NotesReader {
   }
 
  private:
-  bool accept(std::string_view literal) {
-    if (!rest_.starts_with(literal)) return false;
-    rest_.remove_prefix(literal.size());
-    return true;
-  }
-
   char escape() {
     constexpr std::string_view written = "\"\\bfnrt";
     constexpr std::string_view meant = "\"\\\b\f\n\r\t";
@@ -161,6 +164,7 @@ void read_notes(const std::string& text, CheckpointView& c, const Source& source
                 "; read it with the xtape that wrote it");
   }
   TrainingProgress& p = c.progress;
+  p.arithmetic = reader.accept(",\"arithmetic\":") ? reader.count() : 0;
   reader.expect(",\"epoch\":");
   p.epoch = reader.count();
   reader.expect(",\"batch\":");

@@ -193,6 +193,12 @@ template <class T> class Fit {
       return;
     }
     progress_ = std::move(*found);
+    if (progress_.arithmetic != arithmetic()) {
+      run_.say("fit: the checkpoint has arithmetic " + std::to_string(progress_.arithmetic) +
+               ", this is " + std::to_string(arithmetic()) +
+               ": the run goes on, but not with the bits of one program (docs/arithmetic.md)");
+      progress_.arithmetic = arithmetic();
+    }
     run_.set_resumed(true);
     run_.set_epoch(progress_.epoch);
     run_.set_step(progress_.step);

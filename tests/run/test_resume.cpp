@@ -227,6 +227,36 @@ TEST_CASE("what does not fit the checkpoint is refused or told") {
   CHECK(contains(said.texts[0], "fit: state missing: the checkpoint has nothing of EarlyStopping"));
 }
 
+TEST_CASE("a checkpoint of another arithmetic is resumed, and the user is told") {
+  Directory folder;
+  Network<double> net;
+  SGD<double> sgd;
+  Checkpoints checkpoints(folder.path());
+  const auto train = [&](int epochs, bool resume, Messages message) {
+    fit(net.params, sgd, background_batches<double>(3),
+        [&](auto& tape, const auto& b) { return net.step(tape, b); },
+        {.epochs = epochs,
+         .seed = 5,
+         .progress = silent(),
+         .message = std::move(message),
+         .checkpoints = &checkpoints,
+         .resume = resume});
+  };
+  train(1, false, {});
+  Said said;
+  train(2, true, said.sink());
+  CHECK(said.texts.empty());
+  TrainingProgress old = *checkpoints.restore(net.params, sgd);
+  CHECK(old.arithmetic == arithmetic());
+  old.arithmetic = 0;
+  checkpoints.save(net.params, sgd, old);
+  train(3, true, said.sink());
+  REQUIRE(said.texts.size() == 1);
+  CHECK(contains(said.texts[0], "fit: the checkpoint has arithmetic 0, this is " +
+                                    std::to_string(arithmetic())));
+  CHECK(checkpoints.restore(net.params, sgd)->arithmetic == arithmetic());
+}
+
 TEST_CASE("a damaged checkpoint is passed over, and the user is told") {
   Directory folder;
   const auto train = [&](Messages message) {

@@ -2,6 +2,8 @@
 /// \file
 /// TrainingProgress: the position of a training run, in a checkpoint.
 
+#include <xtape/base/arithmetic.hpp>
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -16,6 +18,8 @@ struct TrainingProgress {
   std::int64_t step = 0;                       ///< batches done in all
   std::uint64_t tape_seed = 0;                 ///< of the random operations
   std::uint64_t random_index = 0;              ///< of the next random operation, Tape::random_index
+  /// The version of the arithmetic, xtape::arithmetic(); 0 in checkpoints that were written before there was one.
+  std::int64_t arithmetic = xtape::arithmetic();
   std::map<std::string, double> numbers = {};  ///< of callbacks and metrics: "early_stopping/wait"
   std::map<std::string, std::string> texts = {};  ///< further notes, UTF-8
 };
