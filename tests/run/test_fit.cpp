@@ -234,7 +234,7 @@ TEST_CASE("gradients that are not finite are told once and change nothing") {
       const std::vector<float> batches{1, 1, 1e20F, 0};
       const auto step = [&](Tape<float>& tape, float b) {
         const Var<float> c = tape.input(Var<float>(b));
-        const Var<float> x = w.on(c);
+        const Var<float> x = w.value_for(c);
         return b == 1 ? sum(sqrt(x)) : sum(x * c);
       };
       const History history = fit(params, adam, batches, step,
