@@ -153,6 +153,11 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
+  app.add_option("--shards", s.shards,
+                 "parts of a step, one after the other: less memory; a part of the result")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--optimizer", s.optimizer, "adam or adamw")
       ->check(CLI::IsMember({"adam", "adamw"}))
       ->capture_default_str()

@@ -41,6 +41,7 @@ struct TrainSettings {
   double ema = 0;  // 0: no average of the weights
   std::int64_t epochs = 20;
   std::size_t batch_size = 64, max_tokens = 0;
+  std::int64_t shards = 1;
   std::uint64_t seed = 1;
 
   std::string best = "val_loss";

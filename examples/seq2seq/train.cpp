@@ -265,7 +265,8 @@ void train(const TrainSettings& s) {
                             .best_mode = mode,
                             .resume = s.resume,
                             .configuration = configuration(s, pairs, dev_pairs),
-                            .signals = &signals};
+                            .signals = &signals,
+                            .shards = s.shards};
   fit.message = [](const std::string& text) {
     console::print(console::shortened(text) + "\n");
     console::flush();

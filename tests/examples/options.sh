@@ -80,4 +80,9 @@ for seed in 1 2 3; do
 done
 # The beginning of a text does not depend on its length.
 cmp <("$writer" write x --prompt abc --length 50 | head -c 53) <("$writer" write x --prompt abc --length 100 | head -c 53)
+# Ranks of MPI would train one model each, into one folder.
+refused 1 'mpirun: this program was started 4 times' env OMPI_COMM_WORLD_SIZE=4 "$program" "${train[@]}" --model y
+[[ ! -e y ]] || fail "a folder was made"
+refused 1 'mpirun: this program was started 2 times' env PMI_SIZE=2 "$writer" "${write[@]}" --model y
+OMPI_COMM_WORLD_SIZE=1 "$program" translate m <<<abc >log
 echo "options: all right"
