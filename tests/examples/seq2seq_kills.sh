@@ -25,9 +25,10 @@ begin=$(date +%s%N)
 duration=$((($(date +%s%N) - begin) / 1000))  # in microseconds
 [[ -n $(sed -n 's/^the weights are those of epoch //p' log) ]] || fail "no figures: $(cat log)"
 
-# Sleeps for a random part of a whole run. A tenth of the instants lie in the first hundredth.
+# Sleeps for a random part of a whole run, or of its first part of $1. A tenth of the instants lie in the first
+# hundredth.
 nap() {
-  local most=$duration
+  local most=$((duration / ${1-1}))
   if ((RANDOM % 10 == 0)); then most=$((duration / 100 + 1)); fi
   sleep "$(awk -v t=$((RANDOM * 32768 + RANDOM)) -v m="$most" 'BEGIN { printf "%.6f", t % m / 1e6 }')"
 }
@@ -78,7 +79,7 @@ for ((i = 0; i < disturbed; ++i)); do
   case $((i % 3)) in
     0)  # the disk has room for some of the next files only
       mkdir -p disk "$name"
-      room=$(($(du -sk "$name" | cut -f1) + 8 + RANDOM % 200))
+      room=$(($(du -sk "$name" | cut -f1) + 4 + RANDOM % 40))
       if mount -t tmpfs -o "size=${room}k" none disk 2>/dev/null; then
         cp -r "$name/." disk/
         start disk
@@ -107,7 +108,7 @@ for ((i = 0; i < disturbed; ++i)); do
     2)
       start "$name"
       first=$child
-      nap
+      nap 5
       status=0
       "$program" "${train[@]}" --model "$name" --overwrite >second.log 2>&1 & second=$!
       wait "$second" || status=$?
