@@ -333,8 +333,10 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     accumulate_gradient(part, updates);
   }
   if (updates) clip(parts);
-  const auto most = static_cast<double>(std::numeric_limits<T>::max());
-  check_gradients(parts, updates ? largest_gradient() : most);
+  // A sum that no later step could take is refused at once. Clipping makes any finite one fit.
+  const bool fits =
+      !updates && (options_.clipnorm || options_.clipvalue || options_.global_clipnorm);
+  check_gradients(parts, fits ? std::numeric_limits<T>::max() : largest_gradient());
   for (ParameterStep& part : parts) prepare_weights(part, updates, rate);
   if (!added.empty()) {
     memories_.reserve(memories_.size() + added.size());
