@@ -248,8 +248,9 @@ std::optional<TrainingProgress> Checkpoints::restore(Params<T>& params, Optimize
   int code = 0;  // of the first that the system refused, when no file is damaged
   for (const std::string& path : candidates) {
     try {
+      std::string name = path;  // copied before anything changes
       TrainingProgress progress = load_checked(path, params, optimizer, check);
-      restored_ = path;
+      restored_.swap(name);
       return progress;
     } catch (const FormatError& e) {
       skipped_.push_back({path, e.what()});
