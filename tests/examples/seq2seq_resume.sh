@@ -58,7 +58,7 @@ grep -q '^this training was finished before, after epoch 3' log || fail "no word
 free=$(tr '\n' ' ' <help | tr -s ' ' | sed 's/.*These may change: //')
 "$program" train "${small[@]}" --model n >log 2>&1
 declare -A others=([--source-tokens]=space [--target-tokens]=space [--norm]=post [--positions]=rotary [--activation]=gelu
-  [--tying]=output [--kernels]=he_uniform [--embeddings]=glorot_normal [--optimizer]=adamw [--schedule]=noam
+  [--tying]=output [--shards]=2 [--kernels]=he_uniform [--embeddings]=glorot_normal [--optimizer]=adamw [--schedule]=noam
   [--best]=last [--learning-rate]=0.02 [--batch-size]=9 [--width]=8 [--heads]=1 [--hidden]=8 [--layers]=2
   [--epochs]=4 [--max-length]=21 [--warmup]=6 [--limit]=99 [--seed]=2 [--min-frequency]=2 [--max-tokens]=900
   [--decoder-layers]=2 [--epsilon]=1e-06)
