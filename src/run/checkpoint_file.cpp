@@ -47,9 +47,8 @@ std::string notes(const CheckpointView& c) {
   const std::string arithmetic =
       p.arithmetic == 0 ? "" : ",\"arithmetic\":" + std::to_string(p.arithmetic);
   return "{\"version\":" + std::to_string(kVersion) + arithmetic +
-         ",\"epoch\":" + std::to_string(p.epoch) +
-         ",\"batch\":" + std::to_string(p.batch) + ",\"step\":" + std::to_string(p.step) +
-         ",\"tape_seed\":" + std::to_string(p.tape_seed) +
+         ",\"epoch\":" + std::to_string(p.epoch) + ",\"batch\":" + std::to_string(p.batch) +
+         ",\"step\":" + std::to_string(p.step) + ",\"tape_seed\":" + std::to_string(p.tape_seed) +
          ",\"random_index\":" + std::to_string(p.random_index) +
          ",\"numbers\":" + json_object(p.numbers, json_number) +
          ",\"texts\":" + json_object(p.texts, json_quoted) +

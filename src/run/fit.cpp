@@ -3,6 +3,7 @@
 #include <xtape/run/run.hpp>
 
 #include "base/instantiate.hpp"
+#include "run/averages.hpp"
 #include "run/evaluate.hpp"
 #include "run/fit_options.hpp"
 #include "run/learner.hpp"
@@ -15,34 +16,6 @@ namespace xtape::detail {
 namespace {
 
 constexpr const char* kMonitor = "fit/monitor/";
-
-/// Puts the averages of the weights in place while it lives: they are what a training ends with, so they
-/// are what validation measures.
-template <class T> class Averages {
- public:
-  Averages(Params<T>& params, Optimizer<T>& optimizer) {
-    for (const Parameter<T>& p : params.all()) {
-      if (p.built()) raw_.push_back({&p.slot(), p.slot().value, {}});
-    }
-    optimizer.finalize(params);
-    for (Weights& w : raw_) w.average = w.slot->value;
-  }
-  ~Averages() {
-    for (Weights& w : raw_) {
-      // A callback may have set others.
-      if (&*w.slot->value == &*w.average) w.slot->value = std::move(w.raw);
-    }
-  }
-  Averages(const Averages&) = delete;
-  Averages& operator=(const Averages&) = delete;
-
- private:
-  struct Weights {
-    ParameterSlot<T>* slot;
-    ArrayPtr<T> raw, average;
-  };
-  std::vector<Weights> raw_;
-};
 
 /// One run of fit.
 template <class T> class Fit {

@@ -252,8 +252,8 @@ TEST_CASE("a checkpoint of another arithmetic is resumed, and the user is told")
   checkpoints.save(net.params, sgd, old);
   train(3, true, said.sink());
   REQUIRE(said.texts.size() == 1);
-  CHECK(contains(said.texts[0], "fit: the checkpoint has arithmetic 0, this is " +
-                                    std::to_string(arithmetic())));
+  CHECK(contains(said.texts[0],
+                 "fit: the checkpoint has arithmetic 0, this is " + std::to_string(arithmetic())));
   CHECK(checkpoints.restore(net.params, sgd)->arithmetic == arithmetic());
 }
 
