@@ -91,7 +91,7 @@ processes() {
 # Shows names of xtape alone; serves programs without run-time type information.
 shared_library() {
   local build=build/shared prefix=$temporary/shared names
-  cmake -G Ninja -S . -B "$build" -DBUILD_SHARED_LIBS=ON -DXTAPE_BUILD_TESTS=OFF -DXTAPE_BUILD_EXAMPLES=OFF \
+  cmake -G Ninja -S . -B "$build" -DBUILD_SHARED_LIBS=ON -DXTAPE_BUILD_TESTS=OFF -DXTAPE_BUILD_EXAMPLES=OFF -DXTAPE_MPI=OFF \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1 -DNDEBUG" \
     -DCMAKE_INSTALL_LIBDIR=lib -DXTAPE_WERROR=ON >/dev/null
   cmake --build "$build" --target xtape
