@@ -93,7 +93,7 @@ TEST_CASE("a stream has the lines that read_lines finds in the file") {
     const Read file = from_file(text);
     CHECK(file.lines == expected);
     CHECK(file.faults == std::vector<std::string>(expected.size()));
-    for (const std::size_t piece : {1, 2, 3, 7, 4096}) {
+    for (const std::size_t piece : {1U, 2U, 3U, 7U, 4096U}) {
       if (text.size() / piece > 10000) continue;
       CHECK(through_pipe(text, piece) == file);
     }

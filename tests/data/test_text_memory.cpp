@@ -32,6 +32,13 @@ void give(void* p) noexcept {
 }  // namespace
 
 [[gnu::noinline]] void* operator new(std::size_t bytes) { return take(bytes); }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return take(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { give(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { give(p); }
 
