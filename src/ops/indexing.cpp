@@ -8,6 +8,7 @@
 #include <xtape/tape/record.hpp>
 
 #include <algorithm>
+#include <limits>
 
 namespace xtape {
 namespace {
@@ -19,7 +20,8 @@ using Ids = Array<std::int64_t>;
 
 // Returns the ids as 0 <= id < extent. Negative ids count from the end if `wrap`.
 Ids checked(const char* op, Ids ids, std::size_t extent, bool wrap) {
-  const auto n = static_cast<std::int64_t>(extent);
+  constexpr auto kMost = std::size_t{std::numeric_limits<std::int64_t>::max()};
+  const auto n = static_cast<std::int64_t>(std::min(extent, kMost));
   for (std::size_t i = 0; i < ids.size(); ++i) {
     std::int64_t& id = ids.data()[i];
     if (id < (wrap ? -n : 0) || id >= n) {
