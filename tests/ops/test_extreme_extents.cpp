@@ -32,6 +32,9 @@ void* take(std::size_t bytes, std::size_t alignment) {
 [[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return take(bytes, static_cast<std::size_t>(alignment));
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return bytes > kMemory ? nullptr : std::malloc(bytes + 1);
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
@@ -121,6 +124,11 @@ Shapes stretched(Shapes shapes, std::size_t operand, std::size_t at, std::size_t
   return shapes;
 }
 
+/// Whether the strides of an array with this extent and 0 overflow in xtensor, which the sanitizer stops at.
+bool strides_overflow(std::size_t extent) {
+  return detail::kAddressSanitizer && extent >= std::size_t{1} << 40U;
+}
+
 void drive(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     std::set<std::size_t> ranks;
@@ -133,8 +141,7 @@ void drive(const std::vector<Row>& rows) {
             // Their tables take from the first axis, and make a mask of positions by positions.
             if (row.name == "embedding_lookup" && at != 0) continue;
             if (contains(row.name, "attention_mask")) continue;
-            // xtensor's strides of such an array overflow, which the sanitizer stops at.
-            if (detail::kAddressSanitizer && huge >= std::size_t{1} << 40U) continue;
+            if (strides_overflow(huge)) continue;
             const Shapes wide = stretched(shapes, operand, at, at == 0 ? rank - 1 : 0, huge);
             run(describe(row, wide), [&] {
               Params<float> params;
@@ -267,6 +274,7 @@ TEST_CASE("huge extents as arguments of masks, positions and caches") {
     cache.reorder(Array<std::int64_t>(Shape{3}, 1));
     cache.append(ones_of({3, 2000, 1, 2}), ones_of({3, 2000, 1, 2}));
     CHECK(cache.keys().shape() == Shape{3, 2003, 1, 2});
+    if (strides_overflow(n)) return;
     run("KeyValueCache of no rows", [&] {
       KeyValueCache<float> none(n);
       const Var<float> rows{Array<float>(Shape{0, n, 1, 2})};
