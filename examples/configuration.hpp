@@ -18,7 +18,7 @@ inline std::map<std::string, std::string> configuration_of(const CLI::App& app,
     const std::string name = option->get_name();
     if (name == "--help" || free.count(name) != 0) continue;
     std::string value = option->get_default_str();
-    if (!option->results().empty()) value = option->results().back();
+    if (!option->results().empty()) value = CLI::detail::join(option->results(), ",");
     if (option->get_expected_min() == 0) {  // a flag
       value = !value.empty() && CLI::detail::to_flag_value(value) > 0 ? "set" : "unset";
     }

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev nlohmann-json3-dev
-  libcli11-dev zlib1g-dev)
+  libcli11-dev libsentencepiece-dev zlib1g-dev)
 tests=(catch2)
 mpi=(libopenmpi-dev openmpi-bin)
 clang=(clang-14 libclang-rt-14-dev clang-format-14)

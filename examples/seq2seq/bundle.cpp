@@ -12,15 +12,19 @@ namespace {
 
 using Json = nlohmann::json;
 
-const char* name_of(xp::TokenKind kind) {
-  return kind == xp::TokenKind::characters ? "chars" : "space";
+const char* name_of(Tokens kind) {
+  if (kind == Tokens::pieces) return "sentencepiece";
+  return kind == Tokens::characters ? "chars" : "space";
 }
 
-xp::TokenKind kind_of(const Json& options, const char* key) {
+Tokens kind_of(const Json& options, const char* key) {
   const std::string name = options.at(key);
-  if (name == "chars") return xp::TokenKind::characters;
-  if (name == "space") return xp::TokenKind::spaces;
+  if (const auto kind = tokens_named(name)) return *kind;
   throw Json::other_error::create(600, std::string(key) + " is '" + name + "'", nullptr);
+}
+
+xp::TokenKind kind_of(Tokens kind) {
+  return kind == Tokens::characters ? xp::TokenKind::characters : xp::TokenKind::spaces;
 }
 
 /// Whether a token is spelled as a special one that a text must not have, behind any backslashes.
@@ -30,8 +34,11 @@ bool like_special(const std::string& token) {
   return bare == "<pad>" || bare == "<start>" || bare == "<end>";
 }
 
-std::vector<std::string> tokens_of(const std::string& text, xp::TokenKind kind, bool lowercase) {
-  std::vector<std::string> tokens = xp::tokenize(lowercase ? xp::to_lower(text) : text, kind);
+std::vector<std::string> tokens_of(const std::string& text, Tokens kind, const Subwords& subwords,
+                                   bool lowercase) {
+  const std::string cased = lowercase ? xp::to_lower(text) : text;
+  std::vector<std::string> tokens =
+      kind == Tokens::pieces ? subwords.pieces(cased) : xp::tokenize(cased, kind_of(kind));
   for (std::string& token : tokens) {
     if (like_special(token)) token.insert(0, 1, '\\');
   }
@@ -62,6 +69,18 @@ Json read_options(const std::string& path) {
     throw xp::FormatError(path + ": nested too deeply: more than " + std::to_string(kDepth) +
                           " levels, expected what 'seq2seq train' wrote; train again");
   });
+}
+
+/// Reads the model of subwords of a side that has one.
+void read_subwords(const std::string& path, const Json& options, const char* key, Tokens kind,
+                   Subwords& subwords) {
+  if (kind != Tokens::pieces) return;
+  Subwords::check_built(path);
+  subwords = Subwords::load(path);
+  if (options.at(key) == subwords.hash()) return;
+  throw xp::FormatError(path + ": another model of subwords: its hash is " + subwords.hash() +
+                        ", expected " + printable(options.at(key).dump()) + " as " + key +
+                        "; copy the whole folder of the model again");
 }
 
 xp::Vocabulary read_vocabulary(const std::string& path, const Json& options, const char* name,
@@ -127,7 +146,7 @@ void check_claims(const std::string& path, const xp::Seq2SeqOptions& o, const st
 }  // namespace
 
 std::vector<std::string> Language::source_tokens(const std::string& text) const {
-  return tokens_of(text, source_kind, lowercase);
+  return tokens_of(text, source_kind, source_subwords, lowercase);
 }
 
 std::vector<std::int64_t> Language::source_ids(const std::string& text) const {
@@ -146,13 +165,14 @@ void Language::crop(std::vector<std::int64_t>& ids, std::size_t most) const {
 }
 
 std::vector<std::string> Language::target_tokens(const std::string& text) const {
-  return tokens_of(text, target_kind, lowercase);
+  return tokens_of(text, target_kind, target_subwords, lowercase);
 }
 
 std::string Language::target_text(const std::vector<std::int64_t>& ids) const {
   std::vector<std::string> words = target.decode(ids);
   for (std::string& token : words) token = word(token);
-  return xp::join_tokens(words, target_kind);
+  if (target_kind == Tokens::pieces) return target_subwords.text(words);
+  return xp::join_tokens(words, kind_of(target_kind));
 }
 
 std::string Language::word(const std::string& token) {
@@ -166,13 +186,23 @@ void check_length(int length, const std::string& option) {
                        ", expected at most " + std::to_string(kMost) + " tokens; give fewer");
 }
 
+std::optional<Tokens> tokens_named(const std::string& name) {
+  if (name == "chars") return Tokens::characters;
+  if (name == "space") return Tokens::words;
+  if (name == "sentencepiece") return Tokens::pieces;
+  return std::nullopt;
+}
+
+std::string subwords_file(const std::string& folder, bool source) {
+  return folder + (source ? "/source.spm" : "/target.spm");
+}
 std::string options_file(const std::string& folder) { return folder + "/options.json"; }
 std::string weights_file(const std::string& folder) { return folder + "/weights.safetensors"; }
 std::string checkpoints_folder(const std::string& folder) { return folder + "/checkpoints"; }
 
 std::vector<std::string> files_of(const std::string& folder) {
-  return {options_file(folder), weights_file(folder), folder + "/source.vocab",
-          folder + "/target.vocab"};
+  return {options_file(folder),     weights_file(folder),        folder + "/source.vocab",
+          folder + "/target.vocab", subwords_file(folder, true), subwords_file(folder, false)};
 }
 
 void save_language(const std::string& folder, const Language& language,
@@ -185,17 +215,24 @@ void save_language(const std::string& folder, const Language& language,
                       folder, error.value());
   }
   xp::Params<float> params;  // only to write the options
-  const Json json = {
-      {"format", 1},
-      {"source_tokens", name_of(language.source_kind)},
-      {"target_tokens", name_of(language.target_kind)},
-      {"lowercase", language.lowercase},
-      {"source_ends", language.source_ends},
-      {"source_vocabulary_hash", hash_of(language.source)},
-      {"target_vocabulary_hash", hash_of(language.target)},
-      {"model", Json::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
+  Json json = {{"format", 1},
+               {"source_tokens", name_of(language.source_kind)},
+               {"target_tokens", name_of(language.target_kind)},
+               {"lowercase", language.lowercase},
+               {"source_ends", language.source_ends},
+               {"source_vocabulary_hash", hash_of(language.source)},
+               {"target_vocabulary_hash", hash_of(language.target)},
+               {"model", Json::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
   language.source.save(folder + "/source.vocab");
   language.target.save(folder + "/target.vocab");
+  if (language.source_kind == Tokens::pieces) {
+    language.source_subwords.save(subwords_file(folder, true));
+    json["source_subwords_hash"] = language.source_subwords.hash();
+  }
+  if (language.target_kind == Tokens::pieces) {
+    language.target_subwords.save(subwords_file(folder, false));
+    json["target_subwords_hash"] = language.target_subwords.hash();
+  }
   xp::write_text(options_file(folder), json.dump(1) + "\n");
 }
 
@@ -217,6 +254,10 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
     language.target_kind = kind_of(json, "target_tokens");
     language.lowercase = json.at("lowercase");
     language.source_ends = json.value("source_ends", false);
+    read_subwords(subwords_file(folder, true), json, "source_subwords_hash", language.source_kind,
+                  language.source_subwords);
+    read_subwords(subwords_file(folder, false), json, "target_subwords_hash", language.target_kind,
+                  language.target_subwords);
     language.source = read_vocabulary(folder + "/source.vocab", json, "source_vocabulary", path);
     language.target = read_vocabulary(folder + "/target.vocab", json, "target_vocabulary", path);
     try {

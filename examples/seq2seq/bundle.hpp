@@ -1,11 +1,14 @@
 #pragma once
 // A model in a folder: options.json, source.vocab, target.vocab, weights.safetensors, and checkpoints/ of
-// its training. Language converts sentences to token ids and back.
+// its training; source.spm and target.spm if it has subwords. Language converts sentences to token ids and back.
+
+#include "subwords.hpp"
 
 #include <xtape/xtape.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +16,17 @@ namespace seq2seq {
 
 namespace xp = xtape;
 
+/// The kind of tokens: characters, words between spaces, or pieces of SentencePiece.
+enum class Tokens { characters, words, pieces };
+
+/// Returns the kind of a name: chars, space or sentencepiece; nothing for another name.
+std::optional<Tokens> tokens_named(const std::string& name);
+
 /// The vocabularies and tokenization of a model.
 struct Language {
-  xp::TokenKind source_kind = xp::TokenKind::characters;
-  xp::TokenKind target_kind = xp::TokenKind::characters;
+  Tokens source_kind = Tokens::characters;
+  Tokens target_kind = Tokens::characters;
+  Subwords source_subwords, target_subwords;  // of pieces
   bool lowercase = false;
   bool source_ends = false;  // the model reads start and end around a source
   xp::Vocabulary source = xp::Vocabulary::build({});
@@ -45,6 +55,7 @@ struct Bundle {
 void check_length(int length, const std::string& option);
 
 /// Paths in a model's folder.
+std::string subwords_file(const std::string& folder, bool source);
 std::string options_file(const std::string& folder);
 std::string weights_file(const std::string& folder);
 std::string checkpoints_folder(const std::string& folder);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <new>
 
@@ -9,7 +11,9 @@
 
 namespace seq2seq {
 
-std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
+std::vector<Pair> read_pairs(const std::string& path, const std::vector<std::string>& columns,
+                             std::int64_t limit) {
+  if (has_header(path)) return read_table(path, columns, limit);
   std::vector<Pair> pairs;
   try {
     for (auto row : xp::read_tsv(path, {.columns = 2, .further = true})) {
@@ -25,6 +29,17 @@ std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit) {
                       path, ENOMEM);
   }
   return pairs;
+}
+
+std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction, std::uint64_t seed) {
+  const auto taken = [&](const Pair& pair) {
+    const std::uint64_t hash = xp::stable_hash(std::to_string(seed) + '\n' + pair.source);
+    return std::ldexp(static_cast<double>(hash >> 11U), -53) < fraction;
+  };
+  const auto kept = std::stable_partition(pairs.begin(), pairs.end(), std::not_fn(taken));
+  std::vector<Pair> apart(std::make_move_iterator(kept), std::make_move_iterator(pairs.end()));
+  pairs.erase(kept, pairs.end());
+  return apart;
 }
 
 std::size_t leave_out(std::vector<Pair>& pairs, const Language& language, std::size_t max_length) {

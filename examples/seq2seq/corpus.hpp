@@ -11,7 +11,20 @@ struct Pair {
   std::vector<std::string> targets;
 };
 
-std::vector<Pair> read_pairs(const std::string& path, std::int64_t limit = 0);
+/// Reads pairs: a table with a header for a name that ends in .csv or .csv.gz, tab-separated values otherwise.
+/// `columns` names those of a table: source, target, further targets; by default the first two. IoError, FormatError,
+/// ValueError.
+std::vector<Pair> read_pairs(const std::string& path, const std::vector<std::string>& columns,
+                             std::int64_t limit = 0);
+/// Whether a file of this name has a header.
+bool has_header(const std::string& path);
+/// Reads comma-separated values below a header.
+std::vector<Pair> read_table(const std::string& path, const std::vector<std::string>& columns,
+                             std::int64_t limit);
+
+/// Moves about a fraction of the pairs out of `pairs`, and returns them. Equal sources stay together. Source and seed
+/// alone decide.
+std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction, std::uint64_t seed);
 
 /// Removes the pairs that training leaves out: with more than max_length tokens, or an empty side. Returns their
 /// number.

@@ -1,5 +1,6 @@
 #include "decode.hpp"
 
+#include "../console.hpp"
 #include "corpus.hpp"
 
 #include <algorithm>
@@ -10,7 +11,9 @@ namespace {
 
 using Lists = std::vector<std::vector<xp::Hypothesis>>;
 
-Lists decode_batch(const xp::Seq2Seq<float>& model, std::int64_t pad,
+constexpr double kMargin = 10;  // tokens that --length-factor adds
+
+Lists decode_batch(const xp::Seq2Seq<float>& model, const Language& language,
                    const std::vector<const Source*>& sources, const DecodeSettings& s) {
   // Each source has a row for each of its samples.
   const std::size_t samples = s.sample ? s.n_best : 1;
@@ -22,10 +25,20 @@ Lists decode_batch(const xp::Seq2Seq<float>& model, std::int64_t pad,
       streams.push_back(source->line + (k << 40U));  // no text has so many lines
     }
   }
-  const xp::Padded batch = xp::pad(rows, pad);
+  const xp::Padded batch = xp::pad(rows, language.source.pad());
   const auto most = static_cast<std::size_t>(model.options().max_length);
-  const xp::DecodingOptions options{.max_length =
-                                        s.max_length == 0 ? most : std::min(s.max_length, most)};
+  xp::DecodingOptions options{.max_length =
+                                  s.max_length == 0 ? most : std::min(s.max_length, most)};
+  if (!s.allow_unknown) options.suppress = {language.target.unknown()};
+  if (s.length_factor > 0) {
+    std::vector<double> limits;
+    for (const auto& row : rows) {
+      limits.push_back(s.length_factor * static_cast<double>(row.size()) + kMargin);
+    }
+    options.on_token = [limits = std::move(limits)](const xp::WrittenToken& token) {
+      return static_cast<double>(token.position) + 1 < limits[token.row];
+    };
+  }
   if (s.beam > 1) {
     const xp::BeamOptions beam{
         .width = s.beam, .n_best = s.n_best, .length_penalty = s.length_penalty};
@@ -51,11 +64,11 @@ Lists decode_batch(const xp::Seq2Seq<float>& model, std::int64_t pad,
 }
 
 /// Decodes a batch. If that fails it decodes one source after the other, to find those at fault.
-Lists decode_safely(const xp::Seq2Seq<float>& model, std::int64_t pad,
+Lists decode_safely(const xp::Seq2Seq<float>& model, const Language& language,
                     const std::vector<const Source*>& sources, const DecodeSettings& s,
                     const std::function<void(std::size_t, const std::string&)>& failed) {
   try {
-    return decode_batch(model, pad, sources, s);
+    return decode_batch(model, language, sources, s);
   } catch (const std::exception& e) {
     if (!failed) throw;
     if (sources.size() == 1) {
@@ -65,7 +78,7 @@ Lists decode_safely(const xp::Seq2Seq<float>& model, std::int64_t pad,
   }
   Lists lists;
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    Lists one = decode_safely(model, pad, {sources[i]}, s,
+    Lists one = decode_safely(model, language, {sources[i]}, s,
                               [&](std::size_t, const std::string& why) { failed(i, why); });
     lists.push_back(std::move(one[0]));
   }
@@ -73,6 +86,14 @@ Lists decode_safely(const xp::Seq2Seq<float>& model, std::int64_t pad,
 }
 
 }  // namespace
+
+void tell_unknown(std::size_t unknown, std::size_t tokens) {
+  if (unknown == 0) return;
+  console::complain("seq2seq", std::to_string(unknown) + " of " +
+                                   console::counted(tokens, "token") + " of the input " +
+                                   (unknown == 1 ? "is" : "are") +
+                                   " unknown to the model: not in its training file");
+}
 
 void check_decoding(const DecodeSettings& s) {
   if (s.n_best > s.beam && !s.sample) {
@@ -105,7 +126,7 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
     if (failed) {
       failed_here = [&](std::size_t i, const std::string& why) { failed(order[begin + i], why); };
     }
-    Lists found = decode_safely(model, language.source.pad(), some, s, failed_here);
+    Lists found = decode_safely(model, language, some, s, failed_here);
     for (std::size_t i = begin; i < end; ++i) lists[order[i]] = std::move(found[i - begin]);
   }
   return lists;
@@ -124,6 +145,7 @@ Scores score(const xp::Seq2Seq<float>& model, const Language& language,
   }
   const Lists lists = decode(model, language, sources, settings);
   xp::EditDistance errors;
+  TextScores text(language.lowercase);
   xp::BLEU bleu({.lowercase = false});  // as exact match and the error rates beside it
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     const std::vector<std::int64_t> ids =
@@ -136,9 +158,10 @@ Scores score(const xp::Seq2Seq<float>& model, const Language& language,
     errors.update(written, references);
     bleu.update(written, references);
     outputs.push_back(language.target_text(ids));
+    text.update(outputs.back(), pairs[i].targets);
   }
   const double wrong = errors.sequence_error_rate();
-  return {100 - wrong, wrong, errors.result(), bleu.result()};
+  return {100 - wrong, wrong, errors.result(), bleu.result(), std::move(text)};
 }
 
 }  // namespace seq2seq

@@ -3,6 +3,7 @@
 
 #include "bundle.hpp"
 #include "settings.hpp"
+#include "text_scores.hpp"
 
 #include <functional>
 
@@ -17,6 +18,9 @@ struct Source {
 /// Takes the index of a source that cannot be translated, and the reason.
 using Failed = std::function<void(std::size_t, const std::string&)>;
 
+/// Says on standard error how many of the tokens read are unknown, if any are.
+void tell_unknown(std::size_t unknown, std::size_t tokens);
+
 /// Throws ValueError for options that do not go together.
 void check_decoding(const DecodeSettings& settings);
 
@@ -30,8 +34,9 @@ std::vector<std::vector<xp::Hypothesis>> decode(const xp::Seq2Seq<float>& model,
 
 /// Scores of translations, on pairs with one or several targets.
 struct Scores {
-  double exact = 0;  // percent
-  double wer = 0, per = 0, bleu = 0;
+  double exact = 0;                   // percent
+  double wer = 0, per = 0, bleu = 0;  // of tokens
+  TextScores text;                    // of plain text
 };
 
 /// Translates all pairs and scores them. Nothing is the translation of a source that is too long, unless settings.crop

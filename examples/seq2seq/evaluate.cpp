@@ -1,4 +1,4 @@
-// seq2seq evaluate: scores a model's translations.
+// seq2seq evaluate: scores a model's translations. seq2seq score: scores a file of translations.
 
 #include "../console.hpp"
 #include "corpus.hpp"
@@ -37,13 +37,43 @@ std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle,
   return count;
 }
 
+void tell_text_scores(const TextScores& text) {
+  console::print_format("sacreBLEU   %.2f  ", text.bleu());
+  console::print(text.bleu_signature() + "\n");
+  console::print_format("chrF        %.2f  ", text.chrf());
+  console::print(text.chrf_signature() + "\n");
+}
+
 }  // namespace
+
+void score(const ScoreSettings& s) {
+  console::need_output();
+  const xp::TextLines translations = xp::read_lines(s.translations);
+  const std::vector<Pair> pairs = read_pairs(s.file, s.columns);
+  if (translations.size() != pairs.size()) {
+    throw xp::ValueError(s.translations + ": another number of lines: it has " +
+                         std::to_string(translations.size()) + ", expected " +
+                         std::to_string(pairs.size()) + ", one for each pair of " + s.file +
+                         "; translate that file");
+  }
+  TextScores text(s.lowercase);
+  for (std::size_t i = 0; i < pairs.size(); ++i) text.update(translations[i], pairs[i].targets);
+  console::print_format("pairs       %zu\n", pairs.size());
+  tell_text_scores(text);
+  if (s.json.empty()) return;
+  const nlohmann::json json = {{"pairs", pairs.size()},
+                               {"sacrebleu", text.bleu()},
+                               {"sacrebleu_signature", text.bleu_signature()},
+                               {"chrf", text.chrf()},
+                               {"chrf_signature", text.chrf_signature()}};
+  xp::write_text(s.json, json.dump(1) + "\n");
+}
 
 void evaluate(const EvaluateSettings& s) {
   console::need_output();
   check_decoding(s.decode);
   const Bundle bundle = load_bundle(s.folder);
-  std::vector<Pair> pairs = read_pairs(s.file);
+  std::vector<Pair> pairs = read_pairs(s.file, s.columns);
   const std::size_t too_long = settle_long_sources(s, bundle, pairs);
   std::size_t left_out = 0;
   const auto examples =
@@ -69,6 +99,14 @@ void evaluate(const EvaluateSettings& s) {
   const Scores scores = score(*bundle.model, bundle.language, pairs, s.decode, written);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::size_t unknown = 0, tokens = 0;
+  for (const Pair& pair : pairs) {
+    const auto ids = bundle.language.source_ids(pair.source);
+    unknown += static_cast<std::size_t>(
+        std::count(ids.begin(), ids.end(), bundle.language.source.unknown()));
+    tokens += ids.size();
+  }
+  tell_unknown(unknown, tokens);
   std::int64_t shown = 0;
   for (std::size_t i = 0; i < pairs.size() && shown < s.show; ++i) {
     const auto& targets = pairs[i].targets;
@@ -85,12 +123,19 @@ void evaluate(const EvaluateSettings& s) {
       "BLEU        %.2f\nloss        %.4f per token\nperplexity  %.4f\ndecoding    %.1f s\n",
       pairs.size(), scores.exact, scores.wer, scores.per, scores.bleu, loss, std::exp(loss),
       seconds);
+  tell_text_scores(scores.text);
   if (!s.json.empty()) {
-    const nlohmann::json json = {{"pairs", pairs.size()}, {"too_long", too_long},
-                                 {"exact", scores.exact}, {"wer", scores.wer},
-                                 {"per", scores.per},     {"bleu", scores.bleu},
-                                 {"loss", loss},          {"perplexity", std::exp(loss)},
-                                 {"seconds", seconds}};
+    const nlohmann::json json = {{"pairs", pairs.size()},
+                                 {"too_long", too_long},
+                                 {"exact", scores.exact},
+                                 {"wer", scores.wer},
+                                 {"per", scores.per},
+                                 {"bleu", scores.bleu},
+                                 {"loss", loss},
+                                 {"perplexity", std::exp(loss)},
+                                 {"seconds", seconds},
+                                 {"sacrebleu", scores.text.bleu()},
+                                 {"chrf", scores.text.chrf()}};
     xp::write_text(s.json, json.dump(1) + "\n");
   }
 }

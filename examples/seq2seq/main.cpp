@@ -3,6 +3,7 @@
 //   seq2seq train --train pairs.tsv --dev dev.tsv --model folder
 //   seq2seq translate folder < sentences.txt
 //   seq2seq evaluate folder test.tsv
+//   seq2seq score translations.txt test.tsv
 //   seq2seq inspect folder --sentence "..."
 
 #include "../command_line.hpp"
@@ -27,16 +28,20 @@ int main(int argc, char** argv) {
   seq2seq::TranslateSettings translate;
   seq2seq::EvaluateSettings evaluate;
   seq2seq::InspectSettings inspect;
+  seq2seq::ScoreSettings score;
   CLI::App* const training = app.add_subcommand("train", "trains a model on a file of pairs");
   CLI::App* const translating = app.add_subcommand("translate", "translates lines of text");
   CLI::App* const evaluating =
       app.add_subcommand("evaluate", "scores translations of a file of pairs");
   CLI::App* const inspecting =
       app.add_subcommand("inspect", "shows a model's layers, and where it looks");
+  CLI::App* const scoring =
+      app.add_subcommand("score", "scores a file of translations of a file of pairs");
   add_options(*training, train);
   add_options(*translating, translate);
   add_options(*evaluating, evaluate);
   add_options(*inspecting, inspect);
+  add_options(*scoring, score);
 
   return console::run("seq2seq", [&] {
     if (const auto status = console::parse(app, argc, argv)) return *status;
@@ -45,6 +50,7 @@ int main(int argc, char** argv) {
     if (training->parsed()) seq2seq::train(train);
     if (evaluating->parsed()) seq2seq::evaluate(evaluate);
     if (inspecting->parsed()) seq2seq::inspect(inspect);
+    if (scoring->parsed()) seq2seq::score(score);
     return translating->parsed() ? seq2seq::translate(translate) : 0;
   });
 }

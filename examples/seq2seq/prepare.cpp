@@ -22,6 +22,20 @@ std::string fingerprint(const std::vector<Pair>& pairs) {
   return std::to_string(pairs.size()) + " pairs, hash " + std::to_string(hash);
 }
 
+/// Returns the texts that subwords are learned from.
+std::vector<std::string> texts_of(const TrainSettings& s, const std::vector<Pair>& pairs,
+                                  bool sources, bool targets) {
+  std::vector<std::string> texts;
+  for (const Pair& pair : pairs) {
+    if (sources) texts.push_back(pair.source);
+    if (targets) texts.push_back(pair.targets.front());
+  }
+  if (s.lowercase) {
+    for (std::string& text : texts) text = xp::to_lower(text);
+  }
+  return texts;
+}
+
 }  // namespace
 
 void check_settings(const TrainSettings& s) {
@@ -37,11 +51,50 @@ void check_settings(const TrainSettings& s) {
                          "being trained; leave out --resume");
   }
   check_length(s.max_length, "--max-length");
+  if (s.dev.empty() == (s.dev_split == 0)) {
+    throw xp::ValueError(std::string("--dev, --dev-split: ") +
+                         (s.dev.empty() ? "none is given" : "both are given") +
+                         ", expected one of them; give a file, or a fraction such as 0.05");
+  }
+  if (s.source_tokens == "sentencepiece") Subwords::check_built("--source-tokens");
+  if (s.target_tokens == "sentencepiece") Subwords::check_built("--target-tokens");
   if (s.best != "val_loss" && s.best != "last" && s.score_every != 1) {
     throw xp::ValueError("--best " + s.best + ": --score-every is " +
                          std::to_string(s.score_every) +
                          ", expected 1, because every epoch must be scored; leave it out");
   }
+}
+
+void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pair>& dev_pairs) {
+  pairs = read_pairs(s.train, s.columns, s.limit);
+  dev_pairs = s.dev.empty() ? split_off(pairs, s.dev_split, s.seed) : read_pairs(s.dev, s.columns);
+}
+
+Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs) {
+  Language language;
+  language.source_kind = *tokens_named(s.source_tokens);
+  language.target_kind = *tokens_named(s.target_tokens);
+  language.lowercase = s.lowercase;
+  language.source_ends = s.source_ends;
+  const bool joint = s.joint_subwords || s.tying == "all";
+  for (const bool source : {true, false}) {
+    if ((source ? language.source_kind : language.target_kind) != Tokens::pieces) continue;
+    Subwords& subwords = source ? language.source_subwords : language.target_subwords;
+    const std::string file = subwords_file(s.folder, source);
+    if (s.resume && std::filesystem::exists(file)) {
+      subwords = Subwords::load(file);
+    } else if (!source && joint && language.source_kind == Tokens::pieces) {
+      subwords = language.source_subwords;
+    } else {
+      subwords = Subwords::train(texts_of(s, pairs, source || joint, !source || joint), s.subwords);
+    }
+  }
+  return language;
+}
+
+bool rises(const std::string& figure) {
+  return figure == "val_exact" || figure == "val_bleu" || figure == "val_sacrebleu" ||
+         figure == "val_chrf";
 }
 
 std::map<std::string, std::string> configuration(const TrainSettings& s,

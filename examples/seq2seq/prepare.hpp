@@ -9,6 +9,16 @@ namespace seq2seq {
 /// Throws ValueError for settings that do not fit each other, or the folder.
 void check_settings(const TrainSettings& s);
 
+/// Reads the pairs to train on and those to choose by.
+void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pair>& dev_pairs);
+
+/// Returns the tokenization, with empty vocabularies. Subwords are learned from the pairs; a resumed run reads those
+/// that it has.
+Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs);
+
+/// Whether more of a figure is better.
+bool rises(const std::string& figure);
+
 /// Throws ValueError for a model larger than this machine's memory, before a weight is made.
 void check_memory(const xp::Seq2SeqOptions& o);
 

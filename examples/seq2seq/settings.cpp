@@ -1,18 +1,12 @@
-#include "settings.hpp"
+// The options of seq2seq train.
 
-#include "../command_line.hpp"
+#include "settings.hpp"
 #include "../configuration.hpp"
+#include "checks.hpp"
 
 namespace seq2seq {
 
 namespace {
-
-const console::Real kRate(0, 1);
-const console::Real kPositive(0, std::numeric_limits<double>::max(), true);
-const console::Real kNotNegative(0);
-const console::Whole kCount(1, 1000000000);
-const console::Whole kNone(0, 1000000000);
-const console::Whole kSeed(0);
 
 /// Checks for a name that `T` knows.
 template <class T> CLI::Validator known() {
@@ -37,22 +31,48 @@ void add_data(CLI::App& app, TrainSettings& s) {
       ->group(group);
   app.add_option("--dev", s.dev,
                  "pairs to choose the best weights by; further columns: other targets")
-      ->required()
+      ->group(group);
+  app.add_option("--dev-split", s.dev_split,
+                 "fraction of the training pairs to choose by, instead of --dev; pairs with one "
+                 "source stay together")
+      ->check(kRate)
+      ->group(group);
+  app.add_option("--columns", s.columns,
+                 "names of the columns with source, target and other targets, in files .csv, which "
+                 "have a header; default: the first two")
+      ->delimiter(',')
       ->group(group);
   app.add_option("--model", s.folder, "folder for the model; made if it is not there")
       ->required()
       ->group(group);
-  const CLI::IsMember kinds({"chars", "space"});
+  const CLI::IsMember kinds({"chars", "space", "sentencepiece"});
   app.add_option(
          "--source-tokens", s.source_tokens,
-         "what the source consists of: chars, or space for tokens between spaces; <unk> is an "
-         "unknown token, while <pad>, <start> and <end> are words like others")
+         "what the source consists of: chars, space for tokens between spaces, or sentencepiece "
+         "for subwords of plain text; <unk> is an unknown token, while <pad>, <start> and <end> "
+         "are words like others")
       ->check(kinds)
       ->capture_default_str()
       ->group(group);
   app.add_option("--target-tokens", s.target_tokens, "the same for the target")
       ->check(kinds)
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--subwords", s.subwords.size, "pieces of a model of subwords at most")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--subword-kind", s.subwords.kind, "how pieces are chosen: unigram or bpe")
+      ->check(CLI::IsMember({"unigram", "bpe"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--subword-coverage", s.subwords.coverage,
+                 "share of the characters that have a piece; 1 for small alphabets")
+      ->check(console::Real(0.9, 1))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--joint-subwords", s.joint_subwords,
+               "one model of subwords for source and target; --tying all implies it")
       ->group(group);
   app.add_flag("--lowercase", s.lowercase, "turn everything into lower case")->group(group);
   app.add_flag("--source-ends", s.source_ends, "read a start and an end around each source")
@@ -216,8 +236,10 @@ void add_run(CLI::App& app, TrainSettings& s) {
   const char* group = "Run";
   app.add_option(
          "--best", s.best,
-         "what chooses the weights: val_loss, val_wer, val_per, val_exact, val_bleu, or last")
-      ->check(CLI::IsMember({"val_loss", "val_wer", "val_per", "val_exact", "val_bleu", "last"}))
+         "what chooses the weights: val_loss, val_wer, val_per, val_exact, val_bleu (of tokens), "
+         "val_sacrebleu, val_chrf (of text), or last")
+      ->check(CLI::IsMember({"val_loss", "val_wer", "val_per", "val_exact", "val_bleu",
+                             "val_sacrebleu", "val_chrf", "last"}))
       ->capture_default_str()
       ->group(group);
   app.add_option("--patience", s.patience,
@@ -228,6 +250,12 @@ void add_run(CLI::App& app, TrainSettings& s) {
   app.add_option("--score-every", s.score_every,
                  "translate the dev pairs after every so many epochs, and show one; 0: never")
       ->check(kNone)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--length-factor", s.length_factor,
+                 "limit of the tokens written for a dev pair: this times those read, plus 10; "
+                 "0: none")
+      ->check(kNotNegative)
       ->capture_default_str()
       ->group(group);
   app.add_option("--save-steps", s.save_steps,
@@ -247,28 +275,6 @@ void add_run(CLI::App& app, TrainSettings& s) {
   app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->group(group);
 }
 
-void add_decoding(CLI::App& app, DecodeSettings& s) {
-  const char* group = "Decoding";
-  app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
-      ->check(kCount)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--length-penalty", s.length_penalty, "of beams; 0: none")
-      ->check(console::Real(-1000, 1000))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--max-length", s.max_length, "tokens at most; 0: what the model was trained for")
-      ->check(kNone)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--batch-size", s.batch, "sentences at once")
-      ->check(kCount)
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--crop", s.crop, "cut sources that are longer than the model was trained for")
-      ->group(group);
-}
-
 }  // namespace
 
 void add_options(CLI::App& app, TrainSettings& s) {
@@ -282,102 +288,6 @@ void add_options(CLI::App& app, TrainSettings& s) {
       "--resume", "--overwrite", "--save-steps", "--score-every", "--tensorboard"};
   app.footer(free_options_text(free, "; --epochs too, unless --schedule is cosine"));
   app.final_callback([&app, &s] { s.configuration = configuration_of(app, free); });
-}
-
-void add_options(CLI::App& app, TranslateSettings& s) {
-  app.add_option("model", s.folder, "folder of the model")->required();
-  app.add_option("input", s.input, "file of sentences, one per line; -: standard input")
-      ->capture_default_str();
-  app.add_flag("--scores", s.scores, "write the score and a tab before each translation");
-  add_decoding(app, s.decode);
-  const char* group = "Decoding";
-  app.add_option("--n-best", s.decode.n_best,
-                 "translations of each sentence, with --beam or --sample")
-      ->check(kCount)
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--sample", s.decode.sample, "draw tokens by their probabilities")->group(group);
-  app.add_option("--temperature", s.decode.temperature, "of samples: below 1 is more cautious")
-      ->check(kPositive)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--top-k", s.decode.top_k, "draw among so many tokens; 0: all")
-      ->check(kNone)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--top-p", s.decode.top_p, "draw among tokens that together have this probability")
-      ->check(kRate)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--seed", s.decode.seed, "of samples")
-      ->check(kSeed)
-      ->capture_default_str()
-      ->group(group);
-  app.footer(
-      "Each line of the input gives --n-best lines of the output. They are empty for a line that "
-      "cannot be translated: one that is too long, or no UTF-8. Standard error names such lines, "
-      "and "
-      "the exit status is then 1. A score of -inf belongs to no translation.");
-}
-
-void add_options(CLI::App& app, EvaluateSettings& s) {
-  app.add_option("model", s.folder, "folder of the model")->required();
-  app.add_option("file", s.file, "pairs source<TAB>target[<TAB>other target...]")->required();
-  app.add_option("--json", s.json, "write the figures to this file too");
-  app.add_option("--show", s.show, "show so many wrong translations")
-      ->check(kNone)
-      ->capture_default_str();
-  app.add_option("--too-long", s.too_long,
-                 "pairs with a source longer than the model was trained for: wrong, or leave-out")
-      ->check(CLI::IsMember({"wrong", "leave-out"}))
-      ->capture_default_str();
-  add_decoding(app, s.decode);
-  app.footer(
-      "WER, PER and BLEU are of the model's tokens. Case counts, unless the model was trained with "
-      "--lowercase.");
-}
-
-void add_options(CLI::App& app, InspectSettings& s) {
-  app.add_option("model", s.folder, "folder of the model")->required();
-  app.add_option("--sentence", s.sentence, "translate it, and draw where the decoder looked");
-  app.add_option("--picture", s.picture, "where to draw that (SVG)")->capture_default_str();
-}
-
-std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps) {
-  namespace schedules = xp::schedules;
-  xp::Schedule rate = s.learning_rate;
-  if (s.schedule == "noam") {
-    rate = schedules::Noam{.d_model = s.width,
-                           .warmup_steps = std::max<std::int64_t>(1, s.warmup),
-                           .factor = s.learning_rate};
-  } else if (s.schedule == "cosine") {
-    rate = schedules::LinearWarmup{
-        .steps = s.warmup,
-        .then = schedules::CosineDecay{.initial_learning_rate = s.learning_rate,
-                                       .decay_steps = std::max<std::int64_t>(1, steps - s.warmup),
-                                       .alpha = s.final_rate}};
-  } else if (s.warmup > 0) {
-    rate = schedules::LinearWarmup{.steps = s.warmup, .then = s.learning_rate};
-  }
-  xp::OptimizerOptions common;
-  if (s.ema > 0) {
-    common.use_ema = true;
-    common.ema_momentum = s.ema;
-  }
-  if (s.optimizer == "adamw") {
-    common.exclude_from_weight_decay = {"bias$", "norm", "beta$", "gamma$"};
-    return std::make_unique<xp::AdamW<float>>(
-        xp::AdamW<float>::Options{.learning_rate = rate,
-                                  .beta_1 = s.beta_1,
-                                  .beta_2 = s.beta_2,
-                                  .epsilon = s.epsilon,
-                                  .weight_decay = s.weight_decay},
-        common);
-  }
-  return std::make_unique<xp::Adam<float>>(
-      xp::Adam<float>::Options{
-          .learning_rate = rate, .beta_1 = s.beta_1, .beta_2 = s.beta_2, .epsilon = s.epsilon},
-      common);
 }
 
 }  // namespace seq2seq

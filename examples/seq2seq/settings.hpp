@@ -1,5 +1,7 @@
 #pragma once
-// The options of the four commands of the program seq2seq.
+// The options of the commands of the program seq2seq.
+
+#include "subwords.hpp"
 
 #include <CLI/CLI.hpp>
 #include <xtape/xtape.hpp>
@@ -9,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace seq2seq {
 
@@ -17,7 +20,11 @@ namespace xp = xtape;
 /// Options of `train`.
 struct TrainSettings {
   std::string train, dev, folder;
+  double dev_split = 0;              // fraction of the training pairs; 0: there is a dev file
+  std::vector<std::string> columns;  // of files with a header
   std::string source_tokens = "chars", target_tokens = "chars";
+  SubwordOptions subwords;
+  bool joint_subwords = false;  // one model of subwords for both sides
   bool lowercase = false, source_ends = false;
   std::size_t min_frequency = 1;
   std::int64_t limit = 0;  // the first pairs to use; 0: all
@@ -47,6 +54,7 @@ struct TrainSettings {
   std::string best = "val_loss";
   std::int64_t patience = 0;
   std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
+  double length_factor = 0;      // of translations while training
   std::int64_t save_steps = 0;
   std::string tensorboard, record;
   bool batch_loss = false;  // reports the mean over batches too
@@ -65,6 +73,8 @@ struct DecodeSettings {
   std::uint64_t seed = 0;
   std::size_t batch = 64;
   bool crop = false;  // cuts sources that are too long
+  bool allow_unknown = false;
+  double length_factor = 0;  // tokens written for a token read; 0: no limit
 };
 
 struct TranslateSettings {
@@ -74,6 +84,7 @@ struct TranslateSettings {
 };
 
 struct EvaluateSettings {
+  std::vector<std::string> columns;
   std::string folder, file, json, too_long = "wrong";
   std::int64_t show = 0;
   DecodeSettings decode;
@@ -83,10 +94,18 @@ struct InspectSettings {
   std::string folder, sentence, picture = "attention.svg";
 };
 
+/// Options of `score`.
+struct ScoreSettings {
+  std::string translations, file, json;
+  std::vector<std::string> columns;
+  bool lowercase = false;
+};
+
 void add_options(CLI::App& app, TrainSettings& s);
 void add_options(CLI::App& app, TranslateSettings& s);
 void add_options(CLI::App& app, EvaluateSettings& s);
 void add_options(CLI::App& app, InspectSettings& s);
+void add_options(CLI::App& app, ScoreSettings& s);
 
 /// Returns the optimizer of the settings, for this number of steps.
 std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps);
@@ -97,5 +116,6 @@ void train(const TrainSettings& s);
 int translate(const TranslateSettings& s);
 void evaluate(const EvaluateSettings& s);
 void inspect(const InspectSettings& s);
+void score(const ScoreSettings& s);
 
 }  // namespace seq2seq

@@ -18,13 +18,20 @@ namespace {
 class DevScores final : public xp::Callback {
  public:
   DevScores(const xp::Seq2Seq<float>& model, const Language& language, std::vector<Pair> pairs,
-            std::int64_t every)
-      : model_(model), language_(language), pairs_(std::move(pairs)), every_(every) {}
+            const TrainSettings& s)
+      : model_(model),
+        language_(language),
+        pairs_(std::move(pairs)),
+        every_(s.score_every),
+        length_factor_(s.length_factor),
+        of_text_(language.target_kind == Tokens::pieces || s.best == "val_sacrebleu" ||
+                 s.best == "val_chrf") {}
 
   void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
     if (every_ == 0 || (epoch + 1) % every_ != 0) return;
     std::vector<std::string> written;
-    const Scores s = score(model_, language_, pairs_, {.batch = 128}, written);
+    const Scores s =
+        score(model_, language_, pairs_, {.batch = 128, .length_factor = length_factor_}, written);
     logs.set("val_exact", s.exact);
     logs.set("val_wer", s.wer);
     logs.set("val_per", s.per);
@@ -32,7 +39,14 @@ class DevScores final : public xp::Callback {
     char line[160];
     std::snprintf(line, sizeof line, "dev: %.2f %% exact, WER %.2f, PER %.2f, BLEU %.2f", s.exact,
                   s.wer, s.per, s.bleu);
-    run.say(line);
+    std::string said = line;
+    if (of_text_) {
+      logs.set("val_sacrebleu", s.text.bleu());
+      logs.set("val_chrf", s.text.chrf());
+      std::snprintf(line, sizeof line, ", sacreBLEU %.2f, chrF %.2f", s.text.bleu(), s.text.chrf());
+      said += line;
+    }
+    run.say(said);
     const std::size_t i = static_cast<std::size_t>(epoch) % pairs_.size();
     run.say("  " + pairs_[i].source + " -> " + written[i] + "   (right: " + pairs_[i].targets[0] +
             ")");
@@ -44,6 +58,8 @@ class DevScores final : public xp::Callback {
   const Language& language_;
   std::vector<Pair> pairs_;
   std::int64_t every_;
+  double length_factor_;
+  bool of_text_;  // scores of plain text, too
 };
 
 /// Counts tokens and floating-point operations, for the last line. Products count three times (one
@@ -93,10 +109,6 @@ xp::Vocabulary joint_vocabulary(const std::vector<Pair>& pairs, const Language& 
   return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
 }
 
-xp::TokenKind kind_of(const std::string& name) {
-  return name == "chars" ? xp::TokenKind::characters : xp::TokenKind::spaces;
-}
-
 xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& language) {
   xp::Seq2SeqOptions o{.source_vocabulary = static_cast<int>(language.source.size()),
                        .target_vocabulary = static_cast<int>(language.target.size()),
@@ -127,22 +139,10 @@ xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& languag
   return o;
 }
 
-/// Returns the tokenization, with empty vocabularies.
-Language tokenization(const TrainSettings& s) {
-  Language language;
-  language.source_kind = kind_of(s.source_tokens);
-  language.target_kind = kind_of(s.target_tokens);
-  language.lowercase = s.lowercase;
-  language.source_ends = s.source_ends;
-  return language;
-}
-
-/// Reads the pairs that are not left out. Prints how many are.
-std::vector<Pair> usable_pairs(const TrainSettings& s, const std::string& path,
-                               std::int64_t limit) {
-  std::vector<Pair> pairs = read_pairs(path, limit);
-  const std::size_t left_out =
-      leave_out(pairs, tokenization(s), static_cast<std::size_t>(s.max_length));
+/// Removes the pairs that are left out. Prints how many. `path` is where they come from.
+void keep_usable(const TrainSettings& s, const Language& language, const std::string& path,
+                 std::vector<Pair>& pairs) {
+  const std::size_t left_out = leave_out(pairs, language, static_cast<std::size_t>(s.max_length));
   if (left_out != 0) {
     console::print(
         path + ": " + console::counted(left_out, "pair") + (left_out == 1 ? " is" : " are") +
@@ -152,12 +152,11 @@ std::vector<Pair> usable_pairs(const TrainSettings& s, const std::string& path,
     throw xp::ValueError(path + ": no pair is left, expected some of 1 to " +
                          std::to_string(s.max_length) + " tokens; raise --max-length");
   }
-  return pairs;
 }
 
-Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs,
-                          xp::Seq2SeqOptions& options) {
-  Language language = tokenization(s);
+/// Makes the vocabularies, and the options of the model.
+void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, Language& language,
+                      xp::Seq2SeqOptions& options) {
   if (s.tying == "all") {
     language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
   } else {
@@ -165,7 +164,6 @@ Language prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs
     language.target = vocabulary(pairs, language, false, s.min_frequency);
   }
   options = model_options(s, language);
-  return language;
 }
 
 /// Tells the figures of the epoch whose weights are saved: the best one, or the last.
@@ -197,10 +195,13 @@ void tell_best(const xp::History& history, const std::string& monitor, xp::Monit
 
 void train(const TrainSettings& s) {
   check_settings(s);
-  const std::vector<Pair> pairs = usable_pairs(s, s.train, s.limit);
-  std::vector<Pair> dev_pairs = usable_pairs(s, s.dev, 0);
+  std::vector<Pair> pairs, dev_pairs;
+  read_both(s, pairs, dev_pairs);
+  Language language = tokenization(s, pairs);
+  keep_usable(s, language, s.train, pairs);
+  keep_usable(s, language, s.dev.empty() ? "--dev-split" : s.dev, dev_pairs);
   xp::Seq2SeqOptions options;
-  const Language language = prepare_language(s, pairs, options);
+  prepare_language(s, pairs, language, options);
 
   check_memory(options);
   xp::Params<float> params({.seed = s.seed});
@@ -253,8 +254,7 @@ void train(const TrainSettings& s) {
     };
   };
   const bool last = s.best == "last";
-  const auto mode =
-      s.best == "val_exact" || s.best == "val_bleu" ? xp::MonitorMode::max : xp::MonitorMode::min;
+  const auto mode = rises(s.best) ? xp::MonitorMode::max : xp::MonitorMode::min;
   const xp::StopSignals signals;
   xp::FitOptions<float> fit{.epochs = s.epochs,
                             .validation = {dev_batches, step_with(0)},
@@ -274,7 +274,7 @@ void train(const TrainSettings& s) {
   if (s.batch_loss) fit.metrics = {&batch_loss};
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
   std::int64_t resumed_at = -1;
-  DevScores scores(model, language, std::move(dev_pairs), s.score_every);
+  DevScores scores(model, language, std::move(dev_pairs), s);
   // After the checkpoint was found to fit.
   xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
     resumed_at = run.resumed() ? run.step() : -1;

@@ -40,6 +40,7 @@ class Translator {
       throw;
     }
     write();
+    tell_unknown(unknown_, tokens_);
     if (cropped_ != 0) {
       console::complain("seq2seq", console::counted(cropped_, "line") +
                                        (cropped_ == 1 ? " was" : " were") + " cut to " +
@@ -69,6 +70,9 @@ class Translator {
         source.ids = {};
       }
     }
+    tokens_ += source.ids.size();
+    unknown_ += static_cast<std::size_t>(
+        std::count(source.ids.begin(), source.ids.end(), bundle_.language.source.unknown()));
     sources_.push_back(std::move(source));
   }
 
@@ -102,7 +106,7 @@ class Translator {
   const std::size_t most_;  // tokens of a source
   std::string name_;        // of the input
   std::vector<Source> sources_;
-  std::size_t failed_ = 0, cropped_ = 0;
+  std::size_t failed_ = 0, cropped_ = 0, tokens_ = 0, unknown_ = 0;
 };
 
 }  // namespace

@@ -69,7 +69,8 @@ same "$code" 1 "the status"
 same "$(<output_lines)" "$(<input_lines)" "the number of lines"
 sed -n 's/^seq2seq: standard input: line \([0-9]*\): .*/\1/p' err >named
 cmp expected named || fail "not every line is named"
-same "$(wc -l <err)" $(($(wc -l <expected) + 1)) "the number of messages"
+same "$(wc -l <err)" $(($(wc -l <expected) + 2)) "the number of messages"
+grep -q "tokens of the input are unknown to the model" err || fail "no word of unknown tokens"
 grep -q "^seq2seq: $(wc -l <expected) of $(<input_lines) lines could not be translated" err || fail "said: $(tail -1 err)"
 if grep -qaP '[\x00-\x08\x0b-\x1f\x7f]' err; then fail "control characters in messages"; fi
 awk '{ if (NR < 5) next; if (NR > most) most = NR; rss[NR] = $1 }

@@ -61,10 +61,11 @@ declare -A others=([--source-tokens]=space [--target-tokens]=space [--norm]=post
   [--tying]=output [--shards]=2 [--kernels]=he_uniform [--embeddings]=glorot_normal [--optimizer]=adamw [--schedule]=noam
   [--best]=last [--learning-rate]=0.02 [--batch-size]=9 [--width]=8 [--heads]=1 [--hidden]=8 [--layers]=2
   [--epochs]=4 [--max-length]=21 [--warmup]=6 [--limit]=99 [--seed]=2 [--min-frequency]=2 [--max-tokens]=900
-  [--decoder-layers]=2 [--epsilon]=1e-06)
+  [--decoder-layers]=2 [--epsilon]=1e-06 [--columns]=a,b [--subwords]=99 [--subword-kind]=bpe [--subword-coverage]=0.95)
 count=0
 for option in $(grep -oE '^ *--[a-z0-9-]+' help); do
-  [[ $option == --help ]] && continue
+  # Not beside --dev, whose contents are compared.
+  [[ $option == --help || $option == --dev-split ]] && continue
   [[ " $free " == *" $option"[,.\ ]* || " $free " == *" $option;"* ]] && continue
   value=()
   grep -qE -- "^ *$option( |$)" help || fail "no $option in --help"

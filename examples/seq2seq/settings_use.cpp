@@ -1,0 +1,117 @@
+// The options of the commands that use a model.
+
+#include "checks.hpp"
+#include "settings.hpp"
+
+namespace seq2seq {
+
+namespace {
+
+void add_columns(CLI::App& app, std::vector<std::string>& columns) {
+  app.add_option("--columns", columns,
+                 "names of the columns with source, target and other targets, in a file .csv, "
+                 "which has a header; default: the first two")
+      ->delimiter(',');
+}
+
+void add_decoding(CLI::App& app, DecodeSettings& s) {
+  const char* group = "Decoding";
+  app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--length-penalty", s.length_penalty, "of beams; 0: none")
+      ->check(console::Real(-1000, 1000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--max-length", s.max_length, "tokens at most; 0: what the model was trained for")
+      ->check(kNone)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--batch-size", s.batch, "sentences at once")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--length-factor", s.length_factor,
+                 "limit of the tokens written: this times those read, plus 10; 0: none")
+      ->check(kNotNegative)
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--allow-unknown", s.allow_unknown, "write <unk> where it is the most probable")
+      ->group(group);
+  app.add_flag("--crop", s.crop, "cut sources that are longer than the model was trained for")
+      ->group(group);
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, TranslateSettings& s) {
+  app.add_option("model", s.folder, "folder of the model")->required();
+  app.add_option("input", s.input, "file of sentences, one per line; -: standard input")
+      ->capture_default_str();
+  app.add_flag("--scores", s.scores, "write the score and a tab before each translation");
+  add_decoding(app, s.decode);
+  const char* group = "Decoding";
+  app.add_option("--n-best", s.decode.n_best,
+                 "translations of each sentence, with --beam or --sample")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--sample", s.decode.sample, "draw tokens by their probabilities")->group(group);
+  app.add_option("--temperature", s.decode.temperature, "of samples: below 1 is more cautious")
+      ->check(kPositive)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--top-k", s.decode.top_k, "draw among so many tokens; 0: all")
+      ->check(kNone)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--top-p", s.decode.top_p, "draw among tokens that together have this probability")
+      ->check(kRate)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--seed", s.decode.seed, "of samples")
+      ->check(kSeed)
+      ->capture_default_str()
+      ->group(group);
+  app.footer(
+      "Each line of the input gives --n-best lines of the output. They are empty for a line that "
+      "cannot be translated: one that is too long, or no UTF-8. Standard error names such lines, "
+      "and "
+      "the exit status is then 1. A score of -inf belongs to no translation.");
+}
+
+void add_options(CLI::App& app, EvaluateSettings& s) {
+  app.add_option("model", s.folder, "folder of the model")->required();
+  app.add_option("file", s.file, "pairs source<TAB>target[<TAB>other target...]")->required();
+  app.add_option("--json", s.json, "write the figures to this file too");
+  add_columns(app, s.columns);
+  app.add_option("--show", s.show, "show so many wrong translations")
+      ->check(kNone)
+      ->capture_default_str();
+  app.add_option("--too-long", s.too_long,
+                 "pairs with a source longer than the model was trained for: wrong, or leave-out")
+      ->check(CLI::IsMember({"wrong", "leave-out"}))
+      ->capture_default_str();
+  add_decoding(app, s.decode);
+  app.footer(
+      "WER, PER and BLEU are of the model's tokens; sacreBLEU and chrF are of plain text, with the "
+      "sacrebleu package's tokens and figures. Case counts, unless the model was trained with "
+      "--lowercase.");
+}
+
+void add_options(CLI::App& app, ScoreSettings& s) {
+  app.add_option("translations", s.translations, "file of translations, one per line")->required();
+  app.add_option("file", s.file, "pairs source<TAB>target[<TAB>other target...]")->required();
+  app.add_option("--json", s.json, "write the figures to this file too");
+  add_columns(app, s.columns);
+  app.add_flag("--lowercase", s.lowercase, "compare without case");
+}
+
+void add_options(CLI::App& app, InspectSettings& s) {
+  app.add_option("model", s.folder, "folder of the model")->required();
+  app.add_option("--sentence", s.sentence, "translate it, and draw where the decoder looked");
+  app.add_option("--picture", s.picture, "where to draw that (SVG)")->capture_default_str();
+}
+
+}  // namespace seq2seq
