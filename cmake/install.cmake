@@ -12,8 +12,8 @@ install(TARGETS xtape EXPORT xtape
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library)
 install(DIRECTORY include/xtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT library)
-install(PROGRAMS tools/keras_weights.py tools/tensor_files.py DESTINATION ${CMAKE_INSTALL_DATADIR}/xtape/tools
-  COMPONENT tools)
+install(PROGRAMS tools/keras_weights.py tools/tensor_files.py tools/to_ctranslate2.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/xtape/tools COMPONENT tools)
 set(programs)
 foreach(program example_seq2seq example_language_model)
   if(TARGET ${program})
