@@ -1,5 +1,7 @@
 #include "bundle.hpp"
 
+#include "../ranks.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -308,6 +310,19 @@ Bundle load_bundle(const std::string& folder) {
         folder.c_str(), static_cast<long long>(progress.epoch));
   }
   return bundle;
+}
+
+void need_same_model(xp::Team* team, const std::string& folder, const Bundle& bundle) {
+  if (team == nullptr) return;
+  std::string all = bundle.model->get_config() + hash_of(bundle.language.source) +
+                    hash_of(bundle.language.target);
+  for (const auto& p : bundle.params.all()) {
+    const std::string_view bytes(reinterpret_cast<const char*>(p.value().data()),
+                                 p.value().size() * sizeof(float));
+    all += std::to_string(xp::stable_hash(bytes));
+  }
+  console::need_same(team, "the hash of the model " + folder, std::to_string(xp::stable_hash(all)),
+                     "copy the same folder to all machines");
 }
 
 }  // namespace seq2seq

@@ -1,6 +1,7 @@
 #include "decode.hpp"
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 
 #include <algorithm>
@@ -85,6 +86,58 @@ Lists decode_safely(const xp::Seq2Seq<float>& model, const Language& language,
   return lists;
 }
 
+/// A source that cannot be translated: its place in the order of decoding, its index, and the reason.
+struct Failure {
+  std::size_t place = 0, index = 0;
+  std::string why;
+};
+
+/// Completes the lists and failures of this rank by those of the others. `mine` are the indices that it decoded.
+void gather(xp::Team& team, const std::vector<std::size_t>& mine, Lists& lists,
+            std::vector<Failure>& failures) {
+  console::Message own;
+  own.put<std::uint64_t>(mine.size());
+  for (const std::size_t i : mine) {
+    own.put<std::uint64_t>(i);
+    own.put<std::uint64_t>(lists[i].size());
+    for (const xp::Hypothesis& h : lists[i]) {
+      own.put(h.tokens);
+      own.put(h.log_probability);
+      own.put(h.score);
+      own.put(h.ended);
+    }
+  }
+  for (const Failure& failure : failures) {
+    own.put<std::uint64_t>(failure.place);
+    own.put<std::uint64_t>(failure.index);
+    own.put(failure.why);
+  }
+  failures.clear();
+  for (std::string& bytes : team.all_gather(own.bytes())) {
+    console::Message message(std::move(bytes));
+    std::uint64_t decoded = 0, i = 0, size = 0;
+    for (message.get(decoded); decoded > 0; --decoded) {
+      message.get(i);
+      message.get(size);
+      lists[i] = std::vector<xp::Hypothesis>(size);
+      for (xp::Hypothesis& h : lists[i]) {
+        message.get(h.tokens);
+        message.get(h.log_probability);
+        message.get(h.score);
+        message.get(h.ended);
+      }
+    }
+    while (!message.done()) {
+      Failure& failure = failures.emplace_back();
+      message.get(failure.place);
+      message.get(failure.index);
+      message.get(failure.why);
+    }
+  }
+  std::sort(failures.begin(), failures.end(),
+            [](const Failure& a, const Failure& b) { return a.place < b.place; });
+}
+
 }  // namespace
 
 void tell_unknown(std::size_t unknown, std::size_t tokens) {
@@ -118,17 +171,30 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
     return sources[a].ids.size() < sources[b].ids.size();
   });
   Lists lists(sources.size());
+  std::vector<Failure> failures;
+  std::vector<std::size_t> mine;
+  // Ranks take batches in turn.
+  const auto ranks = static_cast<std::size_t>(s.team == nullptr ? 1 : s.team->size());
+  const auto rank = static_cast<std::size_t>(s.team == nullptr ? 0 : s.team->rank());
   for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
     end = std::min(begin + s.batch, order.size());
+    if (begin / s.batch % ranks != rank) continue;
     std::vector<const Source*> some;
     for (std::size_t i = begin; i < end; ++i) some.push_back(&sources[order[i]]);
     Failed failed_here;
     if (failed) {
-      failed_here = [&](std::size_t i, const std::string& why) { failed(order[begin + i], why); };
+      failed_here = [&](std::size_t i, const std::string& why) {
+        failures.push_back({begin + i, order[begin + i], why});
+      };
     }
     Lists found = decode_safely(model, language, some, s, failed_here);
-    for (std::size_t i = begin; i < end; ++i) lists[order[i]] = std::move(found[i - begin]);
+    for (std::size_t i = begin; i < end; ++i) {
+      lists[order[i]] = std::move(found[i - begin]);
+      mine.push_back(order[i]);
+    }
   }
+  if (s.team != nullptr) gather(*s.team, mine, lists, failures);
+  for (const Failure& failure : failures) failed(failure.index, failure.why);
   return lists;
 }
 

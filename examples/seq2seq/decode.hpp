@@ -25,7 +25,7 @@ void tell_unknown(std::size_t unknown, std::size_t tokens);
 void check_decoding(const DecodeSettings& settings);
 
 /// Returns the hypotheses of each source, the best first; none for an empty one. With `failed` there are none for a
-/// source that cannot be translated, either.
+/// source that cannot be translated, either. The ranks of a team share the batches, and all get all hypotheses.
 std::vector<std::vector<xp::Hypothesis>> decode(const xp::Seq2Seq<float>& model,
                                                 const Language& language,
                                                 const std::vector<Source>& sources,

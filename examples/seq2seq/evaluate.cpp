@@ -1,6 +1,7 @@
 // seq2seq evaluate: scores a model's translations. seq2seq score: scores a file of translations.
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 
@@ -73,7 +74,10 @@ void evaluate(const EvaluateSettings& s) {
   console::need_output();
   check_decoding(s.decode);
   const Bundle bundle = load_bundle(s.folder);
-  std::vector<Pair> pairs = read_pairs(s.file, s.columns);
+  need_same_model(s.decode.team, s.folder, bundle);
+  std::vector<Pair> pairs;
+  if (console::leads(s.decode.team)) pairs = read_pairs(s.file, s.columns);
+  share_pairs(s.decode.team, pairs);
   const std::size_t too_long = settle_long_sources(s, bundle, pairs);
   std::size_t left_out = 0;
   const auto examples =
@@ -86,12 +90,12 @@ void evaluate(const EvaluateSettings& s) {
   }
   const auto batches = batches_of(examples, bundle.language,
                                   {.batch_size = 128, .shuffle = false, .bucket_window = 128000});
-  const xp::Logs logs =
-      xp::evaluate(bundle.params, batches, [&](xp::Tape<float>& tape, const Batch& b) {
-        auto loss = bundle.model->loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
-                                       b.target_out);
-        return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
-      });
+  const auto step = [&](xp::Tape<float>& tape, const Batch& b) {
+    auto loss = bundle.model->loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
+                                   b.target_out);
+    return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
+  };
+  const xp::Logs logs = xp::evaluate(bundle.params, batches, step, {.team = s.decode.team});
   const double loss = logs.at("loss");
 
   const auto start = std::chrono::steady_clock::now();
@@ -124,7 +128,7 @@ void evaluate(const EvaluateSettings& s) {
       pairs.size(), scores.exact, scores.wer, scores.per, scores.bleu, loss, std::exp(loss),
       seconds);
   tell_text_scores(scores.text);
-  if (!s.json.empty()) {
+  if (!s.json.empty() && console::leads(s.decode.team)) {
     const nlohmann::json json = {{"pairs", pairs.size()},
                                  {"too_long", too_long},
                                  {"exact", scores.exact},

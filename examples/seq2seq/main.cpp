@@ -8,6 +8,7 @@
 
 #include "../command_line.hpp"
 #include "../configuration.hpp"
+#include "../ranks.hpp"
 #include "settings.hpp"
 
 int main(int argc, char** argv) {
@@ -22,7 +23,9 @@ int main(int argc, char** argv) {
   std::size_t threads = 0;
   app.add_option("--threads", threads, "processors to use; default: all")
       ->check(console::Whole(1, 1024));
-  app.footer("'seq2seq COMMAND --help' tells the options of a command.");
+  app.footer(
+      "'seq2seq COMMAND --help' tells the options of a command. Under mpirun, train, translate and "
+      "evaluate share their work among the ranks, and give the same bytes.");
 
   seq2seq::TrainSettings train;
   seq2seq::TranslateSettings translate;
@@ -43,10 +46,15 @@ int main(int argc, char** argv) {
   add_options(*inspecting, inspect);
   add_options(*scoring, score);
 
-  return console::run("seq2seq", [&] {
+  return console::run_ranks("seq2seq", [&](xtape::Team* team) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
     if (threads != 0) xtape::set_num_threads(threads);
     static_cast<void>(xtape::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
+    train.team = translate.decode.team = evaluate.decode.team = team;
+    if (inspecting->parsed() || scoring->parsed()) {
+      console::need_one_process(xtape::launched_ranks(),
+                                inspecting->parsed() ? "inspect" : "score");
+    }
     if (training->parsed()) seq2seq::train(train);
     if (evaluating->parsed()) seq2seq::evaluate(evaluate);
     if (inspecting->parsed()) seq2seq::inspect(inspect);

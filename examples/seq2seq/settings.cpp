@@ -173,8 +173,10 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--shards", s.shards,
-                 "parts of a step, one after the other: less memory; a part of the result")
+  app.add_option(
+         "--shards", s.shards,
+         "parts of a step, one after the other, or shared by the ranks of mpirun: less memory "
+         "of each; a part of the result")
       ->check(kCount)
       ->capture_default_str()
       ->group(group);

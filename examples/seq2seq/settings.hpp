@@ -59,6 +59,7 @@ struct TrainSettings {
   std::string tensorboard, record;
   bool batch_loss = false;  // reports the mean over batches too
   bool resume = false, overwrite = false;
+  xp::Team* team = nullptr;  // of ranks that share each step; null if alone
   /// The values of the options that a resumed run must have, by name.
   std::map<std::string, std::string> configuration;
 };
@@ -75,6 +76,7 @@ struct DecodeSettings {
   bool crop = false;  // cuts sources that are too long
   bool allow_unknown = false;
   double length_factor = 0;  // tokens written for a token read; 0: no limit
+  xp::Team* team = nullptr;  // of ranks that share the sentences; null if alone
 };
 
 struct TranslateSettings {

@@ -1,12 +1,14 @@
 // seq2seq train: trains a model on a file of pairs.
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 #include "prepare.hpp"
 
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
@@ -24,14 +26,15 @@ class DevScores final : public xp::Callback {
         pairs_(std::move(pairs)),
         every_(s.score_every),
         length_factor_(s.length_factor),
+        team_(s.team),
         of_text_(language.target_kind == Tokens::pieces || s.best == "val_sacrebleu" ||
                  s.best == "val_chrf") {}
 
   void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
     if (every_ == 0 || (epoch + 1) % every_ != 0) return;
     std::vector<std::string> written;
-    const Scores s =
-        score(model_, language_, pairs_, {.batch = 128, .length_factor = length_factor_}, written);
+    const Scores s = score(model_, language_, pairs_,
+                           {.batch = 128, .length_factor = length_factor_, .team = team_}, written);
     logs.set("val_exact", s.exact);
     logs.set("val_wer", s.wer);
     logs.set("val_per", s.per);
@@ -59,6 +62,7 @@ class DevScores final : public xp::Callback {
   std::vector<Pair> pairs_;
   std::int64_t every_;
   double length_factor_;
+  xp::Team* team_;
   bool of_text_;  // scores of plain text, too
 };
 
@@ -194,14 +198,23 @@ void tell_best(const xp::History& history, const std::string& monitor, xp::Monit
 }  // namespace
 
 void train(const TrainSettings& s) {
-  check_settings(s);
+  const bool lead = console::leads(s.team);
+  console::need_shards(s.team, s.shards);
   std::vector<Pair> pairs, dev_pairs;
-  read_both(s, pairs, dev_pairs);
+  if (lead) {
+    check_settings(s);
+    read_both(s, pairs, dev_pairs);
+  }
+  share_pairs(s.team, pairs);
+  share_pairs(s.team, dev_pairs);
   Language language = tokenization(s, pairs);
   keep_usable(s, language, s.train, pairs);
   keep_usable(s, language, s.dev.empty() ? "--dev-split" : s.dev, dev_pairs);
   xp::Seq2SeqOptions options;
   prepare_language(s, pairs, language, options);
+  const std::string words = language.source.to_text() + language.target.to_text();
+  console::need_same(s.team, "the hash of the vocabularies", std::to_string(xp::stable_hash(words)),
+                     "use the same SentencePiece on all machines");
 
   check_memory(options);
   xp::Params<float> params({.seed = s.seed});
@@ -223,10 +236,12 @@ void train(const TrainSettings& s) {
   const auto optimizer = make_optimizer(s, steps);
 
   xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
-  checkpoints.lock();
-  check_settings(s);  // another process may have trained here meanwhile
-  for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
-  if (!s.resume) clear_folder(s.folder, checkpoints);
+  if (lead) {
+    checkpoints.lock();
+    check_settings(s);  // another process may have trained here meanwhile
+    for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
+    if (!s.resume) clear_folder(s.folder, checkpoints);
+  }
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
   console::print(console::counted(examples.size(), "pair") + ", " +
@@ -236,7 +251,7 @@ void train(const TrainSettings& s) {
                  " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
   console::flush();
 
-  if (!s.record.empty()) {
+  if (!s.record.empty() && lead) {
     std::error_code failed;  // the next write reports it with the path
     std::filesystem::create_directories(s.record, failed);
     xp::save(params, s.record + "/initial.safetensors");
@@ -255,7 +270,7 @@ void train(const TrainSettings& s) {
   };
   const bool last = s.best == "last";
   const auto mode = rises(s.best) ? xp::MonitorMode::max : xp::MonitorMode::min;
-  const xp::StopSignals signals;
+  const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
   xp::FitOptions<float> fit{.epochs = s.epochs,
                             .validation = {dev_batches, step_with(0)},
                             .seed = s.seed,
@@ -266,19 +281,22 @@ void train(const TrainSettings& s) {
                             .resume = s.resume,
                             .configuration = configuration(s, pairs, dev_pairs),
                             .signals = &signals,
-                            .shards = s.shards};
+                            .shards = s.shards,
+                            .team = s.team};
   fit.message = [](const std::string& text) {
     console::print(console::shortened(text) + "\n");
     console::flush();
   };
   if (s.batch_loss) fit.metrics = {&batch_loss};
+  // After Ctrl-C mpirun takes no output while it waits: little may be written, or rank 0 hangs in its last step.
+  if (s.team != nullptr) fit.progress.interval = 1;
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
   std::int64_t resumed_at = -1;
   DevScores scores(model, language, std::move(dev_pairs), s);
   // After the checkpoint was found to fit.
   xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
     resumed_at = run.resumed() ? run.step() : -1;
-    save_language(s.folder, language, options);
+    if (lead) save_language(s.folder, language, options);
   }});
   fit.callbacks = {&writer, &scores};
   std::optional<xp::EarlyStopping> stopping;
@@ -313,6 +331,9 @@ void train(const TrainSettings& s) {
                    "\n");
     return;
   }
+  work.tokens = console::summed(s.team, work.tokens);
+  work.flops = console::summed(s.team, work.flops);
+  if (!lead) return;
   if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
   xp::save(params, weights_file(s.folder));
   tell_best(history, last ? "" : s.best, mode);

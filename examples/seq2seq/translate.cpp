@@ -1,6 +1,7 @@
 // seq2seq translate: translates lines of text.
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "decode.hpp"
 
 #include <unistd.h>
@@ -19,27 +20,40 @@ class Translator {
   explicit Translator(const TranslateSettings& s)
       : settings_(s),
         bundle_(load_bundle(s.folder)),
-        most_(static_cast<std::size_t>(bundle_.model->options().max_length)) {}
+        most_(static_cast<std::size_t>(bundle_.model->options().max_length)) {
+    need_same_model(team_, s.folder, bundle_);
+  }
 
   /// Returns the exit status.
   int run() {
+    if (console::leads(team_)) return lead();
+    while (receive()) write();
+    return failed_ == 0 ? 0 : 1;
+  }
+
+ private:
+  // Rank 0 reads, and sends the sentences to the others; all translate.
+  int lead() {
     const bool standard = settings_.input == "-";
     const auto lines = standard ? std::make_unique<xp::LineReader>(STDIN_FILENO, "standard input")
                                 : std::make_unique<xp::LineReader>(settings_.input);
     // Terminal input is translated line by line, other input in batches.
     const bool person = standard && ::isatty(STDIN_FILENO) == 1;
-    const std::size_t many = person ? 1 : 16 * std::min<std::size_t>(settings_.decode.batch, 4096);
+    const auto ranks = static_cast<std::size_t>(team_ == nullptr ? 1 : team_->size());
+    const std::size_t many =
+        person ? 1 : 16 * ranks * std::min<std::size_t>(settings_.decode.batch, 4096);
     name_ = standard ? "standard input" : settings_.input;
     try {
       while (lines->next()) {
         take(*lines);
-        if (sources_.size() == many) write();
+        if (sources_.size() == many) send_and_write();
       }
     } catch (const xp::Error&) {
-      write();  // the lines before the damage
+      send_and_write();  // the lines before the damage
       throw;
     }
-    write();
+    send_and_write();
+    if (team_ != nullptr) console::from_lead(team_, [&] { return message_of(false); });
     tell_unknown(unknown_, tokens_);
     if (cropped_ != 0) {
       console::complain("seq2seq", console::counted(cropped_, "line") +
@@ -53,7 +67,36 @@ class Translator {
     return 1;
   }
 
- private:
+  /// Returns the sentences for the other ranks, or the end.
+  [[nodiscard]] std::string message_of(bool more) const {
+    console::Message message;
+    message.put(more);
+    message.put<std::uint64_t>(failed_);
+    if (more) message.put(name_);
+    for (const Source& source : sources_) {
+      message.put(source.line);
+      message.put(source.ids);
+    }
+    return message.bytes();
+  }
+  bool receive() {
+    console::Message message(console::from_lead(team_, [] { return std::string(); }));
+    bool more = false;
+    message.get(more);
+    message.get(failed_);
+    if (more) message.get(name_);
+    while (!message.done()) {
+      Source& source = sources_.emplace_back();
+      message.get(source.line);
+      message.get(source.ids);
+    }
+    return more;
+  }
+  void send_and_write() {
+    if (team_ != nullptr) console::from_lead(team_, [&] { return message_of(true); });
+    write();
+  }
+
   void take(const xp::LineReader& lines) {
     Source source{{}, lines.number() - 1};
     if (!lines.fault().empty()) {
@@ -102,6 +145,7 @@ class Translator {
   }
 
   const TranslateSettings& settings_;
+  xp::Team* const team_ = settings_.decode.team;  // null if alone
   const Bundle bundle_;
   const std::size_t most_;  // tokens of a source
   std::string name_;        // of the input
