@@ -4,7 +4,6 @@
 #include "console.hpp"
 
 #include <CLI/CLI.hpp>
-#include <xtape/run/team.hpp>
 #include <xtape/version.hpp>
 
 #include <charconv>
@@ -69,21 +68,10 @@ inline void prepare(CLI::App& app) {
   app.set_version_flag("--version", app.get_name() + " " + xtape::kVersion);
 }
 
-/// Throws ValueError if a launcher of MPI started the program several times: it would train as many models
-/// into one folder.
-inline void check_alone() {
-  const int ranks = xtape::launched_ranks();
-  if (ranks == 1) return;
-  throw xtape::ValueError("mpirun: this program was started " + std::to_string(ranks) +
-                          " times, expected once, because it trains in one process; leave out "
-                          "mpirun, or train with fit and a team (docs/guide.md, Many machines)");
-}
-
 /// Reads the command line. Returns the exit status if the program ends with that: after --help, or a mistake.
 inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
-    check_alone();
     return std::nullopt;
   } catch (const CLI::ParseError& e) {
     std::ostringstream out, err;

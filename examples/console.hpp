@@ -66,21 +66,23 @@ inline std::string counted(std::size_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-/// Writes a message to standard error.
-inline void complain(const std::string& program, const std::string& text) {
-  const std::string line = program + ": " + shortened(escaped(text)) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
-
 /// Standard output as the program found it.
 struct Output {
   bool closed = false;
   bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  int error = 0;  // errno of the first failure
+  bool silent = false;  // nothing is printed: another process of a team does
+  int error = 0;        // errno of the first failure
 };
 inline Output& output() {
   static Output state;
   return state;
+}
+
+/// Writes a message to standard error.
+inline void complain(const std::string& program, const std::string& text) {
+  if (output().silent) return;
+  const std::string line = program + ": " + shortened(escaped(text)) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 /// Opens /dev/null for each of the descriptors 0 to 2 that is closed. A file would get its number otherwise, and
@@ -96,6 +98,7 @@ inline void open_descriptors() {
 
 /// Writes to standard output. Control characters are escaped on a terminal. check_output() reports failures.
 inline void print(const std::string& text) {
+  if (output().silent) return;
   const std::string shown = output().terminal ? escaped(text) : text;
   if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size() && output().error == 0) {
     output().error = errno;

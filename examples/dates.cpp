@@ -2,6 +2,7 @@
 // characters, a decoder writes the ISO form. The program makes its data; --test FILE reads other pairs.
 #include "command_line.hpp"
 #include "dates_translator.hpp"
+#include "ranks.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -127,6 +128,7 @@ int main(int argc, char** argv) {
   app.add_flag("--smoke", s.smoke, "one very short run, to see that it works");
   return console::run("dates", [&] {
     if (const auto status = console::parse(app, argc, argv)) return *status;
+    console::need_one_process(xp::launched_ranks(), "dates");
     if (s.smoke) s.epochs = 1, s.examples = 320;
     if (!std::ofstream(s.picture, std::ios::app)) {  // fails before the training rather than after
       throw xp::IoError(

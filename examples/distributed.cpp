@@ -1,25 +1,19 @@
 // Training by a team: ranks share each batch, and end with the bits of one process. With MPI, on any number
-// of machines:
-//   mpirun -n 2 distributed
-// Without it two threads are the ranks.
+// of machines: mpirun -n 2 distributed. Without it two threads are the ranks.
 #include <cstdio>
 #include <xtape/xtape.hpp>
 #ifdef WITH_MPI
 #include <xtape/mpi/mpi_team.hpp>
 #endif
-
 namespace xp = xtape;
 
-namespace {
-
 constexpr std::int64_t kShards = 4;  // of every batch: part of the result, as the seed is
-
 struct Batch {
   xp::Array<float> x, y;
 };
 
 // A function of the indices alone: every rank makes its own shards.
-Batch make_batch(std::span<const std::size_t> examples) {
+static Batch make_batch(std::span<const std::size_t> examples) {
   Batch batch{xp::Array<float>(xp::Shape{examples.size(), 2}),
               xp::Array<float>(xp::Shape{examples.size(), 1})};
   for (std::size_t i = 0; i < examples.size(); ++i) {
@@ -30,7 +24,7 @@ Batch make_batch(std::span<const std::size_t> examples) {
   return batch;
 }
 
-void train(xp::Team& team) {
+static void train(xp::Team& team) {
   xp::Params<float> params({.seed = 1});
   const xp::Dense<float> hidden(params.scope() / "hidden", {.units = 16, .activation = "tanh"});
   const xp::Dense<float> output(params.scope() / "output", {.units = 1});
@@ -40,12 +34,10 @@ void train(xp::Team& team) {
   };
   const xp::Batches<Batch> batches(500, {.batch_size = 64, .seed = 3}, make_batch);
   xp::Adam<float> adam({.learning_rate = 0.01});
-  const xp::History history = xp::fit(params, adam, batches, step,
-                                      {.epochs = 20,
-                                       .progress = {.style = xp::ProgressStyle::none},
-                                       .shards = kShards,
-                                       .team = &team});
-
+  const xp::ProgressOptions silent{.style = xp::ProgressStyle::none};
+  const auto history =
+      xp::fit(params, adam, batches, step,
+              {.epochs = 20, .progress = silent, .shards = kShards, .team = &team});
   // A step of a loop of one's own.
   xp::Tape<float> tape({.training = true});
   xp::ShardSum<float> sum(params, kShards, &team);
@@ -59,8 +51,6 @@ void train(xp::Team& team) {
   std::printf("loss %.4f, first weight %.9g\n", history["loss"].back(),
               static_cast<double>(params.at("hidden/kernel").value()(0, 0)));
 }
-
-}  // namespace
 
 int main() {
 #ifdef WITH_MPI

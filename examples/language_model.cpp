@@ -6,11 +6,13 @@
 
 #include "command_line.hpp"
 #include "configuration.hpp"
+#include "ranks.hpp"
 
 #include <xtape/xtape.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 
@@ -23,11 +25,12 @@ struct Settings {
   int layers = 4, width = 128, heads = 4, block = 64;
   double dropout = 0.0, learning_rate = 1e-3, final_rate = 0.1, beta_2 = 0.99, weight_decay = 0.1;
   double temperature = 0.8;
-  std::int64_t steps = 2000, warmup = 100, report = 500;
+  std::int64_t steps = 2000, warmup = 100, report = 500, shards = 1;
   std::size_t batch = 12, top_k = 0, length = 500;
   std::uint64_t seed = 1;
   bool resume = false, overwrite = false;
   std::map<std::string, std::string> configuration;  // what a resumed run must have
+  xp::Team* team = nullptr;                          // of ranks that share each step; null if alone
 };
 
 using Ids = std::vector<std::int64_t>;
@@ -88,6 +91,10 @@ class Portions {
   }
   [[nodiscard]] xp::Epoch<Batch> epoch(std::int64_t portion, std::size_t first) const {
     return batches_.epoch(portion, first);
+  }
+  [[nodiscard]] xp::Epoch<Batch> epoch(std::int64_t portion, std::size_t first,
+                                       const xp::Shards& shards) const {
+    return batches_.epoch(portion, first, shards);
   }
 
  private:
@@ -167,14 +174,14 @@ Saved load(const std::string& folder) {
   return saved;
 }
 
-std::string fingerprint(const std::string& path) {
-  const std::string text = whole_text(path);
+std::string fingerprint(const std::string& text) {
   return std::to_string(text.size()) + " bytes, hash " + std::to_string(xp::stable_hash(text));
 }
 
-/// Reads a text of at least one block.
-Ids long_enough(const std::string& path, const xp::Vocabulary& vocabulary, std::size_t block) {
-  Ids text = ids_of(whole_text(path), vocabulary);
+/// Returns the ids of a text of at least one block. `path` is for messages.
+Ids long_enough(const std::string& path, const std::string& contents,
+                const xp::Vocabulary& vocabulary, std::size_t block) {
+  Ids text = ids_of(contents, vocabulary);
   if (text.size() <= block) {
     throw xp::ValueError(path + ": too short: it has " + std::to_string(text.size()) +
                          " characters, expected more than a block of " + std::to_string(block) +
@@ -200,8 +207,12 @@ void check_folder(const Settings& s) {
 }
 
 void train(const Settings& s) {
-  check_folder(s);
-  const auto tokens = xp::tokenize(whole_text(s.train), xp::TokenKind::characters);
+  const bool lead = console::leads(s.team);
+  console::need_shards(s.team, s.shards);
+  if (lead) check_folder(s);
+  const std::string train_text = console::from_lead(s.team, [&] { return whole_text(s.train); });
+  const std::string dev_text = console::from_lead(s.team, [&] { return whole_text(s.dev); });
+  const auto tokens = xp::tokenize(train_text, xp::TokenKind::characters);
   const auto vocabulary = xp::Vocabulary::build(std::vector<std::vector<std::string>>(1, tokens));
   const auto block = static_cast<std::size_t>(s.block);
   xp::Params<float> params({.seed = s.seed});
@@ -215,8 +226,9 @@ void train(const Settings& s) {
                                         .dropout = s.dropout,
                                         .use_bias = false});
   model.build();
-  const Portions batches(anywhere(long_enough(s.train, vocabulary, block), s), s.steps, s.report);
-  const auto dev = in_order(long_enough(s.dev, vocabulary, block), block);
+  const Portions batches(anywhere(long_enough(s.train, train_text, vocabulary, block), s), s.steps,
+                         s.report);
+  const auto dev = in_order(long_enough(s.dev, dev_text, vocabulary, block), block);
   xp::AdamW<float> optimizer(
       {.learning_rate =
            xp::schedules::LinearWarmup{
@@ -229,12 +241,14 @@ void train(const Settings& s) {
        .weight_decay = s.weight_decay},
       {.exclude_from_weight_decay = {"norm"}});
   xp::Checkpoints checkpoints(s.folder + "/checkpoints");
-  checkpoints.lock();
-  check_folder(s);  // another process may have trained here meanwhile
+  if (lead) checkpoints.lock();
+  if (lead) check_folder(s);  // another process may have trained here meanwhile
   const std::string options = s.folder + "/options.json", words = s.folder + "/vocabulary.txt";
   const std::string weights = s.folder + "/weights.safetensors";
-  for (const std::string& path : {options, words, weights}) xp::remove_temporaries(path);
-  if (!s.resume) {
+  for (const std::string& path : {options, words, weights}) {
+    if (lead) xp::remove_temporaries(path);
+  }
+  if (!s.resume && lead) {
     std::filesystem::remove(options);
     std::filesystem::remove(weights);
     checkpoints.clear();
@@ -243,19 +257,21 @@ void train(const Settings& s) {
   // After the checkpoint was found to fit.
   xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
     begun_at = run.step();
+    if (!lead) return;
     vocabulary.save(words);
     xp::write_text(options, model.get_config());
   }});
   auto configuration = s.configuration;
-  configuration["contents of --train"] = fingerprint(s.train);
-  configuration["contents of --dev"] = fingerprint(s.dev);
-  const xp::StopSignals signals;
+  configuration["contents of --train"] = fingerprint(train_text);
+  configuration["contents of --dev"] = fingerprint(dev_text);
+  const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
   const auto history = xp::fit(params, optimizer, batches, step_of(model),
                                {.epochs = batches.count(),
                                 .validation = {dev, step_of(model)},
                                 .callbacks = {&writer},
                                 .clip_norm = 1.0,
                                 .seed = s.seed,
+                                .progress = {.interval = s.team == nullptr ? 0.05 : 1},
                                 .message =
                                     [](const std::string& text) {
                                       console::print(console::shortened(text) + "\n");
@@ -264,11 +280,14 @@ void train(const Settings& s) {
                                 .checkpoints = &checkpoints,
                                 .resume = s.resume,
                                 .configuration = std::move(configuration),
-                                .signals = &signals});
+                                .signals = &signals,
+                                .shards = s.shards,
+                                .team = s.team});
   if (history.interrupted) {
     console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
+  if (!lead) return;
   xp::save(params, weights);
   if (begun_at == s.steps) console::print("this training was finished before\n");
   console::print_format("dev loss %.4f per character; ", history["val_loss"].back());
@@ -279,7 +298,8 @@ void evaluate(const Settings& s) {
   console::need_output();
   const Saved saved = load(s.folder);
   const auto block = static_cast<std::size_t>(saved.model->options().max_length);
-  const auto batches = in_order(long_enough(s.file, saved.vocabulary, block), block);
+  const auto batches =
+      in_order(long_enough(s.file, whole_text(s.file), saved.vocabulary, block), block);
   const double loss = xp::evaluate(saved.params, batches, step_of(*saved.model)).at("loss");
   console::print_format("loss %.4f per character, perplexity %.4f\n", loss, std::exp(loss));
 }
@@ -330,6 +350,10 @@ void add_train_options(CLI::App& app, Settings& s) {
   add("--block", s.block, "characters the model looks back on at most")->check(count);
   add("--batch-size", s.batch, "blocks per step")->check(count);
   add("--steps", s.steps, "steps in all")->check(count);
+  add("--shards", s.shards,
+      "parts of a step, one after the other, or shared by the ranks of mpirun; a part of the "
+      "result")
+      ->check(count);
   add("--report", s.report, "steps between measurements on the dev text")->check(count);
   add("--dropout", s.dropout, "rate")->check(rate);
   add("--learning-rate", s.learning_rate, "highest rate")->check(positive);
@@ -375,9 +399,13 @@ int main(int argc, char** argv) {
   writing->add_option("--seed", s.seed, "of the draws")
       ->check(console::Whole(0))
       ->capture_default_str();
-  return console::run("language_model", [&] {
+  return console::run_ranks("language_model", [&](xp::Team* team) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
     static_cast<void>(xp::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
+    s.team = team;
+    if (!training->parsed()) {
+      console::need_one_process(xp::launched_ranks(), evaluating->parsed() ? "evaluate" : "write");
+    }
     if (training->parsed()) train(s);
     if (evaluating->parsed()) evaluate(s);
     if (writing->parsed()) write(s);

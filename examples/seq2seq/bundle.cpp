@@ -1,5 +1,7 @@
 #include "bundle.hpp"
 
+#include "../ranks.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -179,17 +181,6 @@ std::string Language::word(const std::string& token) {
   return token.front() == '\\' && like_special(token) ? token.substr(1) : token;
 }
 
-bool same(const Language& a, const Language& b) {
-  const auto pieces = [](Tokens kind, const Subwords& subwords) {
-    return kind == Tokens::pieces ? subwords.hash() : std::string();
-  };
-  return a.source_kind == b.source_kind && a.target_kind == b.target_kind &&
-         a.lowercase == b.lowercase && a.source_ends == b.source_ends && a.source == b.source &&
-         a.target == b.target &&
-         pieces(a.source_kind, a.source_subwords) == pieces(b.source_kind, b.source_subwords) &&
-         pieces(a.target_kind, a.target_subwords) == pieces(b.target_kind, b.target_subwords);
-}
-
 void check_length(int length, const std::string& option) {
   constexpr int kMost = 1'000'000;
   if (length <= kMost) return;
@@ -319,6 +310,19 @@ Bundle load_bundle(const std::string& folder) {
         folder.c_str(), static_cast<long long>(progress.epoch));
   }
   return bundle;
+}
+
+void need_same_model(xp::Team* team, const std::string& folder, const Bundle& bundle) {
+  if (team == nullptr) return;
+  std::string all = bundle.model->get_config() + hash_of(bundle.language.source) +
+                    hash_of(bundle.language.target);
+  for (const auto& p : bundle.params.all()) {
+    const std::string_view bytes(reinterpret_cast<const char*>(p.value().data()),
+                                 p.value().size() * sizeof(float));
+    all += std::to_string(xp::stable_hash(bytes));
+  }
+  console::need_same(team, "the hash of the model " + folder, std::to_string(xp::stable_hash(all)),
+                     "copy the same folder to all machines");
 }
 
 }  // namespace seq2seq

@@ -44,9 +44,6 @@ struct Language {
   [[nodiscard]] static std::string word(const std::string& token);
 };
 
-/// Whether two languages have the same tokens of the same texts.
-bool same(const Language& a, const Language& b);
-
 /// A model with its language, ready to translate.
 struct Bundle {
   Language language;
@@ -73,5 +70,7 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language);
 /// Reads a whole model with its weights, or with the best so far of a training that was interrupted.
 /// Claims of the options are compared with the files first. IoError, FormatError, ParameterError.
 Bundle load_bundle(const std::string& folder);
+/// Throws ValueError, naming a rank, unless all ranks have read the same model.
+void need_same_model(xp::Team* team, const std::string& folder, const Bundle& bundle);
 
 }  // namespace seq2seq

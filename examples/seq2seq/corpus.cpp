@@ -1,5 +1,7 @@
 #include "corpus.hpp"
 
+#include "../ranks.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -40,6 +42,23 @@ std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction, std::uint
   std::vector<Pair> apart(std::make_move_iterator(kept), std::make_move_iterator(pairs.end()));
   pairs.erase(kept, pairs.end());
   return apart;
+}
+
+void share_pairs(xp::Team* team, std::vector<Pair>& pairs) {
+  if (team == nullptr) return;
+  console::Message message(console::from_lead(team, [&] {
+    console::Message all;
+    for (const Pair& pair : pairs) {
+      all.put(pair.source);
+      all.put(pair.targets);
+    }
+    return all.bytes();
+  }));
+  for (pairs.clear(); !message.done();) {
+    Pair& pair = pairs.emplace_back();
+    message.get(pair.source);
+    message.get(pair.targets);
+  }
 }
 
 std::size_t leave_out(std::vector<Pair>& pairs, const Language& language, std::size_t max_length) {

@@ -26,6 +26,9 @@ std::vector<Pair> read_table(const std::string& path, const std::vector<std::str
 /// alone decide.
 std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction, std::uint64_t seed);
 
+/// Replaces the pairs by those of rank 0.
+void share_pairs(xp::Team* team, std::vector<Pair>& pairs);
+
 /// Removes the pairs that training leaves out: with more than max_length tokens, or an empty side. Returns their
 /// number.
 std::size_t leave_out(std::vector<Pair>& pairs, const Language& language, std::size_t max_length);

@@ -1,10 +1,10 @@
 #include "decode.hpp"
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace seq2seq {
 
@@ -14,26 +14,7 @@ using Lists = std::vector<std::vector<xp::Hypothesis>>;
 
 constexpr double kMargin = 10;  // tokens that --length-factor adds
 
-/// Decodes with several models, one source after the other.
-Lists decode_together(const Models& models, const std::vector<const Source*>& sources,
-                      const DecodeSettings& s, const xp::DecodingOptions& options) {
-  Lists lists;
-  for (const Source* source : sources) {
-    xp::DecodingOptions here = options;
-    if (s.length_factor > 0) {
-      const double limit = s.length_factor * static_cast<double>(source->ids.size()) + kMargin;
-      here.max_length = std::min(here.max_length, static_cast<std::size_t>(std::ceil(limit)));
-    }
-    // As greedy, whose score is the probability alone.
-    const double penalty = s.beam > 1 ? s.length_penalty : 0;
-    lists.push_back(
-        search_together(models, source->ids,
-                        {.width = s.beam, .n_best = s.n_best, .length_penalty = penalty}, here));
-  }
-  return lists;
-}
-
-Lists decode_batch(const Models& models, const Language& language,
+Lists decode_batch(const xp::Seq2Seq<float>& model, const Language& language,
                    const std::vector<const Source*>& sources, const DecodeSettings& s) {
   // Each source has a row for each of its samples.
   const std::size_t samples = s.sample ? s.n_best : 1;
@@ -46,13 +27,10 @@ Lists decode_batch(const Models& models, const Language& language,
     }
   }
   const xp::Padded batch = xp::pad(rows, language.source.pad());
-  const xp::Seq2Seq<float>& model = *models[0];
-  const std::size_t most = longest(models);
+  const auto most = static_cast<std::size_t>(model.options().max_length);
   xp::DecodingOptions options{.max_length =
                                   s.max_length == 0 ? most : std::min(s.max_length, most)};
   if (!s.allow_unknown) options.suppress = {language.target.unknown()};
-  options.attention = s.attention;
-  if (models.size() > 1) return decode_together(models, sources, s, options);
   if (s.length_factor > 0) {
     std::vector<double> limits;
     for (const auto& row : rows) {
@@ -87,11 +65,11 @@ Lists decode_batch(const Models& models, const Language& language,
 }
 
 /// Decodes a batch. If that fails it decodes one source after the other, to find those at fault.
-Lists decode_safely(const Models& models, const Language& language,
+Lists decode_safely(const xp::Seq2Seq<float>& model, const Language& language,
                     const std::vector<const Source*>& sources, const DecodeSettings& s,
                     const std::function<void(std::size_t, const std::string&)>& failed) {
   try {
-    return decode_batch(models, language, sources, s);
+    return decode_batch(model, language, sources, s);
   } catch (const std::exception& e) {
     if (!failed) throw;
     if (sources.size() == 1) {
@@ -101,11 +79,63 @@ Lists decode_safely(const Models& models, const Language& language,
   }
   Lists lists;
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    Lists one = decode_safely(models, language, {sources[i]}, s,
+    Lists one = decode_safely(model, language, {sources[i]}, s,
                               [&](std::size_t, const std::string& why) { failed(i, why); });
     lists.push_back(std::move(one[0]));
   }
   return lists;
+}
+
+/// A source that cannot be translated: its place in the order of decoding, its index, and the reason.
+struct Failure {
+  std::size_t place = 0, index = 0;
+  std::string why;
+};
+
+/// Completes the lists and failures of this rank by those of the others. `mine` are the indices that it decoded.
+void gather(xp::Team& team, const std::vector<std::size_t>& mine, Lists& lists,
+            std::vector<Failure>& failures) {
+  console::Message own;
+  own.put<std::uint64_t>(mine.size());
+  for (const std::size_t i : mine) {
+    own.put<std::uint64_t>(i);
+    own.put<std::uint64_t>(lists[i].size());
+    for (const xp::Hypothesis& h : lists[i]) {
+      own.put(h.tokens);
+      own.put(h.log_probability);
+      own.put(h.score);
+      own.put(h.ended);
+    }
+  }
+  for (const Failure& failure : failures) {
+    own.put<std::uint64_t>(failure.place);
+    own.put<std::uint64_t>(failure.index);
+    own.put(failure.why);
+  }
+  failures.clear();
+  for (std::string& bytes : team.all_gather(own.bytes())) {
+    console::Message message(std::move(bytes));
+    std::uint64_t decoded = 0, i = 0, size = 0;
+    for (message.get(decoded); decoded > 0; --decoded) {
+      message.get(i);
+      message.get(size);
+      lists[i] = std::vector<xp::Hypothesis>(size);
+      for (xp::Hypothesis& h : lists[i]) {
+        message.get(h.tokens);
+        message.get(h.log_probability);
+        message.get(h.score);
+        message.get(h.ended);
+      }
+    }
+    while (!message.done()) {
+      Failure& failure = failures.emplace_back();
+      message.get(failure.place);
+      message.get(failure.index);
+      message.get(failure.why);
+    }
+  }
+  std::sort(failures.begin(), failures.end(),
+            [](const Failure& a, const Failure& b) { return a.place < b.place; });
 }
 
 }  // namespace
@@ -118,35 +148,7 @@ void tell_unknown(std::size_t unknown, std::size_t tokens) {
                                    " unknown to the model: not in its training file");
 }
 
-std::vector<Bundle> load_others(const std::vector<std::string>& folders, const Bundle& first) {
-  std::vector<Bundle> others;
-  for (const std::string& folder : folders) {
-    others.push_back(load_bundle(folder));
-    if (same(others.back().language, first.language)) continue;
-    throw xp::ValueError("--ensemble " + folder +
-                         ": another language: its tokens differ, expected those of the first "
-                         "model; train with the same files and options of tokens");
-  }
-  return others;
-}
-
-Models models_of(const Bundle& first, const std::vector<Bundle>& others) {
-  Models models = {first.model.get()};
-  for (const Bundle& other : others) models.push_back(other.model.get());
-  return models;
-}
-
-std::size_t longest(const Models& models) {
-  int most = models[0]->options().max_length;
-  for (const auto* model : models) most = std::min(most, model->options().max_length);
-  return static_cast<std::size_t>(most);
-}
-
-void check_decoding(const DecodeSettings& s, std::size_t models) {
-  if (s.sample && models > 1) {
-    throw xp::ValueError(
-        "--sample: cannot be combined with --ensemble, expected one of them; leave one out");
-  }
+void check_decoding(const DecodeSettings& s) {
   if (s.n_best > s.beam && !s.sample) {
     throw xp::ValueError("--n-best: too many: it is " + std::to_string(s.n_best) +
                          ", expected at most --beam, " + std::to_string(s.beam) +
@@ -158,8 +160,8 @@ void check_decoding(const DecodeSettings& s, std::size_t models) {
   }
 }
 
-Lists decode(const Models& models, const Language& language, const std::vector<Source>& sources,
-             const DecodeSettings& s, const Failed& failed) {
+Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
+             const std::vector<Source>& sources, const DecodeSettings& s, const Failed& failed) {
   // Batches have sentences of similar lengths. A translation does not depend on its batch.
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -169,23 +171,37 @@ Lists decode(const Models& models, const Language& language, const std::vector<S
     return sources[a].ids.size() < sources[b].ids.size();
   });
   Lists lists(sources.size());
+  std::vector<Failure> failures;
+  std::vector<std::size_t> mine;
+  // Ranks take batches in turn.
+  const auto ranks = static_cast<std::size_t>(s.team == nullptr ? 1 : s.team->size());
+  const auto rank = static_cast<std::size_t>(s.team == nullptr ? 0 : s.team->rank());
   for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
     end = std::min(begin + s.batch, order.size());
+    if (begin / s.batch % ranks != rank) continue;
     std::vector<const Source*> some;
     for (std::size_t i = begin; i < end; ++i) some.push_back(&sources[order[i]]);
     Failed failed_here;
     if (failed) {
-      failed_here = [&](std::size_t i, const std::string& why) { failed(order[begin + i], why); };
+      failed_here = [&](std::size_t i, const std::string& why) {
+        failures.push_back({begin + i, order[begin + i], why});
+      };
     }
-    Lists found = decode_safely(models, language, some, s, failed_here);
-    for (std::size_t i = begin; i < end; ++i) lists[order[i]] = std::move(found[i - begin]);
+    Lists found = decode_safely(model, language, some, s, failed_here);
+    for (std::size_t i = begin; i < end; ++i) {
+      lists[order[i]] = std::move(found[i - begin]);
+      mine.push_back(order[i]);
+    }
   }
+  if (s.team != nullptr) gather(*s.team, mine, lists, failures);
+  for (const Failure& failure : failures) failed(failure.index, failure.why);
   return lists;
 }
 
-Scores score(const Models& models, const Language& language, const std::vector<Pair>& pairs,
-             const DecodeSettings& settings, std::vector<std::string>& outputs) {
-  const std::size_t most = longest(models);
+Scores score(const xp::Seq2Seq<float>& model, const Language& language,
+             const std::vector<Pair>& pairs, const DecodeSettings& settings,
+             std::vector<std::string>& outputs) {
+  const auto most = static_cast<std::size_t>(model.options().max_length);
   std::vector<Source> sources;
   for (const Pair& pair : pairs) {
     Source& source = sources.emplace_back();
@@ -193,7 +209,7 @@ Scores score(const Models& models, const Language& language, const std::vector<P
     if (settings.crop) language.crop(source.ids, most);
     if (source.ids.size() > most) source.ids.clear();
   }
-  const Lists lists = decode(models, language, sources, settings);
+  const Lists lists = decode(model, language, sources, settings);
   xp::EditDistance errors;
   TextScores text(language.lowercase);
   xp::BLEU bleu({.lowercase = false});  // as exact match and the error rates beside it

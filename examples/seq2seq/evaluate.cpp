@@ -1,6 +1,7 @@
 // seq2seq evaluate: scores a model's translations. seq2seq score: scores a file of translations.
 
 #include "../console.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 
@@ -16,8 +17,9 @@ namespace {
 
 /// Says what becomes of sources that are too long, and leaves their pairs out if the options say so. Returns the
 /// number of such sources.
-std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle, std::size_t most,
+std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle,
                                 std::vector<Pair>& pairs) {
+  const auto most = static_cast<std::size_t>(bundle.model->options().max_length);
   const auto too_long = [&](const Pair& pair) {
     return bundle.language.source_ids(pair.source).size() > most;
   };
@@ -70,14 +72,17 @@ void score(const ScoreSettings& s) {
 
 void evaluate(const EvaluateSettings& s) {
   console::need_output();
-  check_decoding(s.decode, 1 + s.ensemble.size());
+  check_decoding(s.decode);
   const Bundle bundle = load_bundle(s.folder);
-  const std::vector<Bundle> others = load_others(s.ensemble, bundle);
-  const Models models = models_of(bundle, others);
-  std::vector<Pair> pairs = read_pairs(s.file, s.columns);
-  const std::size_t too_long = settle_long_sources(s, bundle, longest(models), pairs);
+  need_same_model(s.decode.team, s.folder, bundle);
+  std::vector<Pair> pairs;
+  if (console::leads(s.decode.team)) pairs = read_pairs(s.file, s.columns);
+  share_pairs(s.decode.team, pairs);
+  const std::size_t too_long = settle_long_sources(s, bundle, pairs);
   std::size_t left_out = 0;
-  const auto examples = encode(pairs, bundle.language, longest(models), left_out, s.decode.crop);
+  const auto examples =
+      encode(pairs, bundle.language, static_cast<std::size_t>(bundle.model->options().max_length),
+             left_out, s.decode.crop);
   if (examples.empty()) {
     throw xp::ValueError(s.file +
                          ": no pair can be scored, expected some that are not empty and of "
@@ -85,17 +90,17 @@ void evaluate(const EvaluateSettings& s) {
   }
   const auto batches = batches_of(examples, bundle.language,
                                   {.batch_size = 128, .shuffle = false, .bucket_window = 128000});
-  const xp::Logs logs =
-      xp::evaluate(bundle.params, batches, [&](xp::Tape<float>& tape, const Batch& b) {
-        auto loss = bundle.model->loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
-                                       b.target_out);
-        return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
-      });
+  const auto step = [&](xp::Tape<float>& tape, const Batch& b) {
+    auto loss = bundle.model->loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
+                                   b.target_out);
+    return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
+  };
+  const xp::Logs logs = xp::evaluate(bundle.params, batches, step, {.team = s.decode.team});
   const double loss = logs.at("loss");
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::string> written;
-  const Scores scores = score(models, bundle.language, pairs, s.decode, written);
+  const Scores scores = score(*bundle.model, bundle.language, pairs, s.decode, written);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::size_t unknown = 0, tokens = 0;
@@ -123,8 +128,7 @@ void evaluate(const EvaluateSettings& s) {
       pairs.size(), scores.exact, scores.wer, scores.per, scores.bleu, loss, std::exp(loss),
       seconds);
   tell_text_scores(scores.text);
-  if (!others.empty()) console::print("loss and perplexity are of the first model alone\n");
-  if (!s.json.empty()) {
+  if (!s.json.empty() && console::leads(s.decode.team)) {
     const nlohmann::json json = {{"pairs", pairs.size()},
                                  {"too_long", too_long},
                                  {"exact", scores.exact},

@@ -1,14 +1,14 @@
 // seq2seq train: trains a model on a file of pairs.
 
 #include "../console.hpp"
-#include "card.hpp"
+#include "../ranks.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 #include "prepare.hpp"
-#include "warm_start.hpp"
 
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
@@ -26,14 +26,15 @@ class DevScores final : public xp::Callback {
         pairs_(std::move(pairs)),
         every_(s.score_every),
         length_factor_(s.length_factor),
+        team_(s.team),
         of_text_(language.target_kind == Tokens::pieces || s.best == "val_sacrebleu" ||
                  s.best == "val_chrf") {}
 
   void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
     if (every_ == 0 || (epoch + 1) % every_ != 0) return;
     std::vector<std::string> written;
-    const Scores s = score({&model_}, language_, pairs_,
-                           {.batch = 128, .length_factor = length_factor_}, written);
+    const Scores s = score(model_, language_, pairs_,
+                           {.batch = 128, .length_factor = length_factor_, .team = team_}, written);
     logs.set("val_exact", s.exact);
     logs.set("val_wer", s.wer);
     logs.set("val_per", s.per);
@@ -61,6 +62,7 @@ class DevScores final : public xp::Callback {
   std::vector<Pair> pairs_;
   std::int64_t every_;
   double length_factor_;
+  xp::Team* team_;
   bool of_text_;  // scores of plain text, too
 };
 
@@ -157,29 +159,21 @@ void keep_usable(const TrainSettings& s, const Language& language, const std::st
 }
 
 /// Makes the vocabularies, and the options of the model.
-void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, const Language* from,
-                      Language& language, xp::Seq2SeqOptions& options) {
+void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, Language& language,
+                      xp::Seq2SeqOptions& options) {
   if (s.tying == "all") {
     language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
   } else {
     language.source = vocabulary(pairs, language, true, s.min_frequency);
     language.target = vocabulary(pairs, language, false, s.min_frequency);
   }
-  if (from != nullptr) {
-    language.source = extended(from->source, language.source);
-    language.target = extended(from->target, language.target);
-    // One table of both needs one list, which begins as the model's.
-    if (s.tying == "all")
-      language.source = language.target = extended(language.source, language.target);
-  }
   options = model_options(s, language);
 }
 
-/// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
-std::string tell_best(const xp::History& history, const std::string& monitor,
-                      xp::MonitorMode mode) {
+/// Tells the figures of the epoch whose weights are saved: the best one, or the last.
+void tell_best(const xp::History& history, const std::string& monitor, xp::MonitorMode mode) {
   std::size_t epoch = history.epochs().size();
-  if (epoch == 0) return {};
+  if (epoch == 0) return;
   if (!monitor.empty()) {
     const std::vector<double>& values = history[monitor];
     std::size_t best = 0;
@@ -199,31 +193,33 @@ std::string tell_best(const xp::History& history, const std::string& monitor,
     figures += text;
   }
   console::print("the weights are those of epoch " + std::to_string(epoch) + ": " + figures + "\n");
-  return figures + " (epoch " + std::to_string(epoch) + ")";
 }
 
 }  // namespace
 
-void train(const TrainSettings& given) {
-  check_settings(given);
-  std::optional<Bundle> from;
-  if (!given.init.empty()) from = load_bundle(given.init);
-  const TrainSettings s = from ? inherited(given, *from) : given;
-  const Language* const known = from ? &from->language : nullptr;
+void train(const TrainSettings& s) {
+  const bool lead = console::leads(s.team);
+  console::need_shards(s.team, s.shards);
   std::vector<Pair> pairs, dev_pairs;
-  read_both(s, pairs, dev_pairs);
-  Language language = tokenization(s, pairs, known);
+  if (lead) {
+    check_settings(s);
+    read_both(s, pairs, dev_pairs);
+  }
+  share_pairs(s.team, pairs);
+  share_pairs(s.team, dev_pairs);
+  Language language = tokenization(s, pairs);
   keep_usable(s, language, s.train, pairs);
   keep_usable(s, language, s.dev.empty() ? "--dev-split" : s.dev, dev_pairs);
   xp::Seq2SeqOptions options;
-  prepare_language(s, pairs, known, language, options);
+  prepare_language(s, pairs, language, options);
+  const std::string words = language.source.to_text() + language.target.to_text();
+  console::need_same(s.team, "the hash of the vocabularies", std::to_string(xp::stable_hash(words)),
+                     "use the same SentencePiece on all machines");
 
   check_memory(options);
   xp::Params<float> params({.seed = s.seed});
   const xp::Seq2Seq<float> model(params.scope(), options);
   model.build();
-  if (from) take_weights(*from, s.init, params);
-  freeze(s.freeze, params);
 
   const auto longest = static_cast<std::size_t>(s.max_length);
   std::size_t left_out = 0;  // none, as the pairs are usable
@@ -239,11 +235,13 @@ void train(const TrainSettings& given) {
   const auto steps = s.epochs * static_cast<std::int64_t>(batches.steps(0));
   const auto optimizer = make_optimizer(s, steps);
 
-  xp::Checkpoints checkpoints(checkpoints_folder(s.folder), {.keep = s.keep});
-  checkpoints.lock();
-  check_settings(s);  // another process may have trained here meanwhile
-  for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
-  if (!s.resume) clear_folder(s.folder, checkpoints);
+  xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
+  if (lead) {
+    checkpoints.lock();
+    check_settings(s);  // another process may have trained here meanwhile
+    for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
+    if (!s.resume) clear_folder(s.folder, checkpoints);
+  }
   std::int64_t weights = 0;
   for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
   console::print(console::counted(examples.size(), "pair") + ", " +
@@ -253,7 +251,7 @@ void train(const TrainSettings& given) {
                  " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
   console::flush();
 
-  if (!s.record.empty()) {
+  if (!s.record.empty() && lead) {
     std::error_code failed;  // the next write reports it with the path
     std::filesystem::create_directories(s.record, failed);
     xp::save(params, s.record + "/initial.safetensors");
@@ -272,7 +270,7 @@ void train(const TrainSettings& given) {
   };
   const bool last = s.best == "last";
   const auto mode = rises(s.best) ? xp::MonitorMode::max : xp::MonitorMode::min;
-  const xp::StopSignals signals;
+  const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
   xp::FitOptions<float> fit{.epochs = s.epochs,
                             .validation = {dev_batches, step_with(0)},
                             .seed = s.seed,
@@ -283,19 +281,22 @@ void train(const TrainSettings& given) {
                             .resume = s.resume,
                             .configuration = configuration(s, pairs, dev_pairs),
                             .signals = &signals,
-                            .shards = s.shards};
+                            .shards = s.shards,
+                            .team = s.team};
   fit.message = [](const std::string& text) {
     console::print(console::shortened(text) + "\n");
     console::flush();
   };
   if (s.batch_loss) fit.metrics = {&batch_loss};
+  // After Ctrl-C mpirun takes no output while it waits: little may be written, or rank 0 hangs in its last step.
+  if (s.team != nullptr) fit.progress.interval = 1;
   if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
   std::int64_t resumed_at = -1;
   DevScores scores(model, language, std::move(dev_pairs), s);
   // After the checkpoint was found to fit.
   xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
     resumed_at = run.resumed() ? run.step() : -1;
-    save_language(s.folder, language, options);
+    if (lead) save_language(s.folder, language, options);
   }});
   fit.callbacks = {&writer, &scores};
   std::optional<xp::EarlyStopping> stopping;
@@ -322,7 +323,6 @@ void train(const TrainSettings& given) {
       fit);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  write_log(s.folder, history);
   if (history.interrupted) {
     console::print(std::string("interrupted; the same command with --resume goes on") +
                    (std::filesystem::exists(checkpoints.best_file())
@@ -331,20 +331,17 @@ void train(const TrainSettings& given) {
                    "\n");
     return;
   }
+  work.tokens = console::summed(s.team, work.tokens);
+  work.flops = console::summed(s.team, work.flops);
+  if (!lead) return;
   if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
   xp::save(params, weights_file(s.folder));
-  Card card{.origin = {},
-            .options = s.configuration,
-            .scores = tell_best(history, last ? "" : s.best, mode)};
-  card.origin.push_back("It was trained on " + console::counted(examples.size(), "pair") + " of " +
-                        s.train + ", and chosen by " + std::to_string(dev_examples.size()) +
-                        " pairs of " + (s.dev.empty() ? "the same file" : s.dev) + ".");
-  if (from) card.origin.push_back("It began with the weights of " + s.init + ".");
-  write_card(s.folder, language, options, static_cast<std::size_t>(weights), card);
+  tell_best(history, last ? "" : s.best, mode);
   if (resumed_at >= 0 && work.tokens == 0) {
     console::print("this training was finished before, after epoch " +
                    std::to_string(history.epochs().size()) +
-                   (rate_needs_epochs(s) || history.stopped ? "" : "; more --epochs go on") + "\n");
+                   (s.schedule == "cosine" || history.stopped ? "" : "; more --epochs go on") +
+                   "\n");
     return;
   }
   console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds,

@@ -22,6 +22,12 @@ template <class T> std::span<std::byte> room_in(T* to, std::size_t n) {
   return std::as_writable_bytes(std::span(to, n));
 }
 
+template <class T> void parallel_copy(const T* from, std::size_t n, T* to) {
+  parallel_for(static_cast<kernels::Index>(n), [=](kernels::Index begin, kernels::Index end) {
+    std::copy(from + begin, from + end, to + begin);
+  });
+}
+
 }  // namespace
 
 void check_ranks(const char* who, const Team* team, std::int64_t shards) {
@@ -101,7 +107,7 @@ template <class T> void Reducer<T>::pack(const Gradients<T>& gradients, T* to) c
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!gradients.contains(parameters_[i])) continue;
     const Var<T> g = gradients[parameters_[i]];
-    std::copy(g.data(), g.data() + g.size(), to + at_[i]);
+    parallel_copy(g.data(), g.size(), to + at_[i]);
   }
 }
 
@@ -117,7 +123,7 @@ void Reducer<T>::add(Partial& left, const Partial& right, std::size_t begin,
     if (left.present[i]) {
       parallel_add_to(static_cast<kernels::Index>(to - from), term, sum);
     } else {
-      std::copy(term, term + (to - from), sum);
+      parallel_copy(term, to - from, sum);
     }
   }
   unite(left.present, right.present);
@@ -264,7 +270,7 @@ std::optional<Gradients<T>> Reducer<T>::sum(std::vector<typename GradientTree<T>
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!total_[i]) continue;
     Array<T> array(parameters_[i].value().shape());
-    std::copy(result + at_[i], result + at_[i + 1], array.data());
+    parallel_copy(result + at_[i], array.size(), array.data());
     gradients.accumulate(parameters_[i].leaf(), nullptr, 0, Var<T>(std::move(array)));
   }
   return gradients;

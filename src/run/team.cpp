@@ -87,8 +87,8 @@ void Team::broadcast(std::string& bytes, int from) {
 }
 
 int launched_ranks() noexcept {
-  for (const char* name :
-       {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {  // Open MPI; MPICH, and Slurm's PMI
+  // Open MPI; MPICH, and Slurm's older PMI; srun with any.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     const char* const value = std::getenv(name);
     if (value != nullptr && std::atoi(value) > 0) return std::atoi(value);
   }
