@@ -33,7 +33,9 @@
 #include <xtape/layers/transformer_decoder.hpp>
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses/losses.hpp>
+#include <xtape/metrics/classification.hpp>
 #include <xtape/metrics/metrics.hpp>
+#include <xtape/metrics/regression.hpp>
 #include <xtape/models/decoding.hpp>
 #include <xtape/models/language_model.hpp>
 #include <xtape/models/parts.hpp>

@@ -1,7 +1,7 @@
 #include <xtape/metrics/metrics.hpp>
 
-#include "losses/reduction.hpp"
 #include "metrics/metric_state.hpp"
+#include "metrics/samples.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,13 +9,13 @@
 namespace xtape {
 
 using detail::but_last;
-
-namespace {
+using detail::check_labels;
+using detail::check_samples;
+using detail::is_above;
 
 using Ids = Array<std::int64_t>;
 
-/// Returns the labels without a last axis of 1, in the shape of the samples.
-Ids squeezed(const char* op, const Ids& labels, const Shape& prediction) {
+Ids detail::squeezed_labels(const char* op, const Ids& labels, const Shape& prediction) {
   if (prediction.size() > 0) {
     const Shape samples = but_last(prediction);
     Shape column = prediction;
@@ -27,37 +27,35 @@ Ids squeezed(const char* op, const Ids& labels, const Shape& prediction) {
       return out;
     }
   }
-  detail::fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()),
-                           ", prediction is ", to_string(prediction),
-                           ", expected the shape of the prediction without its last axis");
+  fail<ShapeError>(op, "shapes differ: labels is ", to_string(labels.shape()), ", prediction is ",
+                   to_string(prediction),
+                   ", expected the shape of the prediction without its last axis");
 }
 
-void check_labels(const char* op, const Ids& labels, std::size_t classes,
-                  const MetricOptions& options) {
+void detail::check_labels(const char* op, const Ids& labels, std::size_t classes,
+                          const MetricOptions& options) {
   const auto n = static_cast<std::int64_t>(classes);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::int64_t label = labels.data()[i];
     if ((options.mask && !options.mask->data()[i]) || (label >= 0 && label < n)) continue;
-    detail::fail<ValueError>(op, "label out of range: element ", i, " of labels ",
-                             to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
-                             "; leave samples out with a mask");
+    fail<ValueError>(op, "label out of range: element ", i, " of labels ",
+                     to_string(labels.shape()), " is ", label, ", expected 0 to ", n - 1,
+                     "; leave samples out with a mask");
   }
 }
 
-void check_samples(const char* op, const MetricOptions& options, const Shape& samples) {
-  detail::check_samples(op, {.mask = options.mask, .sample_weight = options.sample_weight},
-                        samples);
+void detail::check_samples(const char* op, const MetricOptions& options, const Shape& samples) {
+  check_samples(op, LossOptions{.mask = options.mask, .sample_weight = options.sample_weight},
+                samples);
 }
+
+namespace {
 
 /// Returns 1 for each sample whose index satisfies the condition, else 0.
 template <class F> Array<double> where_right(const Shape& samples, F right) {
   Array<double> out(samples);
   for (std::size_t i = 0; i < out.size(); ++i) out.data()[i] = right(i) ? 1 : 0;
   return out;
-}
-
-template <class T> bool is_above(const Var<T>& prediction, std::size_t i, double threshold) {
-  return static_cast<double>(prediction.data()[i]) > threshold;
 }
 
 }  // namespace
@@ -88,14 +86,9 @@ void Mean::update(double value, double weight) {
 
 template <class T> void Mean::update(const Array<T>& values, const MetricOptions& options) {
   check_samples(name_.c_str(), options, values.shape());
-  std::optional<Array<double>> weights;
-  if (options.sample_weight) {
-    weights = detail::weights_of<double>(*options.sample_weight, values.shape());
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (options.mask && !options.mask->data()[i]) continue;
-    update(static_cast<double>(values.data()[i]), weights ? weights->data()[i] : 1.0);
-  }
+  detail::for_each_sample(options, values.shape(), [&](std::size_t i, double weight) {
+    update(static_cast<double>(values.data()[i]), weight);
+  });
 }
 
 Accuracy::Accuracy(double threshold, std::string name)
@@ -106,7 +99,7 @@ Accuracy::Accuracy(double threshold, std::string name)
 template <class T>
 void Accuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
                       const MetricOptions& options) {
-  const Ids ids = squeezed("Accuracy", labels, prediction.shape());
+  const Ids ids = detail::squeezed_labels("Accuracy", labels, prediction.shape());
   check_samples("Accuracy", options, ids.shape());
   const std::size_t classes = prediction.shape().back();
   check_labels("Accuracy", ids, classes == 1 ? 2 : classes, options);
@@ -172,7 +165,7 @@ TopKAccuracy::TopKAccuracy(std::int64_t k, std::string name) : Mean(std::move(na
 template <class T>
 void TopKAccuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
                           const MetricOptions& options) {
-  const Ids ids = squeezed("TopKAccuracy", labels, prediction.shape());
+  const Ids ids = detail::squeezed_labels("TopKAccuracy", labels, prediction.shape());
   check_samples("TopKAccuracy", options, ids.shape());
   const std::size_t classes = prediction.shape().back();
   check_labels("TopKAccuracy", ids, classes, options);
@@ -193,7 +186,7 @@ void Perplexity::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& 
                         const MetricOptions& options) {
   // Without a tape, so that nothing is recorded.
   const Var<T> values(prediction.value());
-  const Ids ids = squeezed("Perplexity", labels, prediction.shape());
+  const Ids ids = detail::squeezed_labels("Perplexity", labels, prediction.shape());
   MetricOptions counted = options;
   check_samples("Perplexity", counted, ids.shape());
   if (options_.mask_token_id) {
