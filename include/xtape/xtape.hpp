@@ -11,7 +11,9 @@
 #include <xtape/base/shards.hpp>
 #include <xtape/check/gradcheck.hpp>
 #include <xtape/data/batches.hpp>
+#include <xtape/data/csv.hpp>
 #include <xtape/data/line_reader.hpp>
+#include <xtape/data/rows.hpp>
 #include <xtape/data/text.hpp>
 #include <xtape/data/vocabulary.hpp>
 #include <xtape/io/event_writer.hpp>
@@ -33,6 +35,7 @@
 #include <xtape/layers/transformer_decoder.hpp>
 #include <xtape/layers/transformer_encoder.hpp>
 #include <xtape/losses/losses.hpp>
+#include <xtape/losses/named_losses.hpp>
 #include <xtape/metrics/classification.hpp>
 #include <xtape/metrics/metrics.hpp>
 #include <xtape/metrics/regression.hpp>
@@ -63,6 +66,7 @@
 #include <xtape/run/callbacks.hpp>
 #include <xtape/run/checkpoints.hpp>
 #include <xtape/run/fit.hpp>
+#include <xtape/run/fit_arrays.hpp>
 #include <xtape/run/history.hpp>
 #include <xtape/run/progress_bar.hpp>
 #include <xtape/run/run.hpp>
