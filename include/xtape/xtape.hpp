@@ -22,12 +22,15 @@
 #include <xtape/layers/attention/key_value_cache.hpp>
 #include <xtape/layers/attention/mask.hpp>
 #include <xtape/layers/attention/multi_head_attention.hpp>
+#include <xtape/layers/batch_normalization.hpp>
 #include <xtape/layers/dense.hpp>
 #include <xtape/layers/dropout.hpp>
 #include <xtape/layers/embedding.hpp>
 #include <xtape/layers/feed_forward.hpp>
 #include <xtape/layers/layer_normalization.hpp>
+#include <xtape/layers/pooling.hpp>
 #include <xtape/layers/positions.hpp>
+#include <xtape/layers/reshape.hpp>
 #include <xtape/layers/rms_normalization.hpp>
 #include <xtape/layers/sequential.hpp>
 #include <xtape/layers/softmax.hpp>

@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "params/layer_state.hpp"
 #include "params/name_check.hpp"
 
 #include <algorithm>
@@ -23,6 +24,7 @@ template <class T> struct ParamsState {
   // Names among these that a strict load set before any layer was made.
   std::set<std::string> unchecked;
   std::set<std::string> spare;  // names that a load without `strict` set: a layer need not come
+  std::set<const ParameterSlot<T>*> states;  // never trained
 
   ParameterSlot<T>* find(const std::string& path) const {
     const auto it = by_path.find(path);
@@ -293,7 +295,7 @@ template <class T> void Params<T>::set_trainable(const std::string& path, bool t
   for (detail::ParameterSlot<T>& slot : state().slots) {
     const bool below = path.empty() || slot.path == path || slot.path.rfind(path + "/", 0) == 0;
     if (below) {
-      slot.trainable = trainable;
+      slot.trainable = trainable && !state().states.contains(&slot);
       any = true;
     }
   }
@@ -303,6 +305,26 @@ template <class T> void Params<T>::set_trainable(const std::string& path, bool t
   }
 }
 
+template <class T>
+Parameter<T> detail::reserve_state(const Scope<T>& scope, const std::string& name) {
+  const Parameter<T> parameter = scope.reserve(name, false);
+  ParamsState<T>& params = *parameter.slot().params;
+  const std::lock_guard lock(params.mutex);
+  params.states.insert(&parameter.slot());
+  return parameter;
+}
+
+template <class T> std::string detail::state_path(const Params<T>& params) {
+  for (const Parameter<T>& p : params.all()) {
+    if (p.slot().params->states.contains(&p.slot())) return p.path();
+  }
+  return "";
+}
+
+namespace detail {
+XTAPE_FOR_REALS(reserve_state);
+XTAPE_FOR_REALS(state_path);
+}  // namespace detail
 XTAPE_CLASS_FOR_REALS(Parameter);
 XTAPE_CLASS_FOR_REALS(Scope);
 XTAPE_CLASS_FOR_REALS(Params);

@@ -3,6 +3,7 @@
 #include <xtape/run/run.hpp>
 
 #include "base/instantiate.hpp"
+#include "params/layer_state.hpp"
 #include "run/averages.hpp"
 #include "run/evaluate.hpp"
 #include "run/fit_options.hpp"
@@ -44,6 +45,11 @@ template <class T> class Fit {
 
   History run() {
     if (team_ != nullptr) {
+      if (const std::string state = state_path(params_); !state.empty()) {
+        fail<ValueError>("fit", "state of a layer in a team: '", state,
+                         "' would differ between ranks, expected layers without moving averages; "
+                         "train without a team, or use LayerNormalization");
+      }
       compare<ValueError>(*team_, facts_of_program<T>());
       compare<ValueError>(*team_, facts_of(options_, feed_));
     }

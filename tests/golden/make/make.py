@@ -22,12 +22,15 @@ from activations import activations
 from attention import attention_configs, multi_head_attention
 from attention_torch import multi_head_attention_torch
 from catalogue import activity, constraints, initializers, penalties, regularizers
+from class_metrics import class_metrics
 from fit import fit
+from fit_arrays import fit_arrays
 from layers import dense, embedding, layer_normalization, softmax
 from loss_curve import loss_curve
 from losses import ctc, losses
 from metrics import bleu, metrics
 from optimizers import optimizers, schedules
+from pooling import batch_normalization, pooling
 from seq2seq import language_model, seq2seq
 from summary import summary
 from transformer import positions, rms_normalization, transformer_decoder, transformer_encoder
@@ -38,5 +41,6 @@ if __name__ == "__main__":
                  multi_head_attention_torch, attention_configs, activations, losses, ctc, optimizers,
                  schedules, metrics, bleu, regularizers, constraints, penalties,
                  initializers, activity, rms_normalization, positions, transformer_encoder,
-                 transformer_decoder, loss_curve, summary, fit, seq2seq, language_model):
+                 transformer_decoder, loss_curve, summary, fit, seq2seq, language_model,
+                 class_metrics, pooling, batch_normalization, fit_arrays):
         make()
