@@ -18,6 +18,7 @@
 #include <xtape/data/vocabulary.hpp>
 #include <xtape/io/event_writer.hpp>
 #include <xtape/io/tensors.hpp>
+#include <xtape/io/torch_layers.hpp>
 #include <xtape/io/weights.hpp>
 #include <xtape/layers/attention/key_value_cache.hpp>
 #include <xtape/layers/attention/mask.hpp>

@@ -3,8 +3,7 @@
 
 #include "base/instantiate.hpp"
 #include "base/message.hpp"
-
-#include <xtape/io/weights.hpp>
+#include "io/torch_layers.hpp"
 
 #include <array>
 
@@ -32,7 +31,7 @@ template <class T> class Importer {
     }
   }
 
-  std::map<std::string, Array<T>> values() {
+  detail::LayerValues<T> values() {
     const Array<T> out = get("out_proj.weight");
     if (out.dimension() != 2 || out.shape()[0] != out.shape()[1] || out.shape()[0] % heads_ != 0) {
       fail<ShapeError>(path_, "weights do not fit: '", prefix_, "out_proj.weight' is ",
@@ -75,22 +74,11 @@ template <class T> class Importer {
 
  private:
   [[nodiscard]] const StoredTensor* find(const std::string& name) const {
-    const auto it = tensors_.find(prefix_ + name);
-    return it == tensors_.end() ? nullptr : &it->second;
+    return detail::find_tensor(tensors_, prefix_ + name);
   }
 
   [[nodiscard]] Array<T> get(const std::string& name) const {
-    const StoredTensor* tensor = find(name);
-    if (tensor == nullptr) {
-      std::string names;
-      for (const auto& [known, unused] : tensors_) {
-        if (names.size() < 500) names += " '" + known + "'";
-      }
-      fail<ParameterError>(path_, "missing tensor: there is no '", prefix_, name,
-                           "', expected the weights of torch.nn.MultiheadAttention below '",
-                           prefix_, "'; there are:", names.empty() ? " none" : names);
-    }
-    return to_array<T>(*tensor, path_ + ": tensor '" + prefix_ + name + "'");
+    return detail::torch_tensor<T>(tensors_, path_, "torch.nn.MultiheadAttention", prefix_, name);
   }
 
   [[noreturn]] void refuse(const std::string& name, const Shape& shape,
@@ -133,15 +121,26 @@ template <class T> class Importer {
   const std::string& prefix_;
   std::size_t heads_ = 1;
   std::size_t width_ = 0;
-  std::map<std::string, Array<T>> values_;
+  detail::LayerValues<T> values_;
 };
 
 }  // namespace
 
 template <class T>
+detail::LayerValues<T> detail::torch_attention_values(const std::string& path,
+                                                      const Tensors& tensors, int num_heads,
+                                                      const std::string& prefix) {
+  return Importer<T>(path, tensors, num_heads, prefix).values();
+}
+namespace detail {
+XTAPE_FOR_REALS(torch_attention_values);
+}  // namespace detail
+
+template <class T>
 void load_torch_attention(Params<T>& params, const std::string& path, const Tensors& tensors,
                           int num_heads, const std::string& prefix) {
-  params.load(Importer<T>(path, tensors, num_heads, prefix).values(), {.strict = false});
+  detail::load_layer(params, path,
+                     detail::torch_attention_values<T>(path, tensors, num_heads, prefix));
 }
 XTAPE_FOR_REALS(load_torch_attention);
 

@@ -10,7 +10,8 @@ have in common; in the npz, "fortran" is stored in Fortran order. An array's val
 name: element i (row-major) is (i * 37 + 11) % 101 - 50, in "special" come NaNs with payloads,
 infinities and zeros. versions.npz has the npy versions 1.0, 2.0 and 3.0 of one array.
 torch_attention.safetensors has two torch.nn.MultiheadAttention in float64 below "self." and
-"cross.": weights, inputs, masks and outputs.
+"cross.": weights, inputs, masks and outputs. torch_layers.safetensors has a Linear below "head.", and
+layers of an encoder and a decoder below "encoder." and "decoder.", the same way.
 """
 
 import io
@@ -93,6 +94,31 @@ def torch_attention():
     safetensors.torch.save_file(tensors, FOLDER / "torch_attention.safetensors")
 
 
+def torch_layers():
+    torch.manual_seed(8)
+    kind = {"dtype": torch.float64}
+    block = {"d_model": 8, "nhead": 2, "dim_feedforward": 12, "dropout": 0.0, "batch_first": True}
+    layers = {
+        "head.": torch.nn.Linear(8, 3, **kind),
+        "plain.": torch.nn.Linear(8, 5, bias=False, **kind),
+        "encoder.": torch.nn.TransformerEncoderLayer(**block, **kind),
+        "bare.": torch.nn.TransformerEncoderLayer(**block, bias=False, norm_first=True,
+                                                  activation="gelu", **kind),
+        "decoder.": torch.nn.TransformerDecoderLayer(**block, **kind),
+    }
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    memory = torch.randn(2, 4, 8, dtype=torch.float64)
+    causal = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1)
+    tensors = {"x": x, "memory": memory}
+    for prefix, layer in layers.items():
+        for name, parameter in layer.named_parameters():
+            parameter.data.uniform_(-0.5, 0.5)
+            tensors[prefix + name] = parameter.data.contiguous()
+        output = layer(x, memory, tgt_mask=causal) if prefix == "decoder." else layer(x)
+        tensors["output." + prefix] = output.detach().contiguous()
+    safetensors.torch.save_file(tensors, FOLDER / "torch_layers.safetensors")
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     safetensors.numpy.save_file(arrays(), FOLDER / "arrays.safetensors",
@@ -101,3 +127,4 @@ if __name__ == "__main__":
              **arrays())
     versions()
     torch_attention()
+    torch_layers()
