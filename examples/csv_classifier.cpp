@@ -7,10 +7,11 @@ namespace xp = xtape;
 
 int main(int argc, char** argv) {
   // Columns of numbers, and one of text: the varieties of beans, as labels from 0 on.
-  const auto table =
+  const xp::CsvTable table =
       xp::read_csv(argc > 1 ? argv[1] : "examples/data/beans.csv", {.text = {"variety"}});
   const auto x = table.numbers<float>();
-  const auto [y, names] = table.categories("variety");
+  const xp::Categories varieties = table.categories("variety");
+  const auto& [y, names] = varieties;
   const auto [train, test] = xp::random_split(table.size(), {0.8, 0.2}, 1);
 
   xp::Params<float> params({.seed = 1});

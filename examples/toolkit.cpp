@@ -123,15 +123,24 @@ bool losses_and_metrics() {
   perplexity.update(p, labels);
   xp::EditDistance errors("phone_error_rate");
   errors.update(std::vector<std::string>{"k", "a", "t"}, {{"k", "ae", "t"}});
+  xp::R2Score r2;
+  r2.update(p, xp::Var<double>(logits / 4.0));
   xp::BLEU bleu({.max_order = 2});
   bleu.update(std::vector<std::string>{"the", "cat", "sat"}, {{"The", "cat", "sat", "down"}});
   std::printf("loss %.4f", loss.item());
   for (const xp::Metric* metric : std::initializer_list<const xp::Metric*>{
-           &accuracy, &best_two, &binary, &perplexity, &errors, &bleu}) {
+           &accuracy, &best_two, &binary, &perplexity, &errors, &r2, &bleu}) {
     std::printf(", %s %.4f", metric->name().c_str(), metric->result());
   }
   std::printf("\n");
-  return accuracy.result() > 0.6 && bleu.result() > 70;
+  // Losses as objects, as fit on arrays takes them.
+  const xp::losses::SparseCategoricalCrossentropy sparse{
+      .from_logits = true, .ignore_class = -1, .label_smoothing = 0.1};
+  const xp::losses::CategoricalCrossentropy dense{.from_logits = true};
+  const xp::losses::BinaryCrossentropy yes_no{.from_logits = true};
+  const xp::Array<double> half = xp::full<double>({2, 2, 3}, 0.5);
+  std::printf("of targets: %.4f and %.4f\n", dense(p, half).item(), yes_no(p, half).item());
+  return accuracy.result() > 0.6 && bleu.result() > 70 && sparse(p, labels).item() == loss.item();
 }
 
 }  // namespace
