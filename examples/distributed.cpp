@@ -23,7 +23,6 @@ static Batch make_batch(std::span<const std::size_t> examples) {
   }
   return batch;
 }
-
 static void train(xp::Team& team) {
   xp::Params<float> params({.seed = 1});
   const xp::Dense<float> hidden(params.scope() / "hidden", {.units = 16, .activation = "tanh"});
@@ -47,9 +46,8 @@ static void train(xp::Team& team) {
     sum.add(at.place().shard, tape.backward(result.loss), result.weight);
   }
   adam.step(params, sum.finish());
-  if (!team.lead()) return;  // all have the same weights; one tells them
-  std::printf("loss %.4f, first weight %.9g\n", history["loss"].back(),
-              static_cast<double>(params.at("hidden/kernel").value()(0, 0)));
+  const double weight = params.at("hidden/kernel").value()(0, 0);  // the same on all ranks
+  if (team.lead()) std::printf("loss %.4f, weight %.9g\n", history["loss"].back(), weight);
 }
 
 int main() {
