@@ -40,7 +40,9 @@ std::pair<xp::Array<float>, xp::Array<std::int64_t>> make_data(std::size_t n) {
 
 int main(int argc, char** argv) {
   const std::string path = argc > 1 ? argv[1] : "tests/golden/weights/torch_layers.safetensors";
-  const auto [x, y] = make_data(800);
+  const auto data = make_data(800);
+  const auto& x = data.first;
+  const auto& y = data.second;
 
   xp::Params<float> params({.seed = 1});
   const Model model(params.scope());
