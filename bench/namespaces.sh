@@ -5,7 +5,7 @@
 set -euo pipefail
 ranks=$1 rate=$2
 shift 2
-bridge=xtape-br prefix=xtape-ns agent=$(mktemp)
+bridge=xb$$ prefix=xtape-$$-ns agent=$(mktemp)
 cleanup() {
   for ((i = 1; i <= ranks; ++i)); do ip netns del "$prefix$i" 2>/dev/null || true; done
   ip link del "$bridge" 2>/dev/null || true
@@ -17,8 +17,8 @@ ip link set "$bridge" up
 hosts=()
 for ((i = 1; i <= ranks; ++i)); do
   ip netns add "$prefix$i"
-  ip link add "xtape-v$i" type veth peer name eth0 netns "$prefix$i"
-  ip link set "xtape-v$i" master "$bridge" up
+  ip link add "xv$$-$i" type veth peer name eth0 netns "$prefix$i"
+  ip link set "xv$$-$i" master "$bridge" up
   ip -n "$prefix$i" addr add "10.77.0.$i/24" dev eth0
   ip -n "$prefix$i" link set eth0 up
   ip -n "$prefix$i" link set lo up
