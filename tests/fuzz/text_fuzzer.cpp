@@ -1,9 +1,12 @@
-// Bytes are read as lines and as a table, plain or gzip; accepted text put together again is the same.
+// Bytes are read as lines, as a table and as CSV, plain or gzip; accepted text put together again is the same.
 
 #include "data/gzip.hpp"
 #include "reader_fuzzer.hpp"
 
+#include <xtape/data/csv.hpp>
 #include <xtape/data/text.hpp>
+
+#include <cmath>
 
 namespace {
 
@@ -43,7 +46,48 @@ void check_table(fuzz::Bytes bytes, const xtape::TsvOptions& options) {
   if (xtape::parse_tsv(bytes_of(text), "again", options) != rows) fuzz::fail("another table");
 }
 
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + '"';
+}
+
+/// The first column is text, the others are numbers.
+void check_csv(fuzz::Bytes bytes) {
+  const xtape::CsvOptions options{
+      .separator = ';', .header = false, .text = {"0"}, .missing = true, .limits = kSmall};
+  const xtape::CsvTable table = xtape::parse_csv(bytes, "input", options);
+  const auto numbers = table.numbers<double>();
+  const auto [ids, names] = table.categories("0");
+  if (table.size() == 0 || ids.size() != table.size()) fuzz::fail("rows are lost");
+  const std::size_t columns = numbers.shape()[1];
+  std::string text;
+  for (std::size_t r = 0; r < table.size(); ++r) {
+    text += quoted(names.at(static_cast<std::size_t>(ids(r))));
+    for (std::size_t c = 0; c < columns; ++c) {
+      const double value = numbers(r, c);
+      if (std::isinf(value)) fuzz::fail("a number that is not finite");
+      char digits[40];
+      std::snprintf(digits, sizeof digits, ";%.17g", value);
+      text += std::isnan(value) ? ";NA" : digits;
+    }
+    text += "\n";
+  }
+  xtape::CsvOptions wide = options;
+  wide.limits.max_line = 1U << 20U;
+  const xtape::CsvTable again = xtape::parse_csv(bytes_of(text), "again", wide);
+  const auto same = again.numbers<double>();
+  if (same.shape() != numbers.shape() || again.categories("0").names != names) {
+    fuzz::fail("another table of CSV");
+  }
+  for (std::size_t i = 0; i < same.size(); ++i) {
+    const double a = same.data()[i], b = numbers.data()[i];
+    if (a != b && !(std::isnan(a) && std::isnan(b))) fuzz::fail("another number");
+  }
+}
+
 void check(fuzz::Bytes bytes) {
+  fuzz::accepted([&] { check_csv(bytes); });
   fuzz::accepted([&] { check_lines(bytes); });
   fuzz::accepted([&] { check_table(bytes, {.text = kSmall}); });
   fuzz::accepted([&] {
