@@ -4,6 +4,7 @@
 #include "console.hpp"
 
 #include <CLI/CLI.hpp>
+#include <xtape/products/products.hpp>
 #include <xtape/version.hpp>
 
 #include <charconv>
@@ -66,6 +67,14 @@ inline void prepare(CLI::App& app) {
   app.allow_config_extras(CLI::config_extras_mode::error);  // for misspelt options
   app.fallthrough();
   app.set_version_flag("--version", app.get_name() + " " + xtape::kVersion);
+}
+
+/// Adds the option --products, which sets the numbers that products multiply.
+inline void add_products(CLI::App& app) {
+  app.add_option_function<std::string>(
+         "--products", [](const std::string& name) { xtape::set_products(std::string_view(name)); },
+         "operands of products: float32, or rounded to bfloat16; default: float32")
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
 }
 
 /// Reads the command line. Returns the exit status if the program ends with that: after --help, or a mistake.

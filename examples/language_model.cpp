@@ -264,6 +264,9 @@ void train(const Settings& s) {
   auto configuration = s.configuration;
   configuration["contents of --train"] = fingerprint(train_text);
   configuration["contents of --dev"] = fingerprint(dev_text);
+  if (xp::default_products() != xp::Products::float32) {
+    console::print("products: " + xp::describe(xp::default_products()) + "\n");
+  }
   const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
   const auto history = xp::fit(params, optimizer, batches, step_of(model),
                                {.epochs = batches.count(),
@@ -378,6 +381,7 @@ int main(int argc, char** argv) {
   CLI::App app("A language model of characters.", "language_model");
   console::prepare(app);
   app.set_config("--config", "", "options from a file")->check(recipe());
+  console::add_products(app);
   CLI::App* const training = app.add_subcommand("train", "learns from a text");
   add_train_options(*training, s);
   CLI::App* const evaluating = app.add_subcommand("evaluate", "the loss on a text, in blocks");
@@ -402,6 +406,7 @@ int main(int argc, char** argv) {
   return console::run_ranks("language_model", [&](xp::Team* team) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
     static_cast<void>(xp::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
+    static_cast<void>(xp::default_products());
     s.team = team;
     if (!training->parsed()) {
       console::need_one_process(xp::launched_ranks(), evaluating->parsed() ? "evaluate" : "write");

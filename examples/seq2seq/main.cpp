@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   std::size_t threads = 0;
   app.add_option("--threads", threads, "processors to use; default: all")
       ->check(console::Whole(1, 1024));
+  console::add_products(app);
   app.footer(
       "'seq2seq COMMAND --help' tells the options of a command. Under mpirun, train, translate and "
       "evaluate share their work among the ranks, and give the same bytes.");
@@ -50,6 +51,7 @@ int main(int argc, char** argv) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
     if (threads != 0) xtape::set_num_threads(threads);
     static_cast<void>(xtape::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
+    static_cast<void>(xtape::default_products());
     train.team = translate.decode.team = evaluate.decode.team = team;
     if (inspecting->parsed() || scoring->parsed()) {
       console::need_one_process(xtape::launched_ranks(),

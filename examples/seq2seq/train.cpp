@@ -249,6 +249,9 @@ void train(const TrainSettings& s) {
                  std::to_string(language.source.size()) + " and " +
                  std::to_string(language.target.size()) + " tokens; " + std::to_string(weights) +
                  " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
+  if (xp::default_products() != xp::Products::float32) {
+    console::print("products: " + xp::describe(xp::default_products()) + "\n");
+  }
   console::flush();
 
   if (!s.record.empty() && lead) {

@@ -66,6 +66,7 @@
 #include <xtape/params/params.hpp>
 #include <xtape/params/regularizers.hpp>
 #include <xtape/pictures/pictures.hpp>
+#include <xtape/products/products.hpp>
 #include <xtape/run/callback.hpp>
 #include <xtape/run/callbacks.hpp>
 #include <xtape/run/checkpoints.hpp>

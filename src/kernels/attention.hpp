@@ -20,6 +20,7 @@
 // The backward has keys outside and queries inside: dk and dv of a block are complete after its loop. It
 // needs row_max and inverse_sum rather than m + log l, because the same shift then cancels exactly.
 
+#include "kernels/gemm.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
@@ -44,6 +45,9 @@ template <class T> struct AttentionHeads {
   const T* v = nullptr;
   Index v_row = 0;
   T scale = 1;  // factor of q k^T
+
+  // Kernels of products whose operands are rounded; null for plain products.
+  const GemmTable<T>* rounded = nullptr;
 
   // Query i sees key j if first_key <= j < last_key, -behind <= j - i <= ahead, and every array that is
   // not null is true.

@@ -25,7 +25,6 @@ void clear_keys(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Inde
 template <class T, class A> struct Workspace {
   using Size = Tile<T, A>;
   using V = Vec<T, A>;
-  using Gemm = GemmKernels<T, A>;
   static constexpr Index kWidth = Size::kWidth;
   static constexpr Index kWidest = 256;  // attention_fits()
 
@@ -51,10 +50,10 @@ template <class T, class A> struct Workspace {
   /// Packs a block of keys and values.
   void pack_block(const AttentionHeads<T>& p, Index j0, Index n, Prefetch<T>& prefetch) {
     const T* k = p.k + j0 * p.k_row;
-    Gemm::pack(p.depth, n, 0, n, k, 1, p.k_row, keys_across);
+    pack_right<T, A>(p, p.depth, n, k, 1, p.k_row, keys_across);
     prefetch();
-    Gemm::pack(p.value_depth, n, 0, n, p.v + j0 * p.v_row, 1, p.v_row, values_across);
-    key_side = right_side<T, A>(n, p.depth, k, p.k_row, keys);
+    pack_right<T, A>(p, p.value_depth, n, p.v + j0 * p.v_row, 1, p.v_row, values_across);
+    key_side = right_side<T, A>(p, n, p.depth, k, p.k_row, keys);
     prefetch();
   }
 
@@ -106,13 +105,13 @@ template <class T, class A> struct Workspace {
     const T* from_q = p.q + head * p.q_head + i * p.q_row;
     const T* from_g = to.g + head * to.o_head + i * to.o_row;
     T* to_dq = to.dq + head * p.q_head + i * p.q_row;
-    const RightSide<T> q_side = right_side<T, A>(rows, p.depth, from_q, p.q_row, q);
-    const RightSide<T> g_side = right_side<T, A>(rows, p.value_depth, from_g, to.o_row, g);
+    const RightSide<T> q_side = right_side<T, A>(p, rows, p.depth, from_q, p.q_row, q);
+    const RightSide<T> g_side = right_side<T, A>(p, rows, p.value_depth, from_g, to.o_row, g);
     // Pass 1: x = q k^T, de = g v^T.
-    multiply_block<T, A, true>(rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0, lo,
-                               hi, Accumulate::overwrite, x, kBlock);
+    multiply_block<T, A, true>(p, rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0,
+                               lo, hi, Accumulate::overwrite, x, kBlock);
     prefetch();
-    multiply_block<T, A, true>(rows, p.value_depth, from_g, to.o_row, 1,
+    multiply_block<T, A, true>(p, rows, p.value_depth, from_g, to.o_row, 1,
                                {values_across, p.value_depth, n}, 0, lo, hi, Accumulate::overwrite,
                                dx, kBlock);
     prefetch();
@@ -134,7 +133,7 @@ template <class T, class A> struct Workspace {
     prefetch();
     // Pass 3: dq += scale dx k.
     multiply_block<T, A>(
-        rows, hi - lo, dx + lo, kBlock, 1, key_side, lo, 0, p.depth,
+        p, rows, hi - lo, dx + lo, kBlock, 1, key_side, lo, 0, p.depth,
         is_first_block(p, i, i + rows, j0) ? Accumulate::overwrite : Accumulate::add, to_dq,
         p.q_row);
     prefetch();
@@ -143,10 +142,10 @@ template <class T, class A> struct Workspace {
     written = max(written, j0 + lo);
     const auto add_keys = [&](Index from, Index end, Accumulate accumulate) {
       if (from >= end) return;
-      multiply_block<T, A>(end - from, rows, dx + from, 1, kBlock, q_side, 0, 0, p.depth,
+      multiply_block<T, A>(p, end - from, rows, dx + from, 1, kBlock, q_side, 0, 0, p.depth,
                            accumulate, to.dk + (j0 + from) * p.k_row, p.k_row);
       prefetch();
-      multiply_block<T, A>(end - from, rows, x + from, 1, kBlock, g_side, 0, 0, p.value_depth,
+      multiply_block<T, A>(p, end - from, rows, x + from, 1, kBlock, g_side, 0, 0, p.value_depth,
                            accumulate, to.dv + (j0 + from) * p.v_row, p.v_row);
     };
     const Index border = min(hi, written - j0);

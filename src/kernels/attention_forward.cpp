@@ -27,13 +27,13 @@ template <class T, class A> struct Workspace {
   }
 
   void pack_keys(const AttentionHeads<T>& p, Index j0, Index n) {
-    GemmKernels<T, A>::pack(p.depth, n, 0, n, p.k + j0 * p.k_row, 1, p.k_row, keys);
+    pack_right<T, A>(p, p.depth, n, p.k + j0 * p.k_row, 1, p.k_row, keys);
   }
 
   /// Pass 1: stores x = q k^T of `rows` queries from i on with keys lo ... hi - 1 of the block of n.
   void scores(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index n, Index lo,
               Index hi) {
-    multiply_block<T, A, true>(rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
+    multiply_block<T, A, true>(p, rows, p.depth, p.q + head * p.q_head + i * p.q_row, p.q_row, 1,
                                {keys, p.depth, n}, 0, lo, hi, Accumulate::overwrite, x, kBlock);
   }
 
@@ -114,7 +114,7 @@ template <class T, class A> struct Workspace {
       for (Index r = 0; r < rows; ++r) sum[r] += sums[r];
     }
     // Pass 3: o += e v.
-    multiply_block<T, A>(rows, hi - lo, x + lo, kBlock, 1, value_side, lo, 0, p.value_depth,
+    multiply_block<T, A>(p, rows, hi - lo, x + lo, kBlock, 1, value_side, lo, 0, p.value_depth,
                          first ? Accumulate::overwrite : Accumulate::add, o, to.o_row);
   }
 
@@ -180,7 +180,7 @@ void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const Attention
     prefetch();
     w.pack_keys(p, j0, n);
     prefetch();
-    w.value_side = right_side<T, A>(n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
+    w.value_side = right_side<T, A>(p, n, p.value_depth, p.v + j0 * p.v_row, p.v_row, w.values);
     // Every tile prefetches a share of the next block.
     Index key = j0 + n;
     const Index last_key = min(p.keys, key + block);

@@ -6,6 +6,7 @@
 #include "kernels/gemm_tile.hpp"
 #include "kernels/lanes.hpp"
 #include "kernels/philox.hpp"
+#include "kernels/rounded_gemm.hpp"
 #include "kernels/vector_math.hpp"
 
 namespace xtape::kernels {
@@ -82,13 +83,13 @@ inline bool is_first_block(const AttentionHeads<T>& p, Index begin, Index end, I
 }
 
 /// Returns the columns of the block of n keys at j0 that any of the queries begin ... end - 1 sees. They begin
-/// at a packed panel.
+/// at a packed panel, and at a group of rounded terms.
 template <class T, class A>
 inline KeyRange visible_columns(const AttentionHeads<T>& p, Index begin, Index end, Index j0,
                                 Index n) {
   const KeyRange keys = visible_keys(p, begin, end);
-  constexpr Index kStep = Tile<T, A>::kColumns;
-  return {max(0, keys.first - j0) / kStep * kStep, min(n, keys.last - j0)};
+  const Index step = p.rounded != nullptr ? RoundedGemm<A>::kGroup : Tile<T, A>::kColumns;
+  return {max(0, keys.first - j0) / step * step, min(n, keys.last - j0)};
 }
 
 /// Returns the number of keys in a block: at most `most`, with rows of `widest` elements within the budget.
@@ -105,21 +106,41 @@ template <class T> struct RightSide {
   Index row = 0;  // 0: packed
 };
 
+/// Packs k rows of n elements as a right side.
+template <class T, class A>
+inline void pack_right(const AttentionHeads<T>& p, Index k, Index n, const T* from, Index row,
+                       Index column, T* packed) {
+  (p.rounded != nullptr ? p.rounded->pack : &GemmKernels<T, A>::pack)(k, n, 0, n, from, row, column,
+                                                                      packed);
+}
+
 /// Returns k rows of n elements as a right side: unpacked if the kernels can read them, else packed.
 template <class T, class A>
-inline RightSide<T> right_side(Index k, Index n, const T* from, Index row, T* packed) {
-  if (GemmKernels<T, A>::reads_unpacked(n, k, row, 1)) return {from, k, n, row};
-  GemmKernels<T, A>::pack(k, n, 0, n, from, row, 1, packed);
+inline RightSide<T> right_side(const AttentionHeads<T>& p, Index k, Index n, const T* from,
+                               Index row, T* packed) {
+  if (p.rounded == nullptr && GemmKernels<T, A>::reads_unpacked(n, k, row, 1))
+    return {from, k, n, row};
+  pack_right<T, A>(p, k, n, from, row, 1, packed);
   return {packed, k, n, 0};
 }
 
 /// Computes C (rows x n) from A (rows x k) and rows from_k ... from_k + k - 1 of B, for the panels of B that
 /// hold columns first ... last - 1. `Wide`: only whole vectors are written, with the padding of a packed B.
 template <class T, class A, bool Wide = false>
-inline void multiply_block(Index rows, Index k, const T* a, Index a_row, Index a_column,
-                           const RightSide<T>& b, Index from_k, Index first, Index last,
-                           Accumulate accumulate, T* c, Index c_row) {
+inline void multiply_block(const AttentionHeads<T>& p, Index rows, Index k, const T* a, Index a_row,
+                           Index a_column, const RightSide<T>& b, Index from_k, Index first,
+                           Index last, Accumulate accumulate, T* c, Index c_row) {
   using Size = Tile<T, A>;
+  if (p.rounded != nullptr) {
+    // Whole panels, because their widths were chosen when B was packed.
+    constexpr Index kPanels = RoundedGemm<A>::kGroup;
+    const Index from = first / kPanels * kPanels;
+    const Index end = min(b.n, round_up(last, kPanels));
+    const T* panels = b.data + p.rounded->packed_size(b.k, from);
+    p.rounded->multiply({rows, end - from, k, a, a_row, a_column, panels, 0, accumulate, nullptr,
+                         c + from, c_row, b.k, from_k});
+    return;
+  }
   constexpr Index kHalf = static_cast<Index>(Half<T, A>::V::size);
   for (Index j = first / Size::kColumns * Size::kColumns; j < last; j += Size::kColumns) {
     const Index width = min(Size::kColumns, b.n - j);
@@ -221,16 +242,22 @@ template <class T, class A> inline T exponentials(T* row, Index lo, Index end, T
   return sum_parts(sum);
 }
 
-/// Returns the sum of a[i] * b[i].
-template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
+/// Returns the sum of f(a[i]) * f(b[i]).
+template <class T, class A, class F>
+[[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n, const F& f) {
   using V = Vec<T, A>;
   V sum[kParts<V>];
   for (V& part : sum) part = V(T(0));
   for_parts<V>(n, [&](auto which, Index i, Index count, auto part) {
-    sum[which] = xsimd::fma(load_part<T, A>(a + i, count, part),
-                            load_part<T, A>(b + i, count, part), sum[which]);
+    sum[which] = xsimd::fma(f(load_part<T, A>(a + i, count, part)),
+                            f(load_part<T, A>(b + i, count, part)), sum[which]);
   });
   return sum_parts(sum);
+}
+
+/// Returns the sum of a[i] * b[i].
+template <class T, class A> [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n) {
+  return dot<T, A>(a, b, n, [](const Vec<T, A>& v) { return v; });
 }
 
 /// The probabilities of one row that dropout keeps, with the bits of kernels::dropout.

@@ -1,16 +1,27 @@
 #include "kernels/attention_step.hpp"
 
 #include "kernels/attention_rows.hpp"
+#include "kernels/round.hpp"
 
 namespace xtape::kernels {
 namespace {
 
+/// Returns v, rounded if Rounds.
+template <bool Rounds, class V> [[gnu::always_inline]] inline V operand(const V& v) {
+  if constexpr (Rounds) {
+    return rounded(v);
+  } else {
+    return v;
+  }
+}
+
 /// Adds y += factor * x.
-template <class T, class A>
+template <class T, class A, bool Rounds>
 [[gnu::always_inline]] inline void add_scaled(T factor, const T* x, T* y, Index n) {
   using V = Vec<T, A>;
+  const V by = operand<Rounds>(V(factor));
   for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
-    const V sum = xsimd::fma(V(factor), load_part<T, A>(x + i, count, part),
+    const V sum = xsimd::fma(by, operand<Rounds>(load_part<T, A>(x + i, count, part)),
                              load_part<T, A>(y + i, count, part));
     store_part<T, A>(sum, y + i, count, part);
   });
@@ -34,10 +45,8 @@ template <class T, class A> void softmax(T* x, Index lo, Index end, T factor) {
   }
 }
 
-}  // namespace
-
-template <class T, class A>
-void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* work) {
+template <class T, class A, bool Rounds>
+void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const Index pitch = attention_step_pitch(p);
   const Index group = p.heads / p.key_heads;
   T* o = p.o + row * p.heads * p.value_depth;
@@ -65,7 +74,8 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
     const T* k = p.k + slot(j) * p.key_heads * p.depth;
     for (Index g = 0; g < p.key_heads; ++g) {
       for (Index h = g * group; h < (g + 1) * group; ++h) {
-        work[h * pitch + j] = dot<T, A>(q + h * p.depth, k + g * p.depth, p.depth);
+        work[h * pitch + j] = dot<T, A>(q + h * p.depth, k + g * p.depth, p.depth,
+                                        [](const auto& v) { return operand<Rounds>(v); });
       }
     }
   }
@@ -79,8 +89,8 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
     const T* v = p.v + slot(j) * p.key_heads * p.value_depth;
     for (Index g = 0; g < p.key_heads; ++g) {
       for (Index h = g * group; h < (g + 1) * group; ++h) {
-        add_scaled<T, A>(work[h * pitch + j], v + g * p.value_depth, o + h * p.value_depth,
-                         p.value_depth);
+        add_scaled<T, A, Rounds>(work[h * pitch + j], v + g * p.value_depth, o + h * p.value_depth,
+                                 p.value_depth);
       }
     }
   }
@@ -88,6 +98,16 @@ void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* wo
   for (Index h = 0; h < p.heads; ++h) {
     for (Index j = p.first; j < p.last; ++j) scores[h * p.keys + j] = work[h * pitch + j];
   }
+}
+
+}  // namespace
+
+template <class T, class A>
+void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* work) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (p.rounded) return attend_row<T, A, true>(p, row, work);
+  }
+  attend_row<T, A, false>(p, row, work);
 }
 
 template struct AttentionStepKernels<float, XTAPE_ARCH>;

@@ -22,6 +22,7 @@ template <class T> struct AttentionStep {
   const bool* key_keep = nullptr;    // (rows, keys), or null
   Index first = 0, last = 0;         // keys first ... last - 1 are visible if key_keep is true
   T scale = 1;                       // factor of q k^T
+  bool rounded = false;              // operands of products become bfloat16; sums are as without
   T* o = nullptr;                    // (rows, heads, value_depth)
   T* scores = nullptr;               // probabilities (rows, heads, keys), or null
 };

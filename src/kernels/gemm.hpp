@@ -2,6 +2,7 @@
 // Matrix products. Each element is one chain of fused multiply-adds in the order of k, so that no way of
 // cutting the work changes a bit.
 
+#include "kernels/isa.hpp"
 #include "kernels/loop.hpp"
 
 namespace xtape::kernels {
@@ -19,6 +20,9 @@ template <class T> struct GemmBlock {
   const T* bias = nullptr;  // n elements, for Accumulate::bias
   T* c = nullptr;           // m x n, contiguous columns
   Index c_row = 0;
+  // For RoundedGemm alone, if B is part of a packed matrix: rows from_k ... from_k + k - 1 of b_rows; from_k is a
+  // multiple of its kGroup. 0: all rows.
+  Index b_rows = 0, from_k = 0;
 };
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp).
@@ -40,5 +44,19 @@ template <class T, class A> struct GemmKernels {
   /// Computes C from a B with any strides, for small products: B is packed on the stack, part by part.
   static void small(const GemmBlock<T>& block, const T* b, Index b_row, Index b_column);
 };
+
+/// The functions of one GemmKernels or RoundedGemm, to be chosen at run time.
+template <class T> struct GemmTable {
+  decltype(&GemmKernels<T, Baseline>::reads_unpacked) reads_unpacked;
+  decltype(&GemmKernels<T, Baseline>::packed_size) packed_size;
+  decltype(&GemmKernels<T, Baseline>::pack) pack;
+  decltype(&GemmKernels<T, Baseline>::pack_rows) pack_rows;
+  decltype(&GemmKernels<T, Baseline>::multiply) multiply;
+  decltype(&GemmKernels<T, Baseline>::small) small;
+};
+template <class T, class Kernels>
+inline constexpr GemmTable<T> kGemmTable{&Kernels::reads_unpacked, &Kernels::packed_size,
+                                         &Kernels::pack,           &Kernels::pack_rows,
+                                         &Kernels::multiply,       &Kernels::small};
 
 }  // namespace xtape::kernels

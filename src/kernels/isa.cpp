@@ -1,5 +1,7 @@
 #include "kernels/isa.hpp"
 
+#include "kernels/rounded_gemm.hpp"
+
 #include <atomic>
 #include <cstdlib>
 
@@ -56,6 +58,14 @@ std::string_view name(Isa isa) noexcept {
   return "neon";
 #else
   return "baseline";
+#endif
+}
+
+bool has_avx512_bf16() noexcept {
+#if defined(__x86_64__)
+  return supported(Isa::avx512) && __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
 #endif
 }
 

@@ -244,10 +244,17 @@ template <class T> class Summary {
     };
     return "Model: \"" + options_.name + "\"\n" + table.finish() +
            line("Total", counts[0] + counts[1]) + line("Trainable", counts[1]) +
-           line("Non-trainable", counts[0]);
+           line("Non-trainable", counts[0]) + products_line();
   }
 
  private:
+  /// Returns a line about products that are rounded.
+  static std::string products_line() {
+    const Products products = default_products();
+    if (sizeof(T) != sizeof(float) || products == Products::float32) return "";
+    return " Products: " + describe(products) + "\n";
+  }
+
   void rows(Table& table, const Entry& e, const std::string& above, std::size_t level) const {
     std::size_t count = 0;
     bool any = false, built = true, trainable = false;

@@ -5,6 +5,8 @@
 #include "kernels/attention_step.hpp"
 #include "kernels/reduce.hpp"
 #include "ops/attention_geometry.hpp"
+#include "ops/products_of.hpp"
+#include "products/choice.hpp"
 #include "threads/pool.hpp"
 
 #include <xtape/tape/record.hpp>
@@ -36,7 +38,12 @@ template <class T> class Problem {
  public:
   Problem(const Attention<T>& a, const Var<T>& q, const Var<T>& k, const Var<T>& v,
           const Var<T>* bias)
-      : a_(a), geometry_(a, q.shape(), k.shape(), v.shape()), q_(q), k_(k), v_(v) {
+      : a_(a),
+        geometry_(a, q.shape(), k.shape(), v.shape()),
+        products_(products_of(q, k, v)),
+        q_(q),
+        k_(k),
+        v_(v) {
     if (a.seen.pairs) mask_ = pairs_of(a.seen.pairs->shape(), a.scores, a.axes.size());
     if (bias != nullptr) {
       bias_ = *bias;
@@ -200,6 +207,7 @@ template <class T> class Problem {
     h.v = v_.data() + place.v;
     h.v_row = g.v_row;
     h.scale = static_cast<T>(a_.scale);
+    if (products_ == Products::bfloat16) h.rounded = products::rounded_kernels<T>();
     h.last_key = g.keys;
     h.behind = a_.seen.behind;
     h.ahead = a_.seen.ahead;
@@ -238,6 +246,7 @@ template <class T> class Problem {
 
   Attention<T> a_;
   AttentionGeometry<T> geometry_;
+  Products products_;
   Var<T> q_, k_, v_;
   Var<T> bias_;
   PairStrides mask_, bias_strides_;

@@ -4,6 +4,7 @@
 #include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/memory.hpp"
+#include "ops/products_of.hpp"
 #include "products/gemm.hpp"
 
 #include <xtape/tape/record.hpp>
@@ -133,7 +134,7 @@ Array<T> rearranged(const T* x, const Side& from, const std::string& order,
 template <class T>
 bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate accumulate,
               const T* bias, T* c, const Side& sc, const Labels& labels,
-              const std::array<Index, 128>& extents) {
+              const std::array<Index, 128>& extents, Products rounding) {
   std::string batch, m, n, k;
   for (const char label : labels.out) {
     if (label == '-') continue;
@@ -157,14 +158,15 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
     const Array<T> copy_b = rearranged(b, sb, order_b, extents);
     const Labels relabelled{order_a, order_b, labels.out};
     return multiply(copy_a.data(), side(order_a, copy_a.shape()), copy_b.data(),
-                    side(order_b, copy_b.shape()), accumulate, bias, c, sc, relabelled, extents);
+                    side(order_b, copy_b.shape()), accumulate, bias, c, sc, relabelled, extents,
+                    rounding);
   }
   if (!p.c_fits) {
     const std::string order = batch + m + n;
     Array<T> result = rearranged(c, sc, order, extents);
     const Side sr = side(order, result.shape());
     multiply(a, sa, b, sb, accumulate, bias, result.data(), sr, {labels.a, labels.b, order},
-             extents);
+             extents, rounding);
     std::vector<Index> strides;
     for (const char label : order) strides.push_back(sc.of(label));
     kernels::copy(make_loop<2>(result.shape(), {strides_of(result.shape()), strides}),
@@ -172,7 +174,7 @@ bool multiply(const T* a, const Side& sa, const T* b, const Side& sb, Accumulate
     return true;
   }
   if (p.swapped) std::swap(a, b);
-  products::multiply<T>({p.layout, a, b, accumulate, bias, c}, p.batch);
+  products::multiply<T>({p.layout, a, b, accumulate, bias, c, false, rounding}, p.batch);
   return true;
 }
 
@@ -204,10 +206,11 @@ Var<T> contract(const char* op, const Var<T>& a, const Var<T>& b, const Labels& 
   }
   Result<T> y(checked(op, shape));
   const bool products = a.size() != 0 && b.size() != 0;
+  const Products rounding = products_of(a, b);
   const auto run = [&](Accumulate accumulate) {
     return multiply(a.data(), side(labels.a, a.shape()), b.data(), side(labels.b, b.shape()),
                     accumulate, accumulate == Accumulate::bias ? bias->data() : nullptr, y.data(),
-                    side(labels.out, shape), labels, extents);
+                    side(labels.out, shape), labels, extents, rounding);
   };
   if (bias == nullptr) {
     if (products) {

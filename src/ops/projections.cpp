@@ -3,6 +3,7 @@
 #include "array/shapes.hpp"
 #include "base/instantiate.hpp"
 #include "ops/contract.hpp"
+#include "ops/products_of.hpp"
 #include "products/gemm.hpp"
 #include "threads/loops.hpp"
 
@@ -49,8 +50,10 @@ Var<T> by_labels(const char* op, const Var<T>& x, std::size_t axes, const Var<T>
 template <class T> class ProjectionsBackward {
  public:
   /// Takes the last projection first, as if they were operations one after another.
-  ProjectionsBackward(FusedBackward<T>& backward, std::size_t projections, Index width)
+  ProjectionsBackward(FusedBackward<T>& backward, std::size_t projections, Index width,
+                      Products rounding)
       : backward_(backward),
+        rounding_(rounding),
         width_(width),
         rows_(static_cast<Index>(backward.input(0).size()) / width) {
     for (std::size_t i = projections; i-- > 0;) {
@@ -75,7 +78,8 @@ template <class T> class ProjectionsBackward {
                      Accumulate::overwrite,
                      nullptr,
                      sum.data,
-                     i > 0 || !sum.is_new};
+                     i > 0 || !sum.is_new,
+                     rounding_};
     }
     const std::span<const products::Product<T>> all(products.data(), count_);
     if (sum.data != nullptr && products::multiply_sharing_rows<T>(all)) return;
@@ -116,7 +120,9 @@ template <class T> class ProjectionsBackward {
                                g,
                                Accumulate::overwrite,
                                nullptr,
-                               make(kernel)};
+                               make(kernel),
+                               false,
+                               rounding_};
       }
       if (backward_.needs_grad(bias)) sums[biases++] = {n, n, g, make(bias)};
     }
@@ -144,6 +150,7 @@ template <class T> class ProjectionsBackward {
     Index units;
   };
   FusedBackward<T>& backward_;
+  Products rounding_;
   Index width_, rows_;
   std::array<Part, kMost> parts_;
   std::size_t count_ = 0;
@@ -153,7 +160,7 @@ template <class T> class ProjectionsBackward {
 /// nothing.
 template <class T>
 std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index width,
-                                 const std::vector<Projection<T>>& projections) {
+                                 const std::vector<Projection<T>>& projections, Products rounding) {
   std::vector<Result<T>> y;
   if (x.size() == 0 || projections.size() > kMost) return y;
   y.reserve(projections.size());
@@ -169,7 +176,9 @@ std::vector<Result<T>> values_of(const Var<T>& x, std::size_t axes, Index width,
                               p.kernel.data(),
                               bias ? Accumulate::bias : Accumulate::overwrite,
                               bias ? p.bias.data() : nullptr,
-                              y.back().data()};
+                              y.back().data(),
+                              false,
+                              rounding};
   }
   if (y.size() == 1) {
     products::multiply(products[0]);
@@ -186,7 +195,12 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
                             std::vector<Projection<T>> projections) {
   Index width = 1;
   for (std::size_t i = x.rank() - axes; i < x.rank(); ++i) width *= extent(x.shape(), i);
-  std::vector<Result<T>> y = values_of(x, axes, width, projections);
+  const Var<T>* context = &x;
+  for (const Projection<T>& p : projections) {
+    if (context->node_ref().state == nullptr) context = &p.kernel;
+  }
+  const Products rounding = products_of(*context);
+  std::vector<Result<T>> y = values_of(x, axes, width, projections, rounding);
   if (y.empty()) {
     std::vector<Var<T>> values;
     for (const Projection<T>& p : projections) {
@@ -203,8 +217,8 @@ std::vector<Var<T>> project(const char* op, const Var<T>& x, std::size_t axes,
     inputs.push_back(std::move(p.kernel));
     inputs.push_back(std::move(p.bias));
   }
-  const auto backward = [count, width](FusedBackward<T>& b) {
-    ProjectionsBackward<T> parts(b, count, width);
+  const auto backward = [count, width, rounding](FusedBackward<T>& b) {
+    ProjectionsBackward<T> parts(b, count, width, rounding);
     if (b.needs_grad(0)) parts.to_x();
     parts.to_weights();
   };

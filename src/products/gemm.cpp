@@ -2,6 +2,7 @@
 
 #include "base/instantiate.hpp"
 #include "products/blocks.hpp"
+#include "products/choice.hpp"
 #include "threads/pool.hpp"
 #include "threads/scratch.hpp"
 
@@ -46,24 +47,25 @@ template <class Body> void share(bool parallel, Index blocks, const Body& body) 
 }
 
 /// Packs all of B.
-template <class T, class A> void pack(const Product<T>& p, bool parallel, T* packed) {
-  using Kernels = kernels::GemmKernels<T, A>;
+template <class T>
+void pack(const GemmTable<T>& kernels, const Product<T>& p, bool parallel, T* packed) {
   const bool row_major = p.b_column == 1;
   const Index lines = row_major ? p.k : p.n;
   share(parallel, (lines + kPackedLines - 1) / kPackedLines, [&](Index begin, Index end) {
     const Index first = begin * kPackedLines;
     const Index last = std::min(lines, end * kPackedLines);
     if (row_major) {
-      Kernels::pack_rows(p.k, p.n, first, last, p.b, p.b_row, packed);
+      kernels.pack_rows(p.k, p.n, first, last, p.b, p.b_row, packed);
     } else {
-      Kernels::pack(p.k, p.n, first, last, p.b, p.b_row, p.b_column, packed);
+      kernels.pack(p.k, p.n, first, last, p.b, p.b_row, p.b_column, packed);
     }
   });
 }
 
 /// Computes a product block by block; `packed` is null where the kernel reads B in place.
-template <class T, class A>
-void multiply_blocks(const Product<T>& p, bool parallel, const T* packed) {
+template <class T>
+void multiply_blocks(const GemmTable<T>& kernels, const Product<T>& p, bool parallel,
+                     const T* packed) {
   const Blocks blocks(p.m, p.n, parallel);
   // A thread computes blocks below each other together.
   const Index together = blocks.across == 1 ? kBlockRows / kBlockStep : 1;
@@ -76,8 +78,8 @@ void multiply_blocks(const Product<T>& p, bool parallel, const T* packed) {
       for (Index j = column; j < last; j += kBlockColumns) {
         const Range columns{j, std::min(last, j + kBlockColumns)};
         const Product<T> part = part_of(p, rows, columns, {0, p.k});
-        kernels::GemmKernels<T, A>::multiply(packed == nullptr ? block_of(part)
-                                                               : block_of(part, packed + j * p.k));
+        kernels.multiply(packed == nullptr ? block_of(part)
+                                           : block_of(part, packed + kernels.packed_size(p.k, j)));
       }
     }
   });
@@ -85,15 +87,14 @@ void multiply_blocks(const Product<T>& p, bool parallel, const T* packed) {
 
 /// Computes one product, with B packed panel by panel unless the kernel reads it in place. Returns false, before
 /// any work, where there is no memory for a panel.
-template <class T, class A> bool multiply_panels(const Product<T>& p) {
-  using Kernels = kernels::GemmKernels<T, A>;
+template <class T> bool multiply_panels(const GemmTable<T>& kernels, const Product<T>& p) {
   if (multiply_split_k<T>(std::span(&p, 1), {})) return true;
   const bool parallel = work(p) >= kParallelWork;
-  const bool in_place = Kernels::reads_unpacked(p.n, p.k, p.b_row, p.b_column);
+  const bool in_place = kernels.reads_unpacked(p.n, p.k, p.b_row, p.b_column);
   T* packed = nullptr;
   if (!in_place) {
     packed = detail::scratch<T>(
-        0, Kernels::packed_size(std::min(kPanelRows, p.k), std::min(kPanelColumns, p.n)));
+        0, kernels.packed_size(std::min(kPanelRows, p.k), std::min(kPanelColumns, p.n)));
     if (packed == nullptr) return false;
   }
   for (Index j = 0; j < p.n; j += kPanelColumns) {
@@ -102,16 +103,17 @@ template <class T, class A> bool multiply_panels(const Product<T>& p) {
     do {  // also once for k = 0, because C begins with zeros or a bias
       const Range terms{k, in_place ? p.k : std::min(p.k, k + kPanelRows)};
       const Product<T> panel = part_of(p, {0, p.m}, columns, terms);
-      if (!in_place) pack<T, A>(panel, parallel, packed);
-      multiply_blocks<T, A>(panel, parallel, packed);
+      if (!in_place) pack(kernels, panel, parallel, packed);
+      multiply_blocks(kernels, panel, parallel, packed);
       k = terms.end;
     } while (k < p.k);
   }
   return true;
 }
 
-template <class T, class A>
-void with_own_kernels(const Product<T>& p, const kernels::Loop<3>& batch) {
+template <class T>
+void with_own_kernels(const GemmTable<T>& kernels, const Product<T>& p,
+                      const kernels::Loop<3>& batch) {
   const Index count = batch.size();
   const double each = work(p);
   // Few products share the threads within each, many among each other.
@@ -121,8 +123,8 @@ void with_own_kernels(const Product<T>& p, const kernels::Loop<3>& batch) {
   detail::parallel_for(count, group, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const Product<T> one = product_at(p, batch, i);
-      if (each >= kSmallWork && multiply_panels<T, A>(one)) continue;
-      kernels::GemmKernels<T, A>::small(block_of<T>(one, nullptr), one.b, one.b_row, one.b_column);
+      if (each >= kSmallWork && multiply_panels(kernels, one)) continue;
+      kernels.small(block_of<T>(one, nullptr), one.b, one.b_row, one.b_column);
     }
   });
 }
@@ -194,14 +196,11 @@ template <class T> void multiply(const Product<T>& product, const kernels::Loop<
   Product<T> p = product;
   // Without terms A and B are empty and may be null: no pointer arithmetic on them.
   if (p.k == 0) p.a_row = p.a_column = p.b_row = p.b_column = 0;
-  kernels::on_isa([&](auto isa) {
-    using A = decltype(isa);
-    if constexpr (!kernels::kFuses<A>) {
-      with_blas(p, batch);
-    } else {
-      with_own_kernels<T, A>(p, batch);
-    }
-  });
+  if (const GemmTable<T>* own = own_kernels<T>(p.rounding)) {
+    with_own_kernels(*own, p, batch);
+  } else {
+    with_blas(p, batch);
+  }
 }
 XTAPE_FOR_REALS(multiply);
 

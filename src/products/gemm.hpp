@@ -1,9 +1,11 @@
 #pragma once
-// The one door to products of matrices: our own kernels with AVX2 or AVX-512, else CBLAS.
+// The one door to products of matrices: our own kernels with AVX2, AVX-512 or NEON, else CBLAS.
 // (The factorization of params/orthogonal.cpp comes through xtensor-blas.)
 
 #include "kernels/gemm.hpp"
 #include "threads/column_sums.hpp"
+
+#include <xtape/products/products.hpp>
 
 #include <span>
 
@@ -34,6 +36,7 @@ template <class T> struct Product : Layout {
   // For multiply_sharing_rows() with Accumulate::overwrite: C += round(A B), where Accumulate::add rounds C + A B
   // after each term.
   bool add_rounded = false;
+  Products rounding = Products::float32;  // of A and B; without meaning for doubles
 };
 
 /// Computes the product at each position of `batch` (strides of A, B and C). The number of threads does not change

@@ -3,6 +3,7 @@
 #include "base/instantiate.hpp"
 #include "kernels/elementwise.hpp"
 #include "products/blocks.hpp"
+#include "products/choice.hpp"
 #include "threads/row_halves.hpp"
 #include "threads/scratch.hpp"
 
@@ -18,31 +19,37 @@ constexpr Index kBytesOfRightSides = 1 << 17;  // in all, so that they stay in a
 constexpr Index kAddedColumns = 512;           // of a product with add_rounded
 constexpr Index kLargeK = 256;                 // for multiply_split_k()
 
+/// Returns the kernels of the products, which are rounded alike; null where they go to BLAS.
+template <class T> const GemmTable<T>* own_kernels_of(std::span<const Product<T>> products) {
+  return products.empty() ? nullptr : own_kernels<T>(products[0].rounding);
+}
+
 template <class T> bool worthwhile(std::span<const Product<T>> products) {
   double all = 0;
   for (const Product<T>& p : products) all += work(p);
   return all >= kParallelWork && products.size() <= kMost;
 }
 
-template <class T, class A> bool in_place(const Product<T>& p) {
-  return kernels::GemmKernels<T, A>::reads_unpacked(p.n, p.k, p.b_row, p.b_column);
+template <class T> bool in_place(const GemmTable<T>& kernels, const Product<T>& p) {
+  return kernels.reads_unpacked(p.n, p.k, p.b_row, p.b_column);
 }
 
 /// Returns whether the products can share rows. `to_pack` gets the elements of their packed right sides.
-template <class T, class A>
-bool can_share_rows(std::span<const Product<T>> products, Index& to_pack) {
+template <class T>
+bool can_share_rows(const GemmTable<T>& kernels, std::span<const Product<T>> products,
+                    Index& to_pack) {
   if (products.size() < 2 || !worthwhile(products)) return false;
   Index elements = 0;
   for (const Product<T>& p : products) {
     if (p.m != products[0].m || p.k == 0 || (p.add_rounded && p.n > kAddedColumns)) return false;
     elements += p.k * p.n;
-    if (!in_place<T, A>(p)) to_pack += kernels::GemmKernels<T, A>::packed_size(p.k, p.n);
+    if (!in_place(kernels, p)) to_pack += kernels.packed_size(p.k, p.n);
   }
   return elements * static_cast<Index>(sizeof(T)) <= kBytesOfRightSides;
 }
 
 /// Computes C += round(A B): a few rows at a time go to a buffer in L1 and from there to C.
-template <class T, class A> void multiply_and_add(kernels::GemmBlock<T> block) {
+template <class T> void multiply_and_add(const GemmTable<T>& kernels, kernels::GemmBlock<T> block) {
   alignas(64) T part[kBlockStep * kAddedColumns];
   T* c = block.c;
   const Index c_row = block.c_row;
@@ -51,22 +58,22 @@ template <class T, class A> void multiply_and_add(kernels::GemmBlock<T> block) {
   block.c_row = block.n;
   for (Index row = 0; row < rows; row += kBlockStep) {
     block.m = std::min(kBlockStep, rows - row);
-    kernels::GemmKernels<T, A>::multiply(block);
+    kernels.multiply(block);
     // One addition for all rows where C has no gap between them.
     const bool dense = c_row == block.n;
     const Index count = dense ? 1 : block.m;
     const Index length = dense ? block.m * block.n : block.n;
     for (Index i = 0; i < count; ++i) {
-      kernels::Elementwise<T, A>::add_to(length, part + i * block.n, c + (row + i) * c_row);
+      kernels::add_to(length, part + i * block.n, c + (row + i) * c_row);
     }
     block.a += kBlockStep * block.a_row;
   }
 }
 
-template <class T, class A> bool share_rows(std::span<const Product<T>> products) {
-  using Kernels = kernels::GemmKernels<T, A>;
+template <class T>
+bool share_rows(const GemmTable<T>& kernels, std::span<const Product<T>> products) {
   Index to_pack = 0;
-  if (!can_share_rows<T, A>(products, to_pack)) return false;
+  if (!can_share_rows(kernels, products, to_pack)) return false;
   T* packed = nullptr;
   if (to_pack > 0) {
     packed = detail::scratch<T>(0, to_pack);
@@ -75,13 +82,13 @@ template <class T, class A> bool share_rows(std::span<const Product<T>> products
   std::array<kernels::GemmBlock<T>, kMost> blocks;
   for (std::size_t i = 0; i < products.size(); ++i) {
     const Product<T>& p = products[i];
-    if (in_place<T, A>(p)) {
+    if (in_place(kernels, p)) {
       blocks[i] = block_of(p);
       continue;
     }
-    Kernels::pack(p.k, p.n, 0, p.n, p.b, p.b_row, p.b_column, packed);
+    kernels.pack(p.k, p.n, 0, p.n, p.b, p.b_row, p.b_column, packed);
     blocks[i] = block_of<T>(p, packed);
-    packed += Kernels::packed_size(p.k, p.n);
+    packed += kernels.packed_size(p.k, p.n);
   }
   const Index m = products[0].m;
   detail::parallel_blocks((m + kBlockStep - 1) / kBlockStep, [&](Index begin, Index end) {
@@ -93,9 +100,9 @@ template <class T, class A> bool share_rows(std::span<const Product<T>> products
         block.a += row * block.a_row;
         block.c += row * block.c_row;
         if (products[i].add_rounded) {
-          multiply_and_add<T, A>(block);
+          multiply_and_add(kernels, block);
         } else {
-          Kernels::multiply(block);
+          kernels.multiply(block);
         }
       }
     }
@@ -103,13 +110,13 @@ template <class T, class A> bool share_rows(std::span<const Product<T>> products
   return true;
 }
 
-template <class T, class A>
-bool can_split_k(std::span<const Product<T>> products,
+template <class T>
+bool can_split_k(const GemmTable<T>& kernels, std::span<const Product<T>> products,
                  std::span<const detail::ColumnSums<T>> columns) {
   if (!detail::two_threads() || products.empty() || !worthwhile(products)) return false;
   for (const Product<T>& p : products) {
     if (p.k != products[0].k || p.k < kLargeK || p.a_column == 1 || p.add_rounded ||
-        !in_place<T, A>(p)) {
+        !in_place(kernels, p)) {
       return false;
     }
   }
@@ -136,9 +143,10 @@ template <class T> struct Tiles {
   }
 };
 
-template <class T, class A>
-bool split_k(std::span<const Product<T>> products, std::span<const detail::ColumnSums<T>> columns) {
-  if (!can_split_k<T, A>(products, columns)) return false;
+template <class T>
+bool split_k(const GemmTable<T>& kernels, std::span<const Product<T>> products,
+             std::span<const detail::ColumnSums<T>> columns) {
+  if (!can_split_k(kernels, products, columns)) return false;
   std::array<Tiles<T>, kMost> tiles;
   Index of_products = 0;
   for (std::size_t i = 0; i < products.size(); ++i) {
@@ -146,40 +154,31 @@ bool split_k(std::span<const Product<T>> products, std::span<const detail::Colum
     of_products += tiles[i].count;
   }
   detail::SumTiles<T> sums(columns);
-  detail::parallel_row_halves(
-      of_products + sums.tiles(), products[0].k, detail::SumTiles<T>::kStep,
-      [&](Index tile, Index from, Index to) {
-        if (tile >= of_products) return sums.add(tile - of_products, from, to);
-        std::size_t i = 0;
-        for (; tile >= tiles[i].count; ++i) tile -= tiles[i].count;
-        kernels::GemmKernels<T, A>::multiply(block_of(tiles[i].at(tile, {from, to})));
-      });
+  detail::parallel_row_halves(of_products + sums.tiles(), products[0].k, detail::SumTiles<T>::kStep,
+                              [&](Index tile, Index from, Index to) {
+                                if (tile >= of_products)
+                                  return sums.add(tile - of_products, from, to);
+                                std::size_t i = 0;
+                                for (; tile >= tiles[i].count; ++i) tile -= tiles[i].count;
+                                kernels.multiply(block_of(tiles[i].at(tile, {from, to})));
+                              });
   sums.store();
   return true;
-}
-
-/// Returns f(tag of the instruction set), or false where products go to BLAS.
-template <class F> bool with_own_kernels(const F& f) {
-  return kernels::on_isa([&](auto isa) {
-    if constexpr (!kernels::kFuses<decltype(isa)>) {
-      return false;
-    } else {
-      return f(isa);
-    }
-  });
 }
 
 }  // namespace
 
 template <class T> bool multiply_sharing_rows(std::span<const Product<T>> products) {
-  return with_own_kernels([&](auto isa) { return share_rows<T, decltype(isa)>(products); });
+  const GemmTable<T>* own = own_kernels_of(products);
+  return own != nullptr && share_rows(*own, products);
 }
 XTAPE_FOR_REALS(multiply_sharing_rows);
 
 template <class T>
 bool multiply_split_k(std::span<const Product<T>> products,
                       std::span<const detail::ColumnSums<T>> columns) {
-  return with_own_kernels([&](auto isa) { return split_k<T, decltype(isa)>(products, columns); });
+  const GemmTable<T>* own = own_kernels_of(products);
+  return own != nullptr && split_k(*own, products, columns);
 }
 XTAPE_FOR_REALS(multiply_split_k);
 

@@ -39,10 +39,15 @@ template <class T> struct StatePool {
 
 }  // namespace
 
-template <class T> Tape<T>::Tape(TapeOptions options) : state_(StatePool<T>::instance().take()) {
+template <class T>
+Tape<T>::Tape(TapeOptions options)
+    // default_products() may throw, so it comes first.
+    : state_((options.products = options.products ? *options.products : default_products(),
+              StatePool<T>::instance().take())) {
   state_->record = options.record;
   state_->training = options.training;
   state_->check_finite = options.check_finite;
+  state_->products = *options.products;
   state_->seed = options.seed;
   state_->random_index = 0;
   state_->owner = detail::this_thread();

@@ -51,10 +51,17 @@ for value in 999999 2x; do
     XTAPE_NUM_THREADS=$value refused 1 'XTAPE_NUM_THREADS: not a number of threads' $call
   done
 done
+for call in "$program ${train[*]} --model x" "$program translate m t.tsv" "$writer write w"; do
+  XTAPE_PRODUCTS=half refused 1 'XTAPE_PRODUCTS: unknown numbers' $call
+done
 [[ ! -e x ]] || fail "a folder of a training that was refused"
 XTAPE_NUM_THREADS=1 "$program" translate m <<<abc >log
 refused + threads "$program" translate m t.tsv --threads 999999
 refused + threads "$program" translate m t.tsv --threads 0
+refused + products "$program" translate m t.tsv --products half
+"$program" --products bfloat16 "${train[@]}" --model y >log
+grep -q '^products: bfloat16 (' log || fail "a training in bfloat16 that does not say so"
+"$program" translate y --products bfloat16 <<<abc >log
 if command -v taskset >/dev/null; then
   first=$(taskset -pc $$ | sed 's/.*: \([0-9]*\).*/\1/')
   taskset -c "$first" "$program" translate m <<<abc >log

@@ -77,6 +77,8 @@ struct TapeOptions {
   bool training = false;      ///< dropout is active
   std::uint64_t seed = 0;     ///< of the random operations
   bool check_finite = false;  ///< throw NonFiniteError at the first NaN or infinity, naming the op
+  /// The rounding of products, of their gradients and second derivatives; default_products() if empty
+  std::optional<Products> products = {};
 };
 
 /// Options of Tape::backward.

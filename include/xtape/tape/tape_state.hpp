@@ -1,6 +1,7 @@
 #pragma once
 // The parts of a tape. Operations reach them through record(); users never do.
 
+#include <xtape/products/products.hpp>
 #include <xtape/tape/penalty_ledger.hpp>
 
 #include <cstddef>
@@ -128,6 +129,7 @@ template <class T> struct TapeState {
   bool record = true;
   bool training = false;
   bool check_finite = false;
+  Products products = Products::float32;
   std::uint64_t seed = 0;
   std::uint64_t random_index = 0;  // of the next random operation; clear() does not reset it
 

@@ -2,6 +2,7 @@
 
 #include "base/instantiate.hpp"
 #include "kernels/attention_step.hpp"
+#include "ops/products_of.hpp"
 #include "threads/pool.hpp"
 
 #include <xtape/tape/record.hpp>
@@ -46,6 +47,7 @@ std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
   p.first = std::max<Index>(0, -a.seen.behind);
   p.last = std::min(p.keys, a.seen.ahead + 1);
   p.scale = static_cast<T>(a.scale);
+  p.rounded = sizeof(T) == sizeof(float) && products_of(query) == Products::bfloat16;
 
   Shape shape = query.shape();
   shape.back() = values.shape()[3];

@@ -1,0 +1,154 @@
+#include <xtape/products/products.hpp>
+
+#include "base/message.hpp"
+#include "kernels/rounded_gemm.hpp"
+#include "products/choice.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+namespace xtape {
+namespace {
+
+Products products_by_name(const char* where, std::string_view name) {
+  if (name == "float32") return Products::float32;
+  if (name == "bfloat16") return Products::bfloat16;
+  std::string shown(name.substr(0, 40));
+  // The text may hold anything, and a message may go to a terminal.
+  std::replace_if(
+      shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  detail::fail<ValueError>(where, "unknown numbers: it is '", shown,
+                           "', expected float32 or bfloat16; correct it, or leave it out for "
+                           "float32");
+}
+
+std::atomic<Products>& setting() {
+  static std::atomic<Products> products = [] {
+    const char* text = std::getenv("XTAPE_PRODUCTS");
+    return text == nullptr || *text == '\0' ? Products::float32
+                                            : products_by_name("XTAPE_PRODUCTS", text);
+  }();
+  return products;
+}
+
+std::atomic<bool> g_plain{false};
+
+}  // namespace
+
+void set_products(Products products) { setting().store(products, std::memory_order_relaxed); }
+
+void set_products(std::string_view name) { set_products(products_by_name("set_products", name)); }
+
+Products default_products() { return setting().load(std::memory_order_relaxed); }
+
+namespace products {
+namespace {
+
+/// Returns a float of any kind: normal numbers first, then ones from denormal to large, then with infinities and NaN.
+float number(std::uint32_t& state, int kind) {
+  state = state * 1664525U + 1013904223U;
+  const std::uint32_t random = state ^ (state >> 15U);
+  const std::uint32_t exponent = kind == 0 ? 120U + random % 8U : random % 90U + 30U;
+  std::uint32_t bits = (random & 0x807FFFFFU) | (exponent << 23U);
+  if (kind == 1 && random % 17U == 0) bits &= 0x807FFFFFU;
+  if (kind == 2 && random % 301U == 0) bits |= 0x7F800000U;
+  return std::bit_cast<float>(bits);
+}
+
+std::vector<float> numbers(Index n, std::uint32_t& state, int kind) {
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (float& value : x) value = number(state, kind);
+  return x;
+}
+
+#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
+/// Returns whether the processor's AVX512-BF16 has the defined bits. The answer is found once.
+bool avx512_bf16_agrees() {
+  static const bool agrees =
+      same_bits(kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512>>,
+                kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512Bf16>>);
+  return agrees;
+}
+#endif
+
+/// Returns the kernels for special instructions, or null.
+const GemmTable<float>* special_kernels() {
+#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
+  if (kernels::active_isa() == kernels::Isa::avx512 && !g_plain.load(std::memory_order_relaxed) &&
+      kernels::has_avx512_bf16() && avx512_bf16_agrees()) {
+    return &kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512Bf16>>;
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+bool same_bits(const GemmTable<float>& a, const GemmTable<float>& b) {
+  constexpr Index kM = 13, kN = 43, kK = 75;
+  std::uint32_t state = 1;
+  for (const int kind : {0, 1, 2}) {
+    const std::vector<float> left = numbers(kM * kK, state, kind);
+    const std::vector<float> right = numbers(kK * kN, state, kind);
+    const std::vector<float> before = numbers(kM * kN, state, kind);
+    std::vector<float> results[2] = {before, before};
+    const GemmTable<float>* const tables[2] = {&a, &b};
+    for (const int i : {0, 1}) {
+      kernels::GemmBlock<float> block{kM, kN, kK, left.data(), kK, 1};
+      block.accumulate = kernels::Accumulate::add;
+      block.c = results[i].data();
+      block.c_row = kN;
+      tables[i]->small(block, right.data(), kN, 1);
+    }
+    const bool same =
+        std::equal(results[0].begin(), results[0].end(), results[1].begin(), [](float x, float y) {
+          return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y) ||
+                 (std::isnan(x) && std::isnan(y));
+        });
+    if (!same) return false;
+  }
+  return true;
+}
+
+void force_plain_rounding(bool plain) noexcept { g_plain.store(plain, std::memory_order_relaxed); }
+
+template <class T> const GemmTable<T>* own_kernels(Products rounding) {
+  return kernels::on_isa([&](auto isa) -> const GemmTable<T>* {
+    using A = decltype(isa);
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounding == Products::bfloat16) {
+        const GemmTable<float>* const special = special_kernels();
+        return special != nullptr ? special : &kernels::kGemmTable<float, kernels::RoundedGemm<A>>;
+      }
+    }
+    if constexpr (kernels::kFuses<A>) {
+      return &kernels::kGemmTable<T, kernels::GemmKernels<T, A>>;
+    } else {
+      return nullptr;
+    }
+  });
+}
+template const GemmTable<float>* own_kernels<float>(Products);
+template const GemmTable<double>* own_kernels<double>(Products);
+
+}  // namespace products
+
+std::string describe(Products products) {
+  const std::string isa(kernels::name(kernels::active_isa()));
+  if (products == Products::float32) return "float32 (" + isa + ")";
+  if (products::special_kernels() != nullptr) return "bfloat16 (avx512_bf16)";
+  std::string text = "bfloat16 (" + isa + ", rounded by software";
+#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
+  if (kernels::active_isa() == kernels::Isa::avx512 && kernels::has_avx512_bf16() &&
+      !products::avx512_bf16_agrees()) {
+    text += "; avx512_bf16 is not used, because its bits differ";
+  }
+#endif
+  return text + ")";
+}
+
+}  // namespace xtape
