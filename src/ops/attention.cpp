@@ -58,6 +58,7 @@ template <class T> class Problem {
   void forward(T* o, T* row_max, T* inverse_sum, T* scores) const {
     const AttentionGeometry<T>& g = geometry_;
     const Index chunks = (g.queries + kChunk - 1) / kChunk;
+    const Rounded rounded = rounded_kernels();
     run(g.batches * g.key_heads * chunks, g.work(), [&](Index task) {
       const Index pair = task / chunks;
       const Index first = pair * g.group;  // of the heads of all batches
@@ -71,7 +72,7 @@ template <class T> class Problem {
       to.scores = scores == nullptr ? nullptr : scores + first * g.queries * g.keys;
       to.begin = task % chunks * kChunk;
       to.end = std::min(g.queries, to.begin + kChunk);
-      const auto heads = heads_of(pair, place);
+      const auto heads = heads_of(pair, place, rounded);
       kernels::Prefetch<T> prefetch =
           chunks == 1 ? prefetch_after(pair, {o}) : kernels::Prefetch<T>();
       kernels::on_isa([&](auto isa) {
@@ -89,6 +90,7 @@ template <class T> class Problem {
     const AttentionGeometry<T>& g = geometry_;
     Array<T> delta = empty<T>(Shape{static_cast<std::size_t>(g.batches * g.heads * g.queries)});
     T* deltas = delta.data();
+    const Rounded rounded = rounded_kernels();
     const auto one = [&](Index pair) {
       const Index first = pair * g.group;
       const auto place = g.place(pair);
@@ -108,7 +110,7 @@ template <class T> class Problem {
       to.dk = d.dk + place.k;
       to.dv = d.dv + place.v;
       if (d.dbias != nullptr) to.dbias = d.dbias + bias_offset(pair);
-      const auto heads = heads_of(pair, place);
+      const auto heads = heads_of(pair, place, rounded);
       kernels::Prefetch<T> prefetch = prefetch_after(pair, {o, g_o, d.dq, d.dk, d.dv});
       kernels::on_isa([&](auto isa) {
         kernels::AttentionKernels<T, decltype(isa)>::backward(heads, to, prefetch);
@@ -187,8 +189,13 @@ template <class T> class Problem {
            pair % g.key_heads * g.group * bias_strides_.head;
   }
 
+  using Rounded = const kernels::GemmTable<T>*;
+  [[nodiscard]] Rounded rounded_kernels() const {
+    return products_ == Products::bfloat16 ? products::rounded_kernels<T>() : nullptr;
+  }
+
   [[nodiscard]] kernels::AttentionHeads<T> heads_of(
-      Index pair, const typename AttentionGeometry<T>::Place& place) const {
+      Index pair, const typename AttentionGeometry<T>::Place& place, Rounded rounded) const {
     const AttentionGeometry<T>& g = geometry_;
     const Index f = pair / g.key_heads;
     const Index head = pair % g.key_heads;
@@ -207,7 +214,7 @@ template <class T> class Problem {
     h.v = v_.data() + place.v;
     h.v_row = g.v_row;
     h.scale = static_cast<T>(a_.scale);
-    if (products_ == Products::bfloat16) h.rounded = products::rounded_kernels<T>();
+    h.rounded = rounded;
     h.last_key = g.keys;
     h.behind = a_.seen.behind;
     h.ahead = a_.seen.ahead;
