@@ -59,9 +59,9 @@ XTAPE_NUM_THREADS=1 "$program" translate m <<<abc >log
 refused + threads "$program" translate m t.tsv --threads 999999
 refused + threads "$program" translate m t.tsv --threads 0
 refused + products "$program" translate m t.tsv --products half
-"$program" --products bfloat16 "${train[@]}" --model y >log
+"$program" --products bfloat16 "${train[@]}" --model rounded >log
 grep -q '^products: bfloat16 (' log || fail "a training in bfloat16 that does not say so"
-"$program" translate y --products bfloat16 <<<abc >log
+"$program" translate rounded --products bfloat16 <<<abc >log
 if command -v taskset >/dev/null; then
   first=$(taskset -pc $$ | sed 's/.*: \([0-9]*\).*/\1/')
   taskset -c "$first" "$program" translate m <<<abc >log
