@@ -147,6 +147,27 @@ template <class T> class Probe {
     }
   }
 
+  /// Products whose operands are rounded, with their gradients.
+  void rounded_products() {
+    set_products(Products::bfloat16);
+    using V = const Var<T>&;
+    for (const std::size_t n : {std::size_t{45}, std::size_t{300}}) {
+      const Array<T> right = random_array<T>({300, n}, 3);
+      function("bfloat16 matmul " + std::to_string(n), random_array<T>({70, 300}, 5),
+               [&](V v) { return matmul(v, Var<T>(right)); });
+    }
+    for (const std::size_t length : {7U, 40U, 300U}) {
+      function("bfloat16 attention " + std::to_string(length), random_array<T>({3, length, 32}, 5),
+               [&](V v) {
+                 Params<T> params({.seed = 1});
+                 const MultiHeadAttention<T> layer(params.scope() / "m",
+                                                   {.num_heads = 4, .key_dim = 20, .dropout = 0.1});
+                 return layer(v, v, {.use_causal_mask = true});
+               });
+    }
+    set_products(Products::float32);
+  }
+
   void optimizers() {
     const auto with = [&]<class O>(const std::string& name, O&& o) { optimizer(name, o); };
     with("SGD", SGD<T>({.momentum = 0.9, .nesterov = true, .weight_decay = 0.01}));
@@ -209,6 +230,7 @@ Hashes hashes_of_table() {
   Hashes all;
   probe<float>(all);
   probe<double>(all);
+  Probe<float>(all).rounded_products();
   schedule_rates(all);
   return all;
 }
