@@ -181,6 +181,17 @@ std::string Language::word(const std::string& token) {
   return token.front() == '\\' && like_special(token) ? token.substr(1) : token;
 }
 
+bool same(const Language& a, const Language& b) {
+  const auto pieces = [](Tokens kind, const Subwords& subwords) {
+    return kind == Tokens::pieces ? subwords.hash() : std::string();
+  };
+  return a.source_kind == b.source_kind && a.target_kind == b.target_kind &&
+         a.lowercase == b.lowercase && a.source_ends == b.source_ends && a.source == b.source &&
+         a.target == b.target &&
+         pieces(a.source_kind, a.source_subwords) == pieces(b.source_kind, b.source_subwords) &&
+         pieces(a.target_kind, a.target_subwords) == pieces(b.target_kind, b.target_subwords);
+}
+
 void check_length(int length, const std::string& option) {
   constexpr int kMost = 1'000'000;
   if (length <= kMost) return;

@@ -44,6 +44,9 @@ struct Language {
   [[nodiscard]] static std::string word(const std::string& token);
 };
 
+/// Whether two languages have the same tokens of the same texts.
+bool same(const Language& a, const Language& b);
+
 /// A model with its language, ready to translate.
 struct Bundle {
   Language language;

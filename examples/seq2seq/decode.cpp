@@ -5,6 +5,7 @@
 #include "corpus.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace seq2seq {
 
@@ -14,7 +15,26 @@ using Lists = std::vector<std::vector<xp::Hypothesis>>;
 
 constexpr double kMargin = 10;  // tokens that --length-factor adds
 
-Lists decode_batch(const xp::Seq2Seq<float>& model, const Language& language,
+/// Decodes with several models, one source after the other.
+Lists decode_together(const Models& models, const std::vector<const Source*>& sources,
+                      const DecodeSettings& s, const xp::DecodingOptions& options) {
+  Lists lists;
+  for (const Source* source : sources) {
+    xp::DecodingOptions here = options;
+    if (s.length_factor > 0) {
+      const double limit = s.length_factor * static_cast<double>(source->ids.size()) + kMargin;
+      here.max_length = std::min(here.max_length, static_cast<std::size_t>(std::ceil(limit)));
+    }
+    // As greedy, whose score is the probability alone.
+    const double penalty = s.beam > 1 ? s.length_penalty : 0;
+    lists.push_back(
+        search_together(models, source->ids,
+                        {.width = s.beam, .n_best = s.n_best, .length_penalty = penalty}, here));
+  }
+  return lists;
+}
+
+Lists decode_batch(const Models& models, const Language& language,
                    const std::vector<const Source*>& sources, const DecodeSettings& s) {
   // Each source has a row for each of its samples.
   const std::size_t samples = s.sample ? s.n_best : 1;
@@ -27,10 +47,13 @@ Lists decode_batch(const xp::Seq2Seq<float>& model, const Language& language,
     }
   }
   const xp::Padded batch = xp::pad(rows, language.source.pad());
-  const auto most = static_cast<std::size_t>(model.options().max_length);
+  const xp::Seq2Seq<float>& model = *models[0];
+  const std::size_t most = longest(models);
   xp::DecodingOptions options{.max_length =
                                   s.max_length == 0 ? most : std::min(s.max_length, most)};
   if (!s.allow_unknown) options.suppress = {language.target.unknown()};
+  options.attention = s.attention;
+  if (models.size() > 1) return decode_together(models, sources, s, options);
   if (s.length_factor > 0) {
     std::vector<double> limits;
     for (const auto& row : rows) {
@@ -65,11 +88,11 @@ Lists decode_batch(const xp::Seq2Seq<float>& model, const Language& language,
 }
 
 /// Decodes a batch. If that fails it decodes one source after the other, to find those at fault.
-Lists decode_safely(const xp::Seq2Seq<float>& model, const Language& language,
+Lists decode_safely(const Models& models, const Language& language,
                     const std::vector<const Source*>& sources, const DecodeSettings& s,
                     const std::function<void(std::size_t, const std::string&)>& failed) {
   try {
-    return decode_batch(model, language, sources, s);
+    return decode_batch(models, language, sources, s);
   } catch (const std::exception& e) {
     if (!failed) throw;
     if (sources.size() == 1) {
@@ -79,7 +102,7 @@ Lists decode_safely(const xp::Seq2Seq<float>& model, const Language& language,
   }
   Lists lists;
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    Lists one = decode_safely(model, language, {sources[i]}, s,
+    Lists one = decode_safely(models, language, {sources[i]}, s,
                               [&](std::size_t, const std::string& why) { failed(i, why); });
     lists.push_back(std::move(one[0]));
   }
@@ -105,6 +128,10 @@ void gather(xp::Team& team, const std::vector<std::size_t>& mine, Lists& lists,
       own.put(h.log_probability);
       own.put(h.score);
       own.put(h.ended);
+      const bool looked = h.attention.dimension() == 2;
+      own.put<std::uint64_t>(looked ? h.attention.shape()[1] : 0);
+      own.put(looked ? std::vector<double>(h.attention.begin(), h.attention.end())
+                     : std::vector<double>());
     }
   }
   for (const Failure& failure : failures) {
@@ -125,6 +152,13 @@ void gather(xp::Team& team, const std::vector<std::size_t>& mine, Lists& lists,
         message.get(h.log_probability);
         message.get(h.score);
         message.get(h.ended);
+        std::uint64_t columns = 0;
+        std::vector<double> looked;
+        message.get(columns);
+        message.get(looked);
+        if (columns == 0) continue;
+        h.attention = xp::Array<double>(xp::Shape{looked.size() / columns, columns});
+        std::copy(looked.begin(), looked.end(), h.attention.data());
       }
     }
     while (!message.done()) {
@@ -148,7 +182,37 @@ void tell_unknown(std::size_t unknown, std::size_t tokens) {
                                    " unknown to the model: not in its training file");
 }
 
-void check_decoding(const DecodeSettings& s) {
+std::vector<Bundle> load_others(xp::Team* team, const std::vector<std::string>& folders,
+                                const Bundle& first) {
+  std::vector<Bundle> others;
+  for (const std::string& folder : folders) {
+    others.push_back(load_bundle(folder));
+    need_same_model(team, folder, others.back());
+    if (same(others.back().language, first.language)) continue;
+    throw xp::ValueError("--ensemble " + folder +
+                         ": another language: its tokens differ, expected those of the first "
+                         "model; train with the same files and options of tokens");
+  }
+  return others;
+}
+
+Models models_of(const Bundle& first, const std::vector<Bundle>& others) {
+  Models models = {first.model.get()};
+  for (const Bundle& other : others) models.push_back(other.model.get());
+  return models;
+}
+
+std::size_t longest(const Models& models) {
+  int most = models[0]->options().max_length;
+  for (const auto* model : models) most = std::min(most, model->options().max_length);
+  return static_cast<std::size_t>(most);
+}
+
+void check_decoding(const DecodeSettings& s, std::size_t models) {
+  if (s.sample && models > 1) {
+    throw xp::ValueError(
+        "--sample: cannot be combined with --ensemble, expected one of them; leave one out");
+  }
   if (s.n_best > s.beam && !s.sample) {
     throw xp::ValueError("--n-best: too many: it is " + std::to_string(s.n_best) +
                          ", expected at most --beam, " + std::to_string(s.beam) +
@@ -160,8 +224,8 @@ void check_decoding(const DecodeSettings& s) {
   }
 }
 
-Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
-             const std::vector<Source>& sources, const DecodeSettings& s, const Failed& failed) {
+Lists decode(const Models& models, const Language& language, const std::vector<Source>& sources,
+             const DecodeSettings& s, const Failed& failed) {
   // Batches have sentences of similar lengths. A translation does not depend on its batch.
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -187,7 +251,7 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
         failures.push_back({begin + i, order[begin + i], why});
       };
     }
-    Lists found = decode_safely(model, language, some, s, failed_here);
+    Lists found = decode_safely(models, language, some, s, failed_here);
     for (std::size_t i = begin; i < end; ++i) {
       lists[order[i]] = std::move(found[i - begin]);
       mine.push_back(order[i]);
@@ -198,10 +262,9 @@ Lists decode(const xp::Seq2Seq<float>& model, const Language& language,
   return lists;
 }
 
-Scores score(const xp::Seq2Seq<float>& model, const Language& language,
-             const std::vector<Pair>& pairs, const DecodeSettings& settings,
-             std::vector<std::string>& outputs) {
-  const auto most = static_cast<std::size_t>(model.options().max_length);
+Scores score(const Models& models, const Language& language, const std::vector<Pair>& pairs,
+             const DecodeSettings& settings, std::vector<std::string>& outputs) {
+  const std::size_t most = longest(models);
   std::vector<Source> sources;
   for (const Pair& pair : pairs) {
     Source& source = sources.emplace_back();
@@ -209,7 +272,7 @@ Scores score(const xp::Seq2Seq<float>& model, const Language& language,
     if (settings.crop) language.crop(source.ids, most);
     if (source.ids.size() > most) source.ids.clear();
   }
-  const Lists lists = decode(model, language, sources, settings);
+  const Lists lists = decode(models, language, sources, settings);
   xp::EditDistance errors;
   TextScores text(language.lowercase);
   xp::BLEU bleu({.lowercase = false});  // as exact match and the error rates beside it

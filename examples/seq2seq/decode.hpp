@@ -2,6 +2,7 @@
 // Translates sentences.
 
 #include "bundle.hpp"
+#include "ensemble.hpp"
 #include "settings.hpp"
 #include "text_scores.hpp"
 
@@ -22,12 +23,19 @@ using Failed = std::function<void(std::size_t, const std::string&)>;
 void tell_unknown(std::size_t unknown, std::size_t tokens);
 
 /// Throws ValueError for options that do not go together.
-void check_decoding(const DecodeSettings& settings);
+void check_decoding(const DecodeSettings& settings, std::size_t models = 1);
+
+/// Reads further models for an ensemble with the first. ValueError for one that has other tokens.
+std::vector<Bundle> load_others(xp::Team* team, const std::vector<std::string>& folders,
+                                const Bundle& first);
+/// Returns all models of an ensemble.
+Models models_of(const Bundle& first, const std::vector<Bundle>& others);
+/// Returns the longest source and translation that all models take, in tokens.
+std::size_t longest(const Models& models);
 
 /// Returns the hypotheses of each source, the best first; none for an empty one. With `failed` there are none for a
 /// source that cannot be translated, either. The ranks of a team share the batches, and all get all hypotheses.
-std::vector<std::vector<xp::Hypothesis>> decode(const xp::Seq2Seq<float>& model,
-                                                const Language& language,
+std::vector<std::vector<xp::Hypothesis>> decode(const Models& models, const Language& language,
                                                 const std::vector<Source>& sources,
                                                 const DecodeSettings& settings,
                                                 const Failed& failed = {});
@@ -41,8 +49,7 @@ struct Scores {
 
 /// Translates all pairs and scores them. Nothing is the translation of a source that is too long, unless settings.crop
 /// cuts it. `outputs` gets the translations.
-Scores score(const xp::Seq2Seq<float>& model, const Language& language,
-             const std::vector<struct Pair>& pairs, const DecodeSettings& settings,
-             std::vector<std::string>& outputs);
+Scores score(const Models& models, const Language& language, const std::vector<struct Pair>& pairs,
+             const DecodeSettings& settings, std::vector<std::string>& outputs);
 
 }  // namespace seq2seq

@@ -17,9 +17,8 @@ namespace {
 
 /// Says what becomes of sources that are too long, and leaves their pairs out if the options say so. Returns the
 /// number of such sources.
-std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle,
+std::size_t settle_long_sources(const EvaluateSettings& s, const Bundle& bundle, std::size_t most,
                                 std::vector<Pair>& pairs) {
-  const auto most = static_cast<std::size_t>(bundle.model->options().max_length);
   const auto too_long = [&](const Pair& pair) {
     return bundle.language.source_ids(pair.source).size() > most;
   };
@@ -72,17 +71,17 @@ void score(const ScoreSettings& s) {
 
 void evaluate(const EvaluateSettings& s) {
   console::need_output();
-  check_decoding(s.decode);
+  check_decoding(s.decode, 1 + s.ensemble.size());
   const Bundle bundle = load_bundle(s.folder);
   need_same_model(s.decode.team, s.folder, bundle);
+  const std::vector<Bundle> others = load_others(s.decode.team, s.ensemble, bundle);
+  const Models models = models_of(bundle, others);
   std::vector<Pair> pairs;
   if (console::leads(s.decode.team)) pairs = read_pairs(s.file, s.columns);
   share_pairs(s.decode.team, pairs);
-  const std::size_t too_long = settle_long_sources(s, bundle, pairs);
+  const std::size_t too_long = settle_long_sources(s, bundle, longest(models), pairs);
   std::size_t left_out = 0;
-  const auto examples =
-      encode(pairs, bundle.language, static_cast<std::size_t>(bundle.model->options().max_length),
-             left_out, s.decode.crop);
+  const auto examples = encode(pairs, bundle.language, longest(models), left_out, s.decode.crop);
   if (examples.empty()) {
     throw xp::ValueError(s.file +
                          ": no pair can be scored, expected some that are not empty and of "
@@ -100,7 +99,7 @@ void evaluate(const EvaluateSettings& s) {
 
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::string> written;
-  const Scores scores = score(*bundle.model, bundle.language, pairs, s.decode, written);
+  const Scores scores = score(models, bundle.language, pairs, s.decode, written);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::size_t unknown = 0, tokens = 0;
@@ -128,6 +127,7 @@ void evaluate(const EvaluateSettings& s) {
       pairs.size(), scores.exact, scores.wer, scores.per, scores.bleu, loss, std::exp(loss),
       seconds);
   tell_text_scores(scores.text);
+  if (!others.empty()) console::print("loss and perplexity are of the first model alone\n");
   if (!s.json.empty() && console::leads(s.decode.team)) {
     const nlohmann::json json = {{"pairs", pairs.size()},
                                  {"too_long", too_long},

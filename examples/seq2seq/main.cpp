@@ -4,6 +4,7 @@
 //   seq2seq translate folder < sentences.txt
 //   seq2seq evaluate folder test.tsv
 //   seq2seq score translations.txt test.tsv
+//   seq2seq average folder --last 5 --model mean
 //   seq2seq inspect folder --sentence "..."
 
 #include "../command_line.hpp"
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
   seq2seq::EvaluateSettings evaluate;
   seq2seq::InspectSettings inspect;
   seq2seq::ScoreSettings score;
+  seq2seq::AverageSettings average;
   CLI::App* const training = app.add_subcommand("train", "trains a model on a file of pairs");
   CLI::App* const translating = app.add_subcommand("translate", "translates lines of text");
   CLI::App* const evaluating =
@@ -41,11 +43,14 @@ int main(int argc, char** argv) {
       app.add_subcommand("inspect", "shows a model's layers, and where it looks");
   CLI::App* const scoring =
       app.add_subcommand("score", "scores a file of translations of a file of pairs");
+  CLI::App* const averaging =
+      app.add_subcommand("average", "makes a model of the mean weights of others");
   add_options(*training, train);
   add_options(*translating, translate);
   add_options(*evaluating, evaluate);
   add_options(*inspecting, inspect);
   add_options(*scoring, score);
+  add_options(*averaging, average);
 
   return console::run_ranks("seq2seq", [&](xtape::Team* team) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
@@ -53,13 +58,13 @@ int main(int argc, char** argv) {
     static_cast<void>(xtape::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
     static_cast<void>(xtape::default_products());
     train.team = translate.decode.team = evaluate.decode.team = team;
-    if (inspecting->parsed() || scoring->parsed()) {
-      console::need_one_process(xtape::launched_ranks(),
-                                inspecting->parsed() ? "inspect" : "score");
+    for (const CLI::App* alone : {inspecting, scoring, averaging}) {
+      if (alone->parsed()) console::need_one_process(xtape::launched_ranks(), alone->get_name());
     }
     if (training->parsed()) seq2seq::train(train);
     if (evaluating->parsed()) seq2seq::evaluate(evaluate);
     if (inspecting->parsed()) seq2seq::inspect(inspect);
+    if (averaging->parsed()) seq2seq::average(average);
     if (scoring->parsed()) seq2seq::score(score);
     return translating->parsed() ? seq2seq::translate(translate) : 0;
   });

@@ -1,5 +1,7 @@
 #include "prepare.hpp"
 
+#include "card.hpp"
+
 #include <unistd.h>
 
 #include <cerrno>
@@ -70,7 +72,8 @@ void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pai
   dev_pairs = s.dev.empty() ? split_off(pairs, s.dev_split, s.seed) : read_pairs(s.dev, s.columns);
 }
 
-Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs) {
+Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs,
+                      const Language* from) {
   Language language;
   language.source_kind = *tokens_named(s.source_tokens);
   language.target_kind = *tokens_named(s.target_tokens);
@@ -81,7 +84,11 @@ Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs) {
     if ((source ? language.source_kind : language.target_kind) != Tokens::pieces) continue;
     Subwords& subwords = source ? language.source_subwords : language.target_subwords;
     const std::string file = subwords_file(s.folder, source);
-    if (s.resume && std::filesystem::exists(file)) {
+    const bool known =
+        from != nullptr && (source ? from->source_kind : from->target_kind) == Tokens::pieces;
+    if (known) {
+      subwords = source ? from->source_subwords : from->target_subwords;
+    } else if (s.resume && std::filesystem::exists(file)) {
       subwords = Subwords::load(file);
     } else if (!source && joint && language.source_kind == Tokens::pieces) {
       subwords = language.source_subwords;
@@ -101,7 +108,7 @@ std::map<std::string, std::string> configuration(const TrainSettings& s,
                                                  const std::vector<Pair>& pairs,
                                                  const std::vector<Pair>& dev_pairs) {
   auto all = s.configuration;
-  if (s.schedule != "cosine") all.erase("--epochs");  // no rate depends on them
+  if (!rate_needs_epochs(s)) all.erase("--epochs");  // no rate depends on them
   all["contents of --train"] = fingerprint(pairs);
   all["contents of --dev"] = fingerprint(dev_pairs);
   return all;
@@ -114,6 +121,7 @@ void clear_folder(const std::string& folder, xp::Checkpoints& checkpoints) {
                           ", expected a file of an earlier model; give another --model",
                       path, errno);
   }
+  remove_card(folder);
   checkpoints.clear();
 }
 

@@ -13,8 +13,8 @@ void check_settings(const TrainSettings& s);
 void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pair>& dev_pairs);
 
 /// Returns the tokenization, with empty vocabularies. Subwords are learned from the pairs; a resumed run reads those
-/// that it has.
-Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs);
+/// that it has, and a run that begins with another model takes those of `from`.
+Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs, const Language* from);
 
 /// Whether more of a figure is better.
 bool rises(const std::string& figure);

@@ -89,6 +89,10 @@ void add_data(CLI::App& app, TrainSettings& s) {
 
 void add_model(CLI::App& app, TrainSettings& s) {
   const char* group = "Model";
+  app.add_option("--init", s.init,
+                 "folder of a model to begin with: its weights where they fit, its tokens and new "
+                 "ones, and its options of this group where none are given")
+      ->group(group);
   app.add_option("--layers", s.layers, "layers of the encoder, and of the decoder")
       ->check(kCount)
       ->capture_default_str()
@@ -180,39 +184,27 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->check(kCount)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--optimizer", s.optimizer, "adam or adamw")
-      ->check(CLI::IsMember({"adam", "adamw"}))
+  app.add_option("--accumulate", s.accumulate, "batches whose gradients make one update")
+      ->check(kCount)
       ->capture_default_str()
       ->group(group);
   app.add_option("--learning-rate", s.learning_rate, "highest learning rate")
       ->check(kPositive)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--beta-1", s.beta_1, "of Adam")
-      ->check(kRate)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--beta-2", s.beta_2, "of Adam")
-      ->check(kRate)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--epsilon", s.epsilon, "of Adam")
-      ->check(kPositive)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--weight-decay", s.weight_decay, "of adamw")
-      ->check(kNotNegative)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--schedule", s.schedule, "of the rate after the warm-up: constant, cosine, noam")
-      ->check(CLI::IsMember({"constant", "cosine", "noam"}))
+  app.add_option("--schedule", s.schedule,
+                 "of the rate after the warm-up: constant, cosine, restarts (of cosines), noam, "
+                 "exponential, inverse-time, polynomial, piecewise")
+      ->check(CLI::IsMember({"constant", "cosine", "restarts", "noam", "exponential",
+                             "inverse-time", "polynomial", "piecewise"}))
       ->capture_default_str()
       ->group(group);
   app.add_option("--warmup", s.warmup, "steps in which the rate grows from 0")
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--final-rate", s.final_rate, "fraction of the rate that a cosine ends with")
+  app.add_option("--final-rate", s.final_rate,
+                 "fraction of the rate that cosines and a polynomial end with")
       ->check(kRate)
       ->capture_default_str()
       ->group(group);
@@ -228,9 +220,76 @@ void add_training(CLI::App& app, TrainSettings& s) {
       ->check(kRate)
       ->capture_default_str()
       ->group(group);
+  app.add_option("--freeze", s.freeze,
+                 "paths of layers that stay as they are, as encoder/0,source_embedding")
+      ->delimiter(',')
+      ->group(group);
   app.add_option("--seed", s.seed, "of initial weights, order of the data and dropout")
       ->check(kSeed)
       ->capture_default_str()
+      ->group(group);
+}
+
+void add_optimizer(CLI::App& app, TrainSettings& s) {
+  const char* group = "Optimizer";
+  app.add_option("--optimizer", s.optimizer, "the formula of an update")
+      ->check(CLI::IsMember(optimizer_names()))
+      ->capture_default_str()
+      ->group(group);
+  const auto number = [&](const char* name, std::optional<double>& value, const char* what) {
+    app.add_option(name, value, std::string(what) + "; default: the formula's own")
+        ->check(kNotNegative)
+        ->group(group);
+  };
+  number("--beta-1", s.beta_1, "decay of the mean of gradients");
+  number("--beta-2", s.beta_2, "decay of the mean of their squares");
+  number("--epsilon", s.epsilon, "what is added to a divisor");
+  number("--momentum", s.momentum, "of sgd and rmsprop");
+  number("--rho", s.rho, "decay of the squares, of rmsprop and adadelta");
+  app.add_flag("--nesterov", s.nesterov, "of sgd")->group(group);
+  app.add_flag("--amsgrad", s.amsgrad, "of adam and adamw")->group(group);
+  app.add_flag("--centered", s.centered, "of rmsprop")->group(group);
+  app.add_option("--weight-decay", s.weight_decay,
+                 "fraction of the weights lost in an update, times the rate; not of biases and "
+                 "normalizations")
+      ->check(kNotNegative)
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_schedule(CLI::App& app, TrainSettings& s) {
+  const char* group = "Schedule";
+  app.add_option("--decay-steps", s.decay_steps,
+                 "steps of a decay, or of the first cosine of restarts; 0: to the last step")
+      ->check(kNone)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--decay-rate", s.decay_rate,
+                 "exponential: the factor in --decay-steps; inverse-time: 1 / (1 + this)")
+      ->check(kPositive)
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--staircase", s.staircase, "these two decay in steps")->group(group);
+  app.add_option("--power", s.power, "of a polynomial")
+      ->check(kPositive)
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--cycle", s.cycle, "a polynomial begins again")->group(group);
+  app.add_option("--restart-length", s.restart_length, "factor of each cosine's length")
+      ->check(console::Real(1))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--restart-height", s.restart_height, "factor of each cosine's height")
+      ->check(kPositive)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--boundaries", s.boundaries, "piecewise: steps after which the rate changes")
+      ->check(kCount)
+      ->delimiter(',')
+      ->group(group);
+  app.add_option("--factors", s.factors, "piecewise: factors of the rate after each boundary")
+      ->check(kNotNegative)
+      ->delimiter(',')
       ->group(group);
 }
 
@@ -265,6 +324,10 @@ void add_run(CLI::App& app, TrainSettings& s) {
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
+  app.add_option("--keep", s.keep, "newest checkpoints that stay, beside the best")
+      ->check(kCount)
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--tensorboard", s.tensorboard, "folder for TensorBoard's event files")
       ->group(group);
   app.add_flag("--batch-loss", s.batch_loss,
@@ -283,13 +346,20 @@ void add_options(CLI::App& app, TrainSettings& s) {
   add_data(app, s);
   add_model(app, s);
   add_training(app, s);
+  add_optimizer(app, s);
+  add_schedule(app, s);
   add_run(app, s);
   // The files' contents are compared instead of their paths.
   static const std::set<std::string> free{
-      "--train",  "--dev",       "--model",      "--patience",    "--record",
-      "--resume", "--overwrite", "--save-steps", "--score-every", "--tensorboard"};
-  app.footer(free_options_text(free, "; --epochs too, unless --schedule is cosine"));
-  app.final_callback([&app, &s] { s.configuration = configuration_of(app, free); });
+      "--train",     "--dev",        "--model",       "--patience",    "--record", "--resume",
+      "--overwrite", "--save-steps", "--score-every", "--tensorboard", "--keep"};
+  app.footer(free_options_text(free, "; --epochs too, unless --schedule decays to the last step"));
+  app.final_callback([&app, &s] {
+    s.configuration = configuration_of(app, free);
+    for (const CLI::Option* option : app.get_options()) {
+      if (!option->results().empty()) s.given.insert(option->get_name());
+    }
+  });
 }
 
 }  // namespace seq2seq

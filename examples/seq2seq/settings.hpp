@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ namespace xp = xtape;
 /// Options of `train`.
 struct TrainSettings {
   std::string train, dev, folder;
+  std::string init;                  // folder of a model to begin with
+  std::vector<std::string> freeze;   // paths of layers
   double dev_split = 0;              // fraction of the training pairs; 0: there is a dev file
   std::vector<std::string> columns;  // of files with a header
   std::string source_tokens = "chars", target_tokens = "chars";
@@ -39,10 +42,18 @@ struct TrainSettings {
   std::string kernels = "glorot_uniform", embeddings, biases = "zeros";
 
   std::string optimizer = "adam";
-  double learning_rate = 1e-3, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7, weight_decay = 0;
+  double learning_rate = 1e-3, weight_decay = 0;
+  std::optional<double> beta_1, beta_2, epsilon, momentum, rho;  // default: the optimizer's
+  bool nesterov = false, amsgrad = false, centered = false;
+  std::int64_t accumulate = 1;  // batches of an update
   std::string schedule = "cosine";
   std::int64_t warmup = 100;
   double final_rate = 0.02;
+  std::int64_t decay_steps = 0;  // 0: those of the whole training
+  double decay_rate = 0.5, power = 1, restart_length = 2, restart_height = 1;
+  bool staircase = false, cycle = false;
+  std::vector<std::int64_t> boundaries;  // of piecewise rates
+  std::vector<double> factors;
   double clip_norm = 1.0;
   double label_smoothing = 0.0;
   double ema = 0;  // 0: no average of the weights
@@ -56,12 +67,15 @@ struct TrainSettings {
   std::int64_t score_every = 1;  // epochs between translations of the whole dev set; 0: never
   double length_factor = 0;      // of translations while training
   std::int64_t save_steps = 0;
+  std::size_t keep = 2;  // checkpoints
   std::string tensorboard, record;
   bool batch_loss = false;  // reports the mean over batches too
   bool resume = false, overwrite = false;
   xp::Team* team = nullptr;  // of ranks that share each step; null if alone
   /// The values of the options that a resumed run must have, by name.
   std::map<std::string, std::string> configuration;
+  /// The names of the options that were given.
+  std::set<std::string> given;
 };
 
 /// Decoding options of `translate` and `evaluate`.
@@ -74,19 +88,22 @@ struct DecodeSettings {
   std::uint64_t seed = 0;
   std::size_t batch = 64;
   bool crop = false;  // cuts sources that are too long
-  bool allow_unknown = false;
+  bool allow_unknown = false, attention = false;
   double length_factor = 0;  // tokens written for a token read; 0: no limit
   xp::Team* team = nullptr;  // of ranks that share the sentences; null if alone
 };
 
 struct TranslateSettings {
   std::string folder, input = "-";
-  bool scores = false;
+  std::vector<std::string> ensemble;  // folders of further models
+  std::string alignment;              // file
+  bool scores = false, json = false;
   DecodeSettings decode;
 };
 
 struct EvaluateSettings {
   std::vector<std::string> columns;
+  std::vector<std::string> ensemble;  // folders of further models
   std::string folder, file, json, too_long = "wrong";
   std::int64_t show = 0;
   DecodeSettings decode;
@@ -94,6 +111,13 @@ struct EvaluateSettings {
 
 struct InspectSettings {
   std::string folder, sentence, picture = "attention.svg";
+};
+
+/// Options of `average`.
+struct AverageSettings {
+  std::vector<std::string> models;
+  std::string folder;
+  std::size_t last = 0;  // checkpoints of each model; 0: its weights
 };
 
 /// Options of `score`.
@@ -108,16 +132,24 @@ void add_options(CLI::App& app, TranslateSettings& s);
 void add_options(CLI::App& app, EvaluateSettings& s);
 void add_options(CLI::App& app, InspectSettings& s);
 void add_options(CLI::App& app, ScoreSettings& s);
+void add_options(CLI::App& app, AverageSettings& s);
 
-/// Returns the optimizer of the settings, for this number of steps.
+/// Returns the names of the optimizers.
+std::vector<std::string> optimizer_names();
+
+/// Whether the learning rate depends on the number of epochs.
+bool rate_needs_epochs(const TrainSettings& s);
+
+/// Returns the optimizer of the settings, for this number of steps. ValueError for options that it does not have.
 std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps);
 
 /// The commands, each in its own file. They throw xtape::Error.
-void train(const TrainSettings& s);
+void train(const TrainSettings& given);
 /// Returns the exit status: 1 if a line could not be translated.
 int translate(const TranslateSettings& s);
 void evaluate(const EvaluateSettings& s);
 void inspect(const InspectSettings& s);
 void score(const ScoreSettings& s);
+void average(const AverageSettings& s);
 
 }  // namespace seq2seq

@@ -14,6 +14,13 @@ void add_columns(CLI::App& app, std::vector<std::string>& columns) {
       ->delimiter(',');
 }
 
+void add_ensemble(CLI::App& app, std::vector<std::string>& folders) {
+  app.add_option("--ensemble", folders,
+                 "folders of further models with the same tokens, separated by commas; the mean of "
+                 "all probabilities decides")
+      ->delimiter(',');
+}
+
 void add_decoding(CLI::App& app, DecodeSettings& s) {
   const char* group = "Decoding";
   app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
@@ -50,6 +57,12 @@ void add_options(CLI::App& app, TranslateSettings& s) {
   app.add_option("input", s.input, "file of sentences, one per line; -: standard input")
       ->capture_default_str();
   app.add_flag("--scores", s.scores, "write the score and a tab before each translation");
+  app.add_flag("--json", s.json,
+               "lines are JSON objects with a text 'source', and come back with 'translations'");
+  app.add_option("--alignment", s.alignment,
+                 "file for the source token that each token written looked at most, as pairs "
+                 "source-target from 0 on (Pharaoh)");
+  add_ensemble(app, s.ensemble);
   add_decoding(app, s.decode);
   const char* group = "Decoding";
   app.add_option("--n-best", s.decode.n_best,
@@ -89,6 +102,7 @@ void add_options(CLI::App& app, EvaluateSettings& s) {
   app.add_option("--show", s.show, "show so many wrong translations")
       ->check(kNone)
       ->capture_default_str();
+  add_ensemble(app, s.ensemble);
   app.add_option("--too-long", s.too_long,
                  "pairs with a source longer than the model was trained for: wrong, or leave-out")
       ->check(CLI::IsMember({"wrong", "leave-out"}))
@@ -106,6 +120,17 @@ void add_options(CLI::App& app, ScoreSettings& s) {
   app.add_option("--json", s.json, "write the figures to this file too");
   add_columns(app, s.columns);
   app.add_flag("--lowercase", s.lowercase, "compare without case");
+}
+
+void add_options(CLI::App& app, AverageSettings& s) {
+  app.add_option("models", s.models, "folders of models with the same options and tokens")
+      ->required();
+  app.add_option("--model", s.folder, "folder for the mean")->required();
+  app.add_option("--last", s.last,
+                 "average so many newest checkpoints of each model, which --keep leaves; 0: its "
+                 "weights")
+      ->check(kNone)
+      ->capture_default_str();
 }
 
 void add_options(CLI::App& app, InspectSettings& s) {

@@ -2,9 +2,11 @@
 
 #include "../console.hpp"
 #include "../ranks.hpp"
+#include "card.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
 #include "prepare.hpp"
+#include "warm_start.hpp"
 
 #include <chrono>
 #include <cmath>
@@ -33,7 +35,7 @@ class DevScores final : public xp::Callback {
   void on_epoch_end(xp::Run& run, std::int64_t epoch, xp::Logs& logs) override {
     if (every_ == 0 || (epoch + 1) % every_ != 0) return;
     std::vector<std::string> written;
-    const Scores s = score(model_, language_, pairs_,
+    const Scores s = score({&model_}, language_, pairs_,
                            {.batch = 128, .length_factor = length_factor_, .team = team_}, written);
     logs.set("val_exact", s.exact);
     logs.set("val_wer", s.wer);
@@ -159,21 +161,29 @@ void keep_usable(const TrainSettings& s, const Language& language, const std::st
 }
 
 /// Makes the vocabularies, and the options of the model.
-void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, Language& language,
-                      xp::Seq2SeqOptions& options) {
+void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, const Language* from,
+                      Language& language, xp::Seq2SeqOptions& options) {
   if (s.tying == "all") {
     language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
   } else {
     language.source = vocabulary(pairs, language, true, s.min_frequency);
     language.target = vocabulary(pairs, language, false, s.min_frequency);
   }
+  if (from != nullptr) {
+    language.source = extended(from->source, language.source);
+    language.target = extended(from->target, language.target);
+    // One table of both needs one list, which begins as the model's.
+    if (s.tying == "all")
+      language.source = language.target = extended(language.source, language.target);
+  }
   options = model_options(s, language);
 }
 
-/// Tells the figures of the epoch whose weights are saved: the best one, or the last.
-void tell_best(const xp::History& history, const std::string& monitor, xp::MonitorMode mode) {
+/// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
+std::string tell_best(const xp::History& history, const std::string& monitor,
+                      xp::MonitorMode mode) {
   std::size_t epoch = history.epochs().size();
-  if (epoch == 0) return;
+  if (epoch == 0) return {};
   if (!monitor.empty()) {
     const std::vector<double>& values = history[monitor];
     std::size_t best = 0;
@@ -193,25 +203,31 @@ void tell_best(const xp::History& history, const std::string& monitor, xp::Monit
     figures += text;
   }
   console::print("the weights are those of epoch " + std::to_string(epoch) + ": " + figures + "\n");
+  return figures + " (epoch " + std::to_string(epoch) + ")";
 }
 
 }  // namespace
 
-void train(const TrainSettings& s) {
-  const bool lead = console::leads(s.team);
-  console::need_shards(s.team, s.shards);
-  std::vector<Pair> pairs, dev_pairs;
-  if (lead) {
-    check_settings(s);
-    read_both(s, pairs, dev_pairs);
+void train(const TrainSettings& given) {
+  const bool lead = console::leads(given.team);
+  console::need_shards(given.team, given.shards);
+  if (lead) check_settings(given);
+  std::optional<Bundle> from;
+  if (!given.init.empty()) {
+    from = load_bundle(given.init);
+    need_same_model(given.team, given.init, *from);
   }
+  const TrainSettings s = from ? inherited(given, *from) : given;
+  const Language* const known = from ? &from->language : nullptr;
+  std::vector<Pair> pairs, dev_pairs;
+  if (lead) read_both(s, pairs, dev_pairs);
   share_pairs(s.team, pairs);
   share_pairs(s.team, dev_pairs);
-  Language language = tokenization(s, pairs);
+  Language language = tokenization(s, pairs, known);
   keep_usable(s, language, s.train, pairs);
   keep_usable(s, language, s.dev.empty() ? "--dev-split" : s.dev, dev_pairs);
   xp::Seq2SeqOptions options;
-  prepare_language(s, pairs, language, options);
+  prepare_language(s, pairs, known, language, options);
   const std::string words = language.source.to_text() + language.target.to_text();
   console::need_same(s.team, "the hash of the vocabularies", std::to_string(xp::stable_hash(words)),
                      "use the same SentencePiece on all machines");
@@ -220,6 +236,8 @@ void train(const TrainSettings& s) {
   xp::Params<float> params({.seed = s.seed});
   const xp::Seq2Seq<float> model(params.scope(), options);
   model.build();
+  if (from) take_weights(*from, s.init, params);
+  freeze(s.freeze, params);
 
   const auto longest = static_cast<std::size_t>(s.max_length);
   std::size_t left_out = 0;  // none, as the pairs are usable
@@ -235,7 +253,7 @@ void train(const TrainSettings& s) {
   const auto steps = s.epochs * static_cast<std::int64_t>(batches.steps(0));
   const auto optimizer = make_optimizer(s, steps);
 
-  xp::Checkpoints checkpoints(checkpoints_folder(s.folder));
+  xp::Checkpoints checkpoints(checkpoints_folder(s.folder), {.keep = s.keep});
   if (lead) {
     checkpoints.lock();
     check_settings(s);  // another process may have trained here meanwhile
@@ -326,6 +344,7 @@ void train(const TrainSettings& s) {
       fit);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (lead) write_log(s.folder, history);
   if (history.interrupted) {
     console::print(std::string("interrupted; the same command with --resume goes on") +
                    (std::filesystem::exists(checkpoints.best_file())
@@ -339,12 +358,18 @@ void train(const TrainSettings& s) {
   if (!lead) return;
   if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
   xp::save(params, weights_file(s.folder));
-  tell_best(history, last ? "" : s.best, mode);
+  Card card{.origin = {},
+            .options = s.configuration,
+            .scores = tell_best(history, last ? "" : s.best, mode)};
+  card.origin.push_back("It was trained on " + console::counted(examples.size(), "pair") + " of " +
+                        s.train + ", and chosen by " + std::to_string(dev_examples.size()) +
+                        " pairs of " + (s.dev.empty() ? "the same file" : s.dev) + ".");
+  if (from) card.origin.push_back("It began with the weights of " + s.init + ".");
+  write_card(s.folder, language, options, static_cast<std::size_t>(weights), card);
   if (resumed_at >= 0 && work.tokens == 0) {
     console::print("this training was finished before, after epoch " +
                    std::to_string(history.epochs().size()) +
-                   (s.schedule == "cosine" || history.stopped ? "" : "; more --epochs go on") +
-                   "\n");
+                   (rate_needs_epochs(s) || history.stopped ? "" : "; more --epochs go on") + "\n");
     return;
   }
   console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds,

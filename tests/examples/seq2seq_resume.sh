@@ -61,7 +61,8 @@ declare -A others=([--source-tokens]=space [--target-tokens]=space [--norm]=post
   [--tying]=output [--shards]=2 [--kernels]=he_uniform [--embeddings]=glorot_normal [--optimizer]=adamw [--schedule]=noam
   [--best]=last [--learning-rate]=0.02 [--batch-size]=9 [--width]=8 [--heads]=1 [--hidden]=8 [--layers]=2
   [--epochs]=4 [--max-length]=21 [--warmup]=6 [--limit]=99 [--seed]=2 [--min-frequency]=2 [--max-tokens]=900
-  [--decoder-layers]=2 [--epsilon]=1e-06 [--columns]=a,b [--subwords]=99 [--subword-kind]=bpe [--subword-coverage]=0.95)
+  [--decoder-layers]=2 [--epsilon]=1e-06 [--columns]=a,b [--accumulate]=2 [--beta-1]=0.8 [--beta-2]=0.9 [--decay-steps]=9 [--restart-length]=3
+  [--init]=n [--freeze]=encoder/0/feed_forward [--boundaries]=3,4 [--subwords]=99 [--subword-kind]=bpe [--subword-coverage]=0.95)
 count=0
 for option in $(grep -oE '^ *--[a-z0-9-]+' help); do
   # Not beside --dev, whose contents are compared.
@@ -70,6 +71,10 @@ for option in $(grep -oE '^ *--[a-z0-9-]+' help); do
   value=()
   grep -qE -- "^ *$option( |$)" help || fail "no $option in --help"
   if grep -qE -- "^ *$option [A-Z]" help; then value=("${others[$option]-0.25}"); fi
+  if [[ " --momentum --rho --nesterov --centered " == *" $option "* ]]; then
+    refused "$option: not an option of this optimizer" -- train "${small[@]}" --model n --resume "$option" "${value[@]}"
+    continue
+  fi
   refused "n/checkpoints/checkpoint-" "$option is ${value[0]-set}, expected" -- \
     train "${small[@]}" --model n --resume "$option" "${value[@]}"
   count=$((count + 1))

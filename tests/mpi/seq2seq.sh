@@ -103,6 +103,19 @@ done <<'O'
 --beam 3 --n-best 2 --batch-size 16 --crop
 --sample --n-best 2 --top-k 3 --batch-size 8
 O
+# So do ensembles, alignments and JSON lines; and a run that begins with another model.
+head -40 lines >few
+sed 's/.*/{"source": "&"}/' few >objects
+"$program" translate whole few --batch-size 4 --ensemble whole2 --alignment pairs1 >out1
+ranks 3 "$program" translate whole few --batch-size 4 --ensemble whole2 --alignment pairs3 >out3 </dev/null
+cmp out1 out3 && cmp pairs1 pairs3 || fail "an ensemble of 3 ranks"
+"$program" translate whole objects --batch-size 4 --json >out1
+ranks 3 "$program" translate whole objects --batch-size 4 --json >out3 </dev/null
+cmp out1 out3 || fail "JSON lines of 3 ranks"
+"$program" "${small[@]}" --init whole2 --model tuned1 --epochs 1 >log
+ranks 2 "$program" "${small[@]}" --init whole2 --model tuned2 --epochs 1 >log 2>err </dev/null || fail "--init: $(cat err)"
+cmp tuned1/weights.safetensors tuned2/weights.safetensors && cmp tuned1/log.json tuned2/log.json || fail "--init by 2 ranks"
+refused + 'has no work to share' ranks 2 "$program" average whole whole2 --model x
 "$program" evaluate whole dev.tsv --batch-size 4 --json one.json | grep -v '^decoding' >one
 ranks 3 "$program" evaluate whole dev.tsv --batch-size 4 --json three.json 2>err </dev/null | grep -v '^decoding' >three
 diff one three && diff <(grep -v seconds one.json) <(grep -v seconds three.json) || fail "other figures by 3 ranks"
