@@ -1,0 +1,102 @@
+// Weights at the ends of the range, in every entry of the catalogues of constraints and regularizers: float gives what
+// double gives, rounded, and a NaN reaches exactly what depends on it.
+
+#include "support/arrays.hpp"
+#include "support/catch.hpp"
+
+#include <iostream>
+#include <limits>
+
+using namespace xtape;
+using namespace xtape::test;
+
+namespace {
+
+using Limits = std::numeric_limits<float>;
+
+const std::vector<float> kValues = {Limits::max(),
+                                    -Limits::max(),
+                                    1e37F,
+                                    1e20F,
+                                    -1e20F,
+                                    1e15F,
+                                    Limits::min(),
+                                    Limits::denorm_min(),
+                                    -1e-30F,
+                                    0.0F,
+                                    Limits::infinity(),
+                                    -Limits::infinity(),
+                                    Limits::quiet_NaN()};
+
+std::size_t cases = 0;
+struct Summary {
+  ~Summary() { std::cout << "extreme weights: " << cases << " cases\n"; }
+} summary;
+
+/// Weights of three rows and columns, with `value` in one place, a whole column or everywhere.
+template <class T> Array<T> weights(std::size_t pattern, float value) {
+  Array<T> w(Shape{3, 3});
+  for (std::size_t i = 0; i < 9; ++i) {
+    const bool there = pattern == 2 || (pattern == 1 ? i % 3 == 1 : i == 4);
+    w.data()[i] = there ? static_cast<T>(value) : static_cast<T>(0.25F * (float(i) - 3.5F));
+  }
+  return w;
+}
+
+/// Whether float's number is double's, rounded; infinite where double's is too large for float.
+bool rounded(float f, double d) {
+  if (std::isnan(f) || std::isnan(d)) return std::isnan(f) && std::isnan(d);
+  const double largest = static_cast<double>(Limits::max());
+  if (std::abs(d) > largest)
+    return std::abs(static_cast<double>(f)) >= largest && (f > 0) == (d > 0);
+  return std::abs(static_cast<double>(f) - d) <= 1e-5 * std::abs(d) + 1e-37;
+}
+
+bool rounded(const Array<float>& f, const Array<double>& d) {
+  return f.shape() == d.shape() &&
+         std::equal(f.begin(), f.end(), d.begin(), [](float u, double v) { return rounded(u, v); });
+}
+
+/// Calls `check(weights in float, in double, value)` for every pattern and value.
+template <class Check> void everywhere(const std::string& name, float largest, const Check& check) {
+  for (std::size_t pattern = 0; pattern < 3; ++pattern) {
+    for (const float value : kValues) {
+      // The sums of squares, or the norms themselves, have no place in float from here on.
+      if (std::isfinite(value) && std::abs(value) > largest) continue;
+      ++cases;
+      INFO(name << ", pattern " << pattern << ", value " << value);
+      check(weights<float>(pattern, value), weights<double>(pattern, value));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("constraints meet weights at the ends of the range") {
+  for (const char* name : {"max_norm", "unit_norm", "non_neg", "min_max_norm"}) {
+    const Constraint<float> rough(name);
+    const Constraint<double> exact(name);
+    everywhere(name, 1e37F, [&](const Array<float>& f, const Array<double>& d) {
+      CHECK(rounded(rough(f), exact(d)));
+    });
+  }
+}
+
+TEST_CASE("regularizers meet weights at the ends of the range") {
+  for (const char* name : {"l1", "l2", "orthogonal_regularizer"}) {
+    const Regularizer<float> rough(name);
+    const Regularizer<double> exact(name);
+    everywhere(name, name == std::string("l2") ? 1e15F : 1e37F,
+               [&](const Array<float>& f, const Array<double>& d) {
+                 Tape<float> tape;
+                 Tape<double> exact_tape;
+                 const Var<float> w = tape.watch(f);
+                 const Var<double> v = exact_tape.watch(d);
+                 const Var<float> penalty = rough(w);
+                 const Var<double> exact_penalty = exact(v);
+                 CHECK(rounded(penalty.value(), exact_penalty.value()));
+                 CHECK(rounded(tape.backward(penalty)[w].value(),
+                               exact_tape.backward(exact_penalty)[v].value()));
+               });
+  }
+}
