@@ -14,6 +14,7 @@ import collections
 import pathlib
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,8 @@ def main():
     parser.add_argument("--list", action="store_true", help="show the changes and build nothing")
     options = parser.parse_args()
     random.seed(options.seed)
+    for end in (signal.SIGINT, signal.SIGTERM):  # the source is put back
+        signal.signal(end, lambda *_: sys.exit(2))
     below = ROOT / options.only
     files = sorted(below.rglob("*.cpp")) if below.is_dir() else [below]
     files = [f for f in files if not str(f.relative_to(ROOT)).startswith(LEFT_OUT)]

@@ -159,7 +159,11 @@ XTAPE_REDUCTION(logsumexp);
 
 namespace {
 
-template <class T> bool is_subnormal(T v) { return v > T(0) && v < std::numeric_limits<T>::min(); }
+/// Whether a gradient of common size may leave the range of T when it is divided by v.
+template <class T> bool is_extreme(T v) {
+  static const T small = std::sqrt(std::numeric_limits<T>::min());
+  return v > T(0) && !(v >= small && v <= 1 / small);
+}
 
 /// Returns the norms. Sums of squares are doubles. Where one leaves the range of T, its root may not.
 template <class T> Result<T> norms(const Var<T>& x, const Plan& plan) {
@@ -186,8 +190,8 @@ template <class T> Var<T> norm(const Var<T>& x, const Axes& axes, bool keep_dims
   return record("norm", norms(x, plan),
                 wrt(x, [x, kept = plan.kept](const Var<T>& g, const Var<T>& out) {
                   const Var<T> safe = where(equal(out.detach(), Var<T>(T(0))), Var<T>(T(1)), out);
-                  if (std::any_of(out.data(), out.data() + out.size(), is_subnormal<T>)) {
-                    return x / reshape(safe, kept) * reshape(g, kept);  // g / out may overflow
+                  if (std::any_of(out.data(), out.data() + out.size(), is_extreme<T>)) {
+                    return x / reshape(safe, kept) * reshape(g, kept);
                   }
                   return x * reshape(g / safe, kept);
                 }));
