@@ -35,6 +35,26 @@ TEST_CASE("arrays are aligned to cache lines, whatever their size") {
   }
 }
 
+TEST_CASE("large blocks are the next quarter of a power of two") {
+  if (!kCaching) return;
+  const auto block = [](std::size_t bytes) {
+    const std::int64_t before = memory_stats().in_use;
+    std::byte* p = Allocator<std::byte>().allocate(bytes);
+    const std::int64_t taken = memory_stats().in_use - before;
+    Allocator<std::byte>().deallocate(p, bytes);
+    return static_cast<std::size_t>(taken);
+  };
+  for (std::size_t power = 1 << 14; power <= 1 << 20; power *= 2) {
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+      const std::size_t below = power + quarter * power / 4, next = below + power / 4;
+      INFO(below << " to " << next << " bytes");
+      CHECK(block(below) == below);
+      CHECK(block(below + 1) == next);
+      CHECK(block(next - 1) == next);
+    }
+  }
+}
+
 TEST_CASE("the counters follow what is in use, its peak and what is cached") {
   trim();
   const MemoryStats before = memory_stats();

@@ -162,6 +162,7 @@ TEST_CASE("a budget of tokens holds with and without buckets, and is used") {
                     "most max_tokens 200; shorten or leave out the example");
   // No overflow where lengths are huge.
   const std::size_t huge = SIZE_MAX / 2 + 1;
+  CHECK(BatchOrder({3, 200, 5}, {.max_tokens = 200}).steps(0) == 2);
   CHECK(BatchOrder({huge, huge, huge}, {.max_tokens = SIZE_MAX}).steps(0) == 3);
   CHECK(BatchOrder(Indices{0, 0, 4}, {.max_tokens = 12, .shuffle = false}).steps(0) == 1);
   // drop_last: 4 fill the budget of 8, the fifth has room beside it.
