@@ -70,16 +70,18 @@ installed() {
     $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs xtape)
   "$temporary/with_pc"
   echo "-- add_subdirectory"
-  # With the flags and as deep as build/dev, so that ccache has the library.
-  rm -rf build/subdirectory
-  cmake -G Ninja -S "$consumer" -B build/subdirectory -DXTAPE_SOURCE_DIR="$PWD" \
+  # With the flags of build/dev, from a folder as deep, by make, which works there: ccache has the library.
+  local part=build-consumer
+  rm -rf "$part"
+  cmake -G "Unix Makefiles" -S "$consumer" -B "$part" -DXTAPE_SOURCE_DIR="$PWD" \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1 -DNDEBUG" \
     -DXTAPE_WERROR=ON >/dev/null
-  cmake --build build/subdirectory
-  build/subdirectory/consumer
+  cmake --build "$part" -j "$(nproc)"
+  "$part/consumer"
   # As a part of another project it installs nothing and builds no tests.
-  cmake --build build/subdirectory --target help >"$temporary/targets"
-  ! grep -E '^(install|test_products_gemm):' "$temporary/targets"
+  cmake --build "$part" --target help >"$temporary/targets"
+  rm -rf "$part"
+  ! grep -E '^(\.\.\. )?(install|test_products_gemm)(:|$)' "$temporary/targets"
 }
 
 # Teams of processes, under mpirun.
