@@ -8,15 +8,13 @@
 namespace xtape::kernels {
 namespace {
 
-constexpr Isa kAll[] = {Isa::avx512, Isa::avx2, Isa::baseline};
-
 Isa best() noexcept {
   if (const char* wanted = std::getenv("XTAPE_ISA")) {
-    for (const Isa isa : kAll) {
+    for (const Isa isa : kAllIsas) {
       if (name(isa) == wanted && supported(isa)) return isa;
     }
   }
-  for (const Isa isa : kAll) {
+  for (const Isa isa : kAllIsas) {
     if (supported(isa)) return isa;
   }
   return Isa::baseline;

@@ -29,6 +29,7 @@ template <> inline constexpr bool kFuses<Baseline> = false;
 #endif
 
 enum class Isa { baseline, avx2, avx512 };
+inline constexpr Isa kAllIsas[] = {Isa::avx512, Isa::avx2, Isa::baseline};  // the best first
 
 /// Returns the best instruction set that processor and operating system support, or the supported one that
 /// the environment variable XTAPE_ISA names. It is chosen once.

@@ -1,6 +1,7 @@
 #include "threads/settings.hpp"
 
 #include "base/message.hpp"
+#include "kernels/isa.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -15,6 +16,19 @@
 
 namespace xtape::detail {
 
+namespace {
+
+/// The text may hold anything, and a message may go to a terminal.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kShown = 40;
+  std::string shown(text.substr(0, kShown));
+  std::replace_if(
+      shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return "'" + shown + (text.size() > kShown ? "...'" : "'");
+}
+
+}  // namespace
+
 std::size_t threads_of(const char* variable, const char* text) {
   const std::string_view all(text);
   std::size_t count = 0;
@@ -23,14 +37,20 @@ std::size_t threads_of(const char* variable, const char* text) {
       count <= kMostThreads) {
     return count;
   }
-  constexpr std::size_t kShown = 40;
-  std::string shown(all.substr(0, kShown));
-  // The text may hold anything, and a message may go to a terminal.
-  std::replace_if(
-      shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  fail<ValueError>(variable, "not a number of threads: it is '", shown,
-                   all.size() > kShown ? "..." : "", "', expected 1 to ", kMostThreads,
-                   "; correct it, or leave it unset for all processors");
+  fail<ValueError>(variable, "not a number of threads: it is ", quoted(all), ", expected 1 to ",
+                   kMostThreads, "; correct it, or leave it unset for all processors");
+}
+
+void check_isa(const char* text) {
+  if (text == nullptr || *text == '\0') return;
+  std::string names;
+  for (const kernels::Isa isa : kernels::kAllIsas) {
+    if (!kernels::supported(isa)) continue;
+    if (kernels::name(isa) == text) return;
+    names += (names.empty() ? "" : " or ") + std::string(kernels::name(isa));
+  }
+  fail<ValueError>("XTAPE_ISA", "no instruction set of this processor: it is ", quoted(text),
+                   ", expected ", names, "; correct it, or leave it unset for the best one");
 }
 
 std::size_t usable_processors() {
@@ -44,6 +64,7 @@ std::size_t usable_processors() {
 }
 
 std::size_t default_threads() {
+  check_isa(std::getenv("XTAPE_ISA"));
   const char* text = std::getenv("XTAPE_NUM_THREADS");
   return text == nullptr || *text == '\0' ? usable_processors()
                                           : threads_of("XTAPE_NUM_THREADS", text);

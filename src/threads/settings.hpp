@@ -12,10 +12,14 @@ inline constexpr std::size_t kMostThreads = 1024;
 /// decimal digits.
 std::size_t threads_of(const char* variable, const char* text);
 
+/// Throws ValueError unless `text` is null, empty, or the name of an instruction set that this processor has.
+void check_isa(const char* text);
+
 /// Returns the number of processors that this process may use.
 std::size_t usable_processors();
 
-/// Returns XTAPE_NUM_THREADS if it is set and not empty, or else usable_processors(). Throws as threads_of.
+/// Returns XTAPE_NUM_THREADS if it is set and not empty, or else usable_processors(). Throws as threads_of, and as
+/// check_isa of XTAPE_ISA: every program asks here before it computes.
 std::size_t default_threads();
 
 }  // namespace xtape::detail

@@ -1,6 +1,7 @@
 // The number of threads that a process begins with.
 #include "threads/settings.hpp"
 
+#include "kernels/isa.hpp"
 #include "support/catch.hpp"
 #include "support/misuse.hpp"
 
@@ -49,6 +50,22 @@ TEST_CASE("the environment decides, and an empty text is as good as none", "[thr
   CHECK(detail::default_threads() == detail::usable_processors());
   ::unsetenv("XTAPE_NUM_THREADS");
   CHECK(detail::default_threads() == detail::usable_processors());
+}
+
+TEST_CASE("XTAPE_ISA is an instruction set of this processor, or an error that lists those",
+          "[threads]") {
+  const std::string least(kernels::name(kernels::Isa::baseline));
+  CHECK_NOTHROW(detail::check_isa(least.c_str()));
+  CHECK_NOTHROW(detail::check_isa(""));
+  CHECK_NOTHROW(detail::check_isa(nullptr));
+  for (const char* name : {"avx3", "AVX2", "avx2 ", "\x1b[2J"}) {
+    CHECK_THROWS_WITH(detail::check_isa(name), Catch::StartsWith("XTAPE_ISA: no instruction set") &&
+                                                   Catch::Contains(least + "; correct it") &&
+                                                   !Catch::Contains("\x1b"));
+  }
+  ::setenv("XTAPE_ISA", "avx3", 1);
+  CHECK_THROWS_AS(detail::default_threads(), ValueError);
+  ::unsetenv("XTAPE_ISA");
 }
 
 TEST_CASE("a number of threads out of range is refused and changes nothing", "[threads]") {
