@@ -55,6 +55,24 @@ TEST_CASE("large blocks are the next quarter of a power of two") {
   }
 }
 
+TEST_CASE("what a thread takes from the pool stays in the count of what is cached") {
+  if (!kCaching) return;
+  constexpr std::size_t kBytes = 2880;  // of a class that nothing else here uses
+  Allocator<std::byte> allocator;
+  trim();
+  std::thread([&] {
+    std::vector<std::byte*> blocks;
+    for (int i = 0; i < 40; ++i) blocks.push_back(allocator.allocate(kBytes));
+    for (std::byte* p : blocks) allocator.deallocate(p, kBytes);
+  }).join();
+  const std::int64_t before = memory_stats().cached;
+  CHECK(before >= std::int64_t{40 * kBytes});
+  std::byte* p = allocator.allocate(kBytes);
+  CHECK(memory_stats().cached == before - std::int64_t{kBytes});
+  allocator.deallocate(p, kBytes);
+  CHECK(memory_stats().cached == before);
+}
+
 TEST_CASE("the counters follow what is in use, its peak and what is cached") {
   trim();
   const MemoryStats before = memory_stats();

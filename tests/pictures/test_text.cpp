@@ -79,6 +79,9 @@ TEST_CASE("malformed UTF-8 is found, and nothing else") {
 TEST_CASE("labels are as wide as they look") {
   CHECK(pictures::label("日本").width == 4);
   CHECK(pictures::label("e\xCC\x81").width == 1);  // an accent of its own
+  // Both ends of a range of wide characters.
+  CHECK(pictures::label("\u10FF\u1100\u115F\u1160").width == 1 + 2 + 2 + 1);
+  CHECK(pictures::label("\uFFDF\uFFE0\uFFE6\uFFE7").width == 1 + 2 + 2 + 1);
   CHECK(pictures::label("日本日本", 5).text == "日本…");
   CHECK(pictures::label("日本日本", 5).width == 5);
   CHECK(pictures::label("abc", 3).text == "abc");
