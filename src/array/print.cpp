@@ -199,7 +199,9 @@ class Layout {
 }  // namespace
 
 template <class T> std::string to_string(const Array<T>& array) {
-  if (array.dimension() == 0) return scalar(array.data()[0]);
+  if (array.dimension() == 0) {
+    return array.storage().empty() ? "(no value)" : scalar(array.data()[0]);
+  }
   if (array.size() == 0) return "[]";
   const Layout layout(array.shape());
   std::vector<std::size_t> positions;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace xtape::detail {
 
@@ -51,6 +52,12 @@ template <class Who>
 void check_unit(const Who& who, const char* option, double value, bool one_allowed) {
   check_option(value >= 0 && (value < 1 || (one_allowed && value == 1)), who, option, value,
                one_allowed ? "0 to 1" : "at least 0 and below 1");
+}
+
+/// Throws ValueError unless a finite T holds the number.
+template <class T, class Who> void check_fits(const Who& who, const char* option, double value) {
+  check_option(std::abs(value) <= static_cast<double>(std::numeric_limits<T>::max()), who, option,
+               value, "a number that the weights' type holds");
 }
 
 /// Throws ValueError unless epsilon is positive as a T, so that it keeps a quotient finite.

@@ -8,10 +8,10 @@
 
 namespace xtape::detail {
 
-/// Returns "op: " and the parts, which are anything that prints.
+/// Returns "op: " and the parts, which are anything that prints. `op` is empty for a layer in the root scope.
 template <class... Parts> std::string message(const std::string& op, const Parts&... parts) {
   std::ostringstream out;
-  out << op << ": ";
+  out << (op.empty() ? "layer" : op.c_str()) << ": ";
   (out << ... << parts);
   return out.str();
 }

@@ -1,6 +1,6 @@
 #include <xtape/check/gradcheck.hpp>
 
-#include "base/message.hpp"
+#include "base/check.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>
@@ -57,6 +57,9 @@ class Checker {
   ~Checker() { place(point_); }
 
   GradcheckReport run() {
+    detail::check_positive("check_gradients", "eps", options_.eps);
+    detail::check_not_negative("check_gradients", "tolerance", options_.tolerance);
+    detail::check_not_negative("check_gradients", "second_tolerance", options_.second_tolerance);
     RandomStream stream(options_.seed, stable_hash("check_gradients"));
     const Array<double> y = evaluate(point_);
     const bool tracked = first_order(y, stream);

@@ -21,7 +21,7 @@ struct LineReader::State {
   State(int descriptor, std::string text_name, std::size_t longest)
       : own(-1), file(descriptor), name(std::move(text_name)), max_line(std::min(longest, kMost)) {}
   State(const std::string& path, std::size_t longest, std::size_t most)
-      : own(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
+      : own(::open(io::checked_path(path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)),
         file(own.get()),
         name(path),
         max_line(std::min(longest, kMost)) {

@@ -36,7 +36,17 @@ void fail_no_memory(const std::string& path, std::size_t size) {
           "a file that fits; split it, or give the process more memory");
 }
 
+const std::string& checked_path(const std::string& path) {
+  if (path.find('\0') != std::string::npos) {
+    throw IoError(
+        std::string(path.c_str()) + ": not a path: a NUL follows, expected a name without one",
+        path, EINVAL);
+  }
+  return path;
+}
+
 FileBytes::FileBytes(const std::string& path, std::size_t most) {
+  checked_path(path);
   // Not blocking: opening a pipe would wait for a writer.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
@@ -74,7 +84,7 @@ FileBytes::FileBytes(const std::string& path, std::size_t most) {
   }
 }
 
-AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
+AtomicFile::AtomicFile(const std::string& path) : asked_(checked_path(path)), target_(path) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (fs::is_symlink(path, error)) {  // the link stays; what it names is replaced
@@ -84,7 +94,8 @@ AtomicFile::AtomicFile(const std::string& path) : asked_(path), target_(path) {
   struct stat previous {};
   const bool exists = ::stat(target_.c_str(), &previous) == 0;
   if (exists && !S_ISREG(previous.st_mode)) {  // a rename would replace a device
-    fail("not a regular file", S_ISDIR(previous.st_mode) ? EISDIR : 0);
+    fail_io(asked_, "not a regular file", S_ISDIR(previous.st_mode) ? EISDIR : 0,
+            "the name of a file, new or to be replaced; choose another name");
   }
   buffer_.reserve(kBuffer);
   // The name may be taken: by another thread, or by a process of this number that was killed.

@@ -108,6 +108,9 @@ void remove_if_left_over(const std::string& folder, const std::string& name,
                          const std::function<bool(std::string_view)>& ours);
 
 /// Throws IoError "path: what: cause, expected then"; `code` is errno, or 0.
+/// Returns the path. Throws IoError if a NUL would end it early.
+const std::string& checked_path(const std::string& path);
+
 [[noreturn]] void fail_io(const std::string& path, const std::string& what, int code,
                           const std::string& then);
 

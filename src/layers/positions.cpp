@@ -52,6 +52,7 @@ template <class T> SinePositionEncoding<T>::SinePositionEncoding(Options options
 
 template <class T>
 Var<T> SinePositionEncoding<T>::operator()(const Var<T>& x, std::size_t start_index) const {
+  if (table_ == nullptr) detail::fail_no_value("SinePositionEncoding");
   check_positions("SinePositionEncoding", x.shape());
   const std::size_t length = x.shape()[x.rank() - 2];
   const std::size_t width = x.shape()[x.rank() - 1];

@@ -37,6 +37,7 @@ template <class T> std::string Sequential<T>::path_of(const detail::SequentialPa
 
 /// Throws ValueError if a layer that takes only ids stands behind another.
 template <class T> void Sequential<T>::check() const {
+  if (!scope_.has_value()) detail::fail_no_value("Sequential");
   for (std::size_t i = 1; i < parts_.size(); ++i) {
     if (!parts_[i].on_array) {
       detail::fail<ValueError>(path_of(parts_[i]), "ids expected: layer ", i, " (", parts_[i].type,

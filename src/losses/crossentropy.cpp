@@ -181,7 +181,9 @@ Var<T> binary_focal_crossentropy(const Var<T>& prediction, const Target<T>& targ
   const Var<T> p = options.from_logits ? sigmoid(x) : x;
   const Var<T> limited = clip(p, kTiny, 1 - kTiny);
   const Var<T> loss = -(t * log(limited) + (T(1) - t) * log(T(1) - limited));
-  const Var<T> doubt = T(1) - (t * p + (T(1) - t) * (T(1) - p));
+  Var<T> doubt = T(1) - (t * p + (T(1) - t) * (T(1) - p));
+  // The slope of a root at 0 is infinite, and that of the loss there is 0.
+  if (focus.gamma < 1) doubt = maximum(doubt, Var<T>(static_cast<T>(kTiny)));
   Var<T> each = power(doubt, focus.gamma) * loss;
   if (focus.balance) {
     const auto alpha = static_cast<T>(focus.alpha);

@@ -29,6 +29,7 @@ void check_samples(const char* op, const LossOptions& options, const Shape& samp
 }
 
 template <class T> Array<T> weights_of(const Array<double>& weights, const Shape& samples) {
+  for (const double weight : weights) check_fits<T>("loss", "sample_weight", weight);
   // Axes are aligned at the first one, the batch.
   std::vector<std::size_t> stride(samples.size(), 0);
   std::size_t step = 1;

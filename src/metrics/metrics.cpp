@@ -11,7 +11,6 @@ namespace xtape {
 using detail::but_last;
 using detail::check_labels;
 using detail::check_samples;
-using detail::is_above;
 
 using Ids = Array<std::int64_t>;
 
@@ -56,6 +55,13 @@ template <class F> Array<double> where_right(const Shape& samples, F right) {
   Array<double> out(samples);
   for (std::size_t i = 0; i < out.size(); ++i) out.data()[i] = right(i) ? 1 : 0;
   return out;
+}
+
+/// Returns whether element i of a prediction says `label`, 0 or 1. A NaN says neither.
+template <class T>
+bool says(const Var<T>& prediction, std::size_t i, double threshold, double label) {
+  const auto p = static_cast<double>(prediction.data()[i]);
+  return !std::isnan(p) && label == (p > threshold ? 1 : 0);
 }
 
 }  // namespace
@@ -105,16 +111,19 @@ void Accuracy::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& la
   check_labels("Accuracy", ids, classes == 1 ? 2 : classes, options);
   if (classes == 1) {
     const auto right = [&](std::size_t i) {
-      return is_above(prediction, i, threshold_) == (ids.data()[i] == 1);
+      return says(prediction, i, threshold_, static_cast<double>(ids.data()[i]));
     };
     Mean::update(where_right(ids.shape(), right), options);
     return;
   }
   if (ids.size() == 0) return;
   const Ids best = argmax(prediction);
-  Mean::update(
-      where_right(ids.shape(), [&](std::size_t i) { return best.data()[i] == ids.data()[i]; }),
-      options);
+  const auto right = [&](std::size_t i) {
+    const std::int64_t k = best.data()[i];
+    return k == ids.data()[i] &&
+           !std::isnan(prediction.data()[i * classes + static_cast<std::size_t>(k)]);
+  };
+  Mean::update(where_right(ids.shape(), right), options);
 }
 
 template <class T>
@@ -125,7 +134,7 @@ void Accuracy::update(const Var<T>& prediction, const Target<T>& target,
   check_samples("Accuracy", options, samples);
   if (prediction.shape().back() == 1) {
     const auto right = [&](std::size_t i) {
-      return target.data()[i] == static_cast<T>(is_above(prediction, i, threshold_));
+      return says(prediction, i, threshold_, static_cast<double>(target.data()[i]));
     };
     Mean::update(where_right(samples, right), options);
     return;
@@ -151,7 +160,7 @@ void BinaryAccuracy::update(const Var<T>& prediction, const Target<T>& target,
   for (std::size_t i = 0; i < right.size(); ++i) {
     double sum = 0;
     for (std::size_t k = i * n; k < (i + 1) * n; ++k) {
-      sum += target.data()[k] == static_cast<T>(is_above(prediction, k, threshold_)) ? 1 : 0;
+      sum += says(prediction, k, threshold_, static_cast<double>(target.data()[k])) ? 1 : 0;
     }
     right.data()[i] = sum / static_cast<double>(n);
   }

@@ -176,8 +176,10 @@ Var<T> parameter(const char* op, const char* name, const Var<T>& x, const Traili
 }  // namespace
 
 template <class T>
-Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
-                           const std::optional<Var<T>>& beta, const Axes& axes, double epsilon) {
+Var<T> layer_normalization(const Var<T>& x,
+                           const std::optional<std::type_identity_t<Var<T>>>& gamma,
+                           const std::optional<std::type_identity_t<Var<T>>>& beta,
+                           const Axes& axes, double epsilon) {
   const char* op = "layer_normalization";
   const TrailingAxes t(op, x.shape(), axes);
   check_normalization(op, x.shape(), t, epsilon);
@@ -191,8 +193,8 @@ Var<T> layer_normalization(const Var<T>& x, const std::optional<Var<T>>& gamma,
 XTAPE_FOR_REALS(layer_normalization);
 
 template <class T>
-Var<T> rms_normalization(const Var<T>& x, const std::optional<Var<T>>& scale, const Axes& axes,
-                         double epsilon) {
+Var<T> rms_normalization(const Var<T>& x, const std::optional<std::type_identity_t<Var<T>>>& scale,
+                         const Axes& axes, double epsilon) {
   const char* op = "rms_normalization";
   const TrailingAxes t(op, x.shape(), axes);
   check_normalization(op, x.shape(), t, epsilon);

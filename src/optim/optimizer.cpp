@@ -38,8 +38,12 @@ Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOp
     : rate_(std::move(learning_rate)), weight_decay_(weight_decay), options_(std::move(options)) {
   const char* who = "optimizer";
   const auto& o = options_;
-  if (rate_.constant()) check_positive(who, "learning_rate", rate_(0));
+  if (rate_.constant()) {
+    check_positive(who, "learning_rate", rate_(0));
+    detail::check_fits<T>(who, "learning_rate", rate_(0));
+  }
   detail::check_not_negative(who, "weight_decay", weight_decay);
+  detail::check_fits<T>(who, "weight_decay", weight_decay);
   int clips = 0;
   for (const auto& [option, value] :
        {std::pair{"clipnorm", o.clipnorm}, std::pair{"clipvalue", o.clipvalue},
@@ -82,6 +86,7 @@ template <class T> void Optimizer<T>::set_learning_rate(Schedule rate) {
                        "number to change; set another schedule instead");
     }
     check_positive("optimizer", "learning_rate", rate(0));
+    detail::check_fits<T>("optimizer", "learning_rate", rate(0));
   }
   rate_ = std::move(rate);
 }
@@ -113,6 +118,12 @@ auto Optimizer<T>::collect(Params<T>& params, const Gradients<T>& gradients,
     const auto memory = memories_.find(p.path());
     const bool begun = memory != memories_.end() && memory->second.accumulated;
     if (begun || options_.use_ema) parts.push_back({&p.slot()});
+  }
+  if (!some && missing.empty()) {
+    fail<ParameterError>("step", "no parameters to update: of ", params.all().size(),
+                         " parameters none is built and trainable, and the gradients belong to ",
+                         gradients.empty() ? "none" : "others",
+                         ", expected the Params of the model that was called; pass that");
   }
   if (!some || (!missing.empty() && !options.allow_missing)) {
     fail<ParameterError>("step", "gradients missing: trainable parameters", missing,
@@ -326,6 +337,8 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
     rate = rate_(steps_);
     check_option(rate >= 0 && std::isfinite(rate), name(), "learning_rate", rate,
                  "a finite number, 0 or more, of the schedule");
+    detail::check_fits<T>(name(), "learning_rate", rate);
+    detail::check_fits<T>(name(), "learning_rate * weight_decay", rate * weight_decay_);
   }
   Memories added;  // kept if nothing fails
   for (ParameterStep& part : parts) {

@@ -2,6 +2,7 @@
 
 #include "array/shapes.hpp"
 #include "base/check.hpp"
+#include "kernels/elementwise.hpp"
 #include "params/look_up.hpp"
 
 #include <xtape/ops/elementwise.hpp>
@@ -21,9 +22,18 @@ void check_axes(const char* name, const Axes& axes) {
 template <class T, class Desired>
 Array<T> rescaled(const Array<T>& w, const Axes& axes, const std::string& name, Desired desired) {
   static_cast<void>(detail::normalize_axes(name, axes, w.dimension()));  // names the parameter
+  const auto scaled = [&]<class U>(const Var<U>& x, const Var<U>& norms) {
+    return (x * (desired(norms) / (norms + static_cast<U>(1e-7)))).value();
+  };
   const Var<T> x(w);
   const Var<T> norms = norm(x, axes, true);
-  return (x * (desired(norms) / (norms + static_cast<T>(1e-7)))).value();
+  if constexpr (std::is_same_v<T, float>) {
+    if (kernels::first_non_finite(static_cast<kernels::Index>(norms.size()), norms.data()) >= 0) {
+      const Var<double> wide(xt::cast<double>(w));  // finite weights may have a norm beyond float
+      return xt::cast<T>(scaled(wide, norm(wide, axes, true)));
+    }
+  }
+  return scaled(x, norms);
 }
 
 }  // namespace
@@ -44,10 +54,11 @@ template <class T> Constraint<T>::Constraint(const std::string& name) {
 template <class T> Constraint<T>::Constraint(constraints::MaxNorm options) {
   check_axes("max_norm", options.axes);
   detail::check_not_negative("max_norm", "max_value", options.max_value);
+  detail::check_fits<T>("max_norm", "max_value", options.max_value);
   description_ = {"MaxNorm", {{"max_value", options.max_value}, {"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
     return rescaled(w, options.axes, name,
-                    [&](const Var<T>& norms) { return clip(norms, 0.0, options.max_value); });
+                    [&](const auto& norms) { return clip(norms, 0.0, options.max_value); });
   };
 }
 
@@ -55,7 +66,7 @@ template <class T> Constraint<T>::Constraint(constraints::UnitNorm options) {
   check_axes("unit_norm", options.axes);
   description_ = {"UnitNorm", {{"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
-    return rescaled(w, options.axes, name, [](const Var<T>&) { return Var<T>(T(1)); });
+    return rescaled(w, options.axes, name, []<class U>(const Var<U>&) { return Var<U>(U(1)); });
   };
 }
 
@@ -74,6 +85,7 @@ template <class T> Constraint<T>::Constraint(constraints::MinMaxNorm options) {
                              options.min_value, " and max_value is ", options.max_value,
                              ", expected 0 <= min_value <= max_value, both finite");
   }
+  detail::check_fits<T>("min_max_norm", "max_value", options.max_value);
   detail::check_unit("min_max_norm", "rate", options.rate, true);
   description_ = {"MinMaxNorm",
                   {{"min_value", options.min_value},
@@ -81,9 +93,9 @@ template <class T> Constraint<T>::Constraint(constraints::MinMaxNorm options) {
                    {"rate", options.rate},
                    {"axis", options.axes}}};
   function_ = [options](const Array<T>& w, const std::string& name) {
-    return rescaled(w, options.axes, name, [&](const Var<T>& norms) {
-      return clip(norms, options.min_value, options.max_value) * static_cast<T>(options.rate) +
-             norms * static_cast<T>(1 - options.rate);
+    return rescaled(w, options.axes, name, [&]<class U>(const Var<U>& norms) {
+      return clip(norms, options.min_value, options.max_value) * static_cast<U>(options.rate) +
+             norms * static_cast<U>(1 - options.rate);
     });
   };
 }

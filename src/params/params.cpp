@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "kernels/elementwise.hpp"
 #include "params/layer_state.hpp"
 #include "params/name_check.hpp"
 
@@ -98,7 +99,16 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer, Fan
   } else {
     detail::checked(path().c_str(), shape);
     RandomStream stream(params.seed, stable_hash(path()));
-    slot().value = detail::ArrayPtr<T>(Array<T>(xt::cast<T>(initializer(shape, fans, stream))));
+    Array<T> value = xt::cast<T>(initializer(shape, fans, stream));
+    const auto at =
+        kernels::first_non_finite(static_cast<kernels::Index>(value.size()), value.data());
+    if (at >= 0) {
+      fail<ValueError>(path(), "initial value is not finite: element ", at, " of ",
+                       to_string(shape), " is ", value.data()[at],
+                       ", expected finite numbers of the weights' type; look at the "
+                       "options of the initializer, or set the value");
+    }
+    slot().value = detail::ArrayPtr<T>(std::move(value));
   }
   slot().built.store(true, std::memory_order_release);
 }

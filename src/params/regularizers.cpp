@@ -61,6 +61,8 @@ template <class T> Regularizer<T>::Regularizer(regularizers::L1L2 options) {
   const auto [l1, l2] = options;
   check_not_negative("l1_l2", "l1", l1);
   check_not_negative("l1_l2", "l2", l2);
+  detail::check_fits<T>("l1_l2", "l1", l1);
+  detail::check_fits<T>("l1_l2", "l2", l2);
   description_ = described(l1, l2);
   if (l1 == 0 && l2 == 0) return;
   function_ = [a = static_cast<T>(l1), b = static_cast<T>(l2)](const Var<T>& w,
@@ -73,6 +75,7 @@ template <class T> Regularizer<T>::Regularizer(regularizers::L1L2 options) {
 
 template <class T> Regularizer<T>::Regularizer(regularizers::OrthogonalRegularizer options) {
   check_not_negative("orthogonal", "factor", options.factor);
+  detail::check_fits<T>("orthogonal", "factor", options.factor);
   const bool rows = options.mode == regularizers::OrthogonalMode::rows;
   description_ = {"OrthogonalRegularizer",
                   {{"factor", options.factor}, {"mode", rows ? "rows" : "columns"}}};

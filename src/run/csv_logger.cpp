@@ -27,7 +27,7 @@ struct CSVLogger::File {
   File(std::string name, bool keep)
       : path(std::move(name)),
         descriptor(io::above_standard(::open(
-            path.c_str(),  // not blocking: opening a pipe would wait for a reader
+            io::checked_path(path).c_str(),  // not blocking: opening a pipe would wait for a reader
             O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | O_NONBLOCK | (keep ? 0 : O_TRUNC), 0666))) {
     if (descriptor.get() < 0) fail("cannot be opened", errno);
     struct stat status {};

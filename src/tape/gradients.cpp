@@ -1,4 +1,4 @@
-#include "base/message.hpp"
+#include "base/check.hpp"
 #include "kernels/optimizers_plain.hpp"
 #include "threads/loops.hpp"
 
@@ -117,7 +117,10 @@ template <class T> Gradients<T>& Gradients<T>::clip_value(double limit) {
 }
 
 template <class T> Gradients<T>& Gradients<T>::scale(double factor) {
-  scale_ *= factor;
+  const double now = scale_ * factor;
+  detail::check_fits<T>("scale", "factor", factor);
+  detail::check_fits<T>("scale", "the product with earlier factors", now);
+  scale_ = now;
   return *this;
 }
 

@@ -97,8 +97,19 @@ template <class T> void Sweep<T>::run(std::size_t top, std::size_t floor) {
 
 template <class T>
 void Sweep<T>::replay(std::size_t id, std::size_t floor, std::vector<Var<T>> again) {
+  const Node<T>& node = *state_.entries[id].node;
+  if (again.size() != node.outputs) {
+    fail<TapeError>(node.name, "computed again, it returned ", again.size(), " values, expected ",
+                    node.outputs, " as before; make the composed function return each output once");
+  }
   for (std::size_t i = 0; i < again.size(); ++i) {
     const Var<T> g = gradient(id + i);
+    if (g.has_value() && (!again[i].has_value() || again[i].shape() != g.shape())) {
+      fail<ShapeError>(node.name, "computed again, it returned another shape: output ", i, " is ",
+                       again[i].has_value() ? to_string(again[i].shape()) : "without a value",
+                       ", expected ", to_string(g.shape()),
+                       " as before; let the function depend on its inputs alone");
+    }
     if (g.has_value() && again[i].tracked()) add(again[i].node_ref().node, g);
   }
   again.clear();

@@ -145,13 +145,20 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
   return {};
 }
 
+template <class T> void Tape<T>::clear() {
+  detail::check_node_ref("clear", context());
+  state_->clear();
+}
+
 template <class T> Mark<T> Tape<T>::mark() const {
+  detail::check_node_ref("mark", context());
   return {state_->position(), state_->birth,
           state_->entries.empty() ? 0 : state_->entries.back().stamp,
           state_->penalties.outputs.size()};
 }
 
 template <class T> void Tape<T>::rewind(const Mark<T>& mark) {
+  detail::check_node_ref("rewind", context());
   const std::size_t n = mark.position.nodes;
   const bool valid = mark.birth == state_->birth && n <= state_->entries.size() &&
                      (n == 0 || state_->entries[n - 1].stamp == mark.last_stamp);

@@ -73,19 +73,26 @@ template <class T> void TapeState<T>::clear() noexcept {
   penalties.weights_hidden.clear();
 }
 
+template <class T> const ArrayPtr<T>& TapeState<T>::WeightsRead::of(const LeafSource<T>& slot) {
+  const auto found = values.find(&slot);
+  if (found != values.end()) return found->second;
+  return values.emplace(&slot, around != nullptr ? around->of(slot) : slot.value).first->second;
+}
+
 template <class T> Var<T> TapeState<T>::leaf(const LeafPtr<T>& slot) {
+  const ArrayPtr<T>& value = weights != nullptr ? weights->of(*slot) : slot->value;
   if (record && inside_checkpoint > 0 && slot->trainable && slot->penalized) {
     penalties.weights_hidden.emplace(slot, entries.size());
   }
-  if (!recording() || !slot->trainable) return {slot->value, context()};
+  if (!recording() || !slot->trainable) return {value, context()};
   Var<T>& leaf = leaves[slot.get()];
   const auto is_passed = [&](const Passed& p) {
     return p.after < leaf.node_ref().node && leaf.node_ref().node < p.end;
   };
   // A retained tape keeps the old weights. Operations after an update use the new ones.
-  if (!leaf.has_value() || !valid(leaf.node_ref()) || &leaf.value() != &*slot->value ||
+  if (!leaf.has_value() || !valid(leaf.node_ref()) || &leaf.value() != &*value ||
       std::ranges::any_of(passed, is_passed)) {
-    leaf = Var<T>(slot->value, append<Leaf<T>>(slot));
+    leaf = Var<T>(value, append<Leaf<T>>(slot));
   }
   return leaf;
 }

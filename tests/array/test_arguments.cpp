@@ -164,6 +164,45 @@ TEST_CASE("handles without a value are errors in every use") {
   refuses([&] { static_cast<void>(*decltype(it)()); });
 }
 
+TEST_CASE("arrays and layers that were moved away are errors in every use") {
+  const auto refuses = [&](const auto& use) {
+    CHECK(contains(error_of<ValueError>(use), "no value: the operand is empty or moved-from"));
+  };
+  Array<double> array = random_array<double>({2, 2}, 1);
+  const Array<double> kept = std::move(array);
+  refuses([&] { static_cast<void>(Var<double>(array)); });
+  refuses([&] { static_cast<void>(sum(Var<double>(array))); });
+  CHECK(to_string(array) == "(no value)");
+  CHECK(Var<double>(Array<double>(1.5)).item() == 1.5);
+  Array<std::int64_t> numbers = ones<std::int64_t>({2, 2});
+  const Array<std::int64_t> others = std::move(numbers);
+  refuses([&] { static_cast<void>(Tokens<double>(numbers)); });
+
+  const Var<double> x(random_array<double>({2, 3, 4}, 1));
+  SinePositionEncoding<double> sines;
+  const auto encoding = std::move(sines);
+  refuses([&] { static_cast<void>(sines(x)); });
+  Params<double> params;
+  Sequential<double> model(params.scope());
+  model.add<Dense>({.units = 2});
+  const auto owner = std::move(model);
+  refuses([&] { static_cast<void>(model(x)); });
+  CHECK(owner(x.value()).shape() == Shape{2, 3, 2});
+
+  KeyValueCache<double> cache(8);
+  const Var<double> row(random_array<double>({1, 1, 2, 3}, 1));
+  cache.append(row, row);
+  KeyValueCache<double> taken = std::move(cache);
+  refuses([&] { static_cast<void>(cache.keys()); });
+  refuses([&] { static_cast<void>(cache.values()); });
+  refuses([&] { cache.append(row, row); });
+  refuses([&] { cache.reorder(Array<std::int64_t>(Shape{1}, 0)); });
+  cache.clear();
+  cache.append(row, row);
+  taken.append(row, row);
+  CHECK(taken.length() == 2);
+}
+
 TEST_CASE("layers, scopes, tapes and gradients outlive their Params") {
   const Var<double> x(random_array<double>({2, 3}, 1));
   std::optional<Dense<double>> dense;

@@ -162,6 +162,20 @@ TEST_CASE("a function of Vars is checked at arrays, numbers and Vars") {
   CHECK(by_vars.message == by_list.message);
 }
 
+TEST_CASE("options of a check out of range are refused") {
+  const auto check = [](GradcheckOptions options) {
+    static_cast<void>(check_gradients([](const std::vector<V>& x) { return x[0] * 2.0; },
+                                      {random_array<double>({2}, 1)}, options));
+  };
+  for (const double bad : {0.0, -1e-5, std::nan(""), HUGE_VAL}) {
+    CHECK_THROWS_AS(check({.eps = bad}), ValueError);
+  }
+  for (const double bad : {-1.0, std::nan(""), HUGE_VAL}) {
+    CHECK_THROWS_AS(check({.tolerance = bad}), ValueError);
+    CHECK_THROWS_AS(check({.second_tolerance = bad}), ValueError);
+  }
+}
+
 TEST_CASE("a check is reproducible") {
   const auto f = squares([](const V& g, const V& v) { return g * v * 2.0; });
   const auto a = check_gradients(f, {kPoint});

@@ -160,6 +160,11 @@ TEST_CASE("a budget of tokens holds with and without buckets, and is used") {
   CHECK_THROWS_WITH(BatchOrder({3, 201, 5}, {.max_tokens = 200}),
                     "Batches: example over the budget: the length of example 1 is 201, expected at "
                     "most max_tokens 200; shorten or leave out the example");
+  const std::vector<int> examples{3, 1, 2};
+  CHECK_THROWS_WITH(batches_of(
+                        examples, [](int n) { return n - 2; }, {.bucket_window = 3},
+                        [](const Selection<int>& s) { return s.size(); }),
+                    Contains("negative length: that of example 1 is -1"));
   // No overflow where lengths are huge.
   const std::size_t huge = SIZE_MAX / 2 + 1;
   CHECK(BatchOrder({3, 200, 5}, {.max_tokens = 200}).steps(0) == 2);

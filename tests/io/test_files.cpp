@@ -109,6 +109,19 @@ TEST_CASE("devices are neither replaced nor read, and pipes not waited for") {
                  "not a regular file: Is a directory"));
 }
 
+TEST_CASE("a path that a NUL would cut is refused, in every reader and writer") {
+  const Directory directory;
+  const std::string path = directory / std::string("cut\0.npz", 8);
+  Params<float> params = model(10, 1);
+  for (const std::string& text : {error_of<IoError>([&] { save(params, path); }),
+                                  error_of<IoError>([&] { load(params, path); }),
+                                  error_of<IoError>([&] { static_cast<void>(read_lines(path)); }),
+                                  error_of<IoError>([&] { const LineReader reader(path); })}) {
+    CHECK(contains(text, "cut: not a path: a NUL follows"));
+  }
+  CHECK(directory.files().empty());
+}
+
 TEST_CASE("links stay links, and permissions stay") {
   const Directory directory;
   const Params<float> params = model(10, 1);

@@ -127,6 +127,26 @@ TEST_CASE("what masked samples hold changes no gradient either") {
   }
 }
 
+TEST_CASE("the focal loss of perfect samples has a gradient for every gamma") {
+  for (const double gamma : {0.0, 0.3, 0.5, 1.0, 2.0}) {
+    Tape<double> tape;
+    const V x = tape.watch(array<double>({2, 1}, {40, -120}));
+    const V loss = binary_focal_crossentropy(x, V(array<double>({2, 1}, {1, 0})), {.gamma = gamma},
+                                             {.from_logits = true});
+    const Array<double> g = tape.backward(loss)[x].value();
+    INFO("gamma " << gamma);
+    CHECK(std::isfinite(loss.item()));
+    CHECK(std::isfinite(g.data()[0]));
+    CHECK(std::isfinite(g.data()[1]));
+  }
+}
+
+TEST_CASE("a sample weight that the loss's type does not hold is refused") {
+  const Var<float> x(random_array<float>({2, 3}, 1));
+  CHECK_THROWS_WITH(mean_squared_error(x, x, {.sample_weight = array<double>({2}, {1, 1e300})}),
+                    Catch::Contains("sample_weight is 1e+300"));
+}
+
 TEST_CASE("sample weights are aligned at the batch") {
   const V p(array<double>({2, 3, 1}, {1, 2, 3, 4, 5, 6}));
   const V zero(detail::full<double>(Shape{2, 3, 1}, 0.0));

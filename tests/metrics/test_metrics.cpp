@@ -234,6 +234,23 @@ TEST_CASE("metrics refuse what does not fit, and stay as they are") {
   CHECK(best.result() == 0.5);
 }
 
+TEST_CASE("a prediction that is not a number is never right") {
+  const double nan = std::nan("");
+  Accuracy classes, column, hot;
+  BinaryAccuracy binary;
+  classes.update(Var<double>(array<double>({3, 2}, {nan, nan, nan, 1, 0, 1})),
+                 array<std::int64_t>({3}, {0, 1, 1}));
+  CHECK(classes.result() == Approx(1.0 / 3));
+  column.update(Var<double>(array<double>({2, 1}, {nan, 0.9})), array<std::int64_t>({2}, {0, 1}));
+  CHECK(column.result() == 0.5);
+  hot.update(Var<double>(array<double>({1, 2}, {nan, nan})),
+             Var<double>(array<double>({1, 2}, {1, 0})));
+  CHECK(hot.result() == 0);
+  binary.update(Var<double>(array<double>({1, 2}, {nan, 0.1})),
+                Var<double>(array<double>({1, 2}, {0, 0})));
+  CHECK(binary.result() == 0.5);
+}
+
 TEST_CASE("merged metrics are one metric of all samples") {
   const auto feed = [](auto& metric, int from, int to) {
     for (int i = from; i < to; ++i) {

@@ -75,7 +75,7 @@ std::vector<double> slack_of_cosines(const Array<double>& w) {
 template <class Check> void everywhere(const std::string& name, float largest, const Check& check) {
   for (std::size_t pattern = 0; pattern < 3; ++pattern) {
     for (const float value : kValues) {
-      // The sums of squares, or the norms themselves, have no place in float from here on.
+      // The sum of squares has no place in float from here on, nor has that of magnitudes.
       if (std::isfinite(value) && std::abs(value) > largest) continue;
       ++cases;
       INFO(name << ", pattern " << pattern << ", value " << value);
@@ -90,7 +90,7 @@ TEST_CASE("constraints meet weights at the ends of the range") {
   for (const char* name : {"max_norm", "unit_norm", "non_neg", "min_max_norm"}) {
     const Constraint<float> rough(name);
     const Constraint<double> exact(name);
-    everywhere(name, 1e37F, [&](const Array<float>& f, const Array<double>& d) {
+    everywhere(name, Limits::max(), [&](const Array<float>& f, const Array<double>& d) {
       CHECK(rounded(rough(f), exact(d), std::vector<double>(9)));
     });
   }
@@ -114,4 +114,46 @@ TEST_CASE("regularizers meet weights at the ends of the range") {
                                name[0] == 'o' ? slack_of_cosines(d) : std::vector<double>(9)));
                });
   }
+}
+
+TEST_CASE("options that the weights' type does not hold are refused, and so are initial values") {
+  for (const double bad : {1e39, 1e300}) {
+    INFO(bad);
+    CHECK_THROWS_AS(Regularizer<float>(regularizers::L1{.l1 = bad}), ValueError);
+    CHECK_THROWS_AS(Regularizer<float>(regularizers::L2{.l2 = bad}), ValueError);
+    CHECK_THROWS_AS(Regularizer<float>(regularizers::OrthogonalRegularizer{.factor = bad}),
+                    ValueError);
+    CHECK_THROWS_AS(Constraint<float>(constraints::MaxNorm{.max_value = bad}), ValueError);
+    CHECK_THROWS_AS(Constraint<float>(constraints::MinMaxNorm{.min_value = 1, .max_value = bad}),
+                    ValueError);
+    CHECK_THROWS_AS(SGD<float>({.learning_rate = bad}), ValueError);
+    CHECK_THROWS_AS(SGD<float>({.learning_rate = 0.1, .weight_decay = bad}), ValueError);
+    CHECK_NOTHROW(SGD<double>({.learning_rate = bad}));
+  }
+  Params<float> params;
+  const auto builds = [&](const char* name, const Initializer& initializer) {
+    const Parameter<float> p = params.scope().reserve(name);
+    CHECK_THROWS_WITH(p.build({3}, initializer),
+                      Catch::StartsWith(std::string(name) + ": initial value is not finite"));
+    CHECK_FALSE(p.built());
+  };
+  builds("constant", initializers::Constant{.value = 1e300});
+  builds("normal", initializers::RandomNormal{.stddev = 1e300});
+  builds("scaling", initializers::VarianceScaling{.scale = 1e308});
+}
+
+TEST_CASE(
+    "a schedule's rate that the weights' type does not hold is refused, and changes nothing") {
+  Params<float> params;
+  const Parameter<float> w = params.scope().reserve("w");
+  w.build({2}, "ones");
+  Tape<float> tape;
+  const Gradients<float> g = tape.backward(sum(w.value_for(tape.context())));
+  SGD<float> sgd({.learning_rate = Schedule([](std::int64_t) { return 1e300; })});
+  CHECK_THROWS_WITH(sgd.step(params, g), Catch::Contains("learning_rate is 1e+300"));
+  CHECK(w.value()(0) == 1.0F);
+  // Gradients of other parameters than those of the step.
+  Params<float> others;
+  SGD<float> plain({.learning_rate = 0.1});
+  CHECK_THROWS_WITH(plain.step(others, g), Catch::StartsWith("step: no parameters to update"));
 }

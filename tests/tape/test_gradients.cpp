@@ -56,6 +56,19 @@ TEST_CASE("adding and scaling keep the operands' scales apart") {
   CHECK(p.g[p.x].value()(0) == Approx(0.6));  // not touched through a shared buffer
 }
 
+TEST_CASE("factors that the gradients' type does not hold are refused, and change nothing") {
+  Tape<float> tape;
+  const Var<float> x = tape.watch(Var<float>(2.0F));
+  Gradients<float> g = tape.backward(x * 3.0F);
+  for (const double factor : {1e39, -1e300, HUGE_VAL, -HUGE_VAL, std::nan("")}) {
+    CHECK_THROWS_WITH(g.scale(factor), Catch::StartsWith("scale: factor out of range"));
+  }
+  g.scale(1e30);
+  CHECK_THROWS_AS(g.scale(1e30), ValueError);
+  g.scale(1e-30);
+  CHECK(g[x].item() == Approx(3.0F));
+}
+
 TEST_CASE("a norm of floats does not overflow") {
   Tape<float> tape;
   const Var<float> x = tape.watch(Array<float>(Shape{4}, 1.0F));

@@ -89,3 +89,60 @@ TEST_CASE("a captured tracked value is refused") {
   CHECK(tape.size() == 2);
   CHECK(tape.backward(hidden)[x].item() == Approx(std::exp(1.0)));
 }
+
+TEST_CASE("a replay reads the weights of the forward, also after a step in between") {
+  for (const bool nested : {false, true}) {
+    Params<double> params({.seed = 1});
+    const Parameter<double> w = params.scope().reserve("w");
+    w.build({}, initializers::Constant{.value = 2.0});
+    const auto square_of = [=](const V& x) { return square(w.value_for(x) * x); };
+    const auto part = [=](const V& x) {
+      return nested ? checkpoint(square_of, x) * 1.0 : square_of(x);
+    };
+    Tape<double> tape;
+    const V x = tape.watch(V(3.0));
+    const V first = w.value_for(x) * 5.0;
+    const V second = checkpoint(part, x);
+    SGD<double>({.learning_rate = 0.1}).step(params, tape.backward(first, {.retain = true}));
+    CHECK(w.value()() == Approx(1.5));
+    const auto g = tape.backward(second, {.retain = true});
+    CHECK(g[w].item() == Approx(2 * 2.0 * 9));  // 2 w x^2 at the weight of the forward
+    CHECK(g[x].item() == Approx(2 * 4.0 * 3));
+    const auto again = tape.backward(second, {.create_graph = true});
+    CHECK(again[w].item() == Approx(2 * 2.0 * 9));
+    // New operations read the new weight.
+    CHECK(tape.backward(checkpoint(part, x))[w].item() == Approx(2 * 1.5 * 9));
+  }
+}
+
+TEST_CASE("a function that returns something else when it is computed again is refused") {
+  int calls = 0;
+  Tape<double> tape;
+  const V x = tape.watch(random_array<double>({2, 3}, 1));
+  const V y = checkpoint(
+      [&](const V& u) {
+        return ++calls == 1 ? tanh(u) : tanh(reshape(u, {3, 2}));
+      },
+      x);
+  const std::string text = error_of<ShapeError>([&] { static_cast<void>(tape.backward(sum(y))); });
+  CHECK(contains(text,
+                 "checkpoint: computed again, it returned another shape: output 0 is (3, 2), "
+                 "expected (2, 3)"));
+  for (const int count : {0, 1, 2}) {
+    const V z = tape.watch(random_array<double>({2}, 1));
+    const auto outputs = record_fused(
+        "twice", {Result<double>(Array<double>(z.value() * 2.0))},
+        [](FusedBackward<double>& b) { b.add(0, Array<double>(*b.grad_output(0) * 2.0)); },
+        [count](const V& u) { return std::vector<V>(static_cast<std::size_t>(count), u * 2.0); },
+        z);
+    const auto backward = [&] {
+      static_cast<void>(tape.backward(sum(outputs[0]), {.create_graph = true}));
+    };
+    if (count == 1) {
+      CHECK_NOTHROW(backward());
+    } else {
+      CHECK(contains(error_of<TapeError>(backward), "twice: computed again, it returned"));
+    }
+    tape.clear();
+  }
+}

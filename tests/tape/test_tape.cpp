@@ -1,6 +1,8 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
+#include <thread>
+
 using namespace xtape;
 using namespace xtape::test;
 using V = Var<double>;
@@ -179,6 +181,22 @@ TEST_CASE("mark and rewind") {
   CHECK(tape.backward(z)[x].item() == 4.0);
   CHECK_THROWS_AS(tape.rewind(mark), TapeError);
   static_cast<void>(y);
+}
+
+TEST_CASE("a tape is cleared, marked and rewound by its own thread alone") {
+  Tape<double> tape;
+  const V x = tape.watch(V(2.0));
+  const auto mark = tape.mark();
+  std::string text;
+  std::thread([&] {
+    text += error_of<TapeError>([&] { tape.clear(); });
+    text += error_of<TapeError>([&] { static_cast<void>(tape.mark()); });
+    text += error_of<TapeError>([&] { tape.rewind(mark); });
+  }).join();
+  for (const char* name : {"clear: wrong thread", "mark: wrong thread", "rewind: wrong thread"}) {
+    CHECK(contains(text, name));
+  }
+  CHECK(tape.backward(square(x))[x].item() == 4.0);
 }
 
 TEST_CASE("penalties must be asked for") {

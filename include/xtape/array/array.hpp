@@ -100,6 +100,11 @@ namespace detail {
 /// Returns the shape. Throws ShapeError, which names `op`, if the extents other than 0 multiply to 2^60 or more:
 /// bytes and strides of such an array would leave 64 bits. Results of operations and values of Vars are checked.
 const Shape& checked(const char* op, const Shape& shape);
+/// Throws ValueError for a moved-from array, whose shape is () and which has no element; else as checked().
+template <class T> void check_array(const char* op, const Array<T>& array) {
+  if (array.dimension() == 0 && array.storage().empty()) fail_no_value("Array");
+  checked(op, array.shape());
+}
 
 }  // namespace detail
 

@@ -75,6 +75,15 @@ class BatchOrder {
 };
 
 namespace detail {
+/// Returns the length of example i. ValueError for a negative one; it must be an integer.
+template <std::integral N> std::size_t checked_length(N length, std::size_t i) {
+  if (std::cmp_less(length, 0)) {
+    throw ValueError("Batches: negative length: that of example " + std::to_string(i) + " is " +
+                     std::to_string(length) +
+                     ", expected 0 or more; look at the function of lengths");
+  }
+  return static_cast<std::size_t>(length);
+}
 /// ValueError unless first <= steps.
 void check_first_batch(std::size_t first, std::size_t steps);
 
@@ -322,7 +331,8 @@ auto batches_of(Range&& examples, Length length, const BatchOptions& options, F 
   std::vector<std::size_t> lengths;
   lengths.reserve(all->size());
   for (const Example& example : *all) {
-    lengths.push_back(static_cast<std::size_t>(std::invoke(length, example)));
+    const auto n = std::invoke(length, example);
+    lengths.push_back(detail::checked_length(n, lengths.size()));
   }
   return Batches<detail::BatchOf<Example, F>>(std::move(lengths), options,
                                               detail::over_examples(all, std::move(make)));

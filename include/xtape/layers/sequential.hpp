@@ -72,6 +72,9 @@ template <class T> class Sequential {
   Var<T> operator()(const Var<T>& x) const;
   /// Returns the last layer's result for token ids, which the first layer (an Embedding, say) must take (ValueError).
   Var<T> operator()(const Tokens<T>& ids) const;
+  template <detail::ExpressionOf<T> E> Var<T> operator()(E&& x) const {
+    return (*this)(Var<T>(std::forward<E>(x)));
+  }
   template <detail::XExpression E>
   requires std::integral<typename std::decay_t<E>::value_type> Var<T>
   operator()(E&& ids) const { return (*this)(Tokens<T>(std::forward<E>(ids))); }

@@ -34,8 +34,9 @@ struct OptimizerOptions {
   bool use_ema = false;        ///< keep a moving average of the weights; see finalize()
   double ema_momentum = 0.99;  ///< 0 to 1
   std::int64_t ema_overwrite_frequency = 0;  ///< updates until weights become the average; 0: never
-  /// This many calls of step() average their gradients and then update once. Schedules count the
-  /// calls, and each call updates the average of the weights, as in Keras. iterations() counts updates.
+  /// This many calls of step() average their gradients, and the last of them updates the weights. As in
+  /// Keras, a schedule counts calls, and the average of the weights takes part in each call. iterations()
+  /// counts updates.
   std::int64_t gradient_accumulation_steps = 1;
 };
 

@@ -110,6 +110,7 @@ template <class T> class Scope {
   /// This scope, but with taken names shared instead of refused.
   [[nodiscard]] Scope reuse() const { return {params_, path_, true}; }
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] bool has_value() const noexcept { return params_ != nullptr; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
   /// is taken and this scope does not reuse. A shared parameter has the first regularizer and the
   /// first constraint.

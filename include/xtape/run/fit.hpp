@@ -29,8 +29,8 @@ class StopSignals;
 
 /// Options of fit.
 template <class T> struct FitOptions {
-  std::int64_t epochs = 1;                           ///< the last epoch, counted from 1; 0 or more
-  std::int64_t initial_epoch = 0;                    ///< the first epoch, counted from 0
+  std::int64_t epochs = 1;  ///< the number of epochs, those before initial_epoch too; 0 or more
+  std::int64_t initial_epoch = 0;                    ///< epochs to leave out at the beginning
   std::optional<std::int64_t> steps_per_epoch = {};  ///< limits the batches; positive
   Validation<T> validation = {};
   std::int64_t validation_freq = 1;                   ///< epochs between validations; positive

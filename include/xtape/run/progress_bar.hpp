@@ -37,7 +37,7 @@ struct ProgressOptions {
   std::function<double()> clock = {};  ///< the time in seconds; unset: a steady clock
 };
 
-/// Shows step/total, the bar, the time left (at the end: the time taken), the time per step (without
+/// Shows step/total, the bar, the time left (after the last step: the time taken), the time per step (without
 /// the slow first one), and numbers with four decimals, or as %.4e when small. A bar takes one row of a
 /// terminal and leaves out the numbers that have no room; finish() shows them all, in further rows.
 /// Ignores write errors.

@@ -30,12 +30,30 @@ template <class T> class Pause {
   int inside_;
 };
 
+// Has parameters read through `weights`, until the end of a scope.
+template <class T> class ReadWeights {
+  using Weights = typename TapeState<T>::WeightsRead;
+
+ public:
+  ReadWeights(TapeState<T>& state, Weights& weights) noexcept : state_(state), weights_(weights) {
+    weights.around = std::exchange(state.weights, &weights);
+  }
+  ReadWeights(const ReadWeights&) = delete;
+  ReadWeights& operator=(const ReadWeights&) = delete;
+  ~ReadWeights() { state_.weights = std::exchange(weights_.around, nullptr); }
+
+ private:
+  TapeState<T>& state_;
+  Weights& weights_;
+};
+
 // Marks the nodes that backward has passed when it replays node `id`, until the end of a scope. The
-// replay draws the random numbers of the forward.
+// replay draws the random numbers of the forward, and reads its weights.
 template <class T> class Replay {
  public:
-  Replay(TapeState<T>& state, std::size_t id, std::uint64_t random_index)
-      : state_(state), random_index_(state.random_index) {
+  Replay(TapeState<T>& state, std::size_t id, std::uint64_t random_index,
+         typename TapeState<T>::WeightsRead& weights)
+      : state_(state), random_index_(state.random_index), weights_(state, weights) {
     state.passed.push_back({id, state.entries.size()});
     state.random_index = random_index;
   }
@@ -49,20 +67,24 @@ template <class T> class Replay {
  private:
   TapeState<T>& state_;
   std::uint64_t random_index_;
+  ReadWeights<T> weights_;
 };
 
 template <class T, class F, std::size_t N> class CheckpointNode final : public Node<T> {
  public:
-  CheckpointNode(F fn, std::array<Var<T>, N> inputs, std::uint64_t random_index)
+  using Weights = typename TapeState<T>::WeightsRead;
+
+  CheckpointNode(F fn, std::array<Var<T>, N> inputs, std::uint64_t random_index, Weights weights)
       : Node<T>("checkpoint"),
         fn_(std::move(fn)),
         inputs_(std::move(inputs)),
-        random_index_(random_index) {}
+        random_index_(random_index),
+        weights_(std::move(weights)) {}
 
   void pull(Sweep<T>& sweep, std::size_t id) override {
     TapeState<T>& state = sweep.state();
     const auto floor = state.position();
-    const Replay<T> replay(state, id, random_index_);
+    const Replay<T> replay(state, id, random_index_, weights_);
     std::vector<Var<T>> again;
     {
       const Pause<T> resume(state, 0, 0);
@@ -77,12 +99,13 @@ template <class T, class F, std::size_t N> class CheckpointNode final : public N
   F fn_;
   std::array<Var<T>, N> inputs_;
   std::uint64_t random_index_;
+  Weights weights_;
 };
 
 }  // namespace detail
 
 /// Returns fn(inputs...), a Var, without recording its insides. backward computes them again, with the
-/// same random numbers, and frees them at once. Parameters used inside get their gradients. Every
+/// same random numbers and weights, and frees them at once. Parameters used inside get their gradients. Every
 /// tracked value that fn uses must be passed as an input: a captured one is a TapeError. fn is kept
 /// until backward, so it must own or outlive what it refers to.
 template <class T, class F, class... Inputs>
@@ -92,15 +115,17 @@ Var<T> checkpoint(F fn, const Var<T>& first, const Inputs&... rest) {
   if (context.state == nullptr || !context.state->recording()) return fn(first, rest...);
   detail::TapeState<T>& state = *context.state;
   const std::uint64_t random_index = state.random_index;
+  typename detail::TapeState<T>::WeightsRead weights;
   Var<T> value;
   {
+    const detail::ReadWeights<T> read(state, weights);
     const detail::Pause<T> pause(state, state.paused + 1, state.inside_checkpoint + 1);
     value = fn(first.detach(), rest.detach()...);
   }
   std::array<Var<T>, 1 + sizeof...(rest)> inputs{first, rest...};
   using Node = detail::CheckpointNode<T, F, 1 + sizeof...(rest)>;
-  return {value.pointer(),
-          state.template append<Node>(std::move(fn), std::move(inputs), random_index)};
+  return {value.pointer(), state.template append<Node>(std::move(fn), std::move(inputs),
+                                                       random_index, std::move(weights))};
 }
 
 }  // namespace xtape

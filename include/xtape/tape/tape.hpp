@@ -39,7 +39,7 @@ template <class T> class Gradients {
   Gradients& clip_value(double limit);
   /// Adds another set. Entries that only one of them has are kept.
   Gradients& add(const Gradients& other);
-  /// Multiplies all by a factor.
+  /// Multiplies all by a factor. ValueError unless it is a finite number of type T.
   Gradients& scale(double factor);
 
   // For the tape and the optimizers.
@@ -85,7 +85,7 @@ struct TapeOptions {
 template <class T> struct BackwardOptions {
   bool retain = false;              ///< keep the tape for another backward
   bool create_graph = false;        ///< record the backward too; implies retain
-  Gradients<T>* into = nullptr;     ///< add to these gradients, and return empty ones
+  Gradients<T>* into = nullptr;     ///< where to add the gradients; backward() then returns none
   std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
 };
 
@@ -127,8 +127,9 @@ template <class T> class Tape {
   /// nested; or penalties were not asked for. ShapeError: the seed has another shape.
   Gradients<T> backward(const Var<T>& result, BackwardOptions<T> options = {});
 
-  /// Forgets everything recorded: handles into it become stale. Parameters keep their values.
-  void clear() noexcept { state_->clear(); }
+  /// Forgets everything recorded: handles into it become stale. Parameters keep their values. TapeError
+  /// on another thread than the tape's; so do mark() and rewind().
+  void clear();
   /// The present position, for rewind().
   [[nodiscard]] Mark<T> mark() const;
   /// Forgets what was recorded since the mark. TapeError when the tape was cleared or rewound past it,

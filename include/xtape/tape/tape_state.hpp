@@ -149,7 +149,16 @@ template <class T> struct TapeState {
   struct Passed {
     std::size_t after, end;
   };
-  std::vector<Passed> passed;               // of the replays in progress
+  std::vector<Passed> passed;  // of the replays in progress
+  /// The weights that a part computed with, for its replay: a step in between may replace them.
+  struct WeightsRead {
+    std::unordered_map<const LeafSource<T>*, ArrayPtr<T>> values = {};
+    WeightsRead* around = nullptr;  // of the replay that this part is inside of
+
+    /// Returns the value that was read first.
+    const ArrayPtr<T>& of(const LeafSource<T>& slot);
+  };
+  WeightsRead* weights = nullptr;           // of the innermost part
   std::vector<LayerCall>* calls = nullptr;  // where layers note their outputs, for a summary
 
   [[nodiscard]] bool recording() const noexcept { return record && paused == 0; }

@@ -98,7 +98,7 @@ template <Real T> class Var {
   /// has_context(), and given to record_fused() as an absent input. Any other use is a ValueError.
   Var() noexcept = default;
   /// A constant without context.
-  Var(Array<T> value) : value_(std::move(value)) { detail::checked("Var", value_->shape()); }
+  Var(Array<T> value) : value_(std::move(value)) { detail::check_array("Var", *value_); }
   /// A scalar constant, of shape ().
   Var(T value) : value_(Shape()) { value_.mutate().data()[0] = value; }
   /// A constant from an xtensor expression of T, evaluated now.
@@ -163,7 +163,7 @@ template <class T> class Tokens {
  public:
   Tokens(Array<std::int64_t> ids)
       : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {
-    detail::checked("Tokens", ids_->shape());
+    detail::check_array("Tokens", *ids_);
   }
   template <detail::ExpressionOf<std::int64_t> E>
   requires(!std::same_as<std::decay_t<E>, Array<std::int64_t>>) Tokens(E&& expression)

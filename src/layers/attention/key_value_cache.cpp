@@ -30,13 +30,6 @@ void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, st
   }
 }
 
-void check_not_empty(std::size_t length) {
-  if (length == 0) {
-    fail<ValueError>("KeyValueCache",
-                     "empty: nothing was appended yet, expected at least one position");
-  }
-}
-
 template <class T> Shape held_shape(const Array<T>& all, std::size_t batch) {
   Shape shape = all.shape();
   shape[0] = batch;
@@ -47,6 +40,11 @@ template <class T> Shape held_shape(const Array<T>& all, std::size_t batch) {
 
 template <class T> KeyValueCache<T>::KeyValueCache(std::size_t capacity) : capacity_(capacity) {
   detail::check_option(capacity > 0, "KeyValueCache", "capacity", capacity, "at least 1");
+}
+
+/// Throws ValueError if the cache is moved-from.
+template <class T> void KeyValueCache<T>::check_value() const {
+  if (length_ > 0 && room() == 0) detail::fail_no_value("KeyValueCache");
 }
 
 /// Returns whether the arrays have the batch, heads and dims of what is held.
@@ -60,6 +58,7 @@ template <class T> bool KeyValueCache<T>::fits(const Shape& key, const Shape& va
 template <class T>
 void KeyValueCache<T>::check_append(const Shape& key, const Shape& value,
                                     const std::string& name) const {
+  check_value();
   const bool alike = key.size() == 4 && value.size() == 4 && key[0] == value[0] &&
                      key[1] == value[1] && key[2] == value[2];
   if (!alike || (length_ > 0 && !fits(key, value))) {
@@ -80,6 +79,7 @@ void KeyValueCache<T>::check_append(const Shape& key, const Shape& value,
 template <class T>
 void KeyValueCache<T>::check_held(const Shape& key, const Shape& value,
                                   const std::string& name) const {
+  check_value();
   if (length_ == 0) {
     fail<ValueError>(
         name, "the cache is empty: nothing was appended yet, expected at least one position");
@@ -164,6 +164,7 @@ template <class T> void KeyValueCache<T>::reorder(const ArrayArg<std::int64_t>& 
     fail<ShapeError>("KeyValueCache", "wrong rank: rows are ", to_string(rows.shape()),
                      ", expected (rows,), one for each row of the new batch");
   }
+  check_value();
   if (length_ == 0) return;
   const auto batch = static_cast<std::int64_t>(batch_);
   bool same = rows.size() == batch_;
@@ -191,12 +192,20 @@ template <class T> void KeyValueCache<T>::reorder(const ArrayArg<std::int64_t>& 
 }
 
 template <class T> Var<T> KeyValueCache<T>::keys() const {
-  check_not_empty(length_);
+  check_value();
+  if (length_ == 0) {
+    fail<ValueError>("KeyValueCache",
+                     "empty: nothing was appended yet, expected at least one position");
+  }
   return gathered(keys_, length_);
 }
 
 template <class T> Var<T> KeyValueCache<T>::values() const {
-  check_not_empty(length_);
+  check_value();
+  if (length_ == 0) {
+    fail<ValueError>("KeyValueCache",
+                     "empty: nothing was appended yet, expected at least one position");
+  }
   return gathered(values_, length_);
 }
 

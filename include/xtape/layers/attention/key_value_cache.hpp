@@ -12,7 +12,7 @@ namespace xtape {
 /// Projected keys (batch, positions, heads, key_dim) and values (batch, positions, heads, value_dim) of
 /// one attention layer, of at most `capacity` positions. Mutable, and for inference only: appending values of a tape
 /// that records is a TapeError. Reordering moves no keys or values: each row notes the slots of its
-/// positions, so that beams share their common beginning.
+/// positions, so that beams share their common beginning. Using a moved-from cache is a ValueError until clear().
 template <class T> class KeyValueCache {
  public:
   /// Allows `capacity` positions. The first append allocates memory for 1024 of them or fewer, and later
@@ -58,6 +58,7 @@ template <class T> class KeyValueCache {
   }
 
  private:
+  void check_value() const;
   [[nodiscard]] bool fits(const Shape& key, const Shape& value) const;
   [[nodiscard]] Array<T> gathered(const Array<T>& all, std::size_t room) const;
   void give_slots(std::size_t room);
