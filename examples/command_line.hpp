@@ -61,6 +61,15 @@ class Real : public CLI::Validator {
   }
 };
 
+/// Checks for a text that is not empty.
+inline CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return text.empty() ? std::string("it is empty, expected at least one character") : "";
+      },
+      "");
+}
+
 /// Adds what every program has.
 inline void prepare(CLI::App& app) {
   app.require_subcommand(1);
@@ -85,8 +94,16 @@ inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     std::ostringstream out, err;
     int status = app.exit(e, out, err);
+    if (!out.str().empty()) need_output();
     print(out.str());
     std::string said = err.str();
+    // The library names neither file nor remedy.
+    if (e.get_name() == "ConfigError" || e.get_name() == "FileError") {
+      const CLI::Option* const recipe = app.get_config_ptr();
+      const std::string file = recipe == nullptr || recipe->empty() ? "" : recipe->results().back();
+      said =
+          file + ": not a recipe: " + e.what() + ", expected lines as 'width = 64' below [train]";
+    }
     // A missing option or command may be a misspelt one.
     const bool missing = e.get_name() == "RequiredError";
     const std::vector<std::string> words = app.remaining(true);

@@ -50,6 +50,9 @@ inline CLI::Validator recipe() {
       [](const std::string& path) -> std::string {
         constexpr std::uintmax_t kMost = 1U << 20U;
         std::error_code error;
+        if (!std::filesystem::exists(path, error)) {
+          return path + ": no such file, expected a recipe; check the path";
+        }
         if (!std::filesystem::is_regular_file(path, error)) {
           return path + ": not a regular file, expected a recipe; name the file itself";
         }

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 #include <string_view>
@@ -153,6 +154,9 @@ template <class Command> int run(const std::string& program, const Command& comm
     complain(program, advised(e, "use files that one training has written"));
   } catch (const xtape::NonFiniteError& e) {
     complain(program, advised(e, "a lower learning rate may help"));
+  } catch (const std::filesystem::filesystem_error& e) {
+    complain(program, e.path1().string() + ": cannot be used: " + e.code().message() +
+                          ", expected a path of the file system; give another one");
   } catch (const std::exception& e) {
     complain(program, e.what());
   }

@@ -6,6 +6,7 @@
 
 #include "command_line.hpp"
 #include "configuration.hpp"
+#include "model_memory.hpp"
 #include "ranks.hpp"
 
 #include <xtape/xtape.hpp>
@@ -215,6 +216,14 @@ void train(const Settings& s) {
   const auto tokens = xp::tokenize(train_text, xp::TokenKind::characters);
   const auto vocabulary = xp::Vocabulary::build(std::vector<std::vector<std::string>>(1, tokens));
   const auto block = static_cast<std::size_t>(s.block);
+  const Portions batches(anywhere(long_enough(s.train, train_text, vocabulary, block), s), s.steps,
+                         s.report);
+  const auto dev = in_order(long_enough(s.dev, dev_text, vocabulary, block), block);
+  check_model_memory(
+      "--layers, --width, --block",
+      1.0 * s.width *
+          (12.0 * s.width * s.layers + s.block + static_cast<double>(vocabulary.size())),
+      s.layers);
   xp::Params<float> params({.seed = s.seed});
   const xp::LanguageModel<float> model(params.scope(),
                                        {.vocabulary = static_cast<int>(vocabulary.size()),
@@ -226,9 +235,6 @@ void train(const Settings& s) {
                                         .dropout = s.dropout,
                                         .use_bias = false});
   model.build();
-  const Portions batches(anywhere(long_enough(s.train, train_text, vocabulary, block), s), s.steps,
-                         s.report);
-  const auto dev = in_order(long_enough(s.dev, dev_text, vocabulary, block), block);
   xp::AdamW<float> optimizer(
       {.learning_rate =
            xp::schedules::LinearWarmup{
@@ -290,10 +296,16 @@ void train(const Settings& s) {
     console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
+  const double dev_loss = history["val_loss"].back();
+  if (!std::isfinite(dev_loss)) {
+    throw xp::NonFiniteError("train: the weights are of no use: the loss on --dev is " +
+                             std::to_string(dev_loss) +
+                             ", expected a number; nothing was saved, lower --learning-rate");
+  }
   if (!lead) return;
   xp::save(params, weights);
   if (begun_at == s.steps) console::print("this training was finished before\n");
-  console::print_format("dev loss %.4f per character; ", history["val_loss"].back());
+  console::print_format("dev loss %.4f per character; ", dev_loss);
   console::print("the model is in " + s.folder + "\n");
 }
 
@@ -346,7 +358,9 @@ void add_train_options(CLI::App& app, Settings& s) {
   };
   app.add_option("--train", s.train, "text to learn from")->required();
   app.add_option("--dev", s.dev, "text to measure by")->required();
-  app.add_option("--model", s.folder, "folder for the model")->required();
+  app.add_option("--model", s.folder, "folder for the model")
+      ->required()
+      ->check(console::not_empty());
   add("--layers", s.layers, "layers")->check(count);
   add("--width", s.width, "width of the vectors, a multiple of --heads")->check(count);
   add("--heads", s.heads, "attention heads")->check(count);

@@ -1,4 +1,5 @@
 #include "prepare.hpp"
+#include "../model_memory.hpp"
 
 #include "card.hpp"
 
@@ -132,18 +133,8 @@ void check_memory(const xp::Seq2SeqOptions& o) {
       d * (o.source_vocabulary + 2.0 * o.target_vocabulary +
            2.0 * o.max_length * (o.positions == xp::Positions::learned ? 1 : 0)) +
       o.encoder_layers * (4 * d * d + feed_forward) + o.decoder_layers * (8 * d * d + feed_forward);
-  constexpr double kLayer = 1 << 14;  // bytes of names and handles
-  // Weights, gradients and what Adam remembers.
-  const double needed = 16 * weights + kLayer * (1.0 * o.encoder_layers + o.decoder_layers);
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (needed <= memory) return;
-  char text[256];
-  std::snprintf(text, sizeof text,
-                "--layers, --width, --hidden: too large: the model has %.3g weights and needs %.3g "
-                "GiB, expected at most %.3g, the memory of this machine; give smaller ones",
-                weights, needed / 0x1p30, memory / 0x1p30);
-  throw xp::ValueError(text);
+  check_model_memory("--layers, --width, --hidden", weights,
+                     1.0 * o.encoder_layers + o.decoder_layers);
 }
 
 }  // namespace seq2seq

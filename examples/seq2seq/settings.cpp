@@ -44,6 +44,7 @@ void add_data(CLI::App& app, TrainSettings& s) {
       ->group(group);
   app.add_option("--model", s.folder, "folder for the model; made if it is not there")
       ->required()
+      ->check(console::not_empty())
       ->group(group);
   const CLI::IsMember kinds({"chars", "space", "sentencepiece"});
   app.add_option(
@@ -181,7 +182,7 @@ void add_training(CLI::App& app, TrainSettings& s) {
          "--shards", s.shards,
          "parts of a step, one after the other, or shared by the ranks of mpirun: less memory "
          "of each; a part of the result")
-      ->check(kCount)
+      ->check(console::Whole(1, 1048576))
       ->capture_default_str()
       ->group(group);
   app.add_option("--accumulate", s.accumulate, "batches whose gradients make one update")
@@ -336,8 +337,11 @@ void add_run(CLI::App& app, TrainSettings& s) {
   app.add_option("--record", s.record,
                  "folder for the initial weights and the first epoch's batches, for other programs")
       ->group(group);
-  app.add_flag("--resume", s.resume, "go on where a run into --model stopped")->group(group);
-  app.add_flag("--overwrite", s.overwrite, "replace the model that is there")->group(group);
+  CLI::Option* const resume =
+      app.add_flag("--resume", s.resume, "go on where a run into --model stopped")->group(group);
+  app.add_flag("--overwrite", s.overwrite, "replace the model that is there")
+      ->excludes(resume)
+      ->group(group);
 }
 
 }  // namespace

@@ -23,11 +23,13 @@ void add_ensemble(CLI::App& app, std::vector<std::string>& folders) {
 
 void add_decoding(CLI::App& app, DecodeSettings& s) {
   const char* group = "Decoding";
-  app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
-      ->check(kCount)
-      ->capture_default_str()
-      ->group(group);
+  CLI::Option* const beam =
+      app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
+          ->check(kHypotheses)
+          ->capture_default_str()
+          ->group(group);
   app.add_option("--length-penalty", s.length_penalty, "of beams; 0: none")
+      ->needs(beam)
       ->check(console::Real(-1000, 1000))
       ->capture_default_str()
       ->group(group);
@@ -67,23 +69,28 @@ void add_options(CLI::App& app, TranslateSettings& s) {
   const char* group = "Decoding";
   app.add_option("--n-best", s.decode.n_best,
                  "translations of each sentence, with --beam or --sample")
-      ->check(kCount)
+      ->check(kHypotheses)
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--sample", s.decode.sample, "draw tokens by their probabilities")->group(group);
+  CLI::Option* const sample =
+      app.add_flag("--sample", s.decode.sample, "draw tokens by their probabilities")->group(group);
   app.add_option("--temperature", s.decode.temperature, "of samples: below 1 is more cautious")
+      ->needs(sample)
       ->check(kPositive)
       ->capture_default_str()
       ->group(group);
   app.add_option("--top-k", s.decode.top_k, "draw among so many tokens; 0: all")
+      ->needs(sample)
       ->check(kNone)
       ->capture_default_str()
       ->group(group);
   app.add_option("--top-p", s.decode.top_p, "draw among tokens that together have this probability")
+      ->needs(sample)
       ->check(kRate)
       ->capture_default_str()
       ->group(group);
   app.add_option("--seed", s.decode.seed, "of samples")
+      ->needs(sample)
       ->check(kSeed)
       ->capture_default_str()
       ->group(group);
@@ -135,8 +142,13 @@ void add_options(CLI::App& app, AverageSettings& s) {
 
 void add_options(CLI::App& app, InspectSettings& s) {
   app.add_option("model", s.folder, "folder of the model")->required();
-  app.add_option("--sentence", s.sentence, "translate it, and draw where the decoder looked");
-  app.add_option("--picture", s.picture, "where to draw that (SVG)")->capture_default_str();
+  CLI::Option* const sentence =
+      app.add_option("--sentence", s.sentence, "translate it, and draw where the decoder looked")
+          ->check(console::not_empty());
+  app.add_option("--picture", s.picture, "where to draw that (SVG)")
+      ->needs(sentence)
+      ->check(console::not_empty())
+      ->capture_default_str();
 }
 
 }  // namespace seq2seq

@@ -93,3 +93,26 @@ refused 1 'mpirun: this program was started 4 times' env OMPI_COMM_WORLD_SIZE=4 
 refused 1 'mpirun: this program was started 2 times' env PMI_SIZE=2 "$writer" "${write[@]}" --model y
 OMPI_COMM_WORLD_SIZE=1 "$program" translate m <<<abc >log
 echo "options: all right"
+
+# What an option says is done or refused: none is left aside in silence, and no claim is believed.
+refused + 'requires --sample' "$program" translate m t.tsv --top-k 3
+refused + 'requires --sample' "$program" translate m t.tsv --temperature 2
+refused + 'requires --sample' "$program" translate m t.tsv --seed 2
+refused + 'requires --beam' "$program" translate m t.tsv --length-penalty 1
+refused + 'requires --beam' "$program" evaluate m t.tsv --length-penalty 1
+refused + 'requires --sentence' "$program" inspect m --picture x.svg
+refused + 'sentence' "$program" inspect m --sentence ''
+refused + 'excludes' "$program" "${train[@]}" --model m --resume --overwrite
+refused + 'excludes' "$writer" "${write[@]}" --model w --resume --overwrite
+refused + 'beam' "$program" translate m t.tsv --beam 1000000000
+for call in "$program ${train[*]}" "$writer ${write[*]}"; do
+  refused + 'it is empty' $call --model ''
+  refused 1 'File name too long' $call --model "$(printf 'n%.0s' $(seq 300))"
+  refused + 'none.ini: no such file' $call --model x2 --config none.ini
+  refused + 'text: not a recipe' $call --model x2 --config text
+done
+for size in --width --layers --block; do
+  refused 1 'too large: the model has\|too short' "$writer" "${write[@]}" --overwrite --model w2 $size 90000000
+done
+refused 1 'the loss on --dev is' "$writer" "${write[@]}" --model w3 --learning-rate 1e38 --warmup 0 --steps 3 --report 1
+[[ ! -e x2 && ! -e w2 && ! -e w3/weights.safetensors ]] || fail "something was left of a training that was refused"
