@@ -92,7 +92,6 @@ refused 1 'mpirun: this program was started 4 times' env OMPI_COMM_WORLD_SIZE=4 
 [[ ! -e y ]] || fail "a folder was made"
 refused 1 'mpirun: this program was started 2 times' env PMI_SIZE=2 "$writer" "${write[@]}" --model y
 OMPI_COMM_WORLD_SIZE=1 "$program" translate m <<<abc >log
-echo "options: all right"
 
 # What an option says is done or refused: none is left aside in silence, and no claim is believed.
 refused + 'requires --sample' "$program" translate m t.tsv --top-k 3
@@ -111,8 +110,10 @@ for call in "$program ${train[*]}" "$writer ${write[*]}"; do
   refused + 'none.ini: no such file' $call --model x2 --config none.ini
   refused + 'text: not a recipe' $call --model x2 --config text
 done
-for size in --width --layers --block; do
-  refused 1 'too large: the model has\|too short' "$writer" "${write[@]}" --overwrite --model w2 $size 90000000
+for size in --width --layers; do
+  refused 1 'too large: the model has' "$writer" "${write[@]}" --model w2 $size 90000000
 done
+refused 1 'too short' "$writer" "${write[@]}" --model w2 --block 90000000
 refused 1 'the loss on --dev is' "$writer" "${write[@]}" --model w3 --learning-rate 1e38 --warmup 0 --steps 3 --report 1
 [[ ! -e x2 && ! -e w2 && ! -e w3/weights.safetensors ]] || fail "something was left of a training that was refused"
+echo "options: all right"
