@@ -131,6 +131,32 @@ TEST_CASE("what masked positions of a cache hold changes nothing") {
   CHECK(difference(none.scores.value(), Array<double>(Shape{1, 2, 1, 1}, 0.0)) == 0);
 }
 
+TEST_CASE("a masked position may hold anything when it is appended") {
+  Params<double> params({.seed = 1});
+  const MultiHeadAttention<double> layer(params.scope(), {.num_heads = 2, .key_dim = 4});
+  const Var<double> query(random_array<double>({1, 1, 6}, 9));
+  for (std::size_t bad = 0; bad < 3; ++bad) {
+    const auto outputs = [&](double spoiled) {
+      KeyValueCache<double> cache(4);
+      std::vector<Array<double>> all;
+      for (std::size_t t = 0; t < 3; ++t) {
+        Array<double> value = random_array<double>({1, 1, 6}, t);
+        if (t == bad) value(0, 0, 2) = spoiled;
+        Array<bool> keep(Shape{1, t + 1}, true);
+        if (bad <= t) keep(0, bad) = false;
+        all.push_back(
+            layer(query, Var<double>(value), {.value_mask = keep, .cache = &cache}).value());
+      }
+      return all;
+    };
+    const auto expected = outputs(1), found = outputs(NAN);
+    for (std::size_t t = 0; t < 3; ++t) {
+      INFO("position " << bad << " is masked, step " << t);
+      CHECK(difference(found[t], expected[t]) == 0);
+    }
+  }
+}
+
 TEST_CASE("a cache's rows, through appending, reordering and truncating in any order") {
   constexpr std::size_t kCapacity = 9;
   RandomStream stream(3, 3);
