@@ -15,7 +15,6 @@ std::size_t size_of(const Shape& shape) noexcept {
 namespace detail {
 
 const Shape& checked(const char* op, const Shape& shape) {
-  check_rank(op, shape.size());
   std::size_t n = 1;
   for (const std::size_t extent : shape) n = product(n, std::max<std::size_t>(extent, 1));
   if (n < kTooMany) return shape;

@@ -323,8 +323,10 @@ std::vector<Var<T>> fused_attention(const Attention<T>& a, const Var<T>& q, cons
                      {d[0].data(), d[1].data(), d[2].data(), bias_wanted ? d[3].data() : nullptr});
     for (std::size_t i = 0; i < d.size(); ++i) backward.add(i, std::move(d[i]));
   };
-  const auto plain = [composed = std::move(composed)](const std::vector<Var<T>>& in) {
-    return composed(in[0], in[1], in[2], in.size() > 3 ? &in[3] : nullptr);
+  const auto plain = [composed = std::move(composed), with_scores](const std::vector<Var<T>>& in) {
+    std::vector<Var<T>> all = composed(in[0], in[1], in[2], in.size() > 3 ? &in[3] : nullptr);
+    if (!with_scores) all.resize(1);
+    return all;
   };
   std::vector<Var<T>> inputs{q, k, v};
   if (bias != nullptr) inputs.push_back(*bias);

@@ -160,8 +160,8 @@ template <class T> std::vector<Var<T>> split(const Var<T>& x, int count, int axi
   const std::size_t extent = x.shape()[at];
   if (count <= 0 || extent % static_cast<std::size_t>(count) != 0) {
     fail<ShapeError>("split", "axis does not divide: operand is ", to_string(x.shape()),
-                     " and count is ", count, ", expected a positive count that divides the ",
-                     extent, " elements of axis ", axis);
+                     ", expected axis ", axis, " to divide into ", count,
+                     " equal parts; choose a positive count that divides ", extent);
   }
   const auto parts = static_cast<std::size_t>(count);
   return split(x, std::vector<std::size_t>(parts, extent / parts), axis);

@@ -110,10 +110,10 @@ for call in "$program ${train[*]}" "$writer ${write[*]}"; do
   refused + 'none.ini: no such file' $call --model x2 --config none.ini
   refused + 'text: not a recipe' $call --model x2 --config text
 done
-for size in --width --layers; do
-  refused 1 'too large: the model has' "$writer" "${write[@]}" --model w2 $size 90000000
-done
-refused 1 'too short' "$writer" "${write[@]}" --model w2 --block 90000000
+small=(train --train text --dev text --heads 1 --steps 5 --report 5)
+refused 1 'too large: the model has' "$writer" "${small[@]}" --model w2 --block 8 --width 90000000
+refused 1 'too large: the model has' "$writer" "${small[@]}" --model w2 --block 8 --layers 90000000
+refused 1 'too short' "$writer" "${small[@]}" --model w2 --block 90000000
 refused 1 'the loss on --dev is' "$writer" "${write[@]}" --model w3 --learning-rate 1e38 --warmup 0 --steps 3 --report 1
 [[ ! -e x2 && ! -e w2 && ! -e w3/weights.safetensors ]] || fail "something was left of a training that was refused"
 echo "options: all right"
