@@ -215,7 +215,8 @@ std::string checkpoints_folder(const std::string& folder) { return folder + "/ch
 
 std::vector<std::string> files_of(const std::string& folder) {
   return {options_file(folder),     weights_file(folder),        folder + "/source.vocab",
-          folder + "/target.vocab", subwords_file(folder, true), subwords_file(folder, false)};
+          folder + "/target.vocab", subwords_file(folder, true), subwords_file(folder, false),
+          folder + "/README.md",    folder + "/log.json",        folder + "/curves.svg"};
 }
 
 void save_language(const std::string& folder, const Language& language,

@@ -10,12 +10,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 namespace xtape::io {
 
@@ -251,10 +253,16 @@ std::shared_ptr<const void> lock_folder(const std::string& folder) {
   if (descriptor->get() < 0) {
     fail_io(folder, "cannot be opened", errno, "a readable folder; check the path and permissions");
   }
-  if (::flock(descriptor->get(), LOCK_EX | LOCK_NB) == 0) return descriptor;
-  if (errno != EWOULDBLOCK) return nullptr;
   struct stat status {};
-  const long process = ::fstat(descriptor->get(), &status) == 0 ? holder_of(status) : 0;
+  if (::fstat(descriptor->get(), &status) != 0) return nullptr;
+  long process = 0;
+  // A holder that ends meanwhile is in the list no more: then the lock is free, or somebody else's.
+  for (int attempt = 0; attempt < 10 && process == 0; ++attempt) {
+    if (::flock(descriptor->get(), LOCK_EX | LOCK_NB) == 0) return descriptor;
+    if (errno != EWOULDBLOCK) return nullptr;
+    process = holder_of(status);
+    if (process == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   if (process == ::getpid()) return nullptr;
   throw IoError(folder + ": in use: process " +
                     (process > 0 ? std::to_string(process) : "of another machine or container") +
