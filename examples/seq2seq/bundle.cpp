@@ -328,6 +328,8 @@ void need_same_model(xp::Team* team, const std::string& folder, const Bundle& bu
   if (team == nullptr) return;
   std::string all = bundle.model->get_config() + hash_of(bundle.language.source) +
                     hash_of(bundle.language.target);
+  // The environment may reach some machines only.
+  all += xp::default_products() == xp::Products::float32 ? " float32" : " bfloat16";
   for (const auto& p : bundle.params.all()) {
     const std::string_view bytes(reinterpret_cast<const char*>(p.value().data()),
                                  p.value().size() * sizeof(float));

@@ -20,6 +20,6 @@ void write_card(const std::string& folder, const Language& language,
                 const xp::Seq2SeqOptions& options, std::size_t weights, const Card& card);
 
 /// Writes the numbers of each epoch as log.json, and their curves as curves.svg. IoError.
-void write_log(const std::string& folder, const xp::History& history);
+void write_log(const std::string& folder, const xp::History& history, std::int64_t score_every);
 
 }  // namespace seq2seq

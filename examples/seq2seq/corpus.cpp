@@ -16,6 +16,11 @@ namespace seq2seq {
 std::vector<Pair> read_pairs(const std::string& path, const std::vector<std::string>& columns,
                              std::int64_t limit) {
   if (has_header(path)) return read_table(path, columns, limit);
+  if (!columns.empty()) {
+    throw xp::ValueError("--columns: " + path +
+                         " has no header: its name does not end in .csv or .csv.gz, expected such "
+                         "a file; rename it, or leave --columns out");
+  }
   std::vector<Pair> pairs;
   try {
     for (auto row : xp::read_tsv(path, {.columns = 2, .further = true})) {

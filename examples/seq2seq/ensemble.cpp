@@ -94,7 +94,13 @@ class Search {
       }
       memories_[m] = xp::Var<float>();  // its keys and values are in the caches
       for (std::size_t r = 0; r < rows.size(); ++r) {
-        const auto logs = log_softmax(now.logits.data() + r * n, n);
+        const float* const logits = now.logits.data() + r * n;
+        if (!std::all_of(logits, logits + n, [](float x) { return std::isfinite(x); })) {
+          throw xp::NonFiniteError(
+              "ensemble: model " + std::to_string(m + 1) +
+              " has logits that are not finite, expected numbers; leave this model out");
+        }
+        const auto logs = log_softmax(logits, n);
         for (std::size_t i = 0; i < n; ++i) next_[r][i] = add(next_[r][i], logs[i]);
         if (options_.attention) look(now.cross_scores.back(), r);
       }

@@ -61,6 +61,11 @@ void check_settings(const TrainSettings& s) {
   }
   if (s.source_tokens == "sentencepiece") Subwords::check_built("--source-tokens");
   if (s.target_tokens == "sentencepiece") Subwords::check_built("--target-tokens");
+  if (s.best == "last" && s.patience != 0) {
+    throw xp::ValueError("--patience: it is " + std::to_string(s.patience) +
+                         ", expected 0 with --best last, which compares no epochs; choose another "
+                         "--best, or leave it out");
+  }
   if (s.best != "val_loss" && s.best != "last" && s.score_every != 1) {
     throw xp::ValueError("--best " + s.best + ": --score-every is " +
                          std::to_string(s.score_every) +

@@ -63,6 +63,10 @@ class Records {
 std::vector<std::size_t> places(const std::string& path, const std::vector<std::string>& header,
                                 const std::vector<std::string>& columns) {
   if (columns.empty()) return {0, 1};
+  if (columns.size() == 1) {
+    throw xp::ValueError("--columns: one name: it is '" + columns[0] +
+                         "', expected those of source and target at least; add the other");
+  }
   std::vector<std::size_t> all;
   for (const std::string& column : columns) {
     const auto at = std::find(header.begin(), header.end(), column);

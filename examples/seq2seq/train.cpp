@@ -344,7 +344,7 @@ void train(const TrainSettings& given) {
       fit);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (lead) write_log(s.folder, history);
+  if (lead) write_log(s.folder, history, s.score_every);
   if (history.interrupted) {
     console::print(std::string("interrupted; the same command with --resume goes on") +
                    (std::filesystem::exists(checkpoints.best_file())

@@ -3,6 +3,7 @@
 #include "../console.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 namespace seq2seq {
 
@@ -52,7 +53,12 @@ bool alike(const std::string& path, const xp::Shape& a, const xp::Shape& b) {
 TrainSettings inherited(const TrainSettings& s, const Bundle& from) {
   TrainSettings all = s;
   const auto take = [&](const char* option, auto& setting, const auto& value) {
-    if (s.given.count(option) == 0) setting = value;
+    if (s.given.count(option) != 0) return;
+    setting = value;
+    std::ostringstream text;  // for the page of the model, and a resumed run
+    text << std::boolalpha << value;
+    const bool flag = text.str() == "true" || text.str() == "false";
+    all.configuration[option] = !flag ? text.str() : text.str() == "true" ? "set" : "unset";
   };
   const xp::Seq2SeqOptions& o = from.model->options();
   take("--source-tokens", all.source_tokens, name_of(from.language.source_kind));

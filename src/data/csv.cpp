@@ -158,6 +158,11 @@ template <class T> Array<T> CsvTable::numbers(const std::vector<std::string>& co
   for (std::size_t k = 0; k < columns.size(); ++k) {
     const std::vector<double>& column = number_column(columns[k]);
     for (std::size_t i = 0; i < rows_; ++i) {
+      if (std::abs(column[i]) > static_cast<double>(std::numeric_limits<T>::max())) {
+        fail<ValueError>("CsvTable", "number out of range: row ", i, " of column ",
+                         io::printable(columns[k]), " is ", column[i],
+                         ", expected one that the type of the array holds; take double");
+      }
       out.data()[i * columns.size() + k] = static_cast<T>(column[i]);
     }
   }

@@ -133,7 +133,15 @@ Var<T> BatchNormalization<T>::operator()(const Var<T>& x, const CallOptions& cal
   }
   Var<T> factor = rsqrt(m.variance + static_cast<T>(options_.epsilon));
   if (options_.scale) factor = factor * widened(gamma_.value_for(x));
-  Var<T> y = (x - m.mean) * factor;
+  Var<T> input = x;
+  if (call.mask && !all_finite(x.value())) {  // what is masked may hold anything
+    Array<bool> counts = *call.mask;
+    Shape column = positions;
+    column.push_back(1);
+    counts.reshape(column);
+    input = where(counts, x, T(0));
+  }
+  Var<T> y = (input - m.mean) * factor;
   if (options_.center) y = y + widened(beta_.value_for(x));
   // A recomputation in backward has been counted by its forward.
   const detail::TapeState<T>* state = x.node_ref().state;

@@ -1,6 +1,7 @@
 #include <xtape/losses/named_losses.hpp>
 
 #include "base/message.hpp"
+#include "losses/reduction.hpp"
 
 #include <span>
 
@@ -77,6 +78,7 @@ Var<T> losses::BinaryCrossentropy::operator()(const Var<T>& prediction,
                              to_string(labels.shape()), ", prediction is ", to_string(shape),
                              ", expected a prediction (..., 1) and labels (...) or (..., 1)");
   }
+  detail::check_samples("binary_crossentropy", options, but_last(shape));
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::int64_t label = labels.data()[i];
     if (label == 0 || label == 1 || (options.mask && !options.mask->data()[i])) continue;

@@ -72,14 +72,14 @@ void ClassMetric::update(const Var<T>& prediction, const ArrayArg<std::int64_t>&
   const std::size_t first = classes == 1 ? 1 : 0;
   std::vector<Counts> counts(first + classes);
   for_each_sample(options, ids.shape(), [&](std::size_t i, double weight) {
-    const auto said = static_cast<std::size_t>(answer.data()[i]);
     const auto truth = static_cast<std::size_t>(ids.data()[i]);
-    if (said == truth) {
-      counts[said].hits += weight;
-    } else {
-      counts[said].false_alarms += weight;
-      counts[truth].misses += weight;
+    if (answer.data()[i] == ids.data()[i]) {
+      counts[truth].hits += weight;
+      return;
     }
+    counts[truth].misses += weight;
+    const std::int64_t said = answer.data()[i];
+    if (said >= 0) counts[static_cast<std::size_t>(said)].false_alarms += weight;
   });
   add({counts.begin() + static_cast<std::ptrdiff_t>(first), counts.end()});
 }
@@ -181,6 +181,13 @@ void ConfusionMatrix::update(const Var<T>& prediction, const ArrayArg<std::int64
   detail::check_labels(op, ids, classes, options);
   check_same_classes(op, classes_, classes);
   const Ids answer = detail::answers(prediction, threshold_);
+  detail::for_each_sample(options, ids.shape(), [&](std::size_t i, double) {
+    if (answer.data()[i] >= 0) return;
+    detail::fail<NonFiniteError>(op, "prediction is not a number: sample ", i, " of ",
+                                 to_string(ids.shape()),
+                                 " is NaN, expected a class; leave it out "
+                                 "with a mask");
+  });
   classes_ = classes;
   counts_.resize(classes * classes);
   detail::for_each_sample(options, ids.shape(), [&](std::size_t i, double weight) {

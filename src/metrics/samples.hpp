@@ -24,12 +24,16 @@ template <class T> bool is_above(const Var<T>& prediction, std::size_t i, double
 }
 
 /// Returns the class that a prediction (..., classes) says for each sample: the first largest entry, or 1
-/// above the threshold where there is one column.
+/// above the threshold where there is one column. It says -1 if that entry is NaN.
 template <class T> Array<std::int64_t> answers(const Var<T>& prediction, double threshold) {
-  if (prediction.shape().back() > 1 && prediction.size() > 0) return argmax(prediction);
-  Array<std::int64_t> out(but_last(prediction.shape()));
+  const std::size_t classes = prediction.shape().back();
+  const bool several = classes > 1 && prediction.size() > 0;
+  Array<std::int64_t> out =
+      several ? argmax(prediction) : Array<std::int64_t>(but_last(prediction.shape()));
   for (std::size_t i = 0; i < out.size(); ++i) {
-    out.data()[i] = is_above(prediction, i, threshold) ? 1 : 0;
+    if (!several) out.data()[i] = is_above(prediction, i, threshold) ? 1 : 0;
+    const std::size_t at = several ? i * classes + static_cast<std::size_t>(out.data()[i]) : i;
+    if (std::isnan(prediction.data()[at])) out.data()[i] = -1;
   }
   return out;
 }

@@ -47,6 +47,17 @@ Array<double> weights_of_classes(const std::map<std::int64_t, double>& weights, 
   Array<double> out(Shape{n});
   for (std::size_t i = 0; i < n; ++i) {
     const Y* row = y.data() + i * columns;
+    bool fits = std::all_of(row, row + columns, [](Y v) { return v - v == Y(0); });
+    if (columns > 1) {
+      fits = fits && std::count(row, row + columns, Y(1)) == 1 &&
+             std::count(row, row + columns, Y(0)) == static_cast<std::ptrdiff_t>(columns) - 1;
+    }
+    if (columns == 0 || !fits) {
+      fail<ValueError>("fit", "class_weight without a class: row ", i, " of y ",
+                       to_string(y.shape()),
+                       " is no label, expected one finite number, or one 1 among zeros; give "
+                       "sample_weight");
+    }
     const auto label = columns == 1
                            ? static_cast<std::int64_t>(std::llround(static_cast<double>(row[0])))
                            : std::max_element(row, row + columns) - row;

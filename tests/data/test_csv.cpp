@@ -85,3 +85,10 @@ TEST_CASE("tables that are damaged are refused with line and byte") {
     CHECK_THROWS_AS(parse("a\n1\n", {.separator = bad}), ValueError);
   }
 }
+
+TEST_CASE("a number that float does not hold is refused where floats are asked for") {
+  const CsvTable table = parse("a,b\n1,2\n3,1e39\n", {});
+  CHECK(table.numbers<double>()(1, 1) == 1e39);
+  const std::string text = error_of<ValueError>([&] { static_cast<void>(table.numbers<float>()); });
+  CHECK(contains(text, "row 1 of column 'b' is 1e+39"));
+}

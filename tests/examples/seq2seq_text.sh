@@ -100,7 +100,12 @@ train=("${text[@]}" --epochs 2 --subwords 80)
 if "$program" "${train[@]}" --model text >log 2>err; then :; else
   grep -q 'sentencepiece is not built in' err || fail "subwords: $(<err)"
   echo "skipped: subwords (built without SentencePiece)"
-  echo "seq2seq_text: all right"
+  # --columns of a table names two columns at least, and only a file .csv has a header.
+printf 'german,english\nab,ba\n' >two.csv
+refused 1 '--columns: one name' "$program" evaluate text two.csv --columns german
+printf 'ab\tba\n' >two.tsv
+refused 1 '--columns: two.tsv has no header' "$program" evaluate text two.tsv --columns german,english
+echo "seq2seq_text: all right"
   exit 0
 fi
 [[ ! -s err ]] || fail "training said: $(<err)"

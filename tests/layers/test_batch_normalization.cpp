@@ -205,3 +205,21 @@ TEST_CASE("batch normalization refuses what does not fit") {
   });
   CHECK(contains(text, "'norm/moving_mean' would differ between ranks"));
 }
+
+TEST_CASE("what masked positions of a batch hold changes no gradient") {
+  using Norm = BatchNormalization<double>;
+  Params<double> params;
+  const Norm norm(params.scope() / "n", {});
+  const Array<bool> counts = array<bool>({3}, {true, true, false});
+  const Array<bool> column = array<bool>({3, 1}, {true, true, false});
+  const auto gradients = [&](double spoiled) {
+    Tape<double> tape({.training = true});
+    const V x = tape.watch(array<double>({3, 1}, {1, 2, spoiled}));
+    const V y = norm(x, Norm::CallOptions{.mask = counts});
+    const auto g = tape.backward(sum(square(where(column, y, V(0.0)))));
+    return std::pair(g[x].value(), g.at("n/gamma").value());
+  };
+  const auto expected = gradients(5), found = gradients(std::nan(""));
+  CHECK(difference(found.first, expected.first) == 0);
+  CHECK(difference(found.second, expected.second) == 0);
+}

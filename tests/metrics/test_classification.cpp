@@ -200,3 +200,20 @@ TEST_CASE("metrics of classes refuse what does not fit, and stay as they are") {
   late.merge(before);
   CHECK(late.state() == before);
 }
+
+TEST_CASE("a prediction that is not a number is a miss, and no class") {
+  const Var<double> nan(array<double>({2, 2}, {std::nan(""), std::nan(""), 0.9, 0.1}));
+  const auto labels = array<std::int64_t>({2}, {0, 0});
+  Recall recall;
+  Precision precision;
+  ConfusionMatrix confusion;
+  recall.update(nan, labels);
+  precision.update(nan, labels);
+  CHECK(recall.per_class()[0] == 0.5);
+  CHECK(precision.per_class()[0] == 1);
+  const auto before = confusion.state();
+  CHECK_THROWS_AS(confusion.update(nan, labels), NonFiniteError);
+  CHECK(confusion.state() == before);
+  confusion.update(nan, labels, {.mask = array<bool>({2}, {false, true})});
+  CHECK(confusion.result() == 1);
+}

@@ -217,6 +217,7 @@ TEST_CASE("fit on arrays refuses what does not fit, before any work") {
   refused("class_weight and sample_weight",
           {.loss = "mse", .class_weight = {{0, 1.0}}, .sample_weight = weight});
   refused("class_weight is -1", {.loss = "mse", .class_weight = {{0, -1.0}}});
+  refused("class_weight without a class", {.loss = "mse", .class_weight = {{0, 1.0}}});
   refused("sample_weight is (3,), expected (20,)",
           {.loss = "mse", .sample_weight = Array<double>(Shape{3}, 1.0)});
   refused("takes none", {.loss = [](const auto& p, const auto& y) { return sum(p - y); },
