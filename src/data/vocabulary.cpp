@@ -13,6 +13,8 @@
 namespace xtape {
 namespace {
 
+// A token takes about 100 bytes of memory, however short it is. Ten million tokens fit.
+constexpr std::size_t kMostBytes = std::size_t{64} << 20U;
 constexpr std::string_view kHeader = "vocabulary\t1\t";
 // kPlain[i] is escaped as a backslash and kLetters[i].
 constexpr std::string_view kPlain = "\\\n\t\r ";
@@ -225,7 +227,7 @@ Vocabulary Vocabulary::parse(std::span<const std::byte> bytes, const std::string
 }
 
 Vocabulary Vocabulary::load(const std::string& path) {
-  const io::FileBytes file(path);
+  const io::FileBytes file(path, kMostBytes);
   return io::reading(path, file.bytes().size(), [&] { return parse(file.bytes(), path); });
 }
 

@@ -127,3 +127,12 @@ TEST_CASE("a malformed file is refused with its line") {
     CHECK_THROWS_AS(parse(std::string_view(whole).substr(0, length)), FormatError);
   }
 }
+
+TEST_CASE("a file beyond 64 MiB is no vocabulary, and is not read") {
+  const Directory directory;
+  const std::string path = directory / "vocabulary.txt";
+  write_file(path, "vocabulary\t1\t0\t1\n");
+  std::filesystem::resize_file(path, (std::size_t{64} << 20U) + 1);  // sparse
+  CHECK(contains(error_of<FormatError>([&] { static_cast<void>(Vocabulary::load(path)); }),
+                 "too large: it has 67108865 bytes, expected at most 67108864"));
+}
