@@ -149,7 +149,27 @@ bool rate_needs_epochs(const TrainSettings& s) {
          s.schedule != "piecewise";
 }
 
+/// Throws ValueError for an option of a schedule that was not chosen.
+static void check_schedule(const TrainSettings& s) {
+  constexpr std::pair<const char*, std::string_view> kOptions[] = {
+      {"--boundaries", "piecewise"},
+      {"--factors", "piecewise"},
+      {"--power", "polynomial"},
+      {"--cycle", "polynomial"},
+      {"--decay-rate", "exponential or inverse-time"},
+      {"--staircase", "exponential or inverse-time"},
+      {"--restart-length", "restarts"},
+      {"--restart-height", "restarts"}};
+  for (const auto& [option, schedules] : kOptions) {
+    if (s.given.count(option) == 0 || schedules.find(s.schedule) != schedules.npos) continue;
+    throw xp::ValueError(std::string(option) + ": not an option of this schedule: --schedule is " +
+                         s.schedule + ", expected " + std::string(schedules) +
+                         "; leave it out, or choose another --schedule");
+  }
+}
+
 std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps) {
+  check_schedule(s);
   if (s.schedule == "piecewise" && s.boundaries.size() != s.factors.size()) {
     throw xp::ValueError("--boundaries, --factors: other lengths: they have " +
                          std::to_string(s.boundaries.size()) + " and " +

@@ -59,6 +59,14 @@ void check_settings(const TrainSettings& s) {
                          (s.dev.empty() ? "none is given" : "both are given") +
                          ", expected one of them; give a file, or a fraction such as 0.05");
   }
+  const bool pieces = s.source_tokens == "sentencepiece" || s.target_tokens == "sentencepiece";
+  for (const char* option :
+       {"--subwords", "--subword-kind", "--subword-coverage", "--joint-subwords"}) {
+    if (pieces || !s.init.empty() || s.given.count(option) == 0) continue;
+    throw xp::ValueError(std::string(option) +
+                         ": of no use: neither source nor target consists of subwords, expected "
+                         "--source-tokens sentencepiece, or the same of the target; leave it out");
+  }
   if (s.source_tokens == "sentencepiece") Subwords::check_built("--source-tokens");
   if (s.target_tokens == "sentencepiece") Subwords::check_built("--target-tokens");
   if (s.best == "last" && s.patience != 0) {

@@ -75,6 +75,18 @@ for option in $(grep -oE '^ *--[a-z0-9-]+' help); do
     refused "$option: not an option of this optimizer" -- train "${small[@]}" --model n --resume "$option" "${value[@]}"
     continue
   fi
+  if [[ " --boundaries --factors --power --cycle --decay-rate --staircase --restart-length --restart-height " == *" $option "* ]]; then
+    refused "$option: not an option of this schedule" -- train "${small[@]}" --model n --resume "$option" "${value[@]}"
+    continue
+  fi
+  if [[ $option == --columns ]]; then
+    refused "train.tsv has no header" -- train "${small[@]}" --model n --resume "$option" "${value[@]}"
+    continue
+  fi
+  if [[ " --subwords --subword-kind --subword-coverage --joint-subwords " == *" $option "* ]]; then
+    refused "$option: of no use" -- train "${small[@]}" --model n --resume "$option" "${value[@]}"
+    continue
+  fi
   refused "n/checkpoints/checkpoint-" "$option is ${value[0]-set}, expected" -- \
     train "${small[@]}" --model n --resume "$option" "${value[@]}"
   count=$((count + 1))
