@@ -55,8 +55,8 @@ template <class T> struct GemmTable {
   decltype(&GemmKernels<T, Baseline>::small) small;
 };
 template <class T, class Kernels>
-inline constexpr GemmTable<T> kGemmTable{&Kernels::reads_unpacked, &Kernels::packed_size,
-                                         &Kernels::pack,           &Kernels::pack_rows,
-                                         &Kernels::multiply,       &Kernels::small};
+[[gnu::visibility("hidden")]] inline constexpr GemmTable<T> kGemmTable{
+    &Kernels::reads_unpacked, &Kernels::packed_size, &Kernels::pack,
+    &Kernels::pack_rows,      &Kernels::multiply,    &Kernels::small};
 
 }  // namespace xtape::kernels
