@@ -97,8 +97,7 @@ void add_options(CLI::App& app, TranslateSettings& s) {
   app.footer(
       "Each line of the input gives --n-best lines of the output. They are empty for a line that "
       "cannot be translated: one that is too long, or no UTF-8. Standard error names such lines, "
-      "and "
-      "the exit status is then 1. A score of -inf belongs to no translation.");
+      "and the exit status is then 1. A score of -inf belongs to no translation.");
 }
 
 void add_options(CLI::App& app, EvaluateSettings& s) {

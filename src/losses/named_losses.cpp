@@ -7,6 +7,8 @@
 
 namespace xtape {
 
+using detail::but_last;
+
 namespace {
 
 /// Returns cross-entropy's options with the weights that fit gave.
@@ -23,8 +25,6 @@ template <class To, class From> Array<To> reshaped(const Array<From>& array, con
   for (std::size_t i = 0; i < out.size(); ++i) out.data()[i] = static_cast<To>(array.data()[i]);
   return out;
 }
-
-Shape but_last(const Shape& shape) { return {shape.begin(), shape.end() - 1}; }
 
 /// Whether labels are one column for a prediction of this shape, without or with the axis of 1.
 bool is_column(const Shape& labels, const Shape& prediction) {

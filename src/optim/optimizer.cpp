@@ -33,15 +33,18 @@ template <class T> struct Optimizer<T>::ParameterStep {
   }
 };
 
+/// Throws ValueError unless a rate that is no schedule is positive and a number of type T.
+template <class T> static void check_rate(double rate) {
+  check_positive("optimizer", "learning_rate", rate);
+  detail::check_fits<T>("optimizer", "learning_rate", rate);
+}
+
 template <class T>
 Optimizer<T>::Optimizer(Schedule learning_rate, double weight_decay, OptimizerOptions options)
     : rate_(std::move(learning_rate)), weight_decay_(weight_decay), options_(std::move(options)) {
   const char* who = "optimizer";
   const auto& o = options_;
-  if (rate_.constant()) {
-    check_positive(who, "learning_rate", rate_(0));
-    detail::check_fits<T>(who, "learning_rate", rate_(0));
-  }
+  if (rate_.constant()) check_rate<T>(rate_(0));
   detail::check_not_negative(who, "weight_decay", weight_decay);
   detail::check_fits<T>(who, "weight_decay", weight_decay);
   int clips = 0;
@@ -85,8 +88,7 @@ template <class T> void Optimizer<T>::set_learning_rate(Schedule rate) {
                        "a schedule sets the rate: learning_rate is a schedule, expected a "
                        "number to change; set another schedule instead");
     }
-    check_positive("optimizer", "learning_rate", rate(0));
-    detail::check_fits<T>("optimizer", "learning_rate", rate(0));
+    check_rate<T>(rate(0));
   }
   rate_ = std::move(rate);
 }

@@ -7,6 +7,7 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 #include "support/isa.hpp"
+#include "support/rounded_sum.hpp"
 
 #include <bit>
 #include <limits>
@@ -14,30 +15,16 @@
 
 using namespace xtape;
 using kernels::Index;
+using test::rounded_sum;
 
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 using Floats = std::vector<float>;
 
-/// Returns c plus the sum of a[p] b[p], by the definition of rounded products.
-[[gnu::noinline]] float sum_of_terms(float c, Index k, const float* a, Index a_step, const float* b,
-                                     Index b_step) {
-  for (Index group = 0; group < k; group += 32) {
-    float chain[2] = {0, 0};
-    for (Index p = group; p < group + 32; ++p) {
-      const float x = p < k ? kernels::round_to_bfloat16(a[p * a_step]) : 0;
-      const float y = p < k ? kernels::round_to_bfloat16(b[p * b_step]) : 0;
-      chain[p % 2] = std::fma(x, y, chain[p % 2]);
-    }
-    c = c + (chain[0] + chain[1]);
-  }
-  return c;
-}
-
 float product(float c, Index k, const float* a, Index a_step, const float* b, Index b_step) {
   const kernels::FlushDenormals flushing;
-  return sum_of_terms(c, k, a, a_step, b, b_step);
+  return rounded_sum(c, k, a, a_step, b, b_step);
 }
 
 /// Returns 2^x by attention's polynomial.

@@ -7,6 +7,7 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 #include "support/isa.hpp"
+#include "support/rounded_sum.hpp"
 
 #include <bit>
 #include <cstdlib>
@@ -16,23 +17,9 @@ using namespace xtape;
 using kernels::Index;
 using products::Accumulate;
 using products::Product;
+using test::rounded_sum;
 
 namespace {
-
-/// The definition, for one element: c plus the sum of a[p] b[p].
-[[gnu::noinline]] float oracle(float c, Index k, const float* a, Index a_step, const float* b,
-                               Index b_step) {
-  for (Index group = 0; group < k; group += 32) {
-    float chain[2] = {0, 0};
-    for (Index p = group; p < group + 32; ++p) {
-      const float x = p < k ? kernels::round_to_bfloat16(a[p * a_step]) : 0;
-      const float y = p < k ? kernels::round_to_bfloat16(b[p * b_step]) : 0;
-      chain[p % 2] = std::fma(x, y, chain[p % 2]);
-    }
-    c = c + (chain[0] + chain[1]);
-  }
-  return c;
-}
 
 /// Computes p by the definition, with denormals as zeros.
 void by_definition(const Product<float>& p) {
@@ -43,7 +30,7 @@ void by_definition(const Product<float>& p) {
       const float start = p.accumulate == Accumulate::overwrite ? 0.0F
                           : p.accumulate == Accumulate::bias    ? p.bias[j]
                                                                 : c;
-      c = oracle(start, p.k, p.a + i * p.a_row, p.a_column, p.b + j * p.b_column, p.b_row);
+      c = rounded_sum(start, p.k, p.a + i * p.a_row, p.a_column, p.b + j * p.b_column, p.b_row);
     }
   }
 }
