@@ -39,17 +39,25 @@ concept ExpressionOf = XExpression<E> &&
 /// converts, because a float mask or label would lose its meaning. Lives as long as the call.
 template <class T> class ArrayArg {
  public:
+  /// Refers to an array, which must live as long.
   ArrayArg(const Array<T>& array) : array_(&array) {}
+  /// Holds the array of an expression.
   template <detail::ExpressionOf<T> E>
   requires(!std::same_as<std::decay_t<E>, Array<T>>) ArrayArg(const E& expression)
       : made_(expression), array_(&*made_) {}
   ArrayArg(const ArrayArg&) = delete;
   ArrayArg& operator=(const ArrayArg&) = delete;
+  /// Returns the array.
   operator const Array<T>&() const { return *array_; }
+  /// Returns the array.
   const Array<T>& operator*() const { return *array_; }
+  /// Returns the shape.
   [[nodiscard]] const auto& shape() const { return array_->shape(); }
+  /// Returns the number of axes.
   [[nodiscard]] std::size_t dimension() const { return array_->dimension(); }
+  /// Returns the number of elements.
   [[nodiscard]] std::size_t size() const { return array_->size(); }
+  /// Returns the elements, row-major.
   [[nodiscard]] const T* data() const { return array_->data(); }
 
  private:
@@ -62,9 +70,13 @@ template <class T> class ArrayArg {
 template <class T> class OptionalArray : public std::optional<Array<T>> {
  public:
   OptionalArray() = default;
+  /// Holds nothing.
   OptionalArray(std::nullopt_t) {}
+  /// Holds an array.
   OptionalArray(Array<T> array) : std::optional<Array<T>>(std::move(array)) {}
+  /// Holds an array or nothing.
   OptionalArray(std::optional<Array<T>> array) : std::optional<Array<T>>(std::move(array)) {}
+  /// Holds the array of an expression.
   template <detail::ExpressionOf<T> E>
   requires(!std::same_as<std::decay_t<E>, Array<T>>) OptionalArray(E&& expression)
       : std::optional<Array<T>>(Array<T>(std::forward<E>(expression))) {}

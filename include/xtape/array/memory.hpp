@@ -24,6 +24,8 @@ namespace xtape {
 /// The caching allocator with the interface of the standard library. It has no state, so all instances are equal.
 template <class T> class Allocator {
  public:
+  /// The types that a standard allocator names.
+  /// @{
   using value_type = T;
   using size_type = std::size_t;
   using difference_type = std::ptrdiff_t;
@@ -31,20 +33,29 @@ template <class T> class Allocator {
   using const_pointer = const T*;
   using reference = T&;
   using const_reference = const T&;
+  /// @}
 
   Allocator() noexcept = default;
+  /// Converts from an allocator of another type.
   template <class U> Allocator(const Allocator<U>&) noexcept {}
 
+  /// Returns memory for `count` elements. MemoryError if there is none.
   [[nodiscard]] T* allocate(std::size_t count) {
     return static_cast<T*>(detail::allocate(count, sizeof(T)));
   }
+  /// Returns the memory of `count` elements to the cache.
   void deallocate(T* p, std::size_t count) noexcept { detail::deallocate(p, count * sizeof(T)); }
 
-  template <class U> struct rebind { using other = Allocator<U>; };
+  /// The allocator of another type.
+  template <class U> struct rebind {
+    using other = Allocator<U>;  ///< the allocator
+  };
 
+  /// Returns true: all allocators share one pool.
   template <class U> friend bool operator==(const Allocator&, const Allocator<U>&) noexcept {
     return true;
   }
+  /// Returns false: all allocators share one pool.
   template <class U> friend bool operator!=(const Allocator&, const Allocator<U>&) noexcept {
     return false;
   }

@@ -48,14 +48,16 @@ struct MemoryError : Error {
 
 /// A file cannot be opened, read or written. The message names the path and the cause.
 struct IoError : Error {
+  /// Keeps the path and the system's error number.
   explicit IoError(const std::string& what, std::string file = {}, int error_number = 0)
       : Error(what), path(std::move(file)), code(error_number) {}
-  std::string path;
-  int code = 0;  ///< errno (ENOENT, ENOSPC, ...); 0 if the system gave none
+  std::string path;  ///< the file, if it is known
+  int code = 0;      ///< errno (ENOENT, ENOSPC, ...); 0 if the system gave none
 };
 
 /// The contents of a file break a rule of its format.
 struct FormatError : Error {
+  /// Keeps the position of the fault.
   explicit FormatError(const std::string& what, std::uint64_t byte = 0)
       : Error(what), offset(byte) {}
   std::uint64_t offset = 0;  ///< the byte in the file; also in the message

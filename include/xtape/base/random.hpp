@@ -16,6 +16,7 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
 /// A sequence of numbers that (seed, stream) determine.
 class RandomStream {
  public:
+  /// Starts one of the streams of a seed.
   RandomStream(std::uint64_t seed, std::uint64_t stream) noexcept : seed_(seed), stream_(stream) {}
 
   /// Returns the next 32 random bits.

@@ -11,8 +11,9 @@ namespace xtape {
 /// A range of the shards of every batch. Shard v of n examples has the examples from n v / count to
 /// n (v + 1) / count; it is empty for some v if n is less than the count.
 struct Shards {
-  std::int64_t count = 1;
-  std::int64_t begin = 0, end = 1;
+  std::int64_t count = 1;  ///< shards of the batch
+  std::int64_t begin = 0;  ///< the first shard of this rank
+  std::int64_t end = 1;    ///< behind its last shard
 };
 
 /// A shard among those of an epoch.

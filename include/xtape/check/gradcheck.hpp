@@ -19,16 +19,16 @@ struct GradcheckOptions {
   double eps = 1e-5;               ///< step of the central differences
   double tolerance = 1e-6;         ///< first order, relative to the largest gradient entry
   double second_tolerance = 1e-5;  ///< second order, relative to the same
-  bool second_order = true;
-  bool training = false;         ///< of the tape the function runs on
-  std::uint64_t seed = 1;        ///< of the random directions, and of the tape
-  std::size_t all_outputs = 32;  ///< up to this many outputs each gets its own backward
-  std::size_t all_inputs = 512;  ///< up to this many input elements each is moved by itself
+  bool second_order = true;        ///< whether second derivatives are checked, too
+  bool training = false;           ///< of the tape the function runs on
+  std::uint64_t seed = 1;          ///< of the random directions, and of the tape
+  std::size_t all_outputs = 32;    ///< up to this many outputs each gets its own backward
+  std::size_t all_inputs = 512;    ///< up to this many input elements each is moved by itself
 };
 
 /// The result of check_gradients.
 struct GradcheckReport {
-  bool passed = true;
+  bool passed = true;         ///< whether all deviations are within the tolerances
   int order = 1;              ///< of the worst deviation
   double worst = 0.0;         ///< |analytic - numeric| / max(1e-3, largest gradient entry)
   double worst_first = 0.0;   ///< the worst deviation of the first order
@@ -36,9 +36,10 @@ struct GradcheckReport {
   std::string where;          ///< "input 1", a parameter's path, or "direction 3"
   std::size_t index = 0;      ///< element within it, row-major
   double value = 0.0;         ///< the element's value
-  double analytic = 0.0;
-  double numeric = 0.0;
-  std::string message;  ///< describes the first failure; empty without one
+  double analytic = 0.0;      ///< the worst element's gradient by the tape
+  double numeric = 0.0;       ///< the worst element's gradient by differences
+  std::string message;        ///< describes the first failure; empty without one
+  /// Returns whether the check has passed.
   explicit operator bool() const noexcept { return passed; }
 };
 
@@ -57,6 +58,7 @@ GradcheckReport check_gradients(const GradcheckFunction& f,
                                 const GradcheckOptions& options = {},
                                 Params<double>* params = nullptr);
 
+/// @cond
 namespace detail {
 // `f` takes as many Vars as there are inputs, which are arrays, numbers or Vars.
 template <class F, class... Inputs>
@@ -65,6 +67,7 @@ concept Checkable = sizeof...(Inputs) > 0 &&
                     std::is_invocable_r_v<Var<double>, const F&,
                                           std::conditional_t<true, const Var<double>&, Inputs>...>;
 }  // namespace detail
+/// @endcond
 
 /// Checks `f(Var, Var, ...)` at `inputs`, which are arrays, numbers or Vars, and for all trainable
 /// parameters of `params`, with default options:

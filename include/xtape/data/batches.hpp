@@ -60,6 +60,7 @@ class BatchOrder {
   [[nodiscard]] std::size_t steps(std::int64_t epoch) const;
   /// The examples of each batch of this epoch.
   [[nodiscard]] std::vector<std::vector<std::size_t>> epoch(std::int64_t epoch) const;
+  /// Returns the options.
   [[nodiscard]] const BatchOptions& options() const noexcept { return options_; }
   /// The number of examples.
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
@@ -107,26 +108,35 @@ template <class Batch> class Epoch {
   struct State;
 
  public:
+  /// A function that makes a batch from the indices of its examples.
   using Make = std::function<Batch(std::span<const std::size_t>)>;
 
+  /// An input iterator over the batches.
   class Iterator {
    public:
+    /// The type of the elements.
     using value_type = Batch;
+    /// The type of distances.
     using difference_type = std::ptrdiff_t;
+    /// The kind of iterator.
     using iterator_concept = std::input_iterator_tag;
 
     Iterator() = default;
     /// The batch, which lives until the next ++; it may be moved from.
     /// ValueError at the end.
     Batch& operator*() const { return checked(state_).current(); }
+    /// Returns the batch.
     Batch* operator->() const { return &checked(state_).current(); }
     /// Where the batch, or the shard of a batch, is in the epoch. ValueError at the end.
     [[nodiscard]] ShardPlace place() const { return checked(state_).place(); }
+    /// Goes to the next batch.
     Iterator& operator++() {
       checked(state_).advance();
       return *this;
     }
+    /// Goes to the next batch.
     void operator++(int) { ++*this; }
+    /// Returns whether the epoch is over.
     friend bool operator==(const Iterator& it, std::default_sentinel_t /*end*/) {
       return it.over();
     }
@@ -138,6 +148,7 @@ template <class Batch> class Epoch {
     State* state_ = nullptr;
   };
 
+  /// Is called by Batches::epoch.
   Epoch(std::shared_ptr<const Make> make, detail::EpochOrder order, std::size_t first,
         std::size_t prefetch)
       : state_(std::make_unique<State>(std::move(make), std::move(order), first, prefetch)) {}
@@ -147,6 +158,7 @@ template <class Batch> class Epoch {
     if (!checked(state_).pipeline) state_->start();
     return Iterator(state_.get());
   }
+  /// Returns the end of the epoch.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
   /// How many batches the whole range has.
   [[nodiscard]] std::size_t size() const { return checked(state_).count() - state_->first; }
@@ -207,6 +219,7 @@ template <class Batch> class Epoch {
 /// copy; usable from many threads.
 template <class Batch> class Batches {
  public:
+  /// A function that makes a batch from the indices of its examples.
   using Make = typename Epoch<Batch>::Make;
 
   /// Batches of examples 0 to count - 1. ValueError as BatchOrder.
@@ -234,6 +247,7 @@ template <class Batch> class Batches {
     return Epoch<Batch>(make_, detail::cut_into_shards(order_->epoch(epoch), first, shards), 0,
                         order_->options().prefetch);
   }
+  /// Returns the order of the examples.
   [[nodiscard]] const BatchOrder& order() const noexcept { return *order_; }
 
  private:
@@ -241,9 +255,11 @@ template <class Batch> class Batches {
   std::shared_ptr<const Make> make_;
 };
 
+/// Deduces the type of a batch from the function.
 template <class F>
 Batches(std::size_t, BatchOptions, F)
     -> Batches<std::invoke_result_t<F&, std::span<const std::size_t>>>;
+/// Deduces the type of a batch from the function.
 template <class F>
 Batches(std::vector<std::size_t>, BatchOptions, F)
     -> Batches<std::invoke_result_t<F&, std::span<const std::size_t>>>;
@@ -251,33 +267,47 @@ Batches(std::vector<std::size_t>, BatchOptions, F)
 /// Some of many examples, in the order of a batch; a view.
 template <class Example> class Selection {
  public:
+  /// Views some of the examples. The indices must be within them.
   Selection(std::span<const Example> all, std::span<const std::size_t> indices)
       : all_(all), indices_(indices) {}
+  /// Returns the number of elements.
   [[nodiscard]] std::size_t size() const noexcept { return indices_.size(); }
+  /// Returns one of the selected examples.
   [[nodiscard]] const Example& operator[](std::size_t i) const { return all_[indices_[i]]; }
   /// Where it is among all examples.
   [[nodiscard]] std::size_t index(std::size_t i) const { return indices_[i]; }
 
+  /// An iterator over the selected examples.
   class Iterator {
    public:
+    /// The type of the elements.
     using value_type = Example;
+    /// The type of distances.
     using difference_type = std::ptrdiff_t;
     Iterator() = default;
+    /// Starts at a position of the selection.
     Iterator(const Selection* selection, std::size_t at) : selection_(selection), at_(at) {}
+    /// Returns the example.
     const Example& operator*() const { return (*selection_)[at_]; }
+    /// Returns the example.
     const Example* operator->() const { return &(*selection_)[at_]; }
+    /// Goes to the next example.
     Iterator& operator++() {
       ++at_;
       return *this;
     }
+    /// Goes to the next example.
     Iterator operator++(int) { return {selection_, at_++}; }
+    /// Returns whether both are at the same position.
     bool operator==(const Iterator& other) const { return at_ == other.at_; }
 
    private:
     const Selection* selection_ = nullptr;
     std::size_t at_ = 0;
   };
+  /// Returns an iterator to the first one.
   [[nodiscard]] Iterator begin() const { return {this, 0}; }
+  /// Returns the end of the range.
   [[nodiscard]] Iterator end() const { return {this, size()}; }
 
  private:

@@ -21,12 +21,12 @@ namespace xtape {
 
 /// Options of read_csv.
 struct CsvOptions {
-  char separator = ',';  ///< no quote, space or line end; '\t' and ';' are common
+  char separator = ',';  ///< no quote, space or line end; a tab and ';' are common
   bool header = true;    ///< the first line has the names; otherwise they are "0", "1", ...
   std::vector<std::string> text = {};  ///< the columns that hold text, not numbers
   /// A field of a number may be empty, "NA" or "nan", which gives NaN. Otherwise that is a FormatError.
   bool missing = false;
-  TextOptions limits = {};
+  TextOptions limits = {};  ///< limits of the file and its lines
 };
 
 /// Labels made of texts.

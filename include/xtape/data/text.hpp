@@ -50,23 +50,34 @@ template <class Rows> class RowIterator {
 /// text. A line is made when it is asked for; copy them into a vector to change them.
 class TextLines {
  public:
+  /// The type of the elements.
   using value_type = std::string;
+  /// Returns the number of lines.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Returns whether there are no lines.
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   /// The line without its end. ValueError for one that is not there.
   [[nodiscard]] std::string operator[](std::size_t line) const { return std::string(view(line)); }
+  /// Returns a copy of a line. ValueError if there is no such line.
   [[nodiscard]] std::string at(std::size_t line) const { return (*this)[line]; }
+  /// Returns a view of a line. ValueError if there is no such line.
   [[nodiscard]] std::string_view view(std::size_t line) const;
+  /// Returns an iterator to the first one.
   [[nodiscard]] detail::RowIterator<TextLines> begin() const { return {this, 0}; }
+  /// Returns the end of the range.
   [[nodiscard]] detail::RowIterator<TextLines> end() const { return {this, size_}; }
+  /// Copies all lines.
   operator std::vector<std::string>() const { return {begin(), end()}; }  // NOLINT: as it was
+  /// Compares line by line.
   friend bool operator==(const TextLines& a, const TextLines& b) { return a.text_ == b.text_; }
+  /// Compares line by line.
   friend bool operator==(const TextLines& a, const std::vector<std::string>& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }
 
   /// Makes room for a text, lines and their ends.
   void reserve(std::size_t bytes) { text_.reserve(bytes); }
+  /// Appends a line.
   void push_back(std::string_view line);
 
  private:
@@ -78,18 +89,28 @@ class TextLines {
 /// The rows of a table, kept as TextLines.
 class TextTable {
  public:
+  /// The type of the elements.
   using value_type = std::vector<std::string>;
   TextTable() = default;
+  /// Splits lines at tabs when they are read.
   explicit TextTable(TextLines lines) : lines_(std::move(lines)) {}
+  /// Returns the number of rows.
   [[nodiscard]] std::size_t size() const noexcept { return lines_.size(); }
+  /// Returns whether there are no rows.
   [[nodiscard]] bool empty() const noexcept { return lines_.empty(); }
   /// The fields of a row. ValueError for one that is not there.
   [[nodiscard]] std::vector<std::string> operator[](std::size_t row) const;
+  /// Returns the fields of a row. ValueError if there is no such row.
   [[nodiscard]] std::vector<std::string> at(std::size_t row) const { return (*this)[row]; }
+  /// Returns an iterator to the first one.
   [[nodiscard]] detail::RowIterator<TextTable> begin() const { return {this, 0}; }
+  /// Returns the end of the range.
   [[nodiscard]] detail::RowIterator<TextTable> end() const { return {this, size()}; }
+  /// Copies all rows.
   operator std::vector<std::vector<std::string>>() const { return {begin(), end()}; }  // NOLINT
+  /// Compares row by row.
   friend bool operator==(const TextTable& a, const TextTable& b) = default;
+  /// Compares row by row.
   friend bool operator==(const TextTable& a, const std::vector<std::vector<std::string>>& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }
@@ -116,7 +137,7 @@ struct TsvOptions {
   bool further = false;       ///< a line may have more columns (several right answers)
   bool header = false;        ///< the first line has names of columns and is skipped
   bool empty_fields = false;  ///< whether a field may be empty
-  TextOptions text = {};
+  TextOptions text = {};      ///< limits of the file and its lines
 };
 
 /// The rows of a file of tab-separated values: there are no quotes and no escapes. FormatError also

@@ -6,8 +6,8 @@
 ///     const auto ids = words.encode(tokenize("the house", TokenKind::spaces), {.end = true});
 ///
 /// The file is UTF-8 text. Its first line is "vocabulary 1 <special tokens> <all tokens>", two counts,
-/// separated by tabs. Then comes one token a line in the order of ids, special ones first. In a token \\ stands for a backslash, and \n, \t, \r and \s for newline, tab, carriage
-/// return and space.
+/// separated by tabs. Then comes one token a line in the order of ids, special ones first. In a token `\\`
+/// stands for a backslash, and `\n`, `\t`, `\r` and `\s` for newline, tab, carriage return and space.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,8 +28,8 @@ struct VocabularyOptions {
 
 /// The tokens that encode adds.
 struct EncodeOptions {
-  bool start = false;
-  bool end = false;
+  bool start = false;  ///< whether the start token is put before the others
+  bool end = false;    ///< whether the end token is put behind the others
 };
 
 /// A fixed list of tokens; the index of a token is its id. A token is UTF-8, not empty and without NUL.
@@ -44,16 +44,23 @@ class Vocabulary {
   /// given twice.
   explicit Vocabulary(std::vector<std::string> tokens, std::size_t specials = 4);
 
+  /// Returns the number of tokens, special ones included.
   [[nodiscard]] std::size_t size() const noexcept { return tokens_.size(); }
+  /// Returns the number of special tokens.
   [[nodiscard]] std::size_t specials() const noexcept { return specials_; }
+  /// Returns all tokens, in the order of their ids.
   [[nodiscard]] const std::vector<std::string>& tokens() const noexcept { return tokens_; }
 
   /// The special tokens' ids. ValueError when there are too few special tokens.
   [[nodiscard]] std::int64_t pad() const { return special(0, "pad"); }
+  /// Returns the id of the unknown token. ValueError if there is none.
   [[nodiscard]] std::int64_t unknown() const { return special(1, "unknown"); }
+  /// Returns the id of the start token. ValueError if there is none.
   [[nodiscard]] std::int64_t start() const { return special(2, "start"); }
+  /// Returns the id of the end token. ValueError if there is none.
   [[nodiscard]] std::int64_t end() const { return special(3, "end"); }
 
+  /// Returns whether a token has an id.
   [[nodiscard]] bool contains(const std::string& token) const { return ids_.count(token) != 0; }
   /// The token's id, or unknown(); ValueError naming the token where there is none.
   [[nodiscard]] std::int64_t id(const std::string& token) const;
@@ -77,6 +84,7 @@ class Vocabulary {
   /// The file's contents.
   [[nodiscard]] std::string to_text() const;
 
+  /// Compares tokens and special tokens.
   friend bool operator==(const Vocabulary& a, const Vocabulary& b) {
     return a.specials_ == b.specials_ && a.tokens_ == b.tokens_;
   }

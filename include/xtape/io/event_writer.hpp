@@ -18,6 +18,7 @@
 
 namespace xtape {
 
+/// Options of EventWriter.
 struct EventWriterOptions {
   /// For a resumed run: TensorBoard hides the records of earlier files from this step on. Use one more
   /// than the last completed step.
@@ -31,7 +32,7 @@ struct EventWriterOptions {
 /// UTF-8; IoError, after which the file is as before the call.
 class EventWriter {
  public:
-  /// Makes a missing folder, and the file events.out.tfevents.<unix time>.<host> in it (with a number
+  /// Makes a missing folder, and the file events.out.tfevents.TIME.HOST in it (with a number
   /// appended when that exists). IoError.
   explicit EventWriter(const std::string& folder, EventWriterOptions options = {});
   ~EventWriter();

@@ -52,9 +52,9 @@ std::size_t width(DType dtype) noexcept;
 
 /// An array as it lies in a file: little-endian, row-major, packed.
 struct StoredTensor {
-  DType dtype = DType::f32;
-  Shape shape;
-  std::vector<std::byte> bytes;
+  DType dtype = DType::f32;      ///< type of the elements
+  Shape shape;                   ///< extents of the axes
+  std::vector<std::byte> bytes;  ///< elements, little-endian and row-major
 };
 
 /// Tensors by name.
@@ -64,8 +64,8 @@ using Metadata = std::map<std::string, std::string>;
 
 /// The contents of a safetensors file.
 struct TensorFile {
-  Tensors tensors;
-  Metadata metadata;
+  Tensors tensors;    ///< arrays by name
+  Metadata metadata;  ///< texts by name
 };
 
 /// Returns the array as a stored tensor of its own dtype. T: float, double, bool, std::uint8_t,

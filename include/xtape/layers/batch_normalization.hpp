@@ -19,21 +19,22 @@ namespace xtape {
 /// shard of a batch normalizes by itself. fit refuses a team of ranks, whose states would differ.
 template <class T> class BatchNormalization {
  public:
+  /// Options, with their defaults.
   struct Options {
-    int axis = -1;           ///< the features
-    double momentum = 0.99;  ///< 0 to 1: of the moving averages
-    double epsilon = 1e-3;
-    bool center = true;  ///< with beta
-    bool scale = true;   ///< with gamma
-    Initializer beta_initializer = "zeros";
-    Initializer gamma_initializer = "ones";
-    Initializer moving_mean_initializer = "zeros";
-    Initializer moving_variance_initializer = "ones";
-    bool trainable = true;
-    Regularizer<T> beta_regularizer = {};
-    Regularizer<T> gamma_regularizer = {};
-    Constraint<T> beta_constraint = {};
-    Constraint<T> gamma_constraint = {};
+    int axis = -1;                                     ///< the features
+    double momentum = 0.99;                            ///< 0 to 1: of the moving averages
+    double epsilon = 1e-3;                             ///< added to the variance
+    bool center = true;                                ///< with beta
+    bool scale = true;                                 ///< with gamma
+    Initializer beta_initializer = "zeros";            ///< initial values of the beta
+    Initializer gamma_initializer = "ones";            ///< initial values of the gamma
+    Initializer moving_mean_initializer = "zeros";     ///< initial values of the moving mean
+    Initializer moving_variance_initializer = "ones";  ///< initial values of the moving variance
+    bool trainable = true;                  ///< whether an optimizer updates the parameters
+    Regularizer<T> beta_regularizer = {};   ///< penalty on the beta
+    Regularizer<T> gamma_regularizer = {};  ///< penalty on the gamma
+    Constraint<T> beta_constraint = {};     ///< limit of the beta after each update
+    Constraint<T> gamma_constraint = {};    ///< limit of the gamma after each update
   };
 
   /// Options of a call.
@@ -47,7 +48,9 @@ template <class T> class BatchNormalization {
   /// Reserves "gamma", "beta", "moving_mean" and "moving_variance" in the scope. ValueError for options
   /// out of range.
   explicit BatchNormalization(const Scope<T>& scope, Options options = {});
+  /// Moves. The source must not be used afterwards.
   BatchNormalization(BatchNormalization&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   BatchNormalization& operator=(BatchNormalization&&) noexcept = default;
 
   /// Same shape as x, of two axes or more. ShapeError naming the path for another width than before, for
@@ -57,7 +60,9 @@ template <class T> class BatchNormalization {
   /// Makes the arrays for inputs of this shape without computing.
   void build(const Shape& input) const;
 
+  /// Returns the moving mean. It is not trainable.
   [[nodiscard]] const Parameter<T>& moving_mean() const { return moving_mean_; }
+  /// Returns the moving variance. It is not trainable.
   [[nodiscard]] const Parameter<T>& moving_variance() const { return moving_variance_; }
 
  private:

@@ -15,6 +15,7 @@ namespace xtape {
 /// otherwise the identity, drawing nothing (Srivastava et al. 2014; Keras's Dropout).
 template <class T> class Dropout {
  public:
+  /// Options, with their defaults.
   struct Options {
     double rate = 0.5;                       ///< 0 to 1
     std::vector<int> noise_shape = {};       ///< -1 = as the input; 1 = one decision along the axis
@@ -24,6 +25,7 @@ template <class T> class Dropout {
 
   /// ValueError for a rate or noise_shape out of range.
   explicit Dropout(Options options);
+  /// Moves. The source must not be used afterwards.
   Dropout(Dropout&& other) noexcept;
   Dropout& operator=(Dropout&&) = delete;
 

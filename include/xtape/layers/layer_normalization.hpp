@@ -11,24 +11,27 @@ namespace xtape {
 /// gamma and shifts by beta, both of the axes' extents in ascending order (Ba et al. 2016).
 template <class T> class LayerNormalization {
  public:
+  /// Options, with their defaults.
   struct Options {
-    Axes axes = {-1};
-    double epsilon = 1e-3;
-    bool center = true;  ///< with beta
-    bool scale = true;   ///< with gamma
-    Initializer beta_initializer = "zeros";
-    Initializer gamma_initializer = "ones";
-    bool trainable = true;
-    Regularizer<T> beta_regularizer = {};
-    Regularizer<T> gamma_regularizer = {};
+    Axes axes = {-1};                          ///< the axes that are normalized jointly
+    double epsilon = 1e-3;                     ///< added to the variance
+    bool center = true;                        ///< with beta
+    bool scale = true;                         ///< with gamma
+    Initializer beta_initializer = "zeros";    ///< initial values of the beta
+    Initializer gamma_initializer = "ones";    ///< initial values of the gamma
+    bool trainable = true;                     ///< whether an optimizer updates the parameters
+    Regularizer<T> beta_regularizer = {};      ///< penalty on the beta
+    Regularizer<T> gamma_regularizer = {};     ///< penalty on the gamma
     Regularizer<T> activity_regularizer = {};  ///< of the output, divided by its first extent
-    Constraint<T> beta_constraint = {};
-    Constraint<T> gamma_constraint = {};
+    Constraint<T> beta_constraint = {};        ///< limit of the beta after each update
+    Constraint<T> gamma_constraint = {};       ///< limit of the gamma after each update
   };
 
   /// Reserves "gamma" and "beta" in the scope. ValueError for a negative epsilon or no axes.
   explicit LayerNormalization(const Scope<T>& scope, Options options = {});
+  /// Moves. The source must not be used afterwards.
   LayerNormalization(LayerNormalization&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   LayerNormalization& operator=(LayerNormalization&&) noexcept = default;
 
   /// Same shape as x. ShapeError naming the path for axes out of range or another width than before.

@@ -15,7 +15,9 @@ struct PoolingOptions {
 /// 3D). Masked positions do not count, whatever they hold.
 template <class T> class GlobalAveragePooling {
  public:
+  /// The options of the constructor.
   using Options = PoolingOptions;
+  /// Makes a layer; it has no parameters.
   explicit GlobalAveragePooling(Options options = {}) : options_(options) {}
 
   /// x (batch, positions..., features) -> (batch, features). mask (batch, positions...), true = counts; a
@@ -29,7 +31,9 @@ template <class T> class GlobalAveragePooling {
 /// The largest over the same axes (Keras's GlobalMaxPooling1D to 3D, with a mask besides).
 template <class T> class GlobalMaxPooling {
  public:
+  /// The options of the constructor.
   using Options = PoolingOptions;
+  /// Makes a layer; it has no parameters.
   explicit GlobalMaxPooling(Options options = {}) : options_(options) {}
 
   /// Shapes, mask and errors are those of GlobalAveragePooling. Equal elements share the gradient.

@@ -13,13 +13,16 @@ namespace xtape {
 /// for the j after it. Returned, not added: x + positions(x).
 template <class T> class SinePositionEncoding {
  public:
+  /// Options, with their defaults.
   struct Options {
     double max_wavelength = 10000.0;  ///< positive and finite
   };
 
   /// ValueError for a wavelength out of range.
   explicit SinePositionEncoding(Options options = {});
+  /// Moves. The source must not be used afterwards.
   SinePositionEncoding(SinePositionEncoding&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   SinePositionEncoding& operator=(SinePositionEncoding&&) noexcept = default;
 
   /// For x (..., length, width): the encodings (length, width) of positions start_index ...
@@ -35,18 +38,21 @@ template <class T> class SinePositionEncoding {
 /// A learned vector for each position (keras-hub's PositionEmbedding). Returned, not added.
 template <class T> class PositionEmbedding {
  public:
+  /// Options, with their defaults.
   struct Options {
-    int sequence_length = 0;  ///< how many positions there are; positive
-    Initializer initializer = "glorot_uniform";
-    bool trainable = true;
-    Regularizer<T> regularizer = {};
-    Constraint<T> constraint = {};
+    int sequence_length = 0;                     ///< how many positions there are; positive
+    Initializer initializer = "glorot_uniform";  ///< initial values of the table
+    bool trainable = true;                       ///< whether an optimizer updates the parameters
+    Regularizer<T> regularizer = {};             ///< penalty on the table
+    Constraint<T> constraint = {};               ///< limit of the table after each update
   };
 
   /// Reserves "embeddings" (sequence_length, width) in the scope. ValueError unless sequence_length is
   /// positive.
   PositionEmbedding(const Scope<T>& scope, Options options);
+  /// Moves. The source must not be used afterwards.
   PositionEmbedding(PositionEmbedding&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   PositionEmbedding& operator=(PositionEmbedding&&) noexcept = default;
 
   /// For x (..., length, width): the vectors (length, width) of positions start_index ...
@@ -56,6 +62,7 @@ template <class T> class PositionEmbedding {
   /// Makes the table for inputs of this shape without computing.
   void build(const Shape& input) const;
 
+  /// Returns the table, (sequence_length, width).
   [[nodiscard]] const Parameter<T>& embeddings() const { return embeddings_; }
 
  private:

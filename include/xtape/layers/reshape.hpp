@@ -13,6 +13,7 @@ template <class T> class Flatten {
  public:
   struct Options {};
   Flatten() = default;
+  /// Makes a layer; it has no parameters.
   explicit Flatten(Options) {}
   /// ShapeError for a scalar.
   Var<T> operator()(const Var<T>& x) const;
@@ -21,6 +22,7 @@ template <class T> class Flatten {
 /// x (batch, ...) -> (batch, target_shape...), as Keras's Reshape.
 template <class T> class Reshape {
  public:
+  /// Options, with their defaults.
   struct Options {
     std::vector<int> target_shape = {};  ///< without the batch; one extent may be -1, which follows
   };

@@ -12,20 +12,23 @@ namespace xtape {
 /// 2019).
 template <class T> class RMSNormalization {
  public:
+  /// Options, with their defaults.
   struct Options {
-    Axes axes = {-1};
-    double epsilon = 1e-6;
-    bool scale = true;  ///< with a scale
-    Initializer scale_initializer = "ones";
-    bool trainable = true;
-    Regularizer<T> scale_regularizer = {};
+    Axes axes = {-1};                          ///< the axes that are normalized jointly
+    double epsilon = 1e-6;                     ///< added to the mean square
+    bool scale = true;                         ///< with a scale
+    Initializer scale_initializer = "ones";    ///< initial values of the scale
+    bool trainable = true;                     ///< whether an optimizer updates the parameters
+    Regularizer<T> scale_regularizer = {};     ///< penalty on the scale
     Regularizer<T> activity_regularizer = {};  ///< of the output, divided by its first extent
-    Constraint<T> scale_constraint = {};
+    Constraint<T> scale_constraint = {};       ///< limit of the scale after each update
   };
 
   /// Reserves "scale" in the scope. ValueError for a negative epsilon or no axes.
   explicit RMSNormalization(const Scope<T>& scope, Options options = {});
+  /// Moves. The source must not be used afterwards.
   RMSNormalization(RMSNormalization&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   RMSNormalization& operator=(RMSNormalization&&) noexcept = default;
 
   /// Same shape as x. ShapeError naming the path for axes out of range or another width than before.

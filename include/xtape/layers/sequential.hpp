@@ -44,7 +44,9 @@ template <class T> class Sequential {
  public:
   /// Layers made by add() get scopes below this one.
   explicit Sequential(const Scope<T>& scope) : scope_(scope) {}
+  /// Moves. The source must not be used afterwards.
   Sequential(Sequential&&) noexcept = default;
+  /// Moves. The source must not be used afterwards.
   Sequential& operator=(Sequential&&) noexcept = default;
 
   /// Makes a layer and puts it last. Its scope is `name`, by default its number from 0 on, as in
@@ -72,9 +74,11 @@ template <class T> class Sequential {
   Var<T> operator()(const Var<T>& x) const;
   /// Returns the last layer's result for token ids, which the first layer (an Embedding, say) must take (ValueError).
   Var<T> operator()(const Tokens<T>& ids) const;
+  /// Returns the result for an array.
   template <detail::ExpressionOf<T> E> Var<T> operator()(E&& x) const {
     return (*this)(Var<T>(std::forward<E>(x)));
   }
+  /// Returns the result for tokens.
   template <detail::XExpression E>
   requires std::integral<typename std::decay_t<E>::value_type> Var<T>
   operator()(E&& ids) const { return (*this)(Tokens<T>(std::forward<E>(ids))); }

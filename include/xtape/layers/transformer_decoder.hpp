@@ -15,6 +15,7 @@ template <class T> class DecoderCache {
   explicit DecoderCache(std::size_t capacity) : self_(capacity) {}
   /// Positions held.
   [[nodiscard]] std::size_t length() const noexcept { return self_.length(); }
+  /// Returns how many target positions fit.
   [[nodiscard]] std::size_t capacity() const noexcept { return self_.capacity(); }
   /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
   /// ValueError for a row out of range; then nothing is changed.
@@ -23,7 +24,9 @@ template <class T> class DecoderCache {
   void clear() noexcept;
 
   // For TransformerDecoder.
+  /// Returns the cache of the self-attention.
   [[nodiscard]] KeyValueCache<T>& self() noexcept { return self_; }
+  /// Returns the keys and values of the memory, after the first call.
   [[nodiscard]] std::optional<KeyValueCache<T>>& cross() noexcept { return cross_; }
 
  private:
@@ -41,6 +44,7 @@ enum class CrossAttention { yes, no };
 /// cross_attention_norm/..., feed_forward/..., feed_forward_norm/....
 template <class T> class TransformerDecoder {
  public:
+  /// The options of the constructor.
   using Options = TransformerOptions<T>;
 
   /// Options of a call. Masks are boolean, true = attend; their shapes are those
@@ -56,8 +60,9 @@ template <class T> class TransformerDecoder {
     /// self-attention's masks are all positions, held and new. Inference only.
     DecoderCache<T>* cache = nullptr;
   };
+  /// An output with the probabilities of the attention.
   struct WithScores {
-    Var<T> output;
+    Var<T> output;        ///< the output of the layer
     Var<T> self_scores;   ///< probabilities (batch, heads, T, T), before dropout
     Var<T> cross_scores;  ///< (batch, heads, T, S); empty without cross-attention
   };
@@ -65,6 +70,7 @@ template <class T> class TransformerDecoder {
   /// ValueError naming the argument for options out of range.
   TransformerDecoder(const Scope<T>& scope, Options options,
                      CrossAttention cross = CrossAttention::yes);
+  /// Moves. The source must not be used afterwards.
   TransformerDecoder(TransformerDecoder&&) noexcept = default;
 
   /// x (batch, T, hidden_dim), memory (batch, S, features), the encoder's output -> (batch, T,

@@ -23,21 +23,21 @@ template <class T> struct TransformerOptions {
   int intermediate_dim = 0;  ///< width inside the feed-forward part; positive
   double dropout = 0.0;      ///< rate on what each part adds
   std::optional<double> attention_dropout = {};  ///< on the probabilities; default: as `dropout`
-  double activation_dropout = 0.0;  ///< inside the feed-forward part; PyTorch's is as `dropout`
-  Activation<T> activation = "relu";
+  double activation_dropout = 0.0;    ///< inside the feed-forward part; PyTorch's is as `dropout`
+  Activation<T> activation = "relu";  ///< inside the feed-forward part
   /// Pre-norm, x + f(norm(x)), instead of post-norm, norm(x + f(x)). A stack of pre-norm blocks wants
   /// one more normalization after the last.
   bool normalize_first = false;
-  Normalization normalization = Normalization::layer;
-  double epsilon = 1e-5;  ///< of the normalizations
-  bool use_bias = true;   ///< in projections and normalizations
-  Initializer kernel_initializer = "glorot_uniform";
-  Initializer bias_initializer = "zeros";
+  Normalization normalization = Normalization::layer;  ///< layer or root mean square
+  double epsilon = 1e-5;                               ///< of the normalizations
+  bool use_bias = true;                                ///< in projections and normalizations
+  Initializer kernel_initializer = "glorot_uniform";   ///< initial values of the kernel
+  Initializer bias_initializer = "zeros";              ///< initial values of the bias
   std::optional<int> num_key_value_heads = {};  ///< of the self-attention, see MultiHeadAttention
   std::optional<RotaryOptions> rotary = {};     ///< of the self-attention
-  bool trainable = true;
-  Regularizer<T> kernel_regularizer = {};  ///< of each kernel, by itself
-  Regularizer<T> bias_regularizer = {};
+  bool trainable = true;                        ///< whether an optimizer updates the parameters
+  Regularizer<T> kernel_regularizer = {};       ///< of each kernel, by itself
+  Regularizer<T> bias_regularizer = {};         ///< penalty on the bias
 };
 
 namespace detail {
@@ -69,6 +69,7 @@ template <class T> class ResidualPart {
 /// feed_forward_norm/....
 template <class T> class TransformerEncoder {
  public:
+  /// The options of the constructor.
   using Options = TransformerOptions<T>;
 
   /// Options of a call. Masks are boolean, true = attend.
@@ -82,13 +83,15 @@ template <class T> class TransformerEncoder {
     /// positions, held and new. Inference only.
     KeyValueCache<T>* cache = nullptr;
   };
+  /// An output with the probabilities of the attention.
   struct WithScores {
-    Var<T> output;
+    Var<T> output;  ///< the output of the layer
     Var<T> scores;  ///< attention probabilities (batch, heads, T, keys), before dropout
   };
 
   /// ValueError naming the argument for options out of range.
   TransformerEncoder(const Scope<T>& scope, Options options);
+  /// Moves. The source must not be used afterwards.
   TransformerEncoder(TransformerEncoder&&) noexcept = default;
 
   /// x (batch, T, hidden_dim) -> the same shape. ShapeError naming the path for an input or mask that

@@ -24,7 +24,7 @@ struct LossOptions {
   OptionalArray<bool> mask = {};  ///< which samples count; of the shape of the samples
   /// Finite factors: of the shape of the samples, or of their first axes, or with ones for axes.
   std::optional<Array<double>> sample_weight = {};
-  Reduction reduction = Reduction::sum_over_batch_size;
+  Reduction reduction = Reduction::sum_over_batch_size;  ///< how values become the loss
 };
 
 /// A Var of the prediction's type, to which numbers and arrays convert.
@@ -106,10 +106,10 @@ Var<T> tversky(const Var<T>& prediction, const Target<T>& target, double alpha =
 struct CrossentropyOptions {
   bool from_logits = false;  ///< predictions are logits; otherwise probabilities
   std::optional<std::int64_t> ignore_class = {};  ///< labels left out (sparse only)
-  double label_smoothing = 0.0;  ///< 0 to 1: this much of the target is spread over all classes
-  OptionalArray<bool> mask = {};
-  std::optional<Array<double>> sample_weight = {};
-  Reduction reduction = Reduction::sum_over_batch_size;
+  double label_smoothing = 0.0;   ///< 0 to 1: this much of the target is spread over all classes
+  OptionalArray<bool> mask = {};  ///< true where a sample counts
+  std::optional<Array<double>> sample_weight = {};       ///< factors of the samples
+  Reduction reduction = Reduction::sum_over_batch_size;  ///< how values become the loss
 };
 
 /// -log(probability of the label): prediction (..., classes), labels (...). Probabilities are
@@ -156,10 +156,10 @@ struct CtcOptions {
   std::optional<std::vector<std::int64_t>> input_lengths =
       {};  ///< frames that count; all otherwise
   std::optional<std::vector<std::int64_t>> label_lengths = {};  ///< otherwise up to the first blank
-  std::int64_t blank = 0;
-  OptionalArray<bool> mask = {};  ///< (batch)
-  std::optional<Array<double>> sample_weight = {};
-  Reduction reduction = Reduction::sum_over_batch_size;
+  std::int64_t blank = 0;                                ///< the class that stands for no label
+  OptionalArray<bool> mask = {};                         ///< (batch)
+  std::optional<Array<double>> sample_weight = {};       ///< factors of the samples
+  Reduction reduction = Reduction::sum_over_batch_size;  ///< how values become the loss
 };
 
 /// Connectionist temporal classification (Graves et al. 2006): -log of the probability that the

@@ -17,9 +17,10 @@ namespace losses {
 
 /// sparse_categorical_crossentropy with options: labels (...) or (..., 1).
 struct SparseCategoricalCrossentropy {
-  bool from_logits = false;
-  std::optional<std::int64_t> ignore_class = {};
-  double label_smoothing = 0.0;
+  bool from_logits = false;                       ///< whether predictions are logits
+  std::optional<std::int64_t> ignore_class = {};  ///< label of samples that do not count
+  double label_smoothing = 0.0;                   ///< weight of the uniform distribution
+  /// Returns the loss.
   template <class T>
   Var<T> operator()(const Var<T>& prediction, const Array<std::int64_t>& labels,
                     const LossOptions& options = {}) const;
@@ -27,8 +28,9 @@ struct SparseCategoricalCrossentropy {
 
 /// categorical_crossentropy with options.
 struct CategoricalCrossentropy {
-  bool from_logits = false;
-  double label_smoothing = 0.0;
+  bool from_logits = false;      ///< whether predictions are logits
+  double label_smoothing = 0.0;  ///< weight of the uniform distribution
+  /// Returns the loss.
   template <class T>
   Var<T> operator()(const Var<T>& prediction, const Array<T>& target,
                     const LossOptions& options = {}) const;
@@ -37,11 +39,13 @@ struct CategoricalCrossentropy {
 /// binary_crossentropy with options: targets of the prediction's shape, or labels 0 and 1 for a
 /// prediction (..., 1).
 struct BinaryCrossentropy {
-  bool from_logits = false;
-  double label_smoothing = 0.0;
+  bool from_logits = false;      ///< whether predictions are logits
+  double label_smoothing = 0.0;  ///< weight of the uniform distribution
+  /// Returns the loss.
   template <class T>
   Var<T> operator()(const Var<T>& prediction, const Array<T>& target,
                     const LossOptions& options = {}) const;
+  /// Returns the loss.
   template <class T>
   Var<T> operator()(const Var<T>& prediction, const Array<std::int64_t>& labels,
                     const LossOptions& options = {}) const;
@@ -56,10 +60,12 @@ struct BinaryCrossentropy {
 /// sparse_categorical_crossentropy and binary_crossentropy.
 template <class T, class Y> class NamedLoss {
  public:
+  /// A function of the prediction, the target and the options of the call.
   using Function = std::function<Var<T>(const Var<T>&, const Array<Y>&, const LossOptions&)>;
   NamedLoss() = default;
   /// ValueError, which lists the names, for another name.
   NamedLoss(const char* name);
+  /// ValueError, which lists the names, for another name.
   NamedLoss(const std::string& name) : NamedLoss(name.c_str()) {}
   /// A function (prediction, target, options) that heeds the options' sample weights, such as an object of
   /// xtape::losses.
@@ -80,9 +86,11 @@ template <class T, class Y> class NamedLoss {
         }),
         weighs_(false) {}
 
+  /// Returns whether it holds a loss.
   explicit operator bool() const { return static_cast<bool>(function_); }
   /// Whether the function takes sample weights.
   [[nodiscard]] bool weighs() const noexcept { return weighs_; }
+  /// Returns the loss.
   Var<T> operator()(const Var<T>& prediction, const Array<Y>& target,
                     const LossOptions& options) const {
     return function_(prediction, target, options);

@@ -27,8 +27,8 @@ enum class Average { macro, micro, weighted };
 
 /// Options of Precision, Recall and F1.
 struct ClassMetricOptions {
-  double threshold = 0.5;  ///< finite
-  Average average = Average::macro;
+  double threshold = 0.5;            ///< finite
+  Average average = Average::macro;  ///< how the classes become one number
 };
 
 namespace detail {
@@ -81,6 +81,7 @@ class ClassMetric : public Metric {
 /// hits / (hits + false alarms): the part of the positive answers that is right.
 class Precision final : public detail::ClassMetric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit Precision(ClassMetricOptions options = {}, std::string name = "precision")
       : ClassMetric("Precision", options, std::move(name)) {}
 
@@ -91,6 +92,7 @@ class Precision final : public detail::ClassMetric {
 /// hits / (hits + misses): the part of the positive samples that is found.
 class Recall final : public detail::ClassMetric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit Recall(ClassMetricOptions options = {}, std::string name = "recall")
       : ClassMetric("Recall", options, std::move(name)) {}
 
@@ -102,6 +104,7 @@ class Recall final : public detail::ClassMetric {
 /// f1_score. (Keras's F1Score adds 1e-7 to its divisors.)
 class F1 final : public detail::ClassMetric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit F1(ClassMetricOptions options = {}, std::string name = "f1_score")
       : ClassMetric("F1", options, std::move(name)) {}
 
@@ -153,11 +156,12 @@ class AUC final : public Metric {
  public:
   /// The height of the curve between two thresholds: interpolated, the lower one, or the higher one.
   enum class Summation { interpolation, minoring, majoring };
+  /// Options, with their defaults.
   struct Options {
     std::int64_t num_thresholds = 200;  ///< 2 or more
     Curve curve = Curve::roc;  ///< true positives over false ones, or precision over recall
-    Summation summation = Summation::interpolation;
-    bool from_logits = false;  ///< predictions are logits, any finite numbers
+    Summation summation = Summation::interpolation;  ///< how the curve is integrated
+    bool from_logits = false;                        ///< predictions are logits, any finite numbers
   };
   explicit AUC() : AUC(Options()) {}
   /// ValueError for fewer than two thresholds.

@@ -25,9 +25,11 @@ namespace xtape {
 class Metric {
  public:
   virtual ~Metric() = default;
+  /// Returns the name in reports.
   [[nodiscard]] virtual std::string name() const = 0;
   /// The value of everything since the last reset().
   [[nodiscard]] virtual double result() const = 0;
+  /// Forgets all samples.
   virtual void reset() = 0;
   /// Whether more is better, for callbacks that keep the best.
   [[nodiscard]] virtual bool higher_is_better() const noexcept = 0;
@@ -42,19 +44,22 @@ class Metric {
 
  protected:
   Metric() = default;
+  /// Copies, for derived classes.
   Metric(const Metric&) = default;
+  /// Copies, for derived classes.
   Metric& operator=(const Metric&) = default;
 };
 
 /// The samples that count, and their weights, as for losses.
 struct MetricOptions {
-  OptionalArray<bool> mask = {};
+  OptionalArray<bool> mask = {};                    ///< true where a sample counts
   std::optional<Array<double>> sample_weight = {};  ///< factors and, in sum, the divisor
 };
 
 /// The weighted mean of any values: a loss per batch, a norm, a value per sample.
 class Mean : public Metric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit Mean(std::string name = "mean", bool higher_is_better = false)
       : name_(std::move(name)), up_(higher_is_better) {}
   [[nodiscard]] std::string name() const override { return name_; }
@@ -102,6 +107,7 @@ class BinaryAccuracy final : public Mean {
  public:
   /// ValueError for a threshold that is not finite.
   explicit BinaryAccuracy(double threshold = 0.5, std::string name = "binary_accuracy");
+  /// Adds samples. ShapeError unless the target has the prediction's shape.
   template <class T>
   void update(const Var<T>& prediction, const Target<T>& target, const MetricOptions& options = {});
 
@@ -127,11 +133,13 @@ class TopKAccuracy final : public Mean {
 /// exp of the mean cross-entropy per token, of sparse_categorical_crossentropy.
 class Perplexity final : public Metric {
  public:
+  /// Options, with their defaults.
   struct Options {
-    bool from_logits = false;
+    bool from_logits = false;                        ///< whether predictions are logits
     std::optional<std::int64_t> mask_token_id = {};  ///< labels left out: padding
   };
   explicit Perplexity() : Perplexity(Options()) {}
+  /// Makes the metric; the name is that in reports.
   explicit Perplexity(Options options, std::string name = "perplexity")
       : options_(options), name_(std::move(name)) {}
   [[nodiscard]] std::string name() const override { return name_; }
@@ -154,12 +162,14 @@ class Perplexity final : public Metric {
 /// Levenshtein's distance: the number of insertions, deletions and replacements of one entry that
 /// turn one list into the other.
 std::int64_t edit_distance(std::span<const std::int64_t> a, std::span<const std::int64_t> b);
+/// Returns the distance of two lists of words.
 std::int64_t edit_distance(std::span<const std::string> a, std::span<const std::string> b);
 
 /// Error rates of sequences of tokens (phones, characters, words). A sample with several references
 /// is compared with the nearest one, the first of equals.
 class EditDistance final : public Metric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit EditDistance(std::string name = "edit_distance") : name_(std::move(name)) {}
   [[nodiscard]] std::string name() const override { return name_; }
   /// 100 * sum of distances / sum of reference lengths: the phone (or token) error rate, PER.
@@ -167,7 +177,9 @@ class EditDistance final : public Metric {
   /// 100 * samples that are not identical to any reference / samples: the word error rate of
   /// transcription tasks, WER.
   [[nodiscard]] double sequence_error_rate() const;
+  /// Returns the sum of the distances.
   [[nodiscard]] std::int64_t distance() const noexcept { return distance_; }
+  /// Returns the number of samples.
   [[nodiscard]] std::int64_t samples() const noexcept { return samples_; }
   void reset() override { distance_ = length_ = wrong_ = samples_ = 0; }
   [[nodiscard]] bool higher_is_better() const noexcept override { return false; }
@@ -177,6 +189,7 @@ class EditDistance final : public Metric {
   /// Adds a sample. ValueError without a reference.
   void update(std::span<const std::string> hypothesis,
               const std::vector<std::vector<std::string>>& references);
+  /// Adds a sample of ids. ValueError without a reference.
   void update(std::span<const std::int64_t> hypothesis,
               const std::vector<std::vector<std::int64_t>>& references);
 
@@ -193,6 +206,7 @@ class EditDistance final : public Metric {
 /// equals), uniform weights and no smoothing: 0 while some order has no match.
 class BLEU final : public Metric {
  public:
+  /// Options, with their defaults.
   struct Options {
     int max_order = 4;      ///< 1 to 16
     bool lowercase = true;  ///< compare tokens lower-cased: Latin, Greek and Cyrillic letters
@@ -213,8 +227,11 @@ class BLEU final : public Metric {
 
   /// Matches and n-grams of the hypotheses by order, from 1, and the lengths in tokens.
   [[nodiscard]] const std::vector<std::int64_t>& matches() const noexcept { return matches_; }
+  /// Returns the number of n-grams of the hypotheses, by n.
   [[nodiscard]] const std::vector<std::int64_t>& totals() const noexcept { return totals_; }
+  /// Returns the number of tokens of the hypotheses.
   [[nodiscard]] std::int64_t hypothesis_length() const noexcept { return hypothesis_length_; }
+  /// Returns the number of tokens of the references.
   [[nodiscard]] std::int64_t reference_length() const noexcept { return reference_length_; }
 
  private:

@@ -12,7 +12,9 @@ namespace xtape {
 /// |target - prediction|, averaged over the last axis, then over samples (Keras's MeanAbsoluteError).
 class MeanAbsoluteError final : public Mean {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit MeanAbsoluteError(std::string name = "mean_absolute_error") : Mean(std::move(name)) {}
+  /// Adds samples. ShapeError unless the target has the prediction's shape.
   template <class T>
   void update(const Var<T>& prediction, const Target<T>& target, const MetricOptions& options = {});
 };
@@ -22,6 +24,7 @@ class MeanAbsoluteError final : public Mean {
 /// predictions are right, else 0. Sums are about the running mean, so that large means cost no digits.
 class R2Score final : public Metric {
  public:
+  /// Makes the metric; the name is that in reports.
   explicit R2Score(std::string name = "r2_score") : name_(std::move(name)) {}
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] double result() const override;

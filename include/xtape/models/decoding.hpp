@@ -32,10 +32,10 @@ struct Hypothesis {
 
 /// A token just written, for DecodingOptions::on_token.
 struct WrittenToken {
-  std::size_t row = 0;       ///< of the batch
-  std::size_t rank = 0;      ///< of the hypothesis among those of its row, the best first
-  std::size_t position = 0;  ///< in the text written, from 0 on
-  std::int64_t token = 0;
+  std::size_t row = 0;         ///< of the batch
+  std::size_t rank = 0;        ///< of the hypothesis among those of its row, the best first
+  std::size_t position = 0;    ///< in the text written, from 0 on
+  std::int64_t token = 0;      ///< its id
   double log_probability = 0;  ///< of this token
   std::size_t computed = 0;    ///< hypotheses of all rows that this step was computed for
 };
@@ -70,7 +70,7 @@ struct SamplingOptions {
   std::size_t top_k = 0;     ///< draw among the most probable only; 0: among all
   /// Draw among the most probable whose probabilities together reach this; in (0, 1].
   double top_p = 1.0;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< the same seed draws the same numbers
   /// Row r draws from the stream first_stream + r of the seed: rows of several batches with numbers of
   /// their own get the same draws in any batch.
   std::uint64_t first_stream = 0;
@@ -85,6 +85,7 @@ template <class T>
 std::vector<Hypothesis> greedy(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
                                const OptionalArray<bool>& mask = {},
                                const DecodingOptions& options = {});
+/// Continues prompts, which may have different lengths.
 template <class T>
 std::vector<Hypothesis> greedy(const LanguageModel<T>& model,
                                const std::vector<std::vector<std::int64_t>>& prompts,
@@ -99,6 +100,7 @@ std::vector<std::vector<Hypothesis>> beam_search(const Seq2Seq<T>& model,
                                                  const OptionalArray<bool>& mask = {},
                                                  const BeamOptions& beam = {},
                                                  const DecodingOptions& options = {});
+/// Continues prompts, which may have different lengths.
 template <class T>
 std::vector<std::vector<Hypothesis>> beam_search(
     const LanguageModel<T>& model, const std::vector<std::vector<std::int64_t>>& prompts,
@@ -112,6 +114,7 @@ std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const ArrayArg<std::int6
                                const OptionalArray<bool>& mask = {},
                                const SamplingOptions& sampling = {},
                                const DecodingOptions& options = {});
+/// Continues prompts, which may have different lengths.
 template <class T>
 std::vector<Hypothesis> sample(const LanguageModel<T>& model,
                                const std::vector<std::vector<std::int64_t>>& prompts,

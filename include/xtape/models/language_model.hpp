@@ -8,34 +8,34 @@ namespace xtape {
 
 /// Options of LanguageModel; as those of Seq2Seq.
 struct LanguageModelOptions {
-  int vocabulary = 0;  ///< tokens 0 ... vocabulary - 1; positive
-  int hidden_dim = 256;
-  int num_heads = 4;
-  int intermediate_dim = 1024;
-  int layers = 4;
-  bool normalize_first = true;
+  int vocabulary = 0;                   ///< tokens 0 ... vocabulary - 1; positive
+  int hidden_dim = 256;                 ///< width of the vectors; a multiple of num_heads
+  int num_heads = 4;                    ///< of every attention
+  int intermediate_dim = 1024;          ///< width inside the feed-forward parts
+  int layers = 4;                       ///< how many blocks
+  bool normalize_first = true;          ///< pre-norm instead of post-norm
   std::optional<bool> final_norm = {};  ///< after the last layer. Default: with pre-norm
-  Normalization normalization = Normalization::layer;
-  double epsilon = 1e-5;
-  Positions positions = Positions::learned;
-  int max_length = 512;  ///< how many learned positions there are
-  double max_wavelength = 10000.0;
-  std::string activation = "gelu";
-  double dropout = 0.0;
-  std::optional<double> embedding_dropout = {};
-  std::optional<double> attention_dropout = {};
-  std::optional<double> activation_dropout = {};
-  bool scale_embeddings = false;
-  Tying tying = Tying::output;  ///< none or output
-  bool use_bias = true;
-  std::optional<bool> output_bias = {};
-  std::optional<Initializer> embedding_initializer = {};
-  std::optional<Initializer> position_initializer = {};
-  Initializer kernel_initializer = "glorot_uniform";
-  std::optional<Initializer> output_initializer = {};
-  Initializer bias_initializer = "zeros";
-  std::optional<int> num_key_value_heads = {};
-  std::optional<std::int64_t> pad_id = {};    ///< of tokens that do not count
+  Normalization normalization = Normalization::layer;     ///< layer or root mean square
+  double epsilon = 1e-5;                                  ///< of the normalizations
+  Positions positions = Positions::learned;               ///< learned, sine or rotary
+  int max_length = 512;                                   ///< how many learned positions there are
+  double max_wavelength = 10000.0;                        ///< of sines and of rotary positions
+  std::string activation = "gelu";                        ///< inside the feed-forward parts
+  double dropout = 0.0;                                   ///< rate on what each part adds
+  std::optional<double> embedding_dropout = {};           ///< default: as dropout
+  std::optional<double> attention_dropout = {};           ///< default: as dropout
+  std::optional<double> activation_dropout = {};          ///< default: as dropout
+  bool scale_embeddings = false;                          ///< multiplied by sqrt(hidden_dim)
+  Tying tying = Tying::output;                            ///< none or output
+  bool use_bias = true;                                   ///< in projections and feed-forward parts
+  std::optional<bool> output_bias = {};                   ///< default: as use_bias, if not tied
+  std::optional<Initializer> embedding_initializer = {};  ///< default: N(0, 1 / hidden_dim)
+  std::optional<Initializer> position_initializer = {};   ///< default: as the embeddings
+  Initializer kernel_initializer = "glorot_uniform";      ///< initial values of the kernel
+  std::optional<Initializer> output_initializer = {};     ///< default: as kernel_initializer
+  Initializer bias_initializer = "zeros";                 ///< initial values of the bias
+  std::optional<int> num_key_value_heads = {};            ///< see MultiHeadAttention
+  std::optional<std::int64_t> pad_id = {};                ///< of tokens that do not count
   std::optional<std::int64_t> start_id = {};  ///< what a text begins with, never written
   std::optional<std::int64_t> end_id = {};    ///< what ends a text
 };
@@ -47,11 +47,13 @@ struct LanguageModelOptions {
 /// output/kernel, output/bias.
 template <class T> class LanguageModel {
  public:
+  /// The options of the constructor.
   using Options = LanguageModelOptions;
   using Caches = std::vector<DecoderCache<T>>;  ///< one per layer
 
   /// ValueError naming the option that is out of range, before anything is reserved.
   LanguageModel(const Scope<T>& scope, Options options);
+  /// Moves. The source must not be used afterwards.
   LanguageModel(LanguageModel&&) noexcept = default;
 
   /// ids (batch, T) -> logits (batch, T, vocabulary): those at position t are of the token after ids[t],
@@ -74,9 +76,11 @@ template <class T> class LanguageModel {
 
   /// Makes all parameters without a call.
   void build() const;
+  /// Returns the options.
   [[nodiscard]] const Options& options() const { return options_; }
   /// The options as JSON text, and back; see Seq2Seq.
   [[nodiscard]] std::string get_config() const;
+  /// Reads what config() wrote. FormatError for other text.
   [[nodiscard]] static Options from_config(const std::string& config);
 
  private:

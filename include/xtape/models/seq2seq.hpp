@@ -13,16 +13,16 @@ struct Seq2SeqOptions {
   int hidden_dim = 256;        ///< width of the vectors; a multiple of num_heads
   int num_heads = 4;           ///< of every attention
   int intermediate_dim = 512;  ///< width inside the feed-forward parts
-  int encoder_layers = 3;
-  int decoder_layers = 3;
+  int encoder_layers = 3;      ///< blocks of the encoder
+  int decoder_layers = 3;      ///< blocks of the decoder
   /// Pre-norm, x + f(norm(x)), instead of post-norm, norm(x + f(x)).
   bool normalize_first = true;
   /// A normalization after the encoder's last layer, and one after the decoder's. Default: with
   /// pre-norm.
   std::optional<bool> final_norms = {};
-  Normalization normalization = Normalization::layer;
-  double epsilon = 1e-5;  ///< of the normalizations
-  Positions positions = Positions::sine;
+  Normalization normalization = Normalization::layer;  ///< layer or root mean square
+  double epsilon = 1e-5;                               ///< of the normalizations
+  Positions positions = Positions::sine;               ///< sine, learned or rotary
   int max_length = 512;  ///< how many learned positions there are, of source and target each
   double max_wavelength = 10000.0;  ///< of sines and of rotary positions
   std::string activation = "relu";  ///< inside the feed-forward parts, by Activation's names
@@ -36,9 +36,9 @@ struct Seq2SeqOptions {
   std::optional<bool> output_bias = {};  ///< in the output layer; default: as use_bias, if not tied
   std::optional<Initializer> embedding_initializer = {};  ///< default: N(0, 1 / hidden_dim)
   std::optional<Initializer> position_initializer = {};   ///< default: as the embeddings
-  Initializer kernel_initializer = "glorot_uniform";
-  std::optional<Initializer> output_initializer = {};  ///< default: as kernel_initializer
-  Initializer bias_initializer = "zeros";
+  Initializer kernel_initializer = "glorot_uniform";      ///< initial values of the kernel
+  std::optional<Initializer> output_initializer = {};     ///< default: as kernel_initializer
+  Initializer bias_initializer = "zeros";                 ///< initial values of the bias
   std::optional<int> num_key_value_heads = {};  ///< of self-attention, see MultiHeadAttention
   std::int64_t pad_id = 0;                      ///< of target tokens that do not count
   std::int64_t start_id = 2;                    ///< what a target begins with, to be read
@@ -61,18 +61,20 @@ struct Seq2SeqOptions {
 /// encoder/0/..., encoder_norm/..., decoder/0/..., decoder_norm/..., output/kernel, output/bias.
 template <class T> class Seq2Seq {
  public:
+  /// The options of the constructor.
   using Options = Seq2SeqOptions;
   using Caches = std::vector<DecoderCache<T>>;  ///< one per layer of the decoder
 
   /// Logits, and the attention of each decoder layer: probabilities (batch, heads, target
   /// positions, source positions).
   struct WithScores {
-    Var<T> logits;
-    std::vector<Var<T>> cross_scores;
+    Var<T> logits;                     ///< (batch, positions, target_vocabulary)
+    std::vector<Var<T>> cross_scores;  ///< probabilities of the cross-attention, by layer
   };
 
   /// ValueError naming the option that is out of range, before anything is reserved.
   Seq2Seq(const Scope<T>& scope, Options options);
+  /// Moves. The source must not be used afterwards.
   Seq2Seq(Seq2Seq&&) noexcept = default;
 
   /// source (batch, S) -> memory (batch, S, hidden_dim). `mask` (batch, S) says which tokens exist; by
@@ -109,11 +111,13 @@ template <class T> class Seq2Seq {
   /// positions are computed.
   Var<T> next(const Tokens<T>& target, const Var<T>& memory,
               const OptionalArray<bool>& mask = {}) const;
+  /// Returns next() with the probabilities of the cross-attention.
   WithScores next_with_scores(const Tokens<T>& target, const Var<T>& memory,
                               const OptionalArray<bool>& mask = {}) const;
 
   /// Makes all parameters without a call.
   void build() const;
+  /// Returns the options.
   [[nodiscard]] const Options& options() const { return options_; }
   /// Returns the options as JSON text, to be stored beside the weights. ValueError naming the option for a
   /// user's initializer, which cannot be written.

@@ -14,6 +14,7 @@
 
 namespace xtape {
 
+/// Options of MpiTeam.
 struct MpiOptions {
   double stall_seconds =
       600;  ///< without an answer, until the process ends with status 75; positive

@@ -18,9 +18,9 @@ template <class T> Var<T> linear(const Var<T>& x);
 
 /// Options of relu.
 struct ReluOptions {
-  double negative_slope = 0.0;  ///< slope below the threshold
-  double max_value = std::numeric_limits<double>::infinity();
-  double threshold = 0.0;
+  double negative_slope = 0.0;                                 ///< slope below the threshold
+  double max_value = std::numeric_limits<double>::infinity();  ///< upper limit
+  double threshold = 0.0;  ///< elements below it count as negative
 };
 /// min(x, max_value) where x >= threshold, negative_slope * (x - threshold) elsewhere.
 /// ValueError for a negative slope or maximum.
@@ -79,17 +79,21 @@ template <class T> Var<T> sparsemax(const Var<T>& x, int axis = -1);
 /// log_sigmoid sparse_plus sparse_sigmoid squareplus glu softmax log_softmax sparsemax linear.
 template <class T> class Activation {
  public:
+  /// A function of an array.
   using Function = std::function<Var<T>(const Var<T>&)>;
   Activation() = default;
   /// Throws ValueError, which lists the names, for another name.
   Activation(const char* name);
+  /// ValueError, which lists the names, for another name.
   Activation(const std::string& name) : Activation(name.c_str()) {}
+  /// Takes any function of a Var.
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Activation> &&
            std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Activation(F&& function)
       : function_(std::forward<F>(function)) {}
   /// Returns whether there is a function to apply.
   explicit operator bool() const { return static_cast<bool>(function_); }
+  /// Returns f(x), or x if there is no function.
   Var<T> operator()(const Var<T>& x) const { return function_ ? function_(x) : x; }
 
  private:

@@ -11,8 +11,8 @@ namespace xtape {
 
 /// The key of an operation's random numbers, which are a function of the key and the element's position.
 struct RandomKey {
-  std::uint64_t seed = 0;
-  std::uint64_t index = 0;
+  std::uint64_t seed = 0;   ///< the tape's seed
+  std::uint64_t index = 0;  ///< the number of the operation on the tape
 };
 
 /// Returns the key of the next random operation on x's tape. TapeError without a tape.

@@ -97,17 +97,21 @@ template <class T> Var<T> erf(const Var<T>& x);
 
 /// a < b, a <= b and a == b, element by element.
 template <class T> Array<bool> less(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+/// Returns a <= b, element by element.
 template <class T> Array<bool> less_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+/// Returns a == b, element by element.
 template <class T> Array<bool> equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b);
+/// Returns a > b, element by element.
 template <class T> Array<bool> greater(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return less(Var<T>(b), a);
 }
+/// Returns a >= b, element by element.
 template <class T>
 Array<bool> greater_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b) {
   return less_equal(Var<T>(b), a);
 }
 
-// These functions take an xtensor expression on one side, too.
+/// These functions take an xtensor expression on one side, too.
 #define XTAPE_MIXED(name)                                      \
   template <class A, class B>                                  \
   requires detail::Mixed<A, B>                                 \
@@ -115,6 +119,8 @@ Array<bool> greater_equal(const Var<T>& a, const std::type_identity_t<Var<T>>& b
     using V = detail::VarOf<A, B>;                             \
     return name(V(std::forward<A>(a)), V(std::forward<B>(b))); \
   }
+/// The same function, with an xtensor expression on one side.
+/// @{
 XTAPE_MIXED(maximum)
 XTAPE_MIXED(minimum)
 XTAPE_MIXED(pow)
@@ -123,6 +129,7 @@ XTAPE_MIXED(less_equal)
 XTAPE_MIXED(equal)
 XTAPE_MIXED(greater)
 XTAPE_MIXED(greater_equal)
+/// @}
 #undef XTAPE_MIXED
 
 template <detail::ExpressionOf<bool> C, class A, class B>
@@ -136,8 +143,8 @@ requires(detail::AnyVar<A> || detail::AnyVar<B>) auto where(C&& condition, A&& a
 /// -x
 template <class T> Var<T> operator-(const Var<T>& x) { return negate(x); }
 
-// Operators of a Var and a Var, a scalar or an xtensor expression. x += y assigns x + y to x: the shape may
-// grow, and the old value stays in its other handles and on the tape.
+/// Operators of a Var and a Var, a scalar or an xtensor expression. x += y assigns x + y to x: the shape may
+/// grow, and the old value stays in its other handles and on the tape.
 #define XTAPE_OPERATOR(op, function)                                                               \
   template <class A, class B>                                                                      \
   requires detail::OperandPair<A, B>                                                               \
@@ -148,10 +155,13 @@ template <class T> Var<T> operator-(const Var<T>& x) { return negate(x); }
   template <class T, detail::Operand<Var<T>> Y> Var<T>& operator op##=(Var<T>& x, Y&& y) {         \
     return x = x op std::forward<Y>(y);                                                            \
   }
+/// Arithmetic, element by element, with broadcasting.
+/// @{
 XTAPE_OPERATOR(+, add)
 XTAPE_OPERATOR(-, subtract)
 XTAPE_OPERATOR(*, multiply)
 XTAPE_OPERATOR(/, divide)
+/// @}
 #undef XTAPE_OPERATOR
 
 }  // namespace xtape

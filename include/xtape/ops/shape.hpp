@@ -37,11 +37,12 @@ std::vector<Var<T>> split(const Var<T>& x, const std::vector<std::size_t>& sizes
 
 /// One entry of an index: a range, a single position, or all axes without an entry.
 struct Slice {
+  /// The kind of an entry.
   enum class Kind { range, position, ellipsis };
-  Kind kind = Kind::range;
-  std::optional<std::ptrdiff_t> start = {};
-  std::optional<std::ptrdiff_t> stop = {};
-  std::ptrdiff_t step = 1;
+  Kind kind = Kind::range;                   ///< a range, a position or "..."
+  std::optional<std::ptrdiff_t> start = {};  ///< first position; default: the end it starts from
+  std::optional<std::ptrdiff_t> stop = {};   ///< position behind the last; default: the other end
+  std::ptrdiff_t step = 1;                   ///< distance of positions; not 0
 
   /// The whole axis.
   static Slice all() { return {}; }

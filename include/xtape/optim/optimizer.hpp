@@ -29,8 +29,8 @@ struct OptimizerOptions {
   /// At most one of the three limits is set: the norm of each gradient, each element, or the norm of
   /// all gradients together.
   std::optional<double> clipnorm = {};
-  std::optional<double> clipvalue = {};
-  std::optional<double> global_clipnorm = {};
+  std::optional<double> clipvalue = {};        ///< limit of each element
+  std::optional<double> global_clipnorm = {};  ///< limit of the norm of all gradients
   bool use_ema = false;        ///< keep a moving average of the weights; see finalize()
   double ema_momentum = 0.99;  ///< 0 to 1
   std::int64_t ema_overwrite_frequency = 0;  ///< updates until weights become the average; 0: never
@@ -43,24 +43,24 @@ struct OptimizerOptions {
 /// The whole memory of an optimizer, by name: arrays like "adam/m/<path>", and numbers like
 /// "adam/steps". The numbers must be stored as doubles, also beside a model of floats.
 template <class T> struct OptimizerState {
-  std::map<std::string, Array<T>> arrays;
-  std::map<std::string, double> scalars;
+  std::map<std::string, Array<T>> arrays;  ///< arrays by name, such as `adam/m/<path>`
+  std::map<std::string, double> scalars;   ///< numbers by name
 };
 
 /// An array that a formula keeps for a parameter: its name, shape and initial value.
 struct OptimizerSlot {
-  const char* name;
-  Shape shape;
-  double initial = 0;
+  const char* name;    ///< last part of the name
+  Shape shape;         ///< extents
+  double initial = 0;  ///< value of all elements at the beginning
 };
 
 /// The arguments of a formula: n elements; `from` and `to` may be the same.
 template <class T> struct OptimizerUpdate {
-  const Shape& shape;
-  std::size_t n;
-  const T* from;
-  T* to;
-  const T* gradient;
+  const Shape& shape;     ///< shape of the parameter
+  std::size_t n;          ///< number of its elements
+  const T* from;          ///< the weights before
+  T* to;                  ///< the weights after; may be `from`
+  const T* gradient;      ///< the gradient, before gradient_scale
   double gradient_scale;  ///< to multiply the gradient by
   double rate;            ///< the learning rate now
   double decay;           ///< fraction the weights lose before the update: decoupled weight decay
@@ -115,8 +115,11 @@ template <class T> class Optimizer {
   [[nodiscard]] virtual const char* name() const noexcept = 0;
 
  protected:
+  /// Is called by the formulas. ValueError for options out of range.
   Optimizer(Schedule learning_rate, double weight_decay, OptimizerOptions options);
+  /// Copies, for derived classes.
   Optimizer(const Optimizer&) = default;
+  /// Copies, for derived classes.
   Optimizer& operator=(const Optimizer&) = default;
 
   /// The arrays that the formula keeps for a parameter of this shape.

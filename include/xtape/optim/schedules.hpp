@@ -49,8 +49,10 @@ namespace schedules {
 
 /// learning_rate, always.
 struct Constant {
-  double learning_rate = 0.001;
+  double learning_rate = 0.001;  ///< the rate of every step
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -59,8 +61,10 @@ struct ExponentialDecay {
   double initial_learning_rate = 0;  ///< to be set, positive
   std::int64_t decay_steps = 0;      ///< to be set, positive
   double decay_rate = 0;             ///< to be set, positive
-  bool staircase = false;
+  bool staircase = false;            ///< whether the rate falls once per decay_steps
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -69,8 +73,10 @@ struct InverseTimeDecay {
   double initial_learning_rate = 0;  ///< to be set, positive
   std::int64_t decay_steps = 0;      ///< to be set, positive
   double decay_rate = 0;             ///< to be set, 0 or more
-  bool staircase = false;
+  bool staircase = false;            ///< whether the rate falls once per decay_steps
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -81,8 +87,10 @@ struct PolynomialDecay {
   std::int64_t decay_steps = 0;       ///< to be set, positive
   double end_learning_rate = 0.0001;  ///< 0 or more
   double power = 1.0;                 ///< positive
-  bool cycle = false;
+  bool cycle = false;                 ///< whether decay_steps repeat after the last one
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -90,7 +98,9 @@ struct PolynomialDecay {
 struct PiecewiseConstantDecay {
   std::vector<std::int64_t> boundaries = {};  ///< ascending
   std::vector<double> values = {};            ///< one more than boundaries; 0 or more
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -102,7 +112,9 @@ struct CosineDecay {
   double alpha = 0.0;                        ///< 0 or more
   std::optional<double> warmup_target = {};  ///< positive
   std::int64_t warmup_steps = 0;             ///< 0 or more
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -115,7 +127,9 @@ struct CosineDecayRestarts {
   double t_mul = 2.0;                  ///< 1 or more
   double m_mul = 1.0;                  ///< positive
   double alpha = 0.0;                  ///< 0 to 1
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -125,7 +139,9 @@ struct Noam {
   std::int64_t d_model = 512;        ///< positive
   std::int64_t warmup_steps = 4000;  ///< positive
   double factor = 1.0;               ///< positive
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 
@@ -134,7 +150,9 @@ struct LinearWarmup {
   std::int64_t steps = 0;  ///< 0 or more
   Schedule then = 0.0;     ///< to be set: a positive number, or a schedule
   double start = 0.0;      ///< 0 or more
+  /// Throws ValueError for options out of range.
   void check() const;
+  /// Returns the learning rate of a step.
   double operator()(std::int64_t step) const;
 };
 

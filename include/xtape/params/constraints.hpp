@@ -53,12 +53,17 @@ template <class T> class Constraint {
   Constraint() = default;
   /// ValueError listing the known names when this is not one of them. The empty name is none.
   Constraint(const char* name) : Constraint(std::string(name)) {}
+  /// ValueError, which lists the names, for another name.
   Constraint(const std::string& name);
   /// ValueError for options out of range.
   Constraint(constraints::MaxNorm options);
+  /// Divides by norms.
   Constraint(constraints::UnitNorm options);
+  /// Sets negative weights to 0.
   Constraint(constraints::NonNeg options);
+  /// Limits norms to a range.
   Constraint(constraints::MinMaxNorm options);
+  /// Takes any function of an array.
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Constraint> &&
            std::is_invocable_r_v<Array<T>, F&, const Array<T>&>) Constraint(F&& function)

@@ -16,8 +16,8 @@ namespace xtape {
 /// How many inputs and outputs an array connects: products of the extents that are contracted, and
 /// of those that appear in the output (Keras's rule since 3.15).
 struct Fans {
-  double in = 1;
-  double out = 1;
+  double in = 1;   ///< inputs of one output
+  double out = 1;  ///< outputs of one input
 };
 
 /// The catalogue, with Keras's names and defaults. Options are checked where an object becomes an
@@ -30,11 +30,11 @@ struct Zeros {};
 struct Ones {};
 /// Every element is `value`.
 struct Constant {
-  double value = 0.0;
+  double value = 0.0;  ///< finite
 };
 /// The elements are these values. ShapeError, when drawn, for a parameter of another shape.
 struct FromArray {
-  Array<double> values;
+  Array<double> values;  ///< the elements, of the parameter's shape
 };
 /// `gain` on the diagonal, zeros elsewhere. ShapeError, when drawn, unless the rank is 2.
 struct Identity {
@@ -98,28 +98,46 @@ struct WithConvolutionFans;
 /// Each parameter draws from a stream of its own, so two with one initializer never start equal.
 class Initializer {
  public:
+  /// A function of the shape, its fans and a stream of random numbers.
   using Function = std::function<Array<double>(const Shape&, Fans, RandomStream&)>;
 
   /// ValueError listing the known names when this is not one of them.
   Initializer(const char* name) : Initializer(std::string(name)) {}
+  /// ValueError, which lists the names, for another name.
   Initializer(const std::string& name);
   /// ValueError for options out of range.
   Initializer(initializers::Zeros);
+  /// See initializers::Ones.
   Initializer(initializers::Ones);
+  /// See initializers::Constant.
   Initializer(initializers::Constant options);
+  /// See initializers::FromArray.
   Initializer(initializers::FromArray options);
+  /// See initializers::Identity.
   Initializer(initializers::Identity options);
+  /// See initializers::RandomUniform.
   Initializer(initializers::RandomUniform options);
+  /// See initializers::RandomNormal.
   Initializer(initializers::RandomNormal options);
+  /// See initializers::TruncatedNormal.
   Initializer(initializers::TruncatedNormal options);
+  /// See initializers::VarianceScaling.
   Initializer(const initializers::VarianceScaling& options);
+  /// See initializers::GlorotUniform.
   Initializer(initializers::GlorotUniform);
+  /// See initializers::GlorotNormal.
   Initializer(initializers::GlorotNormal);
+  /// See initializers::HeUniform.
   Initializer(initializers::HeUniform);
+  /// See initializers::HeNormal.
   Initializer(initializers::HeNormal);
+  /// See initializers::LecunUniform.
   Initializer(initializers::LecunUniform);
+  /// See initializers::LecunNormal.
   Initializer(initializers::LecunNormal);
+  /// See initializers::Orthogonal.
   Initializer(initializers::Orthogonal options);
+  /// See initializers::WithConvolutionFans.
   Initializer(initializers::WithConvolutionFans options);
   /// ValueError for an empty std::function.
   template <class F>
@@ -149,7 +167,7 @@ namespace initializers {
 /// this way for every array. For attention's kernel (512, 8, 64) GlorotUniform then has the limit
 /// 0.0128; with the true fans, 512 and 512, it has 0.0765.
 struct WithConvolutionFans {
-  Initializer initializer;
+  Initializer initializer;  ///< the initializer that gets these fans
 };
 
 }  // namespace initializers

@@ -53,10 +53,14 @@ template <class T> struct ParameterSlot : LeafSource<T> {
 template <class T> class Parameter {
  public:
   Parameter() = default;
+  /// Is called by Scope.
   explicit Parameter(std::shared_ptr<detail::ParameterSlot<T>> slot) : slot_(std::move(slot)) {}
 
+  /// Returns the path in the scope.
   [[nodiscard]] const std::string& path() const { return slot().path; }
+  /// Returns whether the array exists.
   [[nodiscard]] bool built() const { return slot().built.load(std::memory_order_acquire); }
+  /// Returns whether an optimizer updates it.
   [[nodiscard]] bool trainable() const { return slot().trainable; }
   /// The array. ParameterError unless it is built.
   [[nodiscard]] const Array<T>& value() const;
@@ -64,26 +68,32 @@ template <class T> class Parameter {
   /// initializer and the stream of (seed, path). ShapeError when an existing or pending value has
   /// another shape. Safe to call from several threads. Without fans, those of a kernel (inputs..., outputs).
   void build(const Shape& shape, const Initializer& initializer, Fans fans) const;
+  /// Makes the array likewise, with the fans of a kernel (inputs..., outputs).
   void build(const Shape& shape, const Initializer& initializer) const;
   /// The value on the tape of an operand: a leaf of the parameter. Gradients of all its leaves add up.
   /// The value is a constant if there is no tape.
   [[nodiscard]] Var<T> value_for(const detail::NodeRef<T>& ref) const;
+  /// Returns the value on the tape of x.
   [[nodiscard]] Var<T> value_for(const Var<T>& x) const { return value_for(x.node_ref()); }
 
   /// The penalty, one of Tape::penalties(params); empty for none. Not while other threads use it.
   [[nodiscard]] const Regularizer<T>& regularizer() const { return slot().regularizer; }
+  /// Sets the penalty.
   void set_regularizer(Regularizer<T> regularizer) const {
     slot().set_regularizer(std::move(regularizer));
   }
   /// The limit that an optimizer applies after each update; empty for none. Not while other threads
   /// use it.
   [[nodiscard]] const Constraint<T>& constraint() const { return slot().constraint; }
+  /// Sets the limit.
   void set_constraint(Constraint<T> constraint) const { slot().constraint = std::move(constraint); }
 
+  /// Returns the storage. ValueError for an empty handle.
   [[nodiscard]] detail::ParameterSlot<T>& slot() const {
     if (slot_ == nullptr) detail::fail_no_value("Parameter");
     return *slot_;
   }
+  /// Returns the storage, as the leaf of a tape.
   [[nodiscard]] detail::LeafPtr<T> leaf() const {
     static_cast<void>(slot());
     return slot_;
@@ -96,6 +106,7 @@ template <class T> class Parameter {
 /// A place in the tree of parameter names. `scope / "name"` and `scope / 0` go one step down.
 template <class T> class Scope {
  public:
+  /// Is called by Params.
   Scope(std::shared_ptr<detail::ParamsState<T>> params, std::string path, bool reuse)
       : params_(std::move(params)), path_(std::move(path)), reuse_(reuse) {}
 
@@ -109,7 +120,9 @@ template <class T> class Scope {
   }
   /// This scope, but with taken names shared instead of refused.
   [[nodiscard]] Scope reuse() const { return {params_, path_, true}; }
+  /// Returns the path in the scope.
   [[nodiscard]] const std::string& path() const { return path_; }
+  /// Returns whether it belongs to a Params.
   [[nodiscard]] bool has_value() const noexcept { return params_ != nullptr; }
   /// Takes `name` here, for an array made later by Parameter::build. ParameterError when the path
   /// is taken and this scope does not reuse. A shared parameter has the first regularizer and the
@@ -150,8 +163,11 @@ struct LoadReport {
 /// Using a moved-from Params is a ValueError.
 template <class T> class Params {
  public:
+  /// Makes an empty set of parameters.
   explicit Params(ParamsOptions options = {});
+  /// Moves; layers and scopes stay valid.
   Params(Params&&) noexcept;
+  /// Moves; layers and scopes stay valid.
   Params& operator=(Params&&) noexcept;
   Params(const Params&) = delete;
   Params& operator=(const Params&) = delete;
@@ -161,6 +177,7 @@ template <class T> class Params {
   [[nodiscard]] Scope<T> scope();
   /// Every path, in creation order.
   [[nodiscard]] std::vector<std::string> paths() const;
+  /// Returns whether there is a parameter with this path.
   [[nodiscard]] bool contains(const std::string& path) const;
   /// The handle of a path. ParameterError naming the nearest paths when there is none.
   [[nodiscard]] Parameter<T> at(const std::string& path) const;
@@ -187,11 +204,13 @@ template <class T> class Params {
   /// are none. The empty path means all.
   void set_trainable(const std::string& path, bool trainable);
 
+  /// Returns all parameters, in the order of their creation.
   [[nodiscard]] std::vector<Parameter<T>> all() const;
 
   /// The sum of the penalties of all built trainable parameters, differentiable on the tape of x. It
   /// is not divided by a batch. Tape::penalties(params) adds the penalties of the layers' outputs.
   [[nodiscard]] Var<T> penalties(const detail::NodeRef<T>& ref) const;
+  /// Returns the sum of all penalties, on the tape of x.
   [[nodiscard]] Var<T> penalties(const Var<T>& x) const { return penalties(x.node_ref()); }
 
  private:

@@ -30,13 +30,14 @@ struct L1L2 {
   double l2 = 0.0;  ///< finite, 0 or more
 };
 
+/// The vectors that the penalty compares: rows or columns of a matrix.
 enum class OrthogonalMode { rows, columns };
 /// factor / 2 * sum over i != j of |cos(w_i, w_j)| / (n (n - 1) / 2), for the n rows (or columns) w_i
 /// of a matrix; 0 for fewer than two. Rows shorter than 1e-7 are divided by 1e-7 instead of by their
 /// length.
 struct OrthogonalRegularizer {
-  double factor = 0.01;  ///< finite, 0 or more
-  OrthogonalMode mode = OrthogonalMode::rows;
+  double factor = 0.01;                        ///< finite, 0 or more
+  OrthogonalMode mode = OrthogonalMode::rows;  ///< what is compared
 };
 
 }  // namespace regularizers
@@ -54,12 +55,17 @@ template <class T> class Regularizer {
   Regularizer() = default;
   /// ValueError listing the known names when this is not one of them. The empty name is none.
   Regularizer(const char* name) : Regularizer(std::string(name)) {}
+  /// ValueError, which lists the names, for another name.
   Regularizer(const std::string& name);
   /// ValueError for coefficients out of range.
   Regularizer(regularizers::L1 options) : Regularizer(regularizers::L1L2{.l1 = options.l1}) {}
+  /// See regularizers::L2.
   Regularizer(regularizers::L2 options) : Regularizer(regularizers::L1L2{.l2 = options.l2}) {}
+  /// See regularizers::L1L2.
   Regularizer(regularizers::L1L2 options);
+  /// See regularizers::OrthogonalRegularizer.
   Regularizer(regularizers::OrthogonalRegularizer options);
+  /// Takes any function of a Var that returns a scalar.
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Regularizer> &&
            std::is_invocable_r_v<Var<T>, F&, const Var<T>&>) Regularizer(F&& function)

@@ -21,7 +21,7 @@ namespace xtape {
 
 /// Options of attention_svg().
 struct AttentionPictureOptions {
-  std::string title = {};
+  std::string title = {};               ///< text above the picture
   std::string row_title = {};           ///< beside the rows
   std::string column_title = {};        ///< above the columns
   std::vector<std::string> heads = {};  ///< names of the heads; default "head 1", "head 2", ...
@@ -40,8 +40,8 @@ std::string attention_svg(const Array<T>& scores, const std::vector<std::string>
 
 /// Options of curves_svg().
 struct CurvesOptions {
-  std::string title = {};
-  std::string x_title = "epoch";
+  std::string title = {};             ///< text above the picture
+  std::string x_title = "epoch";      ///< text below the horizontal axis
   double first = 1;                   ///< the position of the first value
   double step = 1;                    ///< the distance of values; positive
   std::vector<std::string> log = {};  ///< names with a logarithmic axis; "loss" includes "val_loss"
@@ -50,7 +50,7 @@ struct CurvesOptions {
 /// Values by name, in order of arrival.
 using Curves = std::vector<std::pair<std::string, std::vector<double>>>;
 
-/// Draws curves of a training run: one diagram for each name, with "val_<name>" in that of <name>. A
+/// Draws curves of a training run: one diagram for each name, with `val_<name>` in that of `<name>`. A
 /// value that is NaN, infinite or beyond 1e300 leaves a gap. From more than 2000 values it draws the
 /// least and the greatest of each group of neighbours. ValueError for no values, a name given twice, an
 /// unknown name in options.log, and a value on a logarithmic axis that is not positive.

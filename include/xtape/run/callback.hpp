@@ -57,10 +57,12 @@ class Run {
   [[nodiscard]] bool resumed() const noexcept { return resumed_; }
   /// Whether a signal ends the run early.
   [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
+  /// Returns the metrics of the run.
   [[nodiscard]] const std::vector<Metric*>& metrics() const noexcept { return options_.metrics; }
 
   /// Ends the run after this batch and its epoch's validation, or after this epoch.
   void stop() noexcept { stopping_ = true; }
+  /// Returns whether the run ends after this batch or epoch.
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
   /// Whether this rank writes files and prints: rank 0 of a team, or no team. Callbacks run on every
   /// rank and must decide alike.
@@ -78,6 +80,7 @@ class Run {
   [[nodiscard]] virtual std::int64_t iterations() const = 0;
   /// Returns a copy of all weights; set_weights puts them back.
   [[nodiscard]] virtual Tensors weights() const = 0;
+  /// Sets all weights. ParameterError unless names and shapes fit.
   virtual void set_weights(const Tensors& weights) = 0;
   /// Writes the weights, as save(params, path).
   virtual void save_weights(const std::string& path) const = 0;
@@ -86,25 +89,32 @@ class Run {
 
   /// Saves a checkpoint after all callbacks of this batch or epoch, because their state is part of it.
   void save_soon(std::string path);
+  /// Saves a checkpoint after this batch or epoch.
   void save_soon(Checkpoints& checkpoints, bool is_best = false);
   /// Loads the newest checkpoint; only from Callback::restore.
   virtual std::optional<TrainingProgress> restore(Checkpoints& checkpoints) = 0;
 
  protected:
+  /// Is called by RunOf.
   explicit Run(RunOptions options);
 
   /// Throws ValueError unless the checkpoint has the configuration of this run.
   void check_configuration(const std::string& path, const TrainingProgress& progress) const;
 
+  /// A save that was asked for.
   struct Request {
+    /// The checkpoints, or null for a path.
     Checkpoints* checkpoints;  // or a path
-    std::string path;
-    bool is_best;
+    std::string path;          ///< the path without checkpoints
+    bool is_best;              ///< whether it is the best so far
   };
-  RunOptions options_;
-  std::vector<Request> requests_;
-  std::int64_t epoch_ = 0, step_ = 0;
-  bool stopping_ = false, interrupted_ = false, resumed_ = false;
+  RunOptions options_;             ///< the options of the run
+  std::vector<Request> requests_;  ///< saves that were asked for
+  std::int64_t epoch_ = 0;         ///< from 0
+  std::int64_t step_ = 0;          ///< from 0
+  bool stopping_ = false;          ///< whether it ends after this batch or epoch
+  bool interrupted_ = false;       ///< whether a signal ends it
+  bool resumed_ = false;           ///< whether it continues another run
 };
 
 /// Base class of callbacks: define the hooks you need. Epochs and batches count from 0. An exception
@@ -113,6 +123,7 @@ class Callback {
  public:
   virtual ~Callback() = default;
 
+  /// Called before the first epoch.
   virtual void on_train_begin(Run&) {}
   /// Called unless an exception ended the run. The logs are those of the last epoch.
   virtual void on_train_end(Run&, const Logs&) {}
@@ -120,13 +131,17 @@ class Callback {
   virtual void on_epoch_begin(Run&, std::int64_t /*epoch*/) {}
   /// May add to the logs: later callbacks and the history see it. With use_ema the weights are averages.
   virtual void on_epoch_end(Run&, std::int64_t /*epoch*/, Logs&) {}
+  /// Called before each batch.
   virtual void on_train_batch_begin(Run&, std::int64_t /*batch*/) {}
   /// The logs are means over the epoch so far.
   virtual void on_train_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
+  /// Called before a validation or an evaluation.
   virtual void on_test_begin(Run&) {}
   /// The logs have no "val_".
   virtual void on_test_end(Run&, const Logs&) {}
+  /// Called before each batch of a validation or an evaluation.
   virtual void on_test_batch_begin(Run&, std::int64_t /*batch*/) {}
+  /// Called after each batch of a validation or an evaluation.
   virtual void on_test_batch_end(Run&, std::int64_t /*batch*/, const Logs&) {}
 
   /// The name of its state in checkpoints; equal names are numbered.
@@ -140,7 +155,9 @@ class Callback {
 
  protected:
   Callback() = default;
+  /// Copies, for derived classes.
   Callback(const Callback&) = default;
+  /// Copies, for derived classes.
   Callback& operator=(const Callback&) = default;
 };
 
@@ -164,10 +181,13 @@ class Monitor {
   /// Returns the monitored number, or null with one message per run when it is not in the logs.
   [[nodiscard]] const double* find(const Run& run, const Logs& logs);
 
+  /// Returns the name of the number.
   [[nodiscard]] const std::string& name() const noexcept { return monitor_; }
-  std::optional<double> best = {};
+  std::optional<double> best = {};  ///< the best value so far
 
+  /// Writes the best value.
   void save(TrainingProgress& progress) const;
+  /// Reads the best value.
   void load(const TrainingProgress& progress);
 
  private:

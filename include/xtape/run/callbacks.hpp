@@ -19,24 +19,29 @@ namespace xtape {
 /// fit may use the object again.
 class EarlyStopping final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
-    std::string monitor = "val_loss";
-    double min_delta = 0;       ///< less is no improvement; its sign does not matter
-    std::int64_t patience = 0;  ///< 0 or more; 0 is as 1
-    MonitorMode mode = MonitorMode::automatic;
-    std::optional<double> baseline = {};
+    std::string monitor = "val_loss";  ///< name of the watched number
+    double min_delta = 0;              ///< less is no improvement; its sign does not matter
+    std::int64_t patience = 0;         ///< 0 or more; 0 is as 1
+    MonitorMode mode = MonitorMode::automatic;  ///< whether less or more is better
+    std::optional<double> baseline = {};        ///< what must be reached to count as better
     bool restore_best_weights =
         false;  ///< at the end, also where none was better than the baseline
     std::int64_t start_from_epoch = 0;  ///< 0 or more; before it nothing is watched
-    bool verbose = false;
+    bool verbose = false;               ///< whether to write a message
   };
+  /// ValueError for options out of range.
   explicit EarlyStopping(Options options);
   EarlyStopping() : EarlyStopping(Options()) {}
 
   /// The epoch after which it stopped, or 0.
   [[nodiscard]] std::int64_t stopped_epoch() const noexcept { return stopped_epoch_; }
+  /// Returns the epoch with the best value.
   [[nodiscard]] std::int64_t best_epoch() const noexcept { return best_epoch_; }
+  /// Returns the number of epochs without improvement.
   [[nodiscard]] std::int64_t wait() const noexcept { return wait_; }
+  /// Returns the best value so far, if any.
   [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
 
   void on_train_begin(Run& run) override;
@@ -57,9 +62,11 @@ class EarlyStopping final : public Callback {
 /// finite.
 class TerminateOnNaN final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
     bool raise_error = false;  ///< throw NonFiniteError instead
   };
+  /// Makes the callback.
   explicit TerminateOnNaN(Options options) : options_(options) {}
   TerminateOnNaN() = default;
   void on_train_batch_end(Run& run, std::int64_t batch, const Logs& logs) override;
@@ -74,16 +81,18 @@ class TerminateOnNaN final : public Callback {
 /// ValueError when the optimizer has a schedule.
 class ReduceLROnPlateau final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
-    std::string monitor = "val_loss";
-    double factor = 0.1;         ///< above 0 and below 1
-    std::int64_t patience = 10;  ///< 0 or more
-    MonitorMode mode = MonitorMode::automatic;
-    double min_delta = 1e-4;
-    std::int64_t cooldown = 0;  ///< 0 or more
-    double min_lr = 0;          ///< 0 or more
-    bool verbose = false;
+    std::string monitor = "val_loss";           ///< name of the watched number
+    double factor = 0.1;                        ///< above 0 and below 1
+    std::int64_t patience = 10;                 ///< 0 or more
+    MonitorMode mode = MonitorMode::automatic;  ///< whether less or more is better
+    double min_delta = 1e-4;                    ///< less is no improvement
+    std::int64_t cooldown = 0;                  ///< 0 or more
+    double min_lr = 0;                          ///< 0 or more
+    bool verbose = false;                       ///< whether to write a message
   };
+  /// ValueError for options out of range.
   explicit ReduceLROnPlateau(Options options);
   ReduceLROnPlateau() : ReduceLROnPlateau(Options()) {}
 
@@ -104,7 +113,9 @@ class ReduceLROnPlateau final : public Callback {
 /// not positive and finite.
 class LearningRateScheduler final : public Callback {
  public:
+  /// A function of the epoch and the rate before it.
   using Function = std::function<double(std::int64_t epoch, double rate)>;
+  /// Sets the rate that the function returns before each epoch.
   explicit LearningRateScheduler(Function function, bool verbose = false);
   void on_train_begin(Run& run) override;
   void on_epoch_begin(Run& run, std::int64_t epoch) override;
@@ -120,18 +131,21 @@ class LearningRateScheduler final : public Callback {
 /// and the names of the logs, as in "{val_loss:.2f}". Makes missing folders.
 class ModelCheckpoint final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
-    std::string path = {};  ///< required; ends in .safetensors, or .npz for weights only
-    std::string monitor = "val_loss";
-    bool save_best_only = false;     ///< saves with a message when the number is missing
-    bool save_weights_only = false;  ///< as save() does; otherwise as save_checkpoint() does
-    MonitorMode mode = MonitorMode::automatic;
+    std::string path = {};             ///< required; ends in .safetensors, or .npz for weights only
+    std::string monitor = "val_loss";  ///< name of the watched number
+    bool save_best_only = false;       ///< saves with a message when the number is missing
+    bool save_weights_only = false;    ///< as save() does; otherwise as save_checkpoint() does
+    MonitorMode mode = MonitorMode::automatic;  ///< whether less or more is better
     std::int64_t save_freq = 0;  ///< 0: after every epoch; otherwise after so many batches
     std::optional<double> initial_value_threshold = {};  ///< the best before the first
-    bool verbose = false;
+    bool verbose = false;                                ///< whether to write a message
   };
+  /// ValueError for options out of range.
   explicit ModelCheckpoint(Options options);
 
+  /// Returns the best value so far, if any.
   [[nodiscard]] const std::optional<double>& best() const noexcept { return monitor_.best; }
   /// The path of the last save by this process, or empty.
   [[nodiscard]] const std::string& last_path() const noexcept { return last_path_; }
@@ -159,11 +173,13 @@ class ModelCheckpoint final : public Callback {
 /// Lines end in a line feed (in Keras also a carriage return).
 class CSVLogger final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
     std::string path = {};  ///< required
     char separator = ',';   ///< no quote and no line end
     bool append = false;    ///< to an existing file, without a second header
   };
+  /// ValueError for options out of range.
   explicit CSVLogger(Options options);
   ~CSVLogger() override;
   CSVLogger(const CSVLogger&) = delete;
@@ -190,11 +206,13 @@ class CSVLogger final : public Callback {
 /// to the folder's train/, validation to its validation/.
 class TensorBoard final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
-    std::string log_dir = "logs";
+    std::string log_dir = "logs";     ///< folder of the event files
     std::int64_t update_freq = 0;     ///< batches between "batch_" records; 0: none
     std::int64_t histogram_freq = 0;  ///< epochs between histograms of the weights; 0: none
   };
+  /// ValueError for options out of range.
   explicit TensorBoard(Options options);
   TensorBoard() : TensorBoard(Options()) {}
   ~TensorBoard() override;
@@ -225,11 +243,13 @@ class TensorBoard final : public Callback {
 /// with the same bits. The end of training removes the checkpoints.
 class BackupAndRestore final : public Callback {
  public:
+  /// Options, with their defaults.
   struct Options {
     std::string backup_dir = {};    ///< required
     std::int64_t save_freq = 0;     ///< 0: after every epoch; otherwise after so many batches
     bool delete_checkpoint = true;  ///< at the end, unless a signal ended the run
   };
+  /// ValueError for options out of range.
   explicit BackupAndRestore(Options options);
   ~BackupAndRestore() override;
   BackupAndRestore(const BackupAndRestore&) = delete;
@@ -255,23 +275,30 @@ class BackupAndRestore final : public Callback {
 /// Hooks from functions; unset ones do nothing.
 class LambdaCallback final : public Callback {
  public:
+  /// A hook that gets the run.
   using AtRun = std::function<void(Run&)>;
+  /// A hook that gets an epoch or a batch.
   using AtIndex = std::function<void(Run&, std::int64_t)>;
+  /// A hook after a batch.
   using AtBatchEnd = std::function<void(Run&, std::int64_t, const Logs&)>;
+  /// A hook after an epoch, which may add to the logs.
   using AtEpochEnd = std::function<void(Run&, std::int64_t, Logs&)>;
+  /// A hook at the end.
   using AtEnd = std::function<void(Run&, const Logs&)>;
+  /// Options, with their defaults.
   struct Options {
-    AtIndex on_epoch_begin = {};
-    AtEpochEnd on_epoch_end = {};
-    AtRun on_train_begin = {};
-    AtEnd on_train_end = {};
-    AtIndex on_train_batch_begin = {};
-    AtBatchEnd on_train_batch_end = {};
-    AtRun on_test_begin = {};
-    AtEnd on_test_end = {};
-    AtIndex on_test_batch_begin = {};
-    AtBatchEnd on_test_batch_end = {};
+    AtIndex on_epoch_begin = {};         ///< before each epoch
+    AtEpochEnd on_epoch_end = {};        ///< after each epoch
+    AtRun on_train_begin = {};           ///< before the first epoch
+    AtEnd on_train_end = {};             ///< after the last epoch
+    AtIndex on_train_batch_begin = {};   ///< before each batch
+    AtBatchEnd on_train_batch_end = {};  ///< after each batch
+    AtRun on_test_begin = {};            ///< before a validation
+    AtEnd on_test_end = {};              ///< after a validation
+    AtIndex on_test_batch_begin = {};    ///< before each of its batches
+    AtBatchEnd on_test_batch_end = {};   ///< after each of its batches
   };
+  /// Makes a callback of these functions.
   explicit LambdaCallback(Options options) : options_(std::move(options)) {}
 
   void on_train_begin(Run& run) override { call(options_.on_train_begin, run); }

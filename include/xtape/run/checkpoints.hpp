@@ -47,10 +47,11 @@ template <class T> TrainingProgress load_checkpoint(const std::string& path, Par
 
 /// A checkpoint that restore() could not load.
 struct SkippedCheckpoint {
-  std::string path;
-  std::string reason;
+  std::string path;    ///< the file
+  std::string reason;  ///< why it was not taken
 };
 
+/// Options of Checkpoints.
 struct CheckpointsOptions {
   std::size_t keep = 2;  ///< the number of newest files to keep, beside the best; 1 or more
 };

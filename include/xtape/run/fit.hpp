@@ -30,9 +30,9 @@ class StopSignals;
 /// Options of fit.
 template <class T> struct FitOptions {
   std::int64_t epochs = 1;  ///< the number of epochs, those before initial_epoch too; 0 or more
-  std::int64_t initial_epoch = 0;                    ///< epochs to leave out at the beginning
-  std::optional<std::int64_t> steps_per_epoch = {};  ///< limits the batches; positive
-  Validation<T> validation = {};
+  std::int64_t initial_epoch = 0;                     ///< epochs to leave out at the beginning
+  std::optional<std::int64_t> steps_per_epoch = {};   ///< limits the batches; positive
+  Validation<T> validation = {};                      ///< batches and step of the validation
   std::int64_t validation_freq = 1;                   ///< epochs between validations; positive
   std::optional<std::int64_t> validation_steps = {};  ///< limits the batches; positive
   /// Reset at the beginning of each epoch and of each validation; the step updates them.
@@ -40,18 +40,18 @@ template <class T> struct FitOptions {
   std::vector<Callback*> callbacks = {};  ///< called in this order
   std::optional<double> clip_norm = {};   ///< limits the norm of all gradients; positive
   bool allow_missing = false;             ///< see StepOptions
-  bool log_optimizer = true;  ///< "learning_rate" and "gradient_norm" are among the logs
-  std::uint64_t seed = 0;     ///< of the tape: dropout
-  bool check_finite = false;  ///< see TapeOptions
-  ProgressOptions progress = {};
-  Messages message = {};  ///< unset: the standard error output
+  bool log_optimizer = true;      ///< "learning_rate" and "gradient_norm" are among the logs
+  std::uint64_t seed = 0;         ///< of the tape: dropout
+  bool check_finite = false;      ///< see TapeOptions
+  ProgressOptions progress = {};  ///< style and stream of the reports
+  Messages message = {};          ///< unset: the standard error output
 
   Checkpoints* checkpoints = nullptr;  ///< unset: nothing is saved
   std::int64_t save_steps = 0;         ///< batches between checkpoints; 0: none
   std::int64_t save_epochs = 1;        ///< epochs between checkpoints; 0: none
   std::string best_monitor = "";       ///< the number that decides which epoch is saved as the best
-  MonitorMode best_mode = MonitorMode::automatic;
-  bool resume = false;  ///< continues from the newest checkpoint, if any
+  MonitorMode best_mode = MonitorMode::automatic;  ///< whether less or more is better
+  bool resume = false;                             ///< continues from the newest checkpoint, if any
   /// Options and hashes of data, by name. Checkpoints hold them, and a resumed run must have the same:
   /// ValueError naming each that differs, before anything is loaded.
   std::map<std::string, std::string> configuration = {};
@@ -69,7 +69,7 @@ template <class T> struct FitOptions {
 struct EvaluateOptions {
   std::vector<Metric*> metrics = {};       ///< reset at the beginning; the step updates them
   std::optional<std::int64_t> steps = {};  ///< limits the batches; positive
-  ProgressOptions progress = {.style = ProgressStyle::none};
+  ProgressOptions progress = {.style = ProgressStyle::none};  ///< style and stream of the reports
   Team* team = nullptr;  ///< ranks that share the batches; the result is the same on all
 };
 

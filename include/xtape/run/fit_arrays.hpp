@@ -27,6 +27,7 @@ namespace xtape {
 /// A metric that sees predictions of T and targets of Y: the address of any with update(prediction, y).
 template <class T, class Y> class ArrayMetric {
  public:
+  /// Refers to a metric, which must live as long.
   template <std::derived_from<Metric> M>
   requires requires(M& m, const Var<T>& p,
                     const std::conditional_t<std::same_as<Y, T>, Var<T>, Array<Y>>& y) {
@@ -40,7 +41,9 @@ template <class T, class Y> class ArrayMetric {
             metric->update(prediction, y);
           }
         }) {}
+  /// Returns the metric.
   [[nodiscard]] Metric* metric() const noexcept { return metric_; }
+  /// Adds samples.
   void update(const Var<T>& prediction, const Array<Y>& y) const { update_(prediction, y); }
 
  private:
@@ -52,35 +55,35 @@ template <class T, class Y> class ArrayMetric {
 template <class T, class X, class Y> struct ArrayFitOptions {
   NamedLoss<T, Y> loss = {};                    ///< needed
   std::vector<ArrayMetric<T, Y>> metrics = {};  ///< without weights, as Keras's `metrics`
-  std::int64_t epochs = 1;
-  std::size_t batch_size = 32;
-  bool shuffle = true;          ///< a new order every epoch
+  std::int64_t epochs = 1;                      ///< passes over the data
+  std::size_t batch_size = 32;                  ///< rows per batch; positive
+  bool shuffle = true;                          ///< a new order every epoch
   double validation_split = 0;  ///< this part of the samples, the last ones, is held out; below 1
   std::optional<std::pair<Array<X>, Array<Y>>> validation_data = {};  ///< instead: {{x, y}}
   /// The weights of labels in the loss; 1 for others. y is (n,), (n, 1), or (n, classes) of one-hot rows.
   std::map<std::int64_t, double> class_weight = {};
   std::optional<Array<double>> sample_weight = {};  ///< (n,), in the loss; not with class_weight
-  std::vector<Callback*> callbacks = {};
-  std::uint64_t seed = 0;  ///< of the order and of dropout
-  ProgressOptions progress = {};
+  std::vector<Callback*> callbacks = {};            ///< called in this order
+  std::uint64_t seed = 0;                           ///< of the order and of dropout
+  ProgressOptions progress = {};                    ///< style and stream of the reports
   /// Everything else, such as checkpoints and shards. What stands above must not be set here.
   FitOptions<T> more = {};
 };
 
 /// Options of evaluate on arrays.
 template <class T, class Y> struct ArrayEvaluateOptions {
-  NamedLoss<T, Y> loss = {};  ///< needed
-  std::vector<ArrayMetric<T, Y>> metrics = {};
-  std::size_t batch_size = 32;
+  NamedLoss<T, Y> loss = {};                        ///< needed
+  std::vector<ArrayMetric<T, Y>> metrics = {};      ///< computed beside the loss
+  std::size_t batch_size = 32;                      ///< rows per batch; positive
   std::optional<Array<double>> sample_weight = {};  ///< (n,), in the loss
-  ProgressOptions progress = {};
-  Team* team = nullptr;  ///< see EvaluateOptions
+  ProgressOptions progress = {};                    ///< style and stream of the reports
+  Team* team = nullptr;                             ///< see EvaluateOptions
 };
 
 /// Options of predict.
 struct PredictOptions {
-  std::size_t batch_size = 32;
-  ProgressOptions progress = {};
+  std::size_t batch_size = 32;    ///< rows per batch; positive
+  ProgressOptions progress = {};  ///< style and stream of the reports
 };
 
 namespace detail {

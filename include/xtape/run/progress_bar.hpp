@@ -18,6 +18,7 @@
 
 namespace xtape {
 
+/// How progress is reported.
 enum class ProgressStyle : std::uint8_t {
   automatic,  ///< a bar on a terminal, lines otherwise
   none,
@@ -25,10 +26,11 @@ enum class ProgressStyle : std::uint8_t {
   lines  ///< one line per report
 };
 
+/// Options of ProgressBar.
 struct ProgressOptions {
-  ProgressStyle style = ProgressStyle::automatic;
-  std::FILE* file = stdout;            ///< the output
-  std::ostream* stream = nullptr;      ///< instead of the file; no terminal
+  ProgressStyle style = ProgressStyle::automatic;  ///< bar, lines or none
+  std::FILE* file = stdout;                        ///< the output
+  std::ostream* stream = nullptr;                  ///< instead of the file; no terminal
   std::optional<bool> color = {};      ///< unset: for bars, unless NO_COLOR is set and not empty
   std::int64_t width = 20;             ///< of the bar, in letters; positive
   std::int64_t columns = 0;            ///< of the terminal; 0: asked for at each output
@@ -64,6 +66,7 @@ class ProgressBar {
   /// Clears the row of the bar, before others write to the terminal. The next update() shows it again.
   void clear();
 
+  /// Returns the style in use.
   [[nodiscard]] ProgressStyle style() const noexcept { return options_.style; }
   /// Seconds since begin().
   [[nodiscard]] double elapsed() const;

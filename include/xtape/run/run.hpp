@@ -15,6 +15,7 @@
 
 namespace xtape {
 
+/// The Run of parameters and an optimizer; for loops of one's own.
 template <class T> class RunOf final : public Run {
  public:
   /// Both must outlive it. ValueError for a metric that is null, or whose name is taken.
@@ -31,9 +32,13 @@ template <class T> class RunOf final : public Run {
   std::optional<TrainingProgress> restore(Checkpoints& checkpoints) override;
 
   // For the loop.
+  /// Sets the epoch that callbacks see.
   void set_epoch(std::int64_t epoch) noexcept { epoch_ = epoch; }
+  /// Sets the step that callbacks see.
   void set_step(std::int64_t step) noexcept { step_ = step; }
+  /// Sets whether the run continues another.
   void set_resumed(bool resumed) noexcept { resumed_ = resumed; }
+  /// Sets whether a signal ended the run.
   void set_interrupted(bool interrupted) noexcept { interrupted_ = interrupted; }
   /// Whether save_soon() was called since the last save_now().
   [[nodiscard]] bool wants_save() const noexcept { return !requests_.empty(); }

@@ -23,6 +23,7 @@ namespace xtape {
 template <class T>
 void set_gradient(Gradients<T>& gradients, const Parameter<T>& parameter, Array<T> gradient);
 
+/// Adds the gradients of the shards of a batch, over all ranks; for loops of one's own.
 template <class T> class ShardSum {
  public:
   /// The weighted mean over this many shards. Both must outlive it. ValueError for fewer shards than

@@ -21,12 +21,14 @@ namespace xtape {
 /// its number of tokens, for the report. The weight of a shard is the number of samples or tokens that
 /// its loss is the mean of.
 template <class T> struct StepResult {
+  /// A loss that counts as one.
   StepResult(Var<T> step_loss) : loss(std::move(step_loss)) {}
+  /// A loss with its weight in the mean of the epoch.
   StepResult(Var<T> step_loss, double step_weight, double step_tokens = 0)
       : loss(std::move(step_loss)), weight(step_weight), tokens(step_tokens), weighted(true) {}
-  Var<T> loss;
-  double weight = 1;  ///< finite, 0 or more
-  double tokens = 0;
+  Var<T> loss;            ///< the loss of the batch
+  double weight = 1;      ///< finite, 0 or more
+  double tokens = 0;      ///< tokens of the batch, for reports
   bool weighted = false;  ///< a weight was given
 };
 
@@ -153,10 +155,13 @@ template <class T, class B, class Step> auto make_feed(B&& batches, Step&& step)
 template <class T> class Validation {
  public:
   Validation() = default;
+  /// Batches with the step that computes their loss.
   template <class B, class Step>
   Validation(B&& batches, Step&& step)
       : feed_(detail::make_feed<T>(std::forward<B>(batches), std::forward<Step>(step))) {}
+  /// Returns whether there is a validation.
   explicit operator bool() const noexcept { return feed_ != nullptr; }
+  /// Returns the batches and the step; for fit.
   [[nodiscard]] detail::Feed<T>& feed() const { return *feed_; }
 
  private:

@@ -10,6 +10,7 @@
 
 namespace xtape {
 
+/// Options of StopSignals.
 struct StopSignalsOptions {
   std::vector<int> also = {};  ///< further signals: {SIGUSR1}, which mpirun and Slurm pass on
 };

@@ -22,13 +22,13 @@ struct TeamError : Error {
 
 /// Bytes for another rank.
 struct Outgoing {
-  int rank;
-  std::span<const std::byte> bytes;
+  int rank;                          ///< the receiver
+  std::span<const std::byte> bytes;  ///< the bytes to send
 };
 /// Room for bytes of another rank, as many as it sends.
 struct Incoming {
-  int rank;
-  std::span<std::byte> bytes;
+  int rank;                    ///< the sender
+  std::span<std::byte> bytes;  ///< the place for its bytes
 };
 
 /// The ranks of one training. Every rank calls the same functions in the same order. A team only moves
@@ -41,6 +41,7 @@ class Team {
 
   /// The number of this rank, 0 to size() - 1.
   [[nodiscard]] virtual int rank() const noexcept = 0;
+  /// Returns the number of ranks.
   [[nodiscard]] virtual int size() const noexcept = 0;
   /// Whether this is rank 0, which reads, writes and reports.
   [[nodiscard]] bool lead() const noexcept { return rank() == 0; }
@@ -62,6 +63,7 @@ class Team {
 
   /// Tells what the team works on, for the message about a rank that does not answer.
   void set_step(std::int64_t step) noexcept { step_ = step; }
+  /// Returns the step, for messages.
   [[nodiscard]] std::int64_t step() const noexcept { return step_; }
 
  protected:
@@ -80,6 +82,7 @@ int launched_ranks() noexcept;
 /// Returns the shards that this rank computes; all of them without a team.
 Shards shards_of(const Team* team, std::int64_t count);
 
+/// Options of run_threads.
 struct ThreadTeamOptions {
   double stall_seconds = 60;  ///< without an answer, until a wait is an error; positive
 };

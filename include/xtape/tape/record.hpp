@@ -4,15 +4,15 @@
 /// operations and a user's are made the same way (see examples/custom_op.cpp).
 ///
 /// Forward and backward of softmax(x @ w), where w is a parameter and x an input:
-///  1. The first use of w appends a Leaf node to the tape. x has a context and no node.
-///  2. matmul computes y = x w and calls record("matmul", y, wrt(x, to_x), wrt(w, to_w)).
-///  3. record() destroys to_x, because x needs no gradient. It appends a node with to_w and w's number.
-///  4. softmax appends a node that keeps its output p, because its pullback to y reads p.
-///  5. backward() makes a Sweep, with slots up to the result's node, and puts the seed into its slot.
-///  6. Sweep::run() visits nodes in decreasing order. A slot is complete when its node is reached.
-///  7. The node of softmax maps its slot g to p * (g - sum(g * p)). accumulate() adds it to y's slot.
-///  8. The node of matmul maps its slot g to x^T g, which goes to the slot of the leaf.
-///  9. The leaf adds its slot to the Gradients, under the key of the parameter w.
+/// 1. The first use of w appends a Leaf node to the tape. x has a context and no node.
+/// 2. matmul computes y = x w and calls record("matmul", y, wrt(x, to_x), wrt(w, to_w)).
+/// 3. record() destroys to_x, because x needs no gradient. It appends a node with to_w and w's number.
+/// 4. softmax appends a node that keeps its output p, because its pullback to y reads p.
+/// 5. backward() makes a Sweep, with slots up to the result's node, and puts the seed into its slot.
+/// 6. Sweep::run() visits nodes in decreasing order. A slot is complete when its node is reached.
+/// 7. The node of softmax maps its slot g to p * (g - sum(g * p)). accumulate() adds it to y's slot.
+/// 8. The node of matmul maps its slot g to x^T g, which goes to the slot of the leaf.
+/// 9. The leaf adds its slot to the Gradients, under the key of the parameter w.
 /// 10. run() empties each slot that it leaves. It destroys the node unless retain or create_graph is set.
 
 #include <xtape/tape/tape_state.hpp>
@@ -34,16 +34,23 @@ template <class T> class Result {
  public:
   /// Elements not set.
   explicit Result(const Shape& shape) : value_(shape) {}
+  /// Takes an array.
   Result(Array<T> array) : value_(std::move(array)) {}
   /// An xtensor expression of T, evaluated now.
   template <detail::ExpressionOf<T> E>
   requires(!std::same_as<std::decay_t<E>, Array<T>>) Result(E&& expression)
       : value_(Array<T>(std::forward<E>(expression))) {}
+  /// Returns the elements, to write.
   [[nodiscard]] T* data() noexcept { return value_.mutate().data(); }
+  /// Returns the elements.
   [[nodiscard]] const T* data() const noexcept { return value_->data(); }
+  /// Returns the shape.
   [[nodiscard]] const Shape& shape() const noexcept { return value_->shape(); }
+  /// Returns the number of elements.
   [[nodiscard]] std::size_t size() const noexcept { return value_->size(); }
+  /// Returns the array.
   [[nodiscard]] const Array<T>& array() const noexcept { return *value_; }
+  /// Returns the pointer to the array; for operations.
   [[nodiscard]] detail::ArrayPtr<T>& pointer() noexcept { return value_; }
 
  private:
@@ -66,8 +73,8 @@ concept Pullback = ReturnsVar<F, T, Var<T>> || PullbackWithOutput<F, T>;
 
 /// An operand together with the pullback to it; see wrt().
 template <class T, class F> struct Wrt {
-  const Var<T>& input;
-  F pullback;
+  const Var<T>& input;  ///< the operand
+  F pullback;           ///< maps the gradient of the output to that of the operand
 };
 
 /// "With respect to `input`": `pullback(g)` maps the output gradient to the gradient of `input`.
@@ -83,7 +90,8 @@ template <class T, class F> Wrt<T, F> wrt(const Var<T>& input, F pullback) {
 
 /// A pullback for operands without a derivative: throws TapeError if a gradient would have to pass.
 struct NoGradient {
-  const char* op;
+  const char* op;  ///< name of the operation
+  /// Throws TapeError.
   template <class T> Var<T> operator()(const Var<T>&) const {
     throw TapeError(std::string(op) +
                     ": not differentiable: a gradient would have to pass through it, expected an "
@@ -201,6 +209,7 @@ Var<T> record(const char* op, std::type_identity_t<Result<T>> value,
 /// the place where the inputs' gradients go.
 template <class T> class FusedBackward {
  public:
+  /// Is called by the backward.
   FusedBackward(const char* op, detail::Sweep<T>& sweep, std::size_t id,
                 std::span<const Var<T>> inputs) noexcept
       : op_(op), sweep_(sweep), id_(id), inputs_(inputs) {}

@@ -17,13 +17,18 @@ template <class T> class Parameter;
 /// they are tracked on it. They are looked up by parameter, by its path, or by the watched Var.
 template <class T> class Gradients {
  public:
+  /// Returns whether there are none.
   [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  /// Returns the number of gradients.
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  /// Returns whether there is a gradient of a watched array.
   [[nodiscard]] bool contains(const Var<T>& leaf) const;
+  /// Returns whether there is a gradient of a parameter.
   [[nodiscard]] bool contains(const Parameter<T>& parameter) const;
 
   /// The gradient; tracked when it was made with create_graph. TapeError when none arrived.
   [[nodiscard]] Var<T> operator[](const Var<T>& leaf) const;
+  /// Returns the gradient of a parameter. TapeError when none arrived.
   [[nodiscard]] Var<T> operator[](const Parameter<T>& parameter) const;
   /// The gradient of the parameter with this path. ParameterError when none arrived.
   [[nodiscard]] Var<T> at(const std::string& path) const;
@@ -43,15 +48,20 @@ template <class T> class Gradients {
   Gradients& scale(double factor);
 
   // For the tape and the optimizers.
+  /// One gradient and what it belongs to.
   struct Entry {
-    detail::LeafPtr<T> slot;  // null for a watched array
-    const void* tape;
-    std::uint64_t stamp;
-    Var<T> gradient;  // still to be multiplied by stored_scale()
+    detail::LeafPtr<T> slot;  ///< null for a watched array
+    const void* tape;         ///< the tape of a watched array
+    std::uint64_t stamp;      ///< the stamp of a watched array
+    Var<T> gradient;          ///< still to be multiplied by stored_scale()
   };
+  /// Returns all entries, in the order of their arrival.
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
+  /// Returns the factor that is still to be applied.
   [[nodiscard]] double stored_scale() const noexcept { return scale_; }
+  /// Returns the entry of a parameter, or null.
   [[nodiscard]] const Entry* find(const detail::LeafSource<T>* slot) const;
+  /// Adds a gradient to the entry of a leaf.
   void accumulate(const detail::LeafPtr<T>& slot, const void* tape, std::uint64_t stamp, Var<T> g);
 
  private:
@@ -91,16 +101,17 @@ template <class T> struct BackwardOptions {
 
 /// A position on a tape; see Tape::mark.
 template <class T> struct Mark {
-  typename detail::TapeState<T>::Position position;
-  std::uint64_t birth = 0;
-  std::uint64_t last_stamp = 0;
-  std::size_t penalties = 0;
+  typename detail::TapeState<T>::Position position;  ///< node and value counts
+  std::uint64_t birth = 0;                           ///< birth of the tape
+  std::uint64_t last_stamp = 0;                      ///< stamp of the last node
+  std::size_t penalties = 0;                         ///< number of penalties
 };
 
 /// Records operations in execution order. An operation finds the tape through its operands. A tape
 /// belongs to the thread that made it; many tapes may run on many threads.
 template <class T> class Tape {
  public:
+  /// Makes an empty tape, which belongs to this thread.
   explicit Tape(TapeOptions options = {});
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -108,7 +119,9 @@ template <class T> class Tape {
 
   /// Returns an untracked value with this tape's context, and a tracked one unchanged.
   [[nodiscard]] Var<T> input(Var<T> value);
+  /// Returns tokens with this tape's context.
   [[nodiscard]] Tokens<T> input(const Tokens<T>& ids);
+  /// Returns the array of an expression with this tape's context.
   template <detail::XExpression E> [[nodiscard]] auto input(E&& values) {
     if constexpr (std::integral<typename std::decay_t<E>::value_type>) {
       return input(Tokens<T>(std::forward<E>(values)));
@@ -149,12 +162,16 @@ template <class T> class Tape {
 
   /// The number of nodes recorded now.
   [[nodiscard]] std::size_t size() const noexcept { return state_->entries.size(); }
+  /// Returns whether layers train: dropout is on.
   [[nodiscard]] bool training() const noexcept { return state_->training; }
+  /// Returns the seed of the random operations.
   [[nodiscard]] std::uint64_t seed() const noexcept { return state_->seed; }
   /// The index of the next random operation. The files of a training run save {seed, index}.
   [[nodiscard]] std::uint64_t random_index() const noexcept { return state_->random_index; }
+  /// Sets the index of the next random operation.
   void set_random_index(std::uint64_t index) noexcept { state_->random_index = index; }
 
+  /// Returns the context that inputs get; for operations.
   [[nodiscard]] detail::NodeRef<T> context() const noexcept { return state_->context(); }
 
  private:

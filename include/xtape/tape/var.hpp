@@ -92,6 +92,7 @@ template <class T> struct NodeRef {
 /// tape means inference.
 template <Real T> class Var {
  public:
+  /// The type of the elements.
   using value_type = T;
 
   /// No value yet. An empty Var may be assigned, copied, printed, asked for has_value(), tracked() and
@@ -109,6 +110,7 @@ template <Real T> class Var {
   requires(!detail::ExpressionOf<E, T>) Var(E&&)
   = delete;  // convert it: xt::cast<T>(expression)
 
+  /// Returns whether it holds an array. A moved-from Var holds none.
   [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
   /// The array. Always available, also when the tape is gone.
   [[nodiscard]] const Array<T>& value() const& { return *checked(); }
@@ -118,9 +120,13 @@ template <Real T> class Var {
     if (checked().unique()) return std::move(value_.mutate());
     return *value_;
   }
+  /// Returns the shape. ValueError without an array.
   [[nodiscard]] const Shape& shape() const { return checked()->shape(); }
+  /// Returns the number of axes. ValueError without an array.
   [[nodiscard]] std::size_t rank() const { return checked()->dimension(); }
+  /// Returns the number of elements. ValueError without an array.
   [[nodiscard]] std::size_t size() const { return checked()->size(); }
+  /// Returns the elements, row-major. ValueError without an array.
   [[nodiscard]] const T* data() const { return checked()->data(); }
   /// The only element. ShapeError unless there is exactly one.
   [[nodiscard]] T item() const;
@@ -138,10 +144,14 @@ template <Real T> class Var {
   [[nodiscard]] Var in(const detail::NodeRef<T>& context) const {
     return has_context() ? *this : Var(value_, context);
   }
+  /// Joins an array and a node; for operations.
   Var(detail::ArrayPtr<T> value, detail::NodeRef<T> node_ref) noexcept
       : value_(std::move(value)), node_ref_(node_ref) {}
+  /// Returns the place on a tape; for operations.
   [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
+  /// Returns the pointer to the array; for operations.
   [[nodiscard]] detail::ArrayPtr<T>& pointer() noexcept { return value_; }
+  /// Returns the pointer to the array; for operations.
   [[nodiscard]] const detail::ArrayPtr<T>& pointer() const noexcept { return value_; }
 
  private:
@@ -161,25 +171,31 @@ template <class T> std::ostream& operator<<(std::ostream& out, const Var<T>& x);
 /// integer array converts to Tokens without a context.
 template <class T> class Tokens {
  public:
+  /// Holds an array of ids.
   Tokens(Array<std::int64_t> ids)
       : ids_(std::make_shared<const Array<std::int64_t>>(std::move(ids))) {
     detail::check_array("Tokens", *ids_);
   }
+  /// Holds the array of an expression.
   template <detail::ExpressionOf<std::int64_t> E>
   requires(!std::same_as<std::decay_t<E>, Array<std::int64_t>>) Tokens(E&& expression)
       : Tokens(Array<std::int64_t>(std::forward<E>(expression))) {}
   template <detail::XExpression E>
   requires(!detail::ExpressionOf<E, std::int64_t>) Tokens(E&&)
   = delete;  // ids are integers
+  /// Joins ids and a node; for operations.
   Tokens(Array<std::int64_t> ids, detail::NodeRef<T> node_ref) : Tokens(std::move(ids)) {
     node_ref_ = node_ref;
   }
 
+  /// Returns the ids. ValueError without an array.
   [[nodiscard]] const Array<std::int64_t>& value() const {
     if (ids_ == nullptr) detail::fail_no_value("Tokens");
     return *ids_;
   }
+  /// Returns the shape. ValueError without an array.
   [[nodiscard]] const Shape& shape() const { return value().shape(); }
+  /// Returns the place on a tape; for operations.
   [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
   /// The same ids with this context, where they have none.
   [[nodiscard]] Tokens in(const detail::NodeRef<T>& context) const {

@@ -21,6 +21,7 @@ template <class T> class KeyValueCache {
 
   /// Returns the number of positions held.
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
+  /// Returns how many positions fit.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Adds positions: key (batch, new, heads, key_dim), value (batch, new, heads, value_dim).
@@ -44,15 +45,20 @@ template <class T> class KeyValueCache {
 
   /// Returns copies of the keys and values held, (batch, length, heads, dim), as constants.
   [[nodiscard]] Var<T> keys() const;
+  /// Returns a copy of the values held.
   [[nodiscard]] Var<T> values() const;
 
   // For MultiHeadAttention: key_slots()[slots()[b * room() + p], p] is position p of row b. Without
   // slots it is key_slots()[b, p].
+  /// Returns the positions that memory exists for.
   [[nodiscard]] std::size_t room() const noexcept {
     return keys_.dimension() == 4 ? keys_.shape()[1] : 0;
   }
+  /// Returns the memory of the keys.
   [[nodiscard]] const Array<T>& key_slots() const noexcept { return keys_; }
+  /// Returns the memory of the values.
   [[nodiscard]] const Array<T>& value_slots() const noexcept { return values_; }
+  /// Returns the slots of the positions, or null if each position has its own.
   [[nodiscard]] const std::int32_t* slots() const noexcept {
     return slots_.empty() ? nullptr : slots_.data();
   }

@@ -32,6 +32,7 @@ template <class T> struct AttentionOperands;
 /// also NaN or infinity, changes nothing.
 template <class T> class MultiHeadAttention {
  public:
+  /// Options, with their defaults.
   struct Options {
     int num_heads = 0;          ///< positive
     int key_dim = 0;            ///< per head, of queries and keys; positive
@@ -40,10 +41,10 @@ template <class T> class MultiHeadAttention {
     bool use_bias = true;       ///< on all four projections
     Extents output_shape = {};  ///< replaces the query's last axis; default: the query's width
     Axes attention_axes = {};   ///< axes attended over; default: all but batch and features
-    Initializer kernel_initializer = "glorot_uniform";
-    Initializer bias_initializer = "zeros";
-    std::optional<std::uint64_t> seed = {};  ///< of the dropout; replaces the tape's
-    bool trainable = true;
+    Initializer kernel_initializer = "glorot_uniform";  ///< initial values of the kernel
+    Initializer bias_initializer = "zeros";             ///< initial values of the bias
+    std::optional<std::uint64_t> seed = {};             ///< of the dropout; replaces the tape's
+    bool trainable = true;  ///< whether an optimizer updates the parameters
     bool use_gate =
         false;  ///< a sigmoid of a projection of the query multiplies the heads' outputs
     std::optional<int> sliding_window = {};  ///< attend only where |i - j| < window; positive
@@ -52,12 +53,12 @@ template <class T> class MultiHeadAttention {
     std::optional<int> num_key_value_heads = {};
     std::optional<RotaryOptions> rotary = {};  ///< turn queries and keys by their positions
     Regularizer<T> kernel_regularizer = {};    ///< of each projection's kernel, by itself
-    Regularizer<T> bias_regularizer = {};
+    Regularizer<T> bias_regularizer = {};      ///< penalty on the bias
     /// Penalizes each projection's output, divided by the batch (Keras's rule since 3.14); see
     /// Tape::penalties.
     Regularizer<T> activity_regularizer = {};
     Constraint<T> kernel_constraint = {};  ///< applied to each kernel after each update
-    Constraint<T> bias_constraint = {};
+    Constraint<T> bias_constraint = {};    ///< limit of the bias after each update
   };
 
   /// Options of a call, beside query and value.
@@ -87,12 +88,13 @@ template <class T> class MultiHeadAttention {
 
   /// Output and attention probabilities (before dropout), both differentiable.
   struct WithScores {
-    Var<T> output;
-    Var<T> scores;
+    Var<T> output;  ///< the output of the layer
+    Var<T> scores;  ///< attention probabilities
   };
 
   /// ValueError naming the argument for options out of range.
   MultiHeadAttention(const Scope<T>& scope, Options options);
+  /// Moves. The source must not be used afterwards.
   MultiHeadAttention(MultiHeadAttention&&) noexcept = default;
 
   /// query (B, T..., Dq), value (B, S..., Dv) -> (B, T..., outputs...). ShapeError naming the path,
