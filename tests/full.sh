@@ -62,6 +62,13 @@ installed() {
   cmake -G Ninja -S "$consumer" -B "$temporary/package" -DCMAKE_PREFIX_PATH="$moved" >/dev/null
   cmake --build "$temporary/package"
   "$temporary/package/consumer"
+  echo "-- the project of the tutorial"
+  mkdir -p "$temporary/tutorial"
+  bash tests/tutorial.sh project "$temporary/tutorial/CMakeLists.txt"
+  bash tests/tutorial.sh source array "$temporary/tutorial/main.cpp"
+  cmake -G Ninja -S "$temporary/tutorial" -B "$temporary/tutorial/build" -DCMAKE_PREFIX_PATH="$moved" >/dev/null
+  cmake --build "$temporary/tutorial/build"
+  bash tests/tutorial.sh run array "$temporary/tutorial/build/translator"
   echo "-- pkg-config"
   local pc
   pc=$(dirname "$(find "$moved" -name xtape.pc)")
@@ -108,6 +115,16 @@ shared_library() {
     return 1
   fi
   note "$(wc -l <<<"$names") names"
+}
+
+# Every public symbol has a page, and every link leads somewhere.
+site() {
+  if ! command -v doxygen >/dev/null || ! command -v sphinx-build >/dev/null; then
+    note "not built: there is no Doxygen or no Sphinx here"
+    return
+  fi
+  tools/site.sh build/site | tee "$temporary/site"
+  note "$(tail -n 1 "$temporary/site")"
 }
 
 debian13() {
@@ -174,5 +191,6 @@ stage "shared library" shared_library
 if [[ -n ${XTAPE_OTHER_SYSTEMS-} ]]; then stage "Debian 13" debian13; fi
 stage "refusal of C++17" refuses_cxx17
 stage "compile time of the umbrella header" umbrella_time
+stage "site" site
 stage "no source over 400 lines" file_length
 stage "formatting" formatted

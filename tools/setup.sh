@@ -4,6 +4,7 @@
 #   full   tests/run.sh --full                 soak   tests/soak.sh
 #   mpi    build, and xtape::mpi, which needs an MPI
 #   packages  packaging/debs.sh: build and these
+#   site   tools/site.sh: these alone
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
@@ -14,7 +15,8 @@ mpi=(libopenmpi-dev openmpi-bin)
 clang=(clang-14 libclang-rt-14-dev clang-format-14)
 # Debian 13 has no clang 14. Another clang-format would format otherwise.
 [[ $(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME-}") == trixie ]] && clang=(clang-19 libclang-rt-19-dev)
-full=("${clang[@]}" gcovr ccache pkg-config git debootstrap "${mpi[@]}")
+site=(doxygen python3 python3-sphinx python3-myst-parser furo)
+full=("${clang[@]}" gcovr ccache pkg-config git debootstrap "${mpi[@]}" "${site[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 
@@ -27,8 +29,9 @@ for group in "$@"; do
     full) packages+=("${build[@]}" "${tests[@]}" "${full[@]}") ;;
     soak) packages+=("${build[@]}" "${tests[@]}" "${full[@]}" "${soak[@]}") ;;
     packages) packages+=("${build[@]}" "${packages_of_debian[@]}") ;;
+    site) packages+=("${site[@]}") ;;
     *)
-      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak or packages" >&2
+      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak, packages or site" >&2
       exit 2
       ;;
   esac
