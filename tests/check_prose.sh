@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails where a text breaks a rule of docs/style.md that can be counted: bash tests/check_prose.sh [FILE OR FOLDER...]
 # In documents: sentences of more than 25 words, outside tables and code. In sources: comments that begin without a
-# subject. In both: words that the table of docs/style.md replaces. Documents name only files that exist.
+# subject. In both: words that the table of docs/style.md replaces. Documents name only files that exist, and link to them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,6 +30,12 @@ while read -r file path; do
   report "$file: no such file" "$path"
 done < <(grep -oE '`[a-z0-9_]+(/[a-z0-9_]+)*\.(hpp|cpp|sh|py|txt|ini)`' README.md bench/README.md docs/{design,guide,style}.md |
   sed 's/:`/ /; s/`//g')
+
+# Their links lead to files. tools/site.sh checks the headings, too.
+while IFS=: read -r file link; do
+  [[ -e $(dirname "$file")/$link ]] || report "$file: link to no file" "$link"
+done < <(grep -oE '\]\([a-zA-Z0-9_./-]+\.(md|svg|png)[#)]' README.md packaging/README.md .github/*.md docs/*.md bench/*.md |
+  sed -E 's/\]\((.*).$/\1/')
 
 sources=(--include='*.hpp' --include='*.cpp')
 folders=()
