@@ -127,6 +127,14 @@ site() {
   note "$(tail -n 1 "$temporary/site")"
 }
 
+# The page of seq2seq, under more malformed requests than the usual test sends.
+page() {
+  cmake --build build/dev --target example_seq2seq serve_client
+  timeout -k 10 300 bash tests/examples/seq2seq_serve.sh "$PWD/build/dev/examples/seq2seq" "$PWD/build/dev/examples/serve_client" 10000 |
+    tee "$temporary/page"
+  note "$(grep -oE 'memory.*|skipped: the page \(.*' "$temporary/page" | head -n 1)"
+}
+
 debian13() {
   bash tests/debian13.sh | tee "$temporary/debian13"
   note "$(grep -E '^debian13.sh: |tests passed' "$temporary/debian13" | tail -n 1)"
@@ -185,6 +193,7 @@ find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 suite "for coverage, and gradient faults" coverage
 stage "coverage" coverage
 stage "teams of processes" processes
+stage "page of seq2seq" page
 stage "installed package" installed
 stage "shared library" shared_library
 # It takes as long as the rest of the stages together where the compiler cache is cold.

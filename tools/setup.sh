@@ -9,14 +9,14 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev nlohmann-json3-dev
-  libcli11-dev libsentencepiece-dev zlib1g-dev)
+  libcli11-dev libsentencepiece-dev libcpp-httplib-dev pkg-config zlib1g-dev)
 tests=(catch2)
 mpi=(libopenmpi-dev openmpi-bin)
 clang=(clang-14 libclang-rt-14-dev clang-format-14)
 # Debian 13 has no clang 14. Another clang-format would format otherwise.
 [[ $(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME-}") == trixie ]] && clang=(clang-19 libclang-rt-19-dev)
 site=(doxygen python3 python3-sphinx python3-myst-parser furo)
-full=("${clang[@]}" gcovr ccache pkg-config git debootstrap "${mpi[@]}" "${site[@]}")
+full=("${clang[@]}" gcovr ccache git debootstrap "${mpi[@]}" "${site[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 

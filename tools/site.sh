@@ -26,7 +26,7 @@ touch "$folder/.xtape-site"
   echo "GENERATE_TAGFILE = $pages/tags.xml") | doxygen -
 
 # All pages lie in one folder, so links between documents lose their folders.
-cp -r docs/*.md docs/*.svg docs/site "$pages"
+cp -r docs/*.md docs/*.{svg,png} docs/site "$pages"
 cp bench/README.md "$pages/benchmarks.md"
 cp bench/tables.md "$pages/benchmark_tables.md"
 cp packaging/README.md "$pages/packages.md"

@@ -53,13 +53,15 @@ Lists decode_batch(const Models& models, const Language& language,
                                   s.max_length == 0 ? most : std::min(s.max_length, most)};
   if (!s.allow_unknown) options.suppress = {language.target.unknown()};
   options.attention = s.attention;
+  options.on_token = s.on_token;
   if (models.size() > 1) return decode_together(models, sources, s, options);
   if (s.length_factor > 0) {
     std::vector<double> limits;
     for (const auto& row : rows) {
       limits.push_back(s.length_factor * static_cast<double>(row.size()) + kMargin);
     }
-    options.on_token = [limits = std::move(limits)](const xp::WrittenToken& token) {
+    options.on_token = [limits = std::move(limits), &s](const xp::WrittenToken& token) {
+      if (s.on_token && !s.on_token(token)) return false;
       return static_cast<double>(token.position) + 1 < limits[token.row];
     };
   }

@@ -5,6 +5,7 @@
 //   seq2seq evaluate folder test.tsv
 //   seq2seq score translations.txt test.tsv
 //   seq2seq average folder --last 5 --model mean
+//   seq2seq serve folder
 //   seq2seq inspect folder --sentence "..."
 
 #include "../command_line.hpp"
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   seq2seq::InspectSettings inspect;
   seq2seq::ScoreSettings score;
   seq2seq::AverageSettings average;
+  seq2seq::ServeSettings serve;
   CLI::App* const training = app.add_subcommand("train", "trains a model on a file of pairs");
   CLI::App* const translating = app.add_subcommand("translate", "translates lines of text");
   CLI::App* const evaluating =
@@ -45,12 +47,15 @@ int main(int argc, char** argv) {
       app.add_subcommand("score", "scores a file of translations of a file of pairs");
   CLI::App* const averaging =
       app.add_subcommand("average", "makes a model of the mean weights of others");
+  CLI::App* const serving = app.add_subcommand(
+      "serve", "shows a page in the browser that translates and tells where it looks");
   add_options(*training, train);
   add_options(*translating, translate);
   add_options(*evaluating, evaluate);
   add_options(*inspecting, inspect);
   add_options(*scoring, score);
   add_options(*averaging, average);
+  add_options(*serving, serve);
 
   return console::run_ranks("seq2seq", [&](xtape::Team* team) {
     if (const auto status = console::parse(app, argc, argv)) return *status;
@@ -58,13 +63,14 @@ int main(int argc, char** argv) {
     static_cast<void>(xtape::num_threads());  // refuses a malformed XTAPE_NUM_THREADS
     static_cast<void>(xtape::default_products());
     train.team = translate.decode.team = evaluate.decode.team = team;
-    for (const CLI::App* alone : {inspecting, scoring, averaging}) {
+    for (const CLI::App* alone : {inspecting, scoring, averaging, serving}) {
       if (alone->parsed()) console::need_one_process(xtape::launched_ranks(), alone->get_name());
     }
     if (training->parsed()) seq2seq::train(train);
     if (evaluating->parsed()) seq2seq::evaluate(evaluate);
     if (inspecting->parsed()) seq2seq::inspect(inspect);
     if (averaging->parsed()) seq2seq::average(average);
+    if (serving->parsed()) seq2seq::serve(serve);
     if (scoring->parsed()) seq2seq::score(score);
     return translating->parsed() ? seq2seq::translate(translate) : 0;
   });

@@ -7,6 +7,7 @@
 #include <xtape/xtape.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -91,6 +92,7 @@ struct DecodeSettings {
   bool allow_unknown = false, attention = false;
   double length_factor = 0;  // tokens written for a token read; 0: no limit
   xp::Team* team = nullptr;  // of ranks that share the sentences; null if alone
+  std::function<bool(const xp::WrittenToken&)> on_token = {};  // as of xtape::DecodingOptions
 };
 
 struct TranslateSettings {
@@ -113,6 +115,14 @@ struct InspectSettings {
   std::string folder, sentence, picture = "attention.svg";
 };
 
+/// Options of `serve`.
+struct ServeSettings {
+  std::string folder, address = "127.0.0.1";
+  int port = 8080;      // 0: any
+  double seconds = 30;  // an answer takes at most
+  DecodeSettings decode{.beam = 4};
+};
+
 /// Options of `average`.
 struct AverageSettings {
   std::vector<std::string> models;
@@ -133,6 +143,7 @@ void add_options(CLI::App& app, EvaluateSettings& s);
 void add_options(CLI::App& app, InspectSettings& s);
 void add_options(CLI::App& app, ScoreSettings& s);
 void add_options(CLI::App& app, AverageSettings& s);
+void add_options(CLI::App& app, ServeSettings& s);
 
 /// Returns the names of the optimizers.
 std::vector<std::string> optimizer_names();
@@ -151,5 +162,7 @@ void evaluate(const EvaluateSettings& s);
 void inspect(const InspectSettings& s);
 void score(const ScoreSettings& s);
 void average(const AverageSettings& s);
+/// Answers until SIGINT or SIGTERM.
+void serve(const ServeSettings& s);
 
 }  // namespace seq2seq

@@ -21,24 +21,21 @@ void add_ensemble(CLI::App& app, std::vector<std::string>& folders) {
       ->delimiter(',');
 }
 
-void add_decoding(CLI::App& app, DecodeSettings& s) {
-  const char* group = "Decoding";
-  CLI::Option* const beam =
-      app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
-          ->check(kHypotheses)
-          ->capture_default_str()
-          ->group(group);
+constexpr const char* kDecoding = "Decoding";
+
+/// Adds what every command that translates has. Beams have at most `most` hypotheses.
+void add_writing(CLI::App& app, DecodeSettings& s, const CLI::Validator& most) {
+  const char* group = kDecoding;
+  app.add_option("--beam", s.beam, "hypotheses kept; 1: the most probable token each time")
+      ->check(most)
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--length-penalty", s.length_penalty, "of beams; 0: none")
-      ->needs(beam)
       ->check(console::Real(-1000, 1000))
       ->capture_default_str()
       ->group(group);
   app.add_option("--max-length", s.max_length, "tokens at most; 0: what the model was trained for")
       ->check(kNone)
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--batch-size", s.batch, "sentences at once")
-      ->check(kCount)
       ->capture_default_str()
       ->group(group);
   app.add_option("--length-factor", s.length_factor,
@@ -47,6 +44,16 @@ void add_decoding(CLI::App& app, DecodeSettings& s) {
       ->capture_default_str()
       ->group(group);
   app.add_flag("--allow-unknown", s.allow_unknown, "write <unk> where it is the most probable")
+      ->group(group);
+}
+
+void add_decoding(CLI::App& app, DecodeSettings& s) {
+  const char* group = kDecoding;
+  add_writing(app, s, kHypotheses);
+  app.get_option("--length-penalty")->needs(app.get_option("--beam"));
+  app.add_option("--batch-size", s.batch, "sentences at once")
+      ->check(kCount)
+      ->capture_default_str()
       ->group(group);
   app.add_flag("--crop", s.crop, "cut sources that are longer than the model was trained for")
       ->group(group);
@@ -66,7 +73,7 @@ void add_options(CLI::App& app, TranslateSettings& s) {
                  "source-target from 0 on (Pharaoh)");
   add_ensemble(app, s.ensemble);
   add_decoding(app, s.decode);
-  const char* group = "Decoding";
+  const char* group = kDecoding;
   app.add_option("--n-best", s.decode.n_best,
                  "translations of each sentence, with --beam or --sample")
       ->check(kHypotheses)
@@ -148,6 +155,26 @@ void add_options(CLI::App& app, InspectSettings& s) {
       ->needs(sentence)
       ->check(console::not_empty())
       ->capture_default_str();
+}
+
+void add_options(CLI::App& app, ServeSettings& s) {
+  app.add_option("model", s.folder, "folder of the model")->required();
+  app.add_option("--port", s.port, "port of the page; 0: any that is free")
+      ->check(console::Whole(0, 65535))
+      ->capture_default_str();
+  app.add_option("--address", s.address,
+                 "address of this machine: 127.0.0.1 to 127.255.255.254, or ::1")
+      ->check(console::not_empty())
+      ->capture_default_str();
+  app.add_option("--seconds", s.seconds, "an answer that takes longer is given up")
+      ->check(console::Real(1, 3600))
+      ->capture_default_str();
+  add_writing(app, s.decode, console::Whole(1, kMostBeam));
+  app.footer(
+      "The page needs a browser and nothing else. Programs send POST /translate with JSON: "
+      "{\"source\": \"a sentence\"}, and \"beam\", \"n_best\", \"attention\" or \"stream\" if "
+      "wanted. "
+      "Ctrl-C and SIGTERM end the program with status 0.");
 }
 
 }  // namespace seq2seq

@@ -15,10 +15,11 @@ write=(train --train text --dev text --layers 1 --width 8 --heads 1 --block 8 --
 # Every option that takes a number refuses these. The names come from --help, so a new option is among them.
 numbers() { sed -n "s/^ *\(-h,\)\{0,1\}\(--[a-z0-9-]*\) \($1\).*/\2/p"; }
 tried=0
-for command in train translate evaluate write lm_train; do
+for command in train translate evaluate serve write lm_train; do
   case $command in
     train) call=("$program" "${train[@]}" --model x) ;;
     translate | evaluate) call=("$program" "$command" m t.tsv) ;;
+    serve) call=("$program" serve m) ;;
     write) call=("$writer" write w) ;;
     lm_train) call=("$writer" "${write[@]}" --model x) ;;
   esac
