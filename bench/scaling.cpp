@@ -120,41 +120,49 @@ void count(int ranks) {
   std::fflush(stdout);
 }
 
-/// Prints nanoseconds for each weight of a local sum, of packing and unpacking, and of an update.
-void local_costs() {
-  constexpr std::size_t kSide = 3000;  // 9 million weights
-  xp::Params<float> params({.seed = 1});
-  const xp::Dense<float> dense(params.scope() / "dense", {.units = kSide, .use_bias = false});
-  static_cast<void>(dense(xp::Var<float>(xp::Array<float>(xp::Shape{1, kSide}, 1.0F))));
+/// Nanoseconds for each weight.
+struct Costs {
+  double add, packing, update;
+};
+
+/// Returns what a local sum, packing with unpacking, and an update cost.
+Costs local_costs(int layers, int units) {
+  Model model(layers, units);
+  xp::Tape<float> tape;
+  const std::size_t example = 0;
+  static_cast<void>(model.step(tape, make_batch({&example, 1})));
+  tape.clear();
+  double weights = 0;
+  for (const auto& p : model.params.all()) weights += static_cast<double>(p.value().size());
   const auto gradients = [&] {
     xp::Gradients<float> g;
-    xp::set_gradient(g, params.at("dense/kernel"),
-                     xp::Array<float>(xp::Shape{kSide, kSide}, 1e-3F));
+    for (const auto& p : model.params.all()) {
+      xp::set_gradient(g, p, xp::Array<float>(p.value().shape(), 1e-3F));
+    }
     return g;
   };
-  const double each = 1e9 / static_cast<double>(kSide * kSide);
   std::vector<double> add, pack, update;
   xp::Adam<float> adam;
   CountingTeam alone(0, 1);
-  xp::ShardSum<float> sum(params, 1, &alone);  // keeps its buffers, as fit does
+  xp::ShardSum<float> sum(model.params, 1, &alone);  // keeps its buffers, as fit does
   for (int i = 0; i < 9; ++i) {
     xp::Gradients<float> left = gradients();
     const xp::Gradients<float> right = gradients();
     double begin = processor_seconds();
     left.add(right);
-    add.push_back((processor_seconds() - begin) * each);
+    add.push_back(processor_seconds() - begin);
     sum.add(0, gradients(), 1);
     begin = processor_seconds();
     xp::Gradients<float> total = sum.finish();
-    pack.push_back((processor_seconds() - begin) * each);
+    pack.push_back(processor_seconds() - begin);
     begin = processor_seconds();
     total.clip_global_norm(1.0);
-    adam.step(params, total);
-    update.push_back((processor_seconds() - begin) * each);
+    adam.step(model.params, total);
+    update.push_back(processor_seconds() - begin);
   }
   for (auto* times : {&add, &pack, &update}) std::sort(times->begin(), times->end());
-  std::printf("nanoseconds by weight: add %.3f packing %.3f update %.3f\n", add[4], pack[4],
-              update[4]);
+  const double each = 1e9 / weights;
+  return {add[4] * each, pack[4] * each, update[4] * each};
 }
 
 /// Runs steps of 4096 shards on one process, and prints the sets of gradients that it held.
@@ -180,6 +188,8 @@ void replay() {
 int main() {
   xp::set_num_threads(1);
   replay();  // first: it looks at the peak of memory
-  local_costs();
+  const Costs large = local_costs(10, 1000), small = local_costs(90, 316);
+  std::printf("nanoseconds by weight: add %.3f update %.3f packing %.3f, of large arrays %.3f\n",
+              large.add, large.update, small.packing, large.packing);
   for (const int ranks : {2, 3, 4, 8, 16, 48, 64, 256, 1024, 4096}) count(ranks);
 }

@@ -18,7 +18,7 @@ namespace xtape {
 
 namespace {
 
-constexpr int kPiece = 1, kEnded = 2;                     // tags
+constexpr int kEnded = 1, kPiece = 2;                     // tags; channel c has kPiece + c
 constexpr std::size_t kMostBytes = std::size_t{1} << 30;  // of a message: MPI counts in int
 constexpr int kStalled = 75;                              // status of a process that gives up
 
@@ -186,9 +186,29 @@ std::string MpiTeam::name_of(int rank) const {
   return hosts.empty() ? name : name + " (" + hosts[static_cast<std::size_t>(rank)] + ")";
 }
 
-void MpiTeam::exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) {
+struct MpiTeam::Requests final : Team::Pending {
+  explicit Requests(const MpiTeam& t) : team(t) {}
+  bool done() override {
+    int all = 1;
+    MPI_Testall(static_cast<int>(requests.size()), requests.data(), &all, MPI_STATUSES_IGNORE);
+    return all != 0;
+  }
+  void wait() override { team.state_->wait(team, requests, peers); }
+
+  const MpiTeam& team;
   std::vector<MPI_Request> requests;
-  std::vector<int> peers;
+  std::vector<int> peers;  // by request
+};
+
+void MpiTeam::exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) {
+  MpiTeam::start(0, send, receive)->wait();
+}
+
+std::unique_ptr<Team::Pending> MpiTeam::start(int channel, std::span<const Outgoing> send,
+                                              std::span<const Incoming> receive) {
+  auto started = std::make_unique<Requests>(*this);
+  auto& [team, requests, peers] = *started;
+  const int tag = kPiece + channel;
   const auto each = [&](std::size_t size, const auto& start) {
     for (std::size_t at = 0; at < size || at == 0; at += kMostBytes) {
       requests.emplace_back();
@@ -198,18 +218,18 @@ void MpiTeam::exchange(std::span<const Outgoing> send, std::span<const Incoming>
   for (const Incoming& piece : receive) {
     each(piece.bytes.size(), [&](std::size_t at, int count) {
       peers.push_back(piece.rank);
-      MPI_Irecv(piece.bytes.data() + at, count, MPI_BYTE, piece.rank, kPiece, state_->comm,
+      MPI_Irecv(piece.bytes.data() + at, count, MPI_BYTE, piece.rank, tag, state_->comm,
                 &requests.back());
     });
   }
   for (const Outgoing& piece : send) {
     each(piece.bytes.size(), [&](std::size_t at, int count) {
       peers.push_back(piece.rank);
-      MPI_Isend(piece.bytes.data() + at, count, MPI_BYTE, piece.rank, kPiece, state_->comm,
+      MPI_Isend(piece.bytes.data() + at, count, MPI_BYTE, piece.rank, tag, state_->comm,
                 &requests.back());
     });
   }
-  state_->wait(*this, requests, peers);
+  return started;
 }
 
 void MpiTeam::fail(const std::string& why) noexcept {

@@ -374,8 +374,9 @@ template <class T> class Fit {
 template <class T>
 History fit(Params<T>& params, Optimizer<T>& optimizer, Feed<T>& feed, FitOptions<T> options) {
   Team* const team = options.team;
-  return ending_team(team,
-                     [&] { return Fit<T>(params, optimizer, feed, std::move(options)).run(); });
+  std::optional<Fit<T>> run;  // gradients that are under way need it until the team has ended
+  return ending_team(
+      team, [&] { return run.emplace(params, optimizer, feed, std::move(options)).run(); });
 }
 XTAPE_FOR_REALS(fit);
 

@@ -47,8 +47,8 @@ template <class T> void GradientTree<T>::add(std::int64_t shard, Gradients<T> gr
   push(std::move(gradients));
 }
 
-template <class T> auto GradientTree<T>::take() -> std::vector<Node> {
-  while (next_ < shards_.end) push({});
+template <class T> auto GradientTree<T>::take_before(std::int64_t shard) -> std::vector<Node> {
+  while (next_ < shard) push({});
   next_ = shards_.begin;
   return std::exchange(nodes_, {});
 }

@@ -34,7 +34,9 @@ template <class T> class GradientTree {
   /// Adds a shard; they come in ascending order, and some may be left out.
   void add(std::int64_t shard, Gradients<T> gradients);
   /// Returns the sums of cover(), and begins again.
-  [[nodiscard]] std::vector<Node> take();
+  [[nodiscard]] std::vector<Node> take() { return take_before(shards_.end); }
+  /// Returns the sums over the shards before this one, and begins again.
+  [[nodiscard]] std::vector<Node> take_before(std::int64_t shard);
 
  private:
   void push(std::optional<Gradients<T>> gradients);

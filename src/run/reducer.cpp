@@ -1,19 +1,16 @@
 #include "run/reducer.hpp"
 
+#include "array/shapes.hpp"
+#include "base/crc.hpp"
 #include "base/instantiate.hpp"
 #include "threads/loops.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
 
 namespace xtape::detail {
 
 namespace {
-
-void unite(Presence& a, const Presence& b) {
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] = a[i] || b[i];
-}
 
 template <class T> std::span<const std::byte> bytes_of(const T* from, std::size_t n) {
   return std::as_bytes(std::span(from, n));
@@ -22,10 +19,25 @@ template <class T> std::span<std::byte> room_in(T* to, std::size_t n) {
   return std::as_writable_bytes(std::span(to, n));
 }
 
-template <class T> void parallel_copy(const T* from, std::size_t n, T* to) {
+template <class T> void copy(const T* from, std::size_t n, T* to) {
   parallel_for(static_cast<kernels::Index>(n), [=](kernels::Index begin, kernels::Index end) {
     std::copy(from + begin, from + end, to + begin);
   });
+}
+template <class T> void add_to(const T* from, std::size_t n, T* to) {
+  parallel_add_to(static_cast<kernels::Index>(n), from, to);
+}
+
+/// Returns the elements of an array that nobody else has; a shared one is copied.
+template <class T> T* alone(Var<T>& array) {
+  if (!array.pointer().unique()) array = Var<T>(Array<T>(array.value()));
+  return array.pointer().mutate().data();
+}
+
+/// Keeps the room from one sum to the next.
+template <class T> T* room(std::vector<T>& elements, std::size_t n) {
+  if (elements.size() < n) elements.resize(n);
+  return elements.data();
 }
 
 }  // namespace
@@ -37,242 +49,350 @@ void check_ranks(const char* who, const Team* team, std::int64_t shards) {
                    " shards, and note that it changes the result");
 }
 
-/// A sum of shards; `data` has the elements of the segment that is worked on.
-template <class T> struct Reducer<T>::Partial {
-  TreeNode shards;
-  T* data;
-  Presence present;
-};
-
-template <class T> bool Reducer<T>::Leaf::any() const {
-  return std::find(present.begin(), present.end(), true) != present.end();
+template <class T>
+Reducer<T>::Reducer(const Params<T>& params, Team& team, std::int64_t shards,
+                    std::size_t most_elements)
+    : params_(params), team_(team), count_(shards), most_elements_(most_elements) {
+  const auto first = [&](int r) {
+    return static_cast<std::int64_t>(first_of(r, team.size(), static_cast<std::size_t>(shards)));
+  };
+  for (int r = 0; r < team.size(); ++r) cover_.push_back(cover({shards, first(r), first(r + 1)}));
+  // Ranks and the shards of each are powers of two: a rank has one node, and they make a perfect tree.
+  const auto ranks = static_cast<std::uint64_t>(team.size());
+  const auto count = static_cast<std::uint64_t>(shards);
+  halves_ = std::has_single_bit(ranks) && count % ranks == 0 && std::has_single_bit(count / ranks);
 }
 
-template <class T>
-Reducer<T>::Reducer(const Params<T>& params, Team& team, std::int64_t shards)
-    : params_(params),
-      team_(team),
-      count_(shards),
-      leaves_(static_cast<std::size_t>(team.size())) {}
+template <class T> Reducer<T>::~Reducer() {
+  if (!moving_.empty()) team_.fail("a sum of gradients was given up");
+}
 
-template <class T> void Reducer<T>::lay_out() {
-  parameters_.clear();
-  at_.assign(1, 0);
+template <class T> std::string Reducer<T>::layout() const {
+  std::string digits;
   for (const Parameter<T>& p : params_.all()) {
-    if (!p.built() || !p.trainable()) continue;
-    parameters_.push_back(p);
-    at_.push_back(at_.back() + p.value().size());
+    digits += p.built() && p.trainable() ? '1' : '0';
   }
+  return digits;
 }
 
-template <class T>
-void Reducer<T>::put_presence(std::string& bytes,
-                              const std::vector<typename GradientTree<T>::Node>& nodes) {
-  lay_out();
-  put<std::uint64_t>(bytes, parameters_.size());
-  for (const auto& node : nodes) {
-    std::string bits((parameters_.size() + 7) / 8, '\0');
-    for (std::size_t i = 0; i < parameters_.size() && node.sum; ++i) {
-      if (!node.sum->contains(parameters_[i])) continue;
-      bits[i / 8] = static_cast<char>(bits[i / 8] | (1 << (i % 8)));
+// Returns the parameters in the order in which their gradients are complete: those that nothing reads,
+// then from the last one that is read to the first.
+template <class T> std::vector<std::uint32_t> Reducer<T>::order_in(Sweep<T>& sweep) const {
+  std::vector<std::pair<std::size_t, std::uint32_t>> reads;
+  for (const Parameter<T>& p : params_.all()) {
+    const auto read = sweep.state().reads.find(&p.slot());
+    const std::size_t node = read == sweep.state().reads.end() ? SIZE_MAX : read->second.first;
+    reads.emplace_back(node, static_cast<std::uint32_t>(reads.size()));
+  }
+  std::sort(reads.rbegin(), reads.rend());
+  std::vector<std::uint32_t> order;
+  for (const auto& read : reads) order.push_back(read.second);
+  return order;
+}
+
+// Appends the parameters with these digits. Large arrays are added where they are: packing and unpacking
+// would take longer than messages of their own.
+template <class T> void Reducer<T>::append(const std::string& wanted) {
+  const std::vector<Parameter<T>> all = params_.all();
+  const std::size_t nodes = cover_[static_cast<std::size_t>(team_.rank())].size();
+  Bucket pack{{}, 0, 0, true};
+  const auto close = [&] {
+    if (!pack.members.empty()) buckets_.push_back(std::exchange(pack, {{}, 0, 0, true}));
+  };
+  for (std::size_t k = 0; k < all.size(); ++k) {
+    const std::size_t i = order_.size() == all.size() ? order_[k] : k;
+    if (i >= wanted.size() || wanted[i] == '0') continue;
+    const std::size_t size = all[i].value().size(), place = summands_.size();
+    summands_.push_back({all[i], i, std::vector<Var<T>>(nodes)});
+    if (size >= most_elements_ / 4) {
+      for (std::size_t at = 0; at < size; at += most_elements_) {
+        buckets_.push_back({{place}, at, std::min(most_elements_, size - at), false});
+      }
+      continue;
     }
-    put_text(bytes, bits);
+    if (pack.size + size > most_elements_) close();
+    pack.members.push_back(place);
+    pack.size += size;
+  }
+  close();
+}
+
+template <class T> void Reducer<T>::begin(std::vector<Node> nodes) {
+  nodes_ = std::move(nodes);
+  folded_ = launched_ = 0;
+  if (laid_out_ == agreed_) return;
+  summands_.clear();
+  buckets_.clear();
+  append(agreed_);
+  laid_out_ = agreed_;
+}
+
+// Adds the nodes of this rank that make one node of the tree, from right to left: neighbours first.
+template <class T> void Reducer<T>::fold(Summand& to, Var<T> last) {
+  const auto& own = cover_[static_cast<std::size_t>(team_.rank())];
+  auto node = nodes_.rbegin();
+  to.present = false;
+  for (std::size_t k = own.size(); k-- > 0;) {
+    Var<T> sum = std::exchange(last, {});
+    for (; node != nodes_.rend() && node->shards.begin >= own[k].begin; ++node) {
+      Var<T> left = node->sum ? node->sum->take(to.parameter.slot()) : Var<T>();
+      if (!left.has_value()) continue;
+      if (sum.has_value()) add_to(sum.data(), sum.size(), alone(left));
+      sum = std::move(left);
+    }
+    to.present = to.present || sum.has_value();
+    to.sums[k] = std::move(sum);
   }
 }
 
-template <class T> void Reducer<T>::get_presence(Reader& reader, int rank) {
-  std::vector<Leaf>& leaves = leaves_[static_cast<std::size_t>(rank)];
-  leaves.clear();
+// An absent gradient is -0, which changes nothing that it is added to; 0 would change -0.
+template <class T> T* Reducer<T>::elements(Summand& of, std::size_t node) const {
+  Var<T>& sum = of.sums[node];
+  if (!sum.has_value()) sum = Var<T>(full<T>(of.parameter.value().shape(), -T(0)));
+  return alone(sum);
+}
+
+template <class T> void Reducer<T>::launch() {
+  for (; launched_ < buckets_.size(); ++launched_) {
+    Bucket& b = buckets_[launched_];
+    if (b.members.back() >= folded_) return;
+    const std::size_t nodes = summands_[b.members.front()].sums.size();
+    b.own.resize(nodes);
+    b.packs.resize(nodes);
+    b.round = 0;
+    b.channel = static_cast<int>(launched_) + 1;
+    for (std::size_t k = 0; k < nodes; ++k) {
+      if (!b.packed) {
+        b.own[k] = elements(summands_[b.members.front()], k) + b.begin;
+        continue;
+      }
+      T* to = b.own[k] = room(b.packs[k], b.size);
+      for (const std::size_t i : b.members) {
+        const std::size_t n = summands_[i].parameter.value().size();
+        const Var<T>& sum = summands_[i].sums[k];
+        if (sum.has_value()) copy(sum.data(), n, to);
+        if (!sum.has_value()) std::fill(to, to + n, -T(0));
+        to += n;
+      }
+    }
+    if (advance(b) && moves(b)) moving_.push_back(&b);
+  }
+}
+
+template <class T> bool Reducer<T>::advance(Bucket& b) {
+  if (halves_ ? by_halves(b) : by_segments(b)) return true;
+  const T* from = b.own.front();
+  for (const std::size_t i : b.members) {
+    if (!b.packed) break;
+    const std::size_t n = summands_[i].parameter.value().size();
+    copy(from, n, elements(summands_[i], 0));
+    from += n;
+  }
+  return false;
+}
+
+// Goes on as far as messages are here. If they always are, as in a team that only waits, each bucket is
+// over before the next one: all ranks exchange in one order.
+template <class T> bool Reducer<T>::moves(Bucket& b) {
+  while (b.pending->done()) {
+    if (!advance(b)) return false;
+  }
+  return true;
+}
+
+// Lets the oldest buckets move. MPI moves large messages only inside of calls, but those of any bucket.
+template <class T> void Reducer<T>::poll() {
+  constexpr std::size_t kLooks = 4;
+  for (std::size_t i = 0; i < std::min(kLooks, moving_.size());) {
+    if (moves(*moving_[i])) {
+      ++i;
+    } else {
+      moving_.erase(moving_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
+template <class T> void Reducer<T>::passed(Sweep<T>& sweep) {
+  if (found_order_.empty() && team_.lead()) found_order_ = order_in(sweep);
+  while (folded_ < summands_.size() && sweep.complete(summands_[folded_].parameter.slot())) {
+    Summand& next = summands_[folded_++];
+    fold(next, sweep.take(next.parameter.slot()));
+  }
+  launch();
+  poll();
+}
+
+template <class T> void Reducer<T>::end(Gradients<T> last) {
+  for (std::size_t i = 0; i < folded_; ++i) {
+    if (!last.contains(summands_[i].parameter)) continue;
+    fail<TapeError>("backward", "late gradient: '", summands_[i].parameter.path(),
+                    "' was complete and got another one, expected none; let a function in "
+                    "checkpoint() use the same parameters each time");
+  }
+  last_ = std::move(last);
+  for (; folded_ < summands_.size(); ++folded_) {
+    fold(summands_[folded_], last_.take(summands_[folded_].parameter.slot()));
+  }
+  launch();
+  poll();
+}
+
+template <class T> void Reducer<T>::put(std::string& bytes) {
+  own_ = layout();
+  if (own_ != agreed_) {  // those that are new follow in result()
+    std::string others = own_;
+    for (std::size_t i = 0; i < agreed_.size(); ++i) {
+      if (agreed_[i] == '1') others[i] = '0';
+    }
+    append(others);
+    for (; folded_ < summands_.size(); ++folded_) {
+      fold(summands_[folded_], last_.take(summands_[folded_].parameter.slot()));
+    }
+    laid_out_.clear();
+  }
+  detail::put<std::uint64_t>(bytes,
+                             static_cast<std::uint64_t>(std::count(own_.begin(), own_.end(), '1')));
+  detail::put<std::uint32_t>(bytes, crc32c(std::as_bytes(std::span(own_))));
+  const std::size_t told = own_ != agreed_ ? found_order_.size() : 0;
+  detail::put<std::uint64_t>(bytes, told);
+  for (std::size_t i = 0; i < told; ++i) detail::put<std::uint32_t>(bytes, found_order_[i]);
+  present_.assign((summands_.size() + 7) / 8, '\0');
+  for (std::size_t i = 0; i < summands_.size(); ++i) {
+    if (summands_[i].present) present_[i / 8] = static_cast<char>(present_[i / 8] | (1 << (i % 8)));
+  }
+  put_text(bytes, present_);
+}
+
+template <class T> void Reducer<T>::get(Reader& reader, int rank) {
   const auto theirs = reader.get<std::uint64_t>();
-  if (theirs != parameters_.size()) {
+  if (reader.get<std::uint32_t>() != crc32c(std::as_bytes(std::span(own_)))) {
     fail<TeamError>("team", "other parameters: ", team_.name_of(rank), " has ", theirs,
-                    " built and trainable ones, expected ", parameters_.size(), " as on ",
-                    team_.name_of(team_.rank()),
+                    " built and trainable ones, expected the ",
+                    std::count(own_.begin(), own_.end(), '1'), " of ", team_.name_of(team_.rank()),
                     "; build all layers before, and freeze the same ones on all ranks");
   }
-  const auto first = [&](int r) {
-    return static_cast<std::int64_t>(first_of(r, team_.size(), static_cast<std::size_t>(count_)));
-  };
-  for (const TreeNode& node : cover({count_, first(rank), first(rank + 1)})) {
-    const std::string bits = reader.text();
-    Leaf leaf{node, rank, Presence(parameters_.size())};
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      leaf.present[i] = ((bits[i / 8] >> (i % 8)) & 1) != 0;
-    }
-    leaves.push_back(std::move(leaf));
+  if (const auto told = reader.get<std::uint64_t>(); told > 0) {
+    order_.resize(told);
+    for (std::uint32_t& i : order_) i = reader.get<std::uint32_t>();
+  }
+  const std::string bits = reader.text();
+  for (std::size_t i = 0; i < present_.size(); ++i) {
+    present_[i] = static_cast<char>(present_[i] | bits[i]);
   }
 }
 
-template <class T> void Reducer<T>::pack(const Gradients<T>& gradients, T* to) const {
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (!gradients.contains(parameters_[i])) continue;
-    const Var<T> g = gradients[parameters_[i]];
-    parallel_copy(g.data(), g.size(), to + at_[i]);
+// Returns the elements of the bucket that this rank adds after so many halvings.
+template <class T> auto Reducer<T>::part(const Bucket& b, int halvings) const -> Range {
+  Range range{0, b.size};
+  for (int i = 0; i < halvings; ++i) {
+    const std::size_t middle = range.first + (range.second - range.first) / 2;
+    (((team_.rank() >> i) & 1) == 0 ? range.second : range.first) = middle;
   }
-}
-
-// Adds the elements begin ... end - 1 of the flat arrays. An absent gradient adds nothing.
-template <class T>
-void Reducer<T>::add(Partial& left, const Partial& right, std::size_t begin,
-                     std::size_t end) const {
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const std::size_t from = std::max(begin, at_[i]), to = std::min(end, at_[i + 1]);
-    if (from >= to || !right.present[i]) continue;
-    T* sum = left.data + (from - begin);
-    const T* term = right.data + (from - begin);
-    if (left.present[i]) {
-      parallel_add_to(static_cast<kernels::Index>(to - from), term, sum);
-    } else {
-      parallel_copy(term, to - from, sum);
-    }
-  }
-  unite(left.present, right.present);
-  left.shards.end = right.shards.end;
-}
-
-// Ranks and the shards of each are powers of two: a rank has one node, and they make a perfect tree.
-template <class T> bool Reducer<T>::halves() const {
-  const auto ranks = static_cast<std::uint64_t>(team_.size());
-  const auto count = static_cast<std::uint64_t>(count_);
-  return std::has_single_bit(ranks) && count % ranks == 0 && std::has_single_bit(count / ranks);
-}
-
-// Returns what the sum over the aligned block of `ranks` ranks has that contains this one.
-template <class T> Presence Reducer<T>::block_of(int rank, int ranks) const {
-  Presence present(parameters_.size());
-  const auto first = static_cast<std::size_t>(rank - rank % ranks);
-  for (std::size_t r = first; r < first + static_cast<std::size_t>(ranks); ++r) {
-    unite(present, leaves_[r].front().present);
-  }
-  return present;
+  return range;
 }
 
 // Vector halving with distance doubling (Rabenseifner): neighbours first, as the tree adds; then the
 // same backwards. The first exchange is the largest.
-template <class T> const T* Reducer<T>::by_halves(T* own) {
-  const int rank = team_.rank();
-  received_.resize(1);
-  received_[0].resize((at_.back() + 1) / 2);
-  std::size_t begin = 0, end = at_.back();  // the part that is added here
-  std::vector<std::pair<std::size_t, std::size_t>> parts;
-  for (int distance = 1; distance < team_.size(); distance *= 2) {
-    const int other = rank ^ distance;
-    const bool low = (rank & distance) == 0;
-    const std::size_t middle = begin + (end - begin) / 2;
-    parts.emplace_back(begin, end);
-    const std::size_t give = low ? middle : begin, give_end = low ? end : middle;
-    (low ? end : begin) = middle;
-    const Outgoing send{other, bytes_of(own + give, give_end - give)};
-    const Incoming receive{other, room_in(received_[0].data(), end - begin)};
-    team_.exchange({&send, 1}, {&receive, 1});
-    Partial mine{{}, own + begin, block_of(rank, distance)};
-    add(mine, {{}, received_[0].data(), block_of(other, distance)}, begin, end);
+template <class T> bool Reducer<T>::by_halves(Bucket& b) {
+  const int levels = std::countr_zero(static_cast<unsigned>(team_.size())), round = b.round++;
+  T* const own = b.own.front();
+  b.received.resize(1);
+  if (round > 0 && round <= levels) {
+    const auto [begin, end] = part(b, round);
+    add_to(b.received[0].data(), end - begin, own + begin);
   }
-  for (int distance = team_.size() / 2; distance >= 1; distance /= 2) {
-    const auto [first, last] = parts.back();
-    parts.pop_back();
-    const int other = rank ^ distance;
-    const std::size_t get = begin == first ? end : first;
-    const Outgoing send{other, bytes_of(own + begin, end - begin)};
-    const Incoming receive{other, room_in(own + get, (last - first) - (end - begin))};
-    team_.exchange({&send, 1}, {&receive, 1});
-    begin = first;
-    end = last;
-  }
-  return own;
+  if (round == 2 * levels) return false;
+  const int level = round < levels ? round : 2 * levels - 1 - round,
+            other = team_.rank() ^ (1 << level);
+  const auto [begin, end] = part(b, level + 1);
+  const auto [first, last] = part(b, level);
+  const Range rest = begin == first ? Range(end, last) : Range(first, begin);
+  const std::size_t n = end - begin, n_rest = rest.second - rest.first;
+  const bool adds = round < levels;
+  const Outgoing send{other, adds ? bytes_of(own + rest.first, n_rest) : bytes_of(own + begin, n)};
+  const Incoming receive{
+      other, adds ? room_in(room(b.received[0], n), n) : room_in(own + rest.first, n_rest)};
+  b.pending = team_.start(b.channel, {&send, 1}, {&receive, 1});
+  return true;
 }
 
 // Any ranks and shards: each rank gets its segment of every node, adds along the tree, and gives the sum
 // to all. A rank has at most 2 log2(shards) nodes.
-template <class T> const T* Reducer<T>::by_segments(const std::vector<T*>& own) {
-  const int ranks = team_.size(), rank = team_.rank();
-  const auto first = [&](int r) { return first_of(r, ranks, at_.back()); };
-  const std::size_t begin = first(rank), end = first(rank + 1);
+template <class T> bool Reducer<T>::by_segments(Bucket& b) {
+  const int ranks = team_.size(), rank = team_.rank(), round = b.round++;
+  if (round == 2) return false;
+  const auto first = [&](int r) { return first_of(r, ranks, b.size); };
+  const auto size_of = [&](int r) { return first(r + 1) - first(r); };
+  const std::size_t begin = first(rank), size = size_of(rank);
   std::vector<Outgoing> send;
   std::vector<Incoming> receive;
-  std::vector<Partial> partials;
-  result_.resize(at_.back());
+  if (round == 1) add_pieces(b, begin, size);
   std::size_t pieces = 0;
-  for (const auto& leaves : leaves_) pieces += leaves.size();
-  received_.resize(pieces);
-  std::size_t piece = 0;
-  for (int r = 0; r < ranks; ++r) {
-    const auto& leaves = leaves_[static_cast<std::size_t>(r)];
-    for (std::size_t i = 0; i < leaves.size(); ++i, ++piece) {
-      T* data = r == rank ? own[i] + begin : nullptr;
-      if (r != rank && leaves[i].any() && begin < end) {
-        received_[piece].resize(end - begin);
-        data = received_[piece].data();
-        receive.push_back({r, room_in(data, end - begin)});
-      }
-      partials.push_back({leaves[i].shards, data, leaves[i].present});
-    }
-  }
+  for (const auto& nodes : cover_) pieces += nodes.size();
+  b.received.resize(pieces);
   for (int k = 1; k < ranks; ++k) {  // each rank begins with another one
     const int to = (rank + k) % ranks;
-    const auto& leaves = leaves_[static_cast<std::size_t>(rank)];
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-      if (!leaves[i].any() || first(to) == first(to + 1)) continue;
-      send.push_back({to, bytes_of(own[i] + first(to), first(to + 1) - first(to))});
+    if (round == 1 && size > 0) send.push_back({to, bytes_of(b.own[0] + begin, size)});
+    if (round == 1 && size_of(to) > 0) {
+      receive.push_back({to, room_in(b.own[0] + first(to), size_of(to))});
     }
-  }
-  team_.exchange(send, receive);
-  std::vector<Partial> stack;
-  for (Partial& partial : partials) {
-    stack.push_back(std::move(partial));
-    while (stack.size() > 1 &&
-           siblings(stack[stack.size() - 2].shards, stack.back().shards, count_)) {
-      const Partial right = std::move(stack.back());
-      stack.pop_back();
-      Partial& left = stack.back();
-      if (left.data == nullptr) {
-        left.data = right.data;
-        left.present = right.present;
-        left.shards.end = right.shards.end;
-      } else {
-        add(left, right, begin, end);
+    for (T* own : b.own) {
+      if (round == 0 && size_of(to) > 0) {
+        send.push_back({to, bytes_of(own + first(to), size_of(to))});
       }
     }
   }
-  if (stack.front().data != nullptr) {
-    std::copy(stack.front().data, stack.front().data + (end - begin),
-              result_.begin() + static_cast<std::ptrdiff_t>(begin));
+  std::size_t piece = 0;
+  for (int r = 0; r < ranks; ++r) {
+    for (std::size_t i = 0; i < cover_[static_cast<std::size_t>(r)].size(); ++i, ++piece) {
+      if (round == 0 && r != rank && size > 0) {
+        receive.push_back({r, room_in(room(b.received[piece], size), size)});
+      }
+    }
   }
-  send.clear();
-  receive.clear();
-  for (int k = 1; k < ranks; ++k) {
-    const int other = (rank + k) % ranks;
-    if (begin < end) send.push_back({other, bytes_of(result_.data() + begin, end - begin)});
-    const std::size_t from = first(other), to = first(other + 1);
-    if (from < to) receive.push_back({other, room_in(result_.data() + from, to - from)});
-  }
-  team_.exchange(send, receive);
-  return result_.data();
+  b.pending = team_.start(b.channel, send, receive);
+  return true;
 }
 
+// Adds what all nodes have of this rank's segment.
 template <class T>
-std::optional<Gradients<T>> Reducer<T>::sum(std::vector<typename GradientTree<T>::Node> nodes) {
-  total_.assign(parameters_.size(), false);
-  for (const auto& leaves : leaves_) {
-    for (const Leaf& leaf : leaves) unite(total_, leaf.present);
+void Reducer<T>::add_pieces(Bucket& b, std::size_t begin, std::size_t size) const {
+  std::vector<std::pair<TreeNode, T*>> stack;
+  std::size_t piece = 0;
+  for (std::size_t r = 0; r < cover_.size(); ++r) {
+    for (std::size_t i = 0; i < cover_[r].size(); ++i, ++piece) {
+      const bool here = r == static_cast<std::size_t>(team_.rank());
+      stack.emplace_back(cover_[r][i], here ? b.own[i] + begin : b.received[piece].data());
+      while (stack.size() > 1 &&
+             siblings(stack[stack.size() - 2].first, stack.back().first, count_)) {
+        const auto [right, term] = stack.back();
+        stack.pop_back();
+        stack.back().first.end = right.end;
+        add_to(term, size, stack.back().second);
+      }
+    }
   }
-  if (std::find(total_.begin(), total_.end(), true) == total_.end()) return std::nullopt;
-  flat_.resize(nodes.size());
-  std::vector<T*> own;
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    flat_[i].resize(at_.back());
-    if (nodes[i].sum) pack(*nodes[i].sum, flat_[i].data());
-    nodes[i].sum.reset();
-    own.push_back(flat_[i].data());
+  if (stack.front().second != b.own[0] + begin) copy(stack.front().second, size, b.own[0] + begin);
+}
+
+template <class T> std::optional<Gradients<T>> Reducer<T>::result() {
+  launch();
+  for (poll(); !moving_.empty(); poll()) moving_.front()->pending->wait();
+  agreed_ = own_;
+  nodes_.clear();
+  last_ = {};
+  std::vector<Summand*> in_order;
+  for (std::size_t i = 0; i < summands_.size(); ++i) {
+    if (((present_[i / 8] >> (i % 8)) & 1) != 0) in_order.push_back(&summands_[i]);
   }
-  const T* const result = halves() ? by_halves(own.front()) : by_segments(own);
-  Gradients<T> gradients;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (!total_[i]) continue;
-    Array<T> array(parameters_[i].value().shape());
-    parallel_copy(result + at_[i], array.size(), array.data());
-    gradients.accumulate(parameters_[i].leaf(), nullptr, 0, Var<T>(std::move(array)));
+  std::sort(in_order.begin(), in_order.end(),
+            [](const Summand* a, const Summand* b) { return a->index < b->index; });
+  std::optional<Gradients<T>> gradients;
+  for (Summand* s : in_order) {
+    if (!gradients) gradients.emplace();
+    gradients->accumulate(s->parameter.leaf(), nullptr, 0, std::move(s->sums[0]));
   }
+  for (Summand& s : summands_) s.sums.assign(s.sums.size(), {});
   return gradients;
 }
 

@@ -76,7 +76,9 @@ template <class T> Gradients<T> ShardSum<T>::finish() {
     std::string mine;
     detail::put<std::uint64_t>(mine, weights.size());
     for (const double weight : weights) detail::put<double>(mine, weight);
-    s.reducer->put_presence(mine, nodes);
+    s.reducer->begin(std::move(nodes));
+    s.reducer->end();
+    s.reducer->put(mine);
     weights.clear();
     const std::vector<std::string> all = s.team->all_gather(mine);
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
@@ -84,9 +86,9 @@ template <class T> Gradients<T> ShardSum<T>::finish() {
       for (auto n = reader.get<std::uint64_t>(); n > 0; --n) {
         weights.push_back(reader.get<double>());
       }
-      s.reducer->get_presence(reader, static_cast<int>(rank));
+      s.reducer->get(reader, static_cast<int>(rank));
     }
-    sum = s.reducer->sum(std::move(nodes));
+    sum = s.reducer->result();
   }
   double total = 0;
   for (const double weight : weights) total += weight;

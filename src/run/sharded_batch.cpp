@@ -56,7 +56,7 @@ template <class T> void ShardedBatch<T>::begin(std::int64_t epoch, std::int64_t 
   used_ = false;
 }
 
-template <class T> ShardNumbers ShardedBatch<T>::run_shard(std::int64_t step) {
+template <class T> ShardNumbers ShardedBatch<T>::run_shard(std::int64_t step, bool last) {
   const ShardPlace place = feed_.place();
   const std::uint64_t first =
       static_cast<std::uint64_t>(step * shards_.count + place.shard) * kOperations;
@@ -83,7 +83,13 @@ template <class T> ShardNumbers ShardedBatch<T>::run_shard(std::int64_t step) {
     // Those of weights follow once for the batch; asking for them tells the tape so.
     if (any_penalized(params_)) static_cast<void>(tape_.penalties(params_));
     const Var<T> seed(full<T>(total.shape(), static_cast<T>(result.weight)));
-    tree_.add(place.shard, tape_.backward(total, {.seed = seed}));
+    if (last && reducer_) {  // others may have all of theirs
+      begun_ = true;
+      reducer_->begin(tree_.take_before(place.shard));
+      reducer_->end(tape_.backward(total, {.seed = seed, .watch = &*reducer_}));
+    } else {
+      tree_.add(place.shard, tape_.backward(total, {.seed = seed}));
+    }
   } else {
     tape_.clear();
   }
@@ -128,13 +134,12 @@ template <class T> void ShardedBatch<T>::add_penalties(BatchSum<T>& sum) {
 
 // Returns the numbers of all shards: those of rank 0 first. Ranks have ascending shards.
 template <class T>
-std::vector<ShardNumbers> ShardedBatch<T>::gather(
-    const std::vector<ShardNumbers>& own, const std::vector<typename GradientTree<T>::Node>& nodes,
-    BatchTurn& turn) {
+std::vector<ShardNumbers> ShardedBatch<T>::gather(const std::vector<ShardNumbers>& own,
+                                                  BatchTurn& turn) {
   std::string mine;
   put<bool>(mine, turn.signalled);
   put<std::uint32_t>(mine, turn.checksum);
-  reducer_->put_presence(mine, nodes);
+  reducer_->put(mine);
   for (const ShardNumbers& n : own) {
     put<std::int64_t>(mine, n.shard);
     put<std::uint64_t>(mine, n.examples);
@@ -149,7 +154,7 @@ std::vector<ShardNumbers> ShardedBatch<T>::gather(
     Reader reader(all[rank]);
     turn.signalled = reader.get<bool>() || turn.signalled;
     same = reader.get<std::uint32_t>() == turn.checksum && same;
-    reducer_->get_presence(reader, static_cast<int>(rank));
+    reducer_->get(reader, static_cast<int>(rank));
     while (!reader.done()) {
       ShardNumbers& n = shards.emplace_back();
       n.shard = reader.get<std::int64_t>();
@@ -171,11 +176,17 @@ template <class T> BatchSum<T> ShardedBatch<T>::run(BatchTurn& turn) {
     used_ = false;
     if (!feed_.more() || feed_.place().batch != static_cast<std::size_t>(turn.batch)) break;
     last = feed_.place().shard + 1 == shards_.end;
-    shards.push_back(run_shard(turn.step));
+    shards.push_back(run_shard(turn.step, last));
   }
   tape_.set_random_index(static_cast<std::uint64_t>((turn.step + 1) * shards_.count) * kOperations);
   auto nodes = tree_.take();
-  if (team_ != nullptr) shards = gather(shards, nodes, turn);
+  if (team_ != nullptr) {
+    if (!std::exchange(begun_, false)) {
+      reducer_->begin(std::move(nodes));
+      reducer_->end();
+    }
+    shards = gather(shards, turn);
+  }
   if (shards.empty()) fail_short("fit", turn.epoch, turn.batch, turn.steps);
   check_weights(shards);
   std::vector<States> states;
@@ -188,11 +199,7 @@ template <class T> BatchSum<T> ShardedBatch<T>::run(BatchTurn& turn) {
   }
   merge_after(metrics_, before, states);
   sum.loss /= sum.weight;
-  if (team_ == nullptr) {
-    sum.gradients = std::move(nodes.front().sum);
-  } else if (std::isfinite(sum.loss) && turn.same) {
-    sum.gradients = reducer_->sum(std::move(nodes));
-  }
+  sum.gradients = team_ == nullptr ? std::move(nodes.front().sum) : reducer_->result();
   add_penalties(sum);
   return sum;
 }

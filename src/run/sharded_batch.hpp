@@ -45,12 +45,10 @@ template <class T> class ShardedBatch {
   BatchSum<T> run(BatchTurn& turn);
 
  private:
-  ShardNumbers run_shard(std::int64_t step);
+  ShardNumbers run_shard(std::int64_t step, bool last);
   void check_weights(const std::vector<ShardNumbers>& shards) const;
   void add_penalties(BatchSum<T>& sum);
-  std::vector<ShardNumbers> gather(const std::vector<ShardNumbers>& own,
-                                   const std::vector<typename GradientTree<T>::Node>& nodes,
-                                   BatchTurn& turn);
+  std::vector<ShardNumbers> gather(const std::vector<ShardNumbers>& own, BatchTurn& turn);
 
   const Params<T>& params_;
   Feed<T>& feed_;
@@ -60,7 +58,8 @@ template <class T> class ShardedBatch {
   Shards shards_;
   GradientTree<T> tree_;
   std::optional<Reducer<T>> reducer_;
-  bool used_ = false;  // the present shard was run
+  bool used_ = false;   // the present shard was run
+  bool begun_ = false;  // the reducer has the gradients of this batch
 };
 
 /// Throws TapeError for a loss that has no gradients.

@@ -21,6 +21,16 @@ std::string Team::name_of(int rank) const {
   return "rank " + std::to_string(rank) + " of " + std::to_string(size());
 }
 
+std::unique_ptr<Team::Pending> Team::start(int /*channel*/, std::span<const Outgoing> send,
+                                           std::span<const Incoming> receive) {
+  struct Over final : Pending {
+    bool done() override { return true; }
+    void wait() override {}
+  };
+  exchange(send, receive);
+  return std::make_unique<Over>();
+}
+
 std::string Team::stalled(const std::vector<int>& missing, double seconds) const {
   std::string names;
   for (const int rank : missing) names += (names.empty() ? "" : ", ") + name_of(rank);

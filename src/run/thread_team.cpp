@@ -2,10 +2,12 @@
 
 #include "base/check.hpp"
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -17,22 +19,14 @@ namespace {
 
 /// The mail between the ranks, and who is still there.
 struct Hub {
-  explicit Hub(int ranks, double seconds)
-      : size(ranks),
-        stall_seconds(seconds),
-        mail(static_cast<std::size_t>(ranks) * static_cast<std::size_t>(ranks)),
-        ended(static_cast<std::size_t>(ranks)) {}
-
-  std::deque<std::vector<std::byte>>& box(int from, int to) {
-    return mail[static_cast<std::size_t>(from) * static_cast<std::size_t>(size) +
-                static_cast<std::size_t>(to)];
-  }
+  Hub(int ranks, double seconds)
+      : size(ranks), stall_seconds(seconds), ended(static_cast<std::size_t>(ranks)) {}
 
   int size;
   double stall_seconds;
   std::mutex mutex;  // guards what follows
   std::condition_variable change;
-  std::vector<std::deque<std::vector<std::byte>>> mail;
+  std::map<std::array<int, 3>, std::deque<std::vector<std::byte>>> mail;  // by channel, from, to
   std::vector<bool> ended;
   std::optional<std::string> failure;
 };
@@ -45,14 +39,16 @@ class ThreadTeam final : public Team {
   [[nodiscard]] int size() const noexcept override { return hub_.size; }
 
   void exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) override {
-    std::unique_lock lock(hub_.mutex);
+    ThreadTeam::start(0, send, receive)->wait();
+  }
+  std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
+                                 std::span<const Incoming> receive) override {
+    const std::lock_guard lock(hub_.mutex);
     for (const Outgoing& piece : send) {
-      hub_.box(rank_, piece.rank).emplace_back(piece.bytes.begin(), piece.bytes.end());
+      hub_.mail[{channel, rank_, piece.rank}].emplace_back(piece.bytes.begin(), piece.bytes.end());
     }
     hub_.change.notify_all();
-    for (std::size_t i = 0; i < receive.size(); ++i) {
-      take(lock, receive[i], receive.subspan(i));
-    }
+    return std::make_unique<Receipt>(*this, channel, receive);
   }
   void fail(const std::string& why) noexcept override {
     const std::lock_guard lock(hub_.mutex);
@@ -66,14 +62,36 @@ class ThreadTeam final : public Team {
   }
 
  private:
-  // `rest` begins with the piece, and has what is waited for.
-  void take(std::unique_lock<std::mutex>& lock, const Incoming& piece,
-            std::span<const Incoming> rest) {
-    auto& box = hub_.box(piece.rank, rank_);
-    const auto gone = [&] { return hub_.ended[static_cast<std::size_t>(piece.rank)]; };
+  /// Pieces to be received. Sending copies, so it is over at once.
+  struct Receipt final : Pending {
+    Receipt(ThreadTeam& t, int c, std::span<const Incoming> pieces)
+        : team(t), channel(c), receive(pieces.begin(), pieces.end()) {}
+    bool done() override { return finish(0); }
+    void wait() override { finish(team.hub_.stall_seconds); }
+    bool finish(double seconds) {
+      std::unique_lock lock(team.hub_.mutex);
+      for (; taken < receive.size(); ++taken) {
+        if (!team.take(lock, channel, std::span(receive).subspan(taken), seconds)) return false;
+      }
+      return true;
+    }
+    ThreadTeam& team;
+    int channel;
+    std::vector<Incoming> receive;
+    std::size_t taken = 0;
+  };
+
+  // Receives the first of the pieces. Returns false if it is not here and no time is given.
+  bool take(std::unique_lock<std::mutex>& lock, int channel, std::span<const Incoming> pieces,
+            double seconds) {
+    const Incoming& piece = pieces.front();
+    auto& box = hub_.mail[{channel, piece.rank, rank_}];
+    const auto ready = [&] {
+      return !box.empty() || hub_.failure || hub_.ended[static_cast<std::size_t>(piece.rank)];
+    };
     const bool answered =
-        hub_.change.wait_for(lock, std::chrono::duration<double>(hub_.stall_seconds),
-                             [&] { return !box.empty() || hub_.failure || gone(); });
+        ready() ||
+        (seconds > 0 && hub_.change.wait_for(lock, std::chrono::duration<double>(seconds), ready));
     if (box.empty()) {
       if (hub_.failure) throw TeamError("team: " + *hub_.failure);
       if (answered) {
@@ -81,11 +99,12 @@ class ThreadTeam final : public Team {
                                 name_of(piece.rank),
                                 ", which has ended, expected the same calls on all ranks");
       }
+      if (seconds == 0) return false;
       std::vector<int> missing;
-      for (const Incoming& other : rest) {
-        if (hub_.box(other.rank, rank_).empty()) missing.push_back(other.rank);
+      for (const Incoming& other : pieces) {
+        if (hub_.mail[{channel, other.rank, rank_}].empty()) missing.push_back(other.rank);
       }
-      hub_.failure = stalled(missing, hub_.stall_seconds);
+      hub_.failure = stalled(missing, seconds);
       hub_.change.notify_all();
       throw TeamError(*hub_.failure);
     }
@@ -97,6 +116,7 @@ class ThreadTeam final : public Team {
                               "; call the same functions on all ranks");
     }
     std::copy(bytes.begin(), bytes.end(), piece.bytes.begin());
+    return true;
   }
 
   Hub& hub_;

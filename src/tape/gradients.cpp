@@ -19,6 +19,16 @@ auto Gradients<T>::find(const detail::LeafSource<T>* slot) const -> const Entry*
   return find(slot, 0);
 }
 
+template <class T> Var<T> Gradients<T>::take(const detail::LeafSource<T>& slot) {
+  const auto it = index_.find({&slot, 0});
+  if (it == index_.end()) return {};
+  Entry& entry = entries_[it->second];
+  Var<T> gradient = scaled(entry);
+  entry.gradient = {};
+  index_.erase(it);
+  return gradient;
+}
+
 template <class T> bool Gradients<T>::contains(const Var<T>& leaf) const {
   return find(leaf.node_ref().state, leaf.node_ref().stamp) != nullptr;
 }

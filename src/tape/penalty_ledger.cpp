@@ -43,8 +43,8 @@ template <class T> void check_penalties(const TapeState<T>& state) {
       return;
     if (unasked == nullptr || slot->path < unasked->path) unasked = slot;
   };
-  for (const auto& [slot, leaf] : state.leaves) {
-    if (leaf.has_value() && state.valid(leaf.node_ref())) look(slot, &leaf);
+  for (const auto& [slot, read] : state.reads) {
+    if (read.leaf.has_value() && state.valid(read.leaf.node_ref())) look(slot, &read.leaf);
   }
   for (const auto& [slot, nodes] : penalties.weights_hidden) look(slot.get(), nullptr);
   if (unasked != nullptr) {

@@ -9,8 +9,13 @@
 namespace xtape::detail {
 
 template <class T>
-Sweep<T>::Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain)
-    : state_(state), result_(result), graph_(create_graph), retain_(retain || create_graph) {}
+Sweep<T>::Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain,
+                BackwardWatch<T>* watch)
+    : state_(state),
+      result_(result),
+      graph_(create_graph),
+      retain_(retain || create_graph),
+      watch_(watch) {}
 
 template <class T> static void add_into(Var<T>& slot, Var<T> g, bool graph) {
   if (!slot.has_value()) {
@@ -74,6 +79,11 @@ template <class T> void Sweep<T>::add_leaf(const Leaf<T>& leaf, std::size_t id, 
   result_.accumulate(leaf.slot, &state_, state_.entries[id].stamp, std::move(g));
 }
 
+template <class T> bool Sweep<T>::complete(const LeafSource<T>& parameter) const {
+  const auto read = state_.reads.find(&parameter);
+  return read == state_.reads.end() || read->second.first >= passed_;
+}
+
 template <class T> void Sweep<T>::run(std::size_t top, std::size_t floor) {
   for (std::size_t id = top; id-- > floor;) {
     Node<T>* node = state_.entries[id].node;
@@ -91,6 +101,10 @@ template <class T> void Sweep<T>::run(std::size_t top, std::size_t floor) {
     if (!retain_) {
       node->~Node<T>();
       state_.entries[id].node = nullptr;
+    }
+    if (watch_ != nullptr) {
+      passed_ = std::min(passed_, id);  // a replay runs above the part that it is of
+      watch_->passed(*this);
     }
   }
 }

@@ -135,7 +135,7 @@ Gradients<T> Tape<T>::backward(const Var<T>& result, BackwardOptions<T> options)
   Gradients<T> gradients;
   {
     const detail::Pause<T> pause(state, options.create_graph ? 0 : state.paused + 1, 0);
-    detail::Sweep<T> sweep(state, gradients, options.create_graph, options.retain);
+    detail::Sweep<T> sweep(state, gradients, options.create_graph, options.retain, options.watch);
     const std::size_t id = result.node_ref().node;
     sweep.add(id, std::move(seed));
     sweep.run(id + 1, 0);

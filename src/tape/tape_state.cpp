@@ -65,7 +65,7 @@ template <class T> void TapeState<T>::rewind(const Position& to) noexcept {
 
 template <class T> void TapeState<T>::clear() noexcept {
   rewind({});
-  leaves.clear();
+  reads.clear();
   // Emptied, not assigned: the next step uses their memory again.
   penalties.outputs.clear();
   penalties.outputs_asked = false;
@@ -84,8 +84,11 @@ template <class T> Var<T> TapeState<T>::leaf(const LeafPtr<T>& slot) {
   if (record && inside_checkpoint > 0 && slot->trainable && slot->penalized) {
     penalties.weights_hidden.emplace(slot, entries.size());
   }
-  if (!recording() || !slot->trainable) return {value, context()};
-  Var<T>& leaf = leaves[slot.get()];
+  if (!slot->trainable || (!recording() && inside_checkpoint == 0)) return {value, context()};
+  Read& read = reads.try_emplace(slot.get(), Read{{}, entries.size()}).first->second;
+  read.first = std::min(read.first, entries.size());  // after a rewind
+  if (!recording()) return {value, context()};        // until its part is computed again
+  Var<T>& leaf = read.leaf;
   const auto is_passed = [&](const Passed& p) {
     return p.after < leaf.node_ref().node && leaf.node_ref().node < p.end;
   };

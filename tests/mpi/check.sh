@@ -12,6 +12,13 @@ if mpirun --version 2>&1 | grep -q "Open MPI"; then
   launch+=(--oversubscribe --bind-to none)
 fi
 checks=0
+# The checksum that the lead prints, or why there is none: trained RANKS ARGUMENTS...
+trained() {
+  local ranks=$1 code=0 start=$SECONDS
+  shift
+  "${launch[@]}" -n "$ranks" "$program" "$@" 2>"$temporary/err" || code=$?
+  ((code == 0)) || echo "status $code after $((SECONDS - start)) s: $(tail -c 500 "$temporary/err")"
+}
 expect() { # WHAT CONDITION...
   local what=$1
   shift
@@ -26,8 +33,8 @@ holds() { grep -qF -- "$1" "$2"; }
 whole=$("$program" "$temporary/alone" 8)
 [[ -n $whole ]]
 for ranks in 1 2 3 4 5 8; do
-  result=$("${launch[@]}" -n "$ranks" "$program" "$temporary/$ranks" 8)
-  expect "$ranks ranks have the bits of one process" test "$result" == "$whole"
+  result=$(trained "$ranks" "$temporary/$ranks" 8)
+  expect "$ranks ranks have the bits of one process: $result" test "$result" == "$whole"
 done
 
 # fails NAME RANKS STATUS TEXT ARGUMENTS...: the run ends within 10 s, with this status and text.
@@ -48,16 +55,16 @@ kills=${XTAPE_KILLS:-4}
 for ((i = 0; i < kills; ++i)); do
   step=$((1 + i * 5 % 17)) rank=$((i % 4)) next=$((1 + i * 3 % 8))
   fails "kill$i" 4 any "signal 9" 8 no kill "$step" "$rank"
-  result=$("${launch[@]}" -n "$next" "$program" "$temporary/kill$i" 8 resume)
-  expect "killed in step $step on rank $rank, resumed with $next ranks" test "$result" == "$whole"
+  result=$(trained "$next" "$temporary/kill$i" 8 resume)
+  expect "killed in step $step on rank $rank, resumed with $next ranks: $result" test "$result" == "$whole"
 done
 fails throw 3 1 "fails on purpose" 8 no throw 4 1
 fails stop 3 75 "no answer: rank" 8 no stop 4 1
 fails return 3 any "which has ended" 8 no return 0 1
 fails few 4 1 "fewer shards than ranks: shards is 2, expected at least 4" 2
 
-result=$("${launch[@]}" -n 3 "$program" "$temporary/signal" 8 no signal 4 2)
+result=$(trained 3 "$temporary/signal" 8 no signal 4 2)
 expect "SIGUSR1 on one rank stops all: $result" test "${result#* }" == interrupted
-result=$("${launch[@]}" -n 2 "$program" "$temporary/signal" 8 resume)
-expect "resumed after SIGUSR1" test "$result" == "$whole"
+result=$(trained 2 "$temporary/signal" 8 resume)
+expect "resumed after SIGUSR1: $result" test "$result" == "$whole"
 echo "$checks checks of teams of processes passed"

@@ -51,7 +51,7 @@ long=("${small[@]}" --schedule constant --score-every 0)
 stopped() { # FOLDER SIGNAL RANKS [OPTIONS...]: starts a run, and sends the signal after the first checkpoint
   "${launch[@]:4}" -n "$3" "$program" "${long[@]}" --epochs 100000 --model "$1" "${@:4}" >"$1.log" 2>"$1.err" </dev/null &
   child=$! code=0
-  for _ in $(seq 400); do compgen -G "$1/checkpoints/checkpoint-*" >/dev/null && break; sleep 0.02; done
+  for _ in $(seq 2000); do compgen -G "$1/checkpoints/checkpoint-*" >/dev/null && break; sleep 0.02; done
   local target=$child
   if [[ $2 == KILL ]]; then  # a rank, which is a child of mpirun, at some instant
     sleep "0.$(printf %03d $((RANDOM % 300)))"
@@ -63,7 +63,9 @@ stopped() { # FOLDER SIGNAL RANKS [OPTIONS...]: starts a run, and sends the sign
   ((SECONDS - start <= 10)) || fail "$2: ended after $((SECONDS - start)) s"
 }
 goes_on() { # FOLDER RANKS
-  ranks "$2" "$program" "${long[@]}" --epochs 40 --model "$1" --resume >log 2>err </dev/null || fail "$1 does not go on: $(cat err)"
+  local code=0 start=$SECONDS
+  ranks "$2" "$program" "${long[@]}" --epochs 40 --model "$1" --resume >log 2>err </dev/null || code=$?
+  ((code == 0)) || fail "$1 does not go on: status $code after $((SECONDS - start)) s: $(cat err)"
   cmp whole2/weights.safetensors "$1/weights.safetensors" || fail "$1: other bytes after going on"
 }
 stopped usr1 USR1 3

@@ -40,10 +40,13 @@ class MpiTeam final : public Team {
   /// Returns "rank 2 of 4 (node7)".
   [[nodiscard]] std::string name_of(int rank) const override;
   void exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) override;
+  std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
+                                 std::span<const Incoming> receive) override;
   void fail(const std::string& why) noexcept override;
 
  private:
   struct State;
+  struct Requests;
   std::unique_ptr<State> state_;
 };
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +53,18 @@ class Team {
   /// two ranks arrive in the order of sending. TeamError when a rank failed, ended, or did not answer
   /// in time; a team of processes may end the process instead.
   virtual void exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) = 0;
+  /// An exchange that was started.
+  struct Pending {
+    virtual ~Pending() = default;
+    /// Lets pieces move. Returns whether all are here and may be sent again. Errors as exchange().
+    virtual bool done() = 0;
+    /// Waits until that is so.
+    virtual void wait() = 0;
+  };
+  /// Starts an exchange. Pieces of one channel, 1 or more, are apart from those of others, and the
+  /// memory of all stays as it is until done(). By default exchange() does all of it now.
+  virtual std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
+                                         std::span<const Incoming> receive);
   /// Ends the team: this rank cannot go on. The other ranks get an error from their next exchange. A
   /// team of processes prints the reason, ends all, and does not return.
   virtual void fail(const std::string& why) noexcept = 0;

@@ -61,6 +61,8 @@ template <class T> class Gradients {
   [[nodiscard]] double stored_scale() const noexcept { return scale_; }
   /// Returns the entry of a parameter, or null.
   [[nodiscard]] const Entry* find(const detail::LeafSource<T>* slot) const;
+  /// Takes the gradient of a parameter out, if there is one. Nothing but take() and find() may follow.
+  [[nodiscard]] Var<T> take(const detail::LeafSource<T>& slot);
   /// Adds a gradient to the entry of a leaf.
   void accumulate(const detail::LeafPtr<T>& slot, const void* tape, std::uint64_t stamp, Var<T> g);
 
@@ -97,6 +99,7 @@ template <class T> struct BackwardOptions {
   bool create_graph = false;        ///< record the backward too; implies retain
   Gradients<T>* into = nullptr;     ///< where to add the gradients; backward() then returns none
   std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
+  detail::BackwardWatch<T>* watch = nullptr;  ///< for fit: follows the gradients
 };
 
 /// A position on a tape; see Tape::mark.

@@ -143,7 +143,11 @@ template <class T> struct TapeState {
 
   std::vector<Entry> entries;
   Arena arena;
-  std::unordered_map<const LeafSource<T>*, Var<T>> leaves;
+  struct Read {
+    Var<T> leaf;        // the last one
+    std::size_t first;  // node from which on operations may read the parameter
+  };
+  std::unordered_map<const LeafSource<T>*, Read> reads;
   PenaltyLedger<T> penalties;
   /// The nodes between a recomputation and its replay: backward has passed them.
   struct Passed {
@@ -211,10 +215,19 @@ template <class T> struct GradientSum {
   bool is_new = false;  // no value yet: the first term overwrites it
 };
 
+/// Follows a backward, for traffic that overlaps it.
+template <class T> class BackwardWatch {
+ public:
+  virtual ~BackwardWatch() = default;
+  /// Backward has passed one more node. Sweep::complete() and take() may be called.
+  virtual void passed(Sweep<T>& sweep) = 0;
+};
+
 /// One backward pass, or a part of one.
 template <class T> class Sweep {
  public:
-  Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain);
+  Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain,
+        BackwardWatch<T>* watch = nullptr);
 
   /// Calls pull() on the nodes top-1 ... floor that have a gradient, in decreasing order.
   void run(std::size_t top, std::size_t floor);
@@ -238,6 +251,10 @@ template <class T> class Sweep {
   Var<T> output(std::size_t id, const ArrayPtr<T>& value) {
     return {value, graph_ ? state_.ref_of(id) : state_.context()};
   }
+  /// Whether backward has passed all nodes that read this parameter: its gradient is as it will be.
+  [[nodiscard]] bool complete(const LeafSource<T>& parameter) const;
+  /// Takes the gradient of a parameter out of the result; empty if there is none.
+  Var<T> take(const LeafSource<T>& parameter) { return result_.take(parameter); }
   [[nodiscard]] bool create_graph() const noexcept { return graph_; }
   [[nodiscard]] TapeState<T>& state() noexcept { return state_; }
 
@@ -247,6 +264,8 @@ template <class T> class Sweep {
   std::vector<Var<T>> slots_;
   bool graph_;
   bool retain_;
+  BackwardWatch<T>* watch_;        // or null
+  std::size_t passed_ = SIZE_MAX;  // backward has passed the nodes from here on
   std::size_t fault_operand_ = 0;  // for the fault-injection build only
 };
 
