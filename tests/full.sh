@@ -94,8 +94,8 @@ installed() {
 # Teams of processes, under mpirun.
 processes() {
   cmake --build build/dev --target mpi_ranks example_seq2seq example_language_model
-  note "$(timeout -k 10 180 bash tests/mpi/check.sh build/dev/tests/mpi_ranks)"
-  timeout -k 10 400 bash tests/mpi/seq2seq.sh build/dev/examples/seq2seq build/dev/examples/language_model
+  note "$(timeout -k 10 600 bash tests/mpi/check.sh build/dev/tests/mpi_ranks)"
+  timeout -k 10 1200 bash tests/mpi/seq2seq.sh build/dev/examples/seq2seq build/dev/examples/language_model
 }
 
 # Shows names of xtape alone; serves programs without run-time type information.

@@ -6,7 +6,7 @@ program=$(realpath "$1")
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 export XTAPE_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-launch=(timeout -k 5 60 mpirun)
+launch=(timeout -k 5 240 mpirun)
 # Options of Open MPI alone: more ranks than processors, and shared memory without ptrace.
 if mpirun --version 2>&1 | grep -q "Open MPI"; then
   launch+=(--oversubscribe --bind-to none)

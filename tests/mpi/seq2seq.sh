@@ -8,7 +8,7 @@ cd /
 # shellcheck source=tests/examples/support.sh
 . "$here/../examples/support.sh"
 export XTAPE_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-launch=(timeout -k 5 60 mpirun)
+launch=(timeout -k 5 240 mpirun)  # a busy machine: a run of 10 s has taken 97
 open_mpi=0
 if mpirun --version 2>&1 | grep -q "Open MPI"; then
   open_mpi=1
