@@ -103,7 +103,7 @@ template <class T> void Reducer<T>::append(const std::string& wanted) {
     const std::size_t i = order_.size() == all.size() ? order_[k] : k;
     if (i >= wanted.size() || wanted[i] == '0') continue;
     const std::size_t size = all[i].value().size(), place = summands_.size();
-    summands_.push_back({all[i], i, std::vector<Var<T>>(nodes)});
+    summands_.push_back({all[i], std::vector<Var<T>>(nodes)});
     if (size >= most_elements_ / 4) {
       for (std::size_t at = 0; at < size; at += most_elements_) {
         buckets_.push_back({{place}, at, std::min(most_elements_, size - at), false});
@@ -230,11 +230,15 @@ template <class T> void Reducer<T>::end(Gradients<T> last) {
                     "checkpoint() use the same parameters each time");
   }
   last_ = std::move(last);
+  fold_rest();
+  launch();
+  poll();
+}
+
+template <class T> void Reducer<T>::fold_rest() {
   for (; folded_ < summands_.size(); ++folded_) {
     fold(summands_[folded_], last_.take(summands_[folded_].parameter.slot()));
   }
-  launch();
-  poll();
 }
 
 template <class T> void Reducer<T>::put(std::string& bytes) {
@@ -245,9 +249,7 @@ template <class T> void Reducer<T>::put(std::string& bytes) {
       if (agreed_[i] == '1') others[i] = '0';
     }
     append(others);
-    for (; folded_ < summands_.size(); ++folded_) {
-      fold(summands_[folded_], last_.take(summands_[folded_].parameter.slot()));
-    }
+    fold_rest();
     laid_out_.clear();
   }
   detail::put<std::uint64_t>(bytes,
@@ -381,19 +383,15 @@ template <class T> std::optional<Gradients<T>> Reducer<T>::result() {
   agreed_ = own_;
   nodes_.clear();
   last_ = {};
-  std::vector<Summand*> in_order;
+  Gradients<T> sum;
   for (std::size_t i = 0; i < summands_.size(); ++i) {
-    if (((present_[i / 8] >> (i % 8)) & 1) != 0) in_order.push_back(&summands_[i]);
+    Summand& s = summands_[i];
+    const bool present = ((present_[i / 8] >> (i % 8)) & 1) != 0;
+    if (present) sum.accumulate(s.parameter.leaf(), nullptr, 0, std::move(s.sums[0]));
+    s.sums.assign(s.sums.size(), {});
   }
-  std::sort(in_order.begin(), in_order.end(),
-            [](const Summand* a, const Summand* b) { return a->index < b->index; });
-  std::optional<Gradients<T>> gradients;
-  for (Summand* s : in_order) {
-    if (!gradients) gradients.emplace();
-    gradients->accumulate(s->parameter.leaf(), nullptr, 0, std::move(s->sums[0]));
-  }
-  for (Summand& s : summands_) s.sums.assign(s.sums.size(), {});
-  return gradients;
+  if (sum.empty()) return std::nullopt;
+  return in_order(params_, sum);
 }
 
 template class Reducer<float>;

@@ -46,7 +46,6 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   /// The gradients of a parameter.
   struct Summand {
     Parameter<T> parameter;
-    std::size_t index;         // among all parameters
     std::vector<Var<T>> sums;  // by node of this rank; the first becomes the sum of all
     bool present = false;      // a shard of this rank has it
   };
@@ -68,6 +67,7 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   [[nodiscard]] std::vector<std::uint32_t> order_in(Sweep<T>& sweep) const;
   void append(const std::string& wanted);
   void fold(Summand& to, Var<T> last);
+  void fold_rest();
   T* elements(Summand& of, std::size_t node) const;
   void launch();
   void poll();
