@@ -207,7 +207,8 @@ void MpiTeam::exchange(std::span<const Outgoing> send, std::span<const Incoming>
 std::unique_ptr<Team::Pending> MpiTeam::start(int channel, std::span<const Outgoing> send,
                                               std::span<const Incoming> receive) {
   auto started = std::make_unique<Requests>(*this);
-  auto& [team, requests, peers] = *started;
+  std::vector<MPI_Request>& requests = started->requests;
+  std::vector<int>& peers = started->peers;
   const int tag = kPiece + channel;
   const auto each = [&](std::size_t size, const auto& start) {
     for (std::size_t at = 0; at < size || at == 0; at += kMostBytes) {

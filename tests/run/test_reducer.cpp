@@ -136,7 +136,7 @@ TEST_CASE("buckets of any size have the bits of one process, in backward or afte
         whole.emplace(entry.slot->path, entry.gradient.value());
       }
       for (const int ranks : {1, 2, 3, 4, 6, 8}) {
-        for (const std::size_t most : {1, 64, 1000}) {
+        for (const std::size_t most : {1U, 64U, 1000U}) {
           if (ranks > count) continue;
           const std::string where = std::to_string(ranks) + " ranks, buckets of " +
                                     std::to_string(most) + ", " + std::to_string(count) +
