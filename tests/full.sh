@@ -140,6 +140,11 @@ debian13() {
   note "$(grep -E '^debian13.sh: |tests passed' "$temporary/debian13" | tail -n 1)"
 }
 
+aarch64() {
+  bash tests/aarch64.sh | tee "$temporary/aarch64"
+  note "$(tail -n 1 "$temporary/aarch64")"
+}
+
 # One readable error from a compiler that is told to speak C++17.
 refuses_cxx17() {
   echo '#include <xtape/xtape.hpp>' >"$temporary/old.cpp"
@@ -197,7 +202,10 @@ stage "page of seq2seq" page
 stage "installed package" installed
 stage "shared library" shared_library
 # It takes as long as the rest of the stages together where the compiler cache is cold.
-if [[ -n ${XTAPE_OTHER_SYSTEMS-} ]]; then stage "Debian 13" debian13; fi
+if [[ -n ${XTAPE_OTHER_SYSTEMS-} ]]; then
+  stage "Debian 13" debian13
+  stage "aarch64" aarch64
+fi
 stage "refusal of C++17" refuses_cxx17
 stage "compile time of the umbrella header" umbrella_time
 stage "site" site

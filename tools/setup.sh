@@ -4,7 +4,7 @@
 #   full   tests/run.sh --full                 soak   tests/soak.sh
 #   mpi    build, and xtape::mpi, which needs an MPI
 #   packages  packaging/debs.sh: build and these
-#   site   tools/site.sh: these alone
+#   site   tools/site.sh: these alone          aarch64  tests/aarch64.sh: these alone
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
@@ -19,6 +19,7 @@ site=(doxygen python3 python3-sphinx python3-myst-parser furo)
 full=("${clang[@]}" gcovr ccache git debootstrap "${mpi[@]}" "${site[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
+aarch64=(g++ g++-aarch64-linux-gnu libxsimd-dev qemu-user)
 
 packages=()
 for group in "$@"; do
@@ -30,8 +31,9 @@ for group in "$@"; do
     soak) packages+=("${build[@]}" "${tests[@]}" "${full[@]}" "${soak[@]}") ;;
     packages) packages+=("${build[@]}" "${packages_of_debian[@]}") ;;
     site) packages+=("${site[@]}") ;;
+    aarch64) packages+=("${aarch64[@]}") ;;
     *)
-      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak, packages or site" >&2
+      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak, packages, site or aarch64" >&2
       exit 2
       ;;
   esac

@@ -45,7 +45,8 @@ template <class A> struct Philox {
   }
 
   [[gnu::always_inline]] static inline std::uint64_t reached(Words w, std::uint32_t limit) {
-    const Words most = (limit - 1U) - Words{};  // as a signed number -1, if limit is 0
+    // As a signed number -1, if limit is 0. NEON compares unsigned ones.
+    [[maybe_unused]] const Words most = (limit - 1U) - Words{};
     w >>= 8;
 #if defined(__AVX512F__)
     if constexpr (kBytes == 64) {

@@ -39,7 +39,7 @@ XTAPE_FUSED(fnms, double, _mm512_fnmsub_pd)
 
 }  // namespace xsimd
 #elif defined(__aarch64__)
-// xsimd has fma and fms alone.
+// xsimd has fma and fms alone. Its quotients and roots of floats are not rounded correctly.
 namespace xsimd {
 
 #define XTAPE_FUSED(T, s)                                                                         \
@@ -51,6 +51,16 @@ namespace xsimd {
 XTAPE_FUSED(float, f32)
 XTAPE_FUSED(double, f64)
 #undef XTAPE_FUSED
+
+template <>
+[[gnu::always_inline]] inline batch<float, neon64>& batch<float, neon64>::operator/=(
+    const batch<float, neon64>& y) noexcept {
+  return *this = batch<float, neon64>(vdivq_f32(*this, y));
+}
+template <>
+[[gnu::always_inline]] inline batch<float, neon64> sqrt(const batch<float, neon64>& x) noexcept {
+  return batch<float, neon64>(vsqrtq_f32(x));
+}
 
 }  // namespace xsimd
 #endif
