@@ -58,3 +58,8 @@ endif()
 set(config xsimd/config/xsimd_config.hpp)
 xtape_header_version(${XSIMD_INCLUDE_DIR}/${config} XSIMD_VERSION simd)
 xtape_check_version(xsimd "${simd}" 8 14)
+
+set(compiler ${CMAKE_CXX_COMPILER_ID})
+string(REPLACE GNU g++ compiler ${compiler})
+string(REPLACE Clang clang compiler ${compiler})
+message(STATUS "xtape: ${compiler} ${CMAKE_CXX_COMPILER_VERSION}, xsimd ${simd}, xtensor ${xtensor_VERSION}, xtensor-blas ${blas}")
