@@ -56,14 +56,15 @@ struct MpiTeam::State {
   std::vector<std::string> hosts;
 
   /// Waits for the requests; peers[i] is the other rank of request i.
-  void wait(const MpiTeam& team, std::vector<MPI_Request>& requests,
-            const std::vector<int>& peers) const {
+  void wait(const MpiTeam& team, std::vector<MPI_Request>& requests, const std::vector<int>& peers,
+            const std::function<void()>& idle) const {
     const auto begin = Clock::now();
     double looked = 0;
     int ended = 0;  // times that a missing rank was found to have ended
     for (int done = 0;;) {
       MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
       if (done != 0) return;
+      if (idle) idle();
       const double seconds = since(begin);
       pause_after(seconds);
       if (seconds < looked + 0.1) continue;
@@ -193,7 +194,9 @@ struct MpiTeam::Requests final : Team::Pending {
     MPI_Testall(static_cast<int>(requests.size()), requests.data(), &all, MPI_STATUSES_IGNORE);
     return all != 0;
   }
-  void wait() override { team.state_->wait(team, requests, peers); }
+  void wait(const std::function<void()>& idle) override {
+    team.state_->wait(team, requests, peers, idle);
+  }
 
   const MpiTeam& team;
   std::vector<MPI_Request> requests;

@@ -118,6 +118,11 @@ template <class T> void Reducer<T>::append(const std::string& wanted) {
 }
 
 template <class T> void Reducer<T>::begin(std::vector<Node> nodes) {
+  if (std::exchange(under_way_, true)) {
+    fail<TeamError>("team",
+                    "a sum was given up: its pieces may still arrive, expected the end of "
+                    "the team after its error; begin again with a new one");
+  }
   nodes_ = std::move(nodes);
   folded_ = launched_ = 0;
   if (laid_out_ == agreed_) return;
@@ -201,9 +206,9 @@ template <class T> bool Reducer<T>::moves(Bucket& b) {
 }
 
 // Lets the oldest buckets move. MPI moves large messages only inside of calls, but those of any bucket.
-template <class T> void Reducer<T>::poll() {
+template <class T> void Reducer<T>::poll(std::size_t but) {
   constexpr std::size_t kLooks = 4;
-  for (std::size_t i = 0; i < std::min(kLooks, moving_.size());) {
+  for (std::size_t i = but; i < std::min(but + kLooks, moving_.size());) {
     if (moves(*moving_[i])) {
       ++i;
     } else {
@@ -252,10 +257,16 @@ template <class T> void Reducer<T>::put(std::string& bytes) {
     fold_rest();
     laid_out_.clear();
   }
+  std::string facts = own_;
+  if (own_ != agreed_) {  // which have the same shapes already
+    for (const Parameter<T>& p : params_.all())
+      facts += p.built() ? to_string(p.value().shape()) : "";
+  }
+  checksum_ = crc32c(std::as_bytes(std::span(facts)));
   detail::put<std::uint64_t>(bytes,
                              static_cast<std::uint64_t>(std::count(own_.begin(), own_.end(), '1')));
-  detail::put<std::uint32_t>(bytes, crc32c(std::as_bytes(std::span(own_))));
-  const std::size_t told = own_ != agreed_ ? found_order_.size() : 0;
+  detail::put<std::uint32_t>(bytes, checksum_);
+  const std::size_t told = own_ != agreed_ || order_.empty() ? found_order_.size() : 0;
   detail::put<std::uint64_t>(bytes, told);
   for (std::size_t i = 0; i < told; ++i) detail::put<std::uint32_t>(bytes, found_order_[i]);
   present_.assign((summands_.size() + 7) / 8, '\0');
@@ -267,15 +278,17 @@ template <class T> void Reducer<T>::put(std::string& bytes) {
 
 template <class T> void Reducer<T>::get(Reader& reader, int rank) {
   const auto theirs = reader.get<std::uint64_t>();
-  if (reader.get<std::uint32_t>() != crc32c(std::as_bytes(std::span(own_)))) {
+  if (reader.get<std::uint32_t>() != checksum_) {
     fail<TeamError>("team", "other parameters: ", team_.name_of(rank), " has ", theirs,
                     " built and trainable ones, expected the ",
                     std::count(own_.begin(), own_.end(), '1'), " of ", team_.name_of(team_.rank()),
-                    "; build all layers before, and freeze the same ones on all ranks");
+                    " with its shapes; build all layers before, and freeze the same ones on all "
+                    "ranks");
   }
   if (const auto told = reader.get<std::uint64_t>(); told > 0) {
     order_.resize(told);
     for (std::uint32_t& i : order_) i = reader.get<std::uint32_t>();
+    laid_out_.clear();  // the next sum has it
   }
   const std::string bits = reader.text();
   for (std::size_t i = 0; i < present_.size(); ++i) {
@@ -379,7 +392,8 @@ void Reducer<T>::add_pieces(Bucket& b, std::size_t begin, std::size_t size) cons
 
 template <class T> std::optional<Gradients<T>> Reducer<T>::result() {
   launch();
-  for (poll(); !moving_.empty(); poll()) moving_.front()->pending->wait();
+  for (poll(); !moving_.empty(); poll()) moving_.front()->pending->wait([this] { poll(1); });
+  under_way_ = false;
   agreed_ = own_;
   nodes_.clear();
   last_ = {};

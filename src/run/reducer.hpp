@@ -39,6 +39,8 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   void put(std::string& bytes);
   /// Reads what rank `rank` wrote. TeamError for other parameters than those here.
   void get(Reader& reader, int rank);
+  /// Lets pieces that are under way move, but for those of the oldest buckets.
+  void poll(std::size_t but = 0);
   /// Returns the sum over all shards, the same on all ranks; nothing if no shard had gradients.
   [[nodiscard]] std::optional<Gradients<T>> result();
 
@@ -70,7 +72,6 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   void fold_rest();
   T* elements(Summand& of, std::size_t node) const;
   void launch();
-  void poll();
   bool advance(Bucket& bucket);
   bool moves(Bucket& bucket);
   // Both end a round of a bucket and start the next one. They return false after the last.
@@ -86,6 +87,8 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   bool halves_ = false;
   std::vector<std::vector<TreeNode>> cover_;  // by rank
   std::string laid_out_, agreed_, own_;       // a digit for each parameter: whether it takes part
+  std::uint32_t checksum_ = 0;                // of own_, and of the shapes where it is new
+  bool under_way_ = false;                    // begun, and result() was not reached
   std::vector<std::uint32_t> found_order_, order_;  // of parameters: on rank 0, and as it told
   std::vector<Summand> summands_;                   // in the order of sending
   std::deque<Bucket> buckets_;

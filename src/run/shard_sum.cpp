@@ -80,7 +80,7 @@ template <class T> Gradients<T> ShardSum<T>::finish() {
     s.reducer->end();
     s.reducer->put(mine);
     weights.clear();
-    const std::vector<std::string> all = s.team->all_gather(mine);
+    const std::vector<std::string> all = s.team->all_gather(mine, [&] { s.reducer->poll(); });
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
       detail::Reader reader(all[rank]);
       for (auto n = reader.get<std::uint64_t>(); n > 0; --n) {
@@ -92,6 +92,7 @@ template <class T> Gradients<T> ShardSum<T>::finish() {
   }
   double total = 0;
   for (const double weight : weights) total += weight;
+  if (!sum && total > 0) sum.emplace();  // no shard had a gradient
   if (!sum || !(total > 0)) {
     detail::fail<ValueError>("ShardSum", "nothing to add: the weights sum to ", total,
                              ", expected a positive sum and gradients; add() a shard first");

@@ -149,7 +149,7 @@ std::vector<ShardNumbers> ShardedBatch<T>::gather(const std::vector<ShardNumbers
   }
   std::vector<ShardNumbers> shards;
   bool same = true;
-  const std::vector<std::string> all = team_->all_gather(mine);
+  const std::vector<std::string> all = team_->all_gather(mine, [this] { reducer_->poll(); });
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     Reader reader(all[rank]);
     turn.signalled = reader.get<bool>() || turn.signalled;
@@ -200,6 +200,7 @@ template <class T> BatchSum<T> ShardedBatch<T>::run(BatchTurn& turn) {
   merge_after(metrics_, before, states);
   sum.loss /= sum.weight;
   sum.gradients = team_ == nullptr ? std::move(nodes.front().sum) : reducer_->result();
+  if (!sum.gradients) sum.gradients.emplace();  // no parameter has one: the optimizer says so
   add_penalties(sum);
   return sum;
 }

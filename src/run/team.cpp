@@ -25,7 +25,7 @@ std::unique_ptr<Team::Pending> Team::start(int /*channel*/, std::span<const Outg
                                            std::span<const Incoming> receive) {
   struct Over final : Pending {
     bool done() override { return true; }
-    void wait() override {}
+    void wait(const std::function<void()>& /*idle*/) override {}
   };
   exchange(send, receive);
   return std::make_unique<Over>();
@@ -40,7 +40,8 @@ std::string Team::stalled(const std::vector<int>& missing, double seconds) const
 }
 
 // Bruck's algorithm: the blocks of ranks rank() ... rank() + known - 1 are here, and double.
-std::vector<std::string> Team::all_gather(const std::string& mine) {
+std::vector<std::string> Team::all_gather(const std::string& mine,
+                                          const std::function<void()>& idle) {
   const int n = size();
   std::vector<std::string> blocks{mine};
   for (int known = 1; known < n; known *= 2) {
@@ -53,7 +54,7 @@ std::vector<std::string> Team::all_gather(const std::string& mine) {
     }
     const Outgoing header{to, bytes_of(sizes)}, body{to, bytes_of(own)};
     const Incoming header_room{from, room_in(there)};
-    exchange({&header, 1}, {&header_room, 1});
+    start(0, {&header, 1}, {&header_room, 1})->wait(idle);
     std::vector<std::size_t> lengths;
     std::size_t length = 0;
     for (detail::Reader reader(there); !reader.done(); length += lengths.back()) {
@@ -61,7 +62,7 @@ std::vector<std::string> Team::all_gather(const std::string& mine) {
     }
     std::string got(length, '\0');
     const Incoming room{from, room_in(got)};
-    exchange({&body, 1}, {&room, 1});
+    start(0, {&body, 1}, {&room, 1})->wait(idle);
     std::size_t at = 0;
     for (const std::size_t size : lengths) {
       blocks.push_back(got.substr(at, size));

@@ -67,7 +67,11 @@ class ThreadTeam final : public Team {
     Receipt(ThreadTeam& t, int c, std::span<const Incoming> pieces)
         : team(t), channel(c), receive(pieces.begin(), pieces.end()) {}
     bool done() override { return finish(0); }
-    void wait() override { finish(team.hub_.stall_seconds); }
+    // Sending copied the pieces, so that other exchanges need no call to move.
+    void wait(const std::function<void()>& idle) override {
+      if (idle) idle();
+      finish(team.hub_.stall_seconds);
+    }
     bool finish(double seconds) {
       std::unique_lock lock(team.hub_.mutex);
       for (; taken < receive.size(); ++taken) {

@@ -32,7 +32,7 @@ class Counting final : public Team {
   }
   std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
                                  std::span<const Incoming> receive) override {
-    ++started;
+    if (channel > 0) ++started;
     return waits_ ? Team::start(channel, send, receive) : team_.start(channel, send, receive);
   }
   void fail(const std::string& why) noexcept override { team_.fail(why); }
@@ -205,6 +205,41 @@ TEST_CASE("parameters may be frozen or built between sums, alike on all ranks", 
     CHECK(contains(text, "team: other parameters: rank "));
     CHECK(contains(text, "built and trainable ones, expected the 1"));
   }
+}
+
+TEST_CASE("a sum that was given up is not begun again", "[threads]") {
+  run_threads(2, [](Team& team) {
+    Model model;
+    Reducer<T> reducer(model.params, team, 2, 64);
+    const auto sum = [&] { static_cast<void>(add_up(model, reducer, team, 2, 2)); };
+    for (int i = 0; i < 2; ++i) sum();
+    if (team.rank() == 1) model.params.set_trainable("1", false);
+    must(contains(error_of<TeamError>(sum), "other parameters"), "refused");
+    model.params.set_trainable("1", true);
+    // Pieces of the first one may be under way: they are not taken for those of the next.
+    must(contains(error_of<TeamError>(sum), "team: a sum was given up"), "given up");
+  });
+}
+
+TEST_CASE("parameters of other shapes are other parameters", "[threads]") {
+  const std::string text = error_of<TeamError>([] {
+    run_threads(2, [](Team& team) {
+      Params<T> params;
+      const Parameter<T> p = params.scope().reserve("p");
+      p.build(team.rank() == 0 ? Shape{2, 3} : Shape{3, 2}, "ones", {});
+      Reducer<T> reducer(params, team, 2);
+      reducer.begin({});
+      reducer.end();
+      std::string mine;
+      reducer.put(mine);
+      const auto all = team.all_gather(mine);
+      for (int r = 0; r < 2; ++r) {
+        detail::Reader reader(all[static_cast<std::size_t>(r)]);
+        reducer.get(reader, r);
+      }
+    });
+  });
+  CHECK(contains(text, "team: other parameters: rank "));
 }
 
 TEST_CASE("a gradient that comes after its parameter was complete is refused", "[threads]") {

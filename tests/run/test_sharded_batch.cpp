@@ -119,6 +119,24 @@ TEST_CASE("a loss of one shard that is not finite leaves the whole update out") 
   }
 }
 
+TEST_CASE("a step of another model's parameters is refused, with a team as without", "[threads]") {
+  const auto batches = background_batches<double>(1);
+  const auto run = [&](Team* team) {
+    Network<double> model, other;
+    for (const auto* network : {&model, &other}) {
+      static_cast<void>((*network)(Var<double>(Array<double>(Shape{1, 2}, 1.0))));
+    }
+    SGD<double> sgd({.learning_rate = 0.5});
+    fit(model.params, sgd, batches, [&](auto& tape, const auto& x) { return other.step(tape, x); },
+        {.progress = silent(), .shards = 2, .team = team});
+  };
+  const std::string alone = error_of<ParameterError>([&] { run(nullptr); });
+  INFO(alone);
+  CHECK(contains(alone, "step: gradients missing"));
+  CHECK(error_of<ParameterError>([&] { run_threads(2, [&](Team& team) { run(&team); }); }) ==
+        alone);
+}
+
 TEST_CASE("what cannot be cut into shards is refused") {
   Directory folder;
   CHECK(contains(error_of<ValueError>([&] { train({.shards = 0}, folder.path()); }),

@@ -58,8 +58,8 @@ class Team {
     virtual ~Pending() = default;
     /// Lets pieces move. Returns whether all are here and may be sent again. Errors as exchange().
     virtual bool done() = 0;
-    /// Waits until that is so.
-    virtual void wait() = 0;
+    /// Waits until that is so. A team may call `idle` in between, which must not touch this exchange.
+    virtual void wait(const std::function<void()>& idle = {}) = 0;
   };
   /// Starts an exchange. Pieces of one channel, 1 or more, are apart from those of others, and the
   /// memory of all stays as it is until done(). By default exchange() does all of it now.
@@ -69,8 +69,10 @@ class Team {
   /// team of processes prints the reason, ends all, and does not return.
   virtual void fail(const std::string& why) noexcept = 0;
 
-  /// Returns the bytes of every rank, by rank, in about 2 log2(size) messages of each.
-  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine);
+  /// Returns the bytes of every rank, by rank, in about 2 log2(size) messages of each. A team may call
+  /// `idle` while it waits.
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& mine,
+                                                    const std::function<void()>& idle = {});
   /// Replaces the bytes by those of rank `from`.
   void broadcast(std::string& bytes, int from = 0);
 
