@@ -1,7 +1,12 @@
 #pragma once
 /// \file
 /// How an operation is made: its forward value and, beside it, its gradient. The library's own
-/// operations and a user's are made the same way (see examples/custom_op.cpp).
+/// operations and a user's are made the same way (see examples/custom_op.cpp):
+///
+///     template <class T> Var<T> cube(const Var<T>& x) {
+///       return record<T>("cube", x.value() * x.value() * x.value(),
+///                        wrt(x, [x](const Var<T>& g) { return T(3) * g * x * x; }));
+///     }
 ///
 /// Forward and backward of softmax(x @ w), where w is a parameter and x an input:
 /// 1. The first use of w appends a Leaf node to the tape. x has a context and no node.
