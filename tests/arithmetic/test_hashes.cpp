@@ -244,7 +244,7 @@ Hashes hashes_of_rows() {
 }
 
 Hashes table() {
-  std::ifstream file(std::string(XTAPE_TEST_GOLDEN) + "/../arithmetic/hashes.txt");
+  std::ifstream file(golden_path("../arithmetic/hashes.txt"));
   Hashes all;
   for (std::string hash, name; file >> hash && std::getline(file, name);)
     all[name.substr(1)] = hash;

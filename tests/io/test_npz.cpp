@@ -9,7 +9,7 @@ using namespace xtape::test;
 
 namespace {
 
-constexpr const char* kArrays = XTAPE_TEST_GOLDEN "/weights/arrays.npz";
+const std::string kArrays = golden_path("weights/arrays.npz");
 
 std::string refusal(const std::string& file) {
   return error_of<FormatError>([&] { parse_npz(as_bytes(file), "some.npz"); });
@@ -67,11 +67,11 @@ TEST_CASE("reads what numpy wrote: the same arrays as in the safetensors file") 
   REQUIRE(tensors.count("fortran") == 1);
   CHECK(same_bits(to_array<double>(tensors.at("fortran")), golden_ramp<double>({3, 4, 2})));
   tensors.erase("fortran");
-  CHECK(same(tensors, read_safetensors(XTAPE_TEST_GOLDEN "/weights/arrays.safetensors").tensors));
+  CHECK(same(tensors, read_safetensors(golden_path("weights/arrays.safetensors")).tensors));
 }
 
 TEST_CASE("reads npy versions 1.0, 2.0 and 3.0") {
-  const Tensors tensors = read_npz(XTAPE_TEST_GOLDEN "/weights/versions.npz");
+  const Tensors tensors = read_npz(golden_path("weights/versions.npz"));
   REQUIRE(tensors.size() == 3);
   for (const auto& [name, tensor] : tensors) {
     CHECK(same(tensor, to_tensor(golden_ramp<float>({2, 3}))));
@@ -221,7 +221,7 @@ TEST_CASE("archives: one lie at a time") {
 }
 
 TEST_CASE("a file cut anywhere is refused, and a flipped bit is seen or does not matter") {
-  const std::string whole = read_text(XTAPE_TEST_GOLDEN "/weights/versions.npz");
+  const std::string whole = read_text(golden_path("weights/versions.npz"));
   const Tensors tensors = parse_npz(as_bytes(whole));
   for (std::size_t length = 0; length < whole.size(); ++length) {
     INFO(length);

@@ -10,7 +10,7 @@ using namespace xtape::test;
 
 namespace {
 
-constexpr const char* kArrays = XTAPE_TEST_GOLDEN "/weights/arrays.safetensors";
+const std::string kArrays = golden_path("weights/arrays.safetensors");
 const std::string kEntry = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
 const std::string kData(8, '\1');
 

@@ -7,7 +7,7 @@ using namespace xtape::test;
 namespace {
 
 Tensors golden_tensors() {
-  return read_safetensors(XTAPE_TEST_GOLDEN "/weights/torch_attention.safetensors").tensors;
+  return read_safetensors(golden_path("weights/torch_attention.safetensors")).tensors;
 }
 
 /// PyTorch's masks say where not to attend.

@@ -7,7 +7,7 @@ using namespace xtape::test;
 namespace {
 
 Tensors golden_tensors() {
-  return read_safetensors(XTAPE_TEST_GOLDEN "/weights/torch_layers.safetensors").tensors;
+  return read_safetensors(golden_path("weights/torch_layers.safetensors")).tensors;
 }
 
 template <class T> constexpr double tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-13;

@@ -2,6 +2,7 @@
 // Drives one row of the operation table over its shapes. Every function returns what is wrong, or
 // "", so that a failure names row, shapes and property at once.
 
+#include "support/files.hpp"
 #include "support/op_table.hpp"
 
 #include <xtape/check/gradcheck.hpp>
@@ -23,11 +24,6 @@ inline std::string describe(const Row& row, const Shapes& shapes) {
   std::string text = row.name + " on";
   for (const Shape& s : shapes) text.append(" ").append(to_string(s));
   return text;
-}
-
-template <class T> bool same_bits(const Array<T>& a, const Array<T>& b) {
-  return a.shape() == b.shape() &&
-         (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 inline double to_float(double v) { return static_cast<double>(static_cast<float>(v)); }

@@ -1,1 +1,0 @@
-// Nothing: its target holds the precompiled headers of the tests.
