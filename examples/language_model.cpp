@@ -125,6 +125,57 @@ void check_folder(const Settings& s) {
   }
 }
 
+xp::AdamW<float> optimizer_of(const Settings& s) {
+  return xp::AdamW<float>(
+      {.learning_rate =
+           xp::schedules::LinearWarmup{
+               .steps = s.warmup,
+               .then = xp::schedules::CosineDecay{.initial_learning_rate = s.learning_rate,
+                                                  .decay_steps =
+                                                      std::max<std::int64_t>(1, s.steps - s.warmup),
+                                                  .alpha = s.final_rate}},
+       .beta_2 = s.beta_2,
+       .weight_decay = s.weight_decay},
+      {.exclude_from_weight_decay = {"norm"}});
+}
+
+/// The files of a model's folder.
+struct Files {
+  std::string options, words, weights;
+  explicit Files(const std::string& folder)
+      : options(folder + "/options.json"),
+        words(folder + "/vocabulary.txt"),
+        weights(folder + "/weights.safetensors") {}
+};
+
+/// Locks the folder, and removes what an earlier run left.
+void open_folder(const Settings& s, const Files& files, xp::Checkpoints& checkpoints) {
+  checkpoints.lock();
+  check_folder(s);  // another process may have trained here meanwhile
+  for (const std::string& path : {files.options, files.words, files.weights}) {
+    xp::remove_temporaries(path);
+  }
+  if (s.resume) return;
+  std::filesystem::remove(files.options);
+  std::filesystem::remove(files.weights);
+  checkpoints.clear();
+}
+
+/// Saves the weights, unless they are of no use.
+void finish(const Settings& s, const std::string& path, const xp::Params<float>& params,
+            double dev_loss, bool finished_before) {
+  if (!std::isfinite(dev_loss)) {
+    throw xp::NonFiniteError("train: the weights are of no use: the loss on --dev is " +
+                             std::to_string(dev_loss) +
+                             ", expected a number; nothing was saved, lower --learning-rate");
+  }
+  if (!console::leads(s.team)) return;
+  xp::save(params, path);
+  if (finished_before) console::print("this training was finished before\n");
+  console::print_format("dev loss %.4f per character; ", dev_loss);
+  console::print("the model is in " + s.folder + "\n");
+}
+
 void train(const Settings& s) {
   const bool lead = console::leads(s.team);
   console::need_shards(s.team, s.shards);
@@ -154,37 +205,17 @@ void train(const Settings& s) {
                                         .dropout = s.dropout,
                                         .use_bias = false});
   model.build();
-  xp::AdamW<float> optimizer(
-      {.learning_rate =
-           xp::schedules::LinearWarmup{
-               .steps = s.warmup,
-               .then = xp::schedules::CosineDecay{.initial_learning_rate = s.learning_rate,
-                                                  .decay_steps =
-                                                      std::max<std::int64_t>(1, s.steps - s.warmup),
-                                                  .alpha = s.final_rate}},
-       .beta_2 = s.beta_2,
-       .weight_decay = s.weight_decay},
-      {.exclude_from_weight_decay = {"norm"}});
+  xp::AdamW<float> optimizer = optimizer_of(s);
+  const Files files(s.folder);
   xp::Checkpoints checkpoints(s.folder + "/checkpoints");
-  if (lead) checkpoints.lock();
-  if (lead) check_folder(s);  // another process may have trained here meanwhile
-  const std::string options = s.folder + "/options.json", words = s.folder + "/vocabulary.txt";
-  const std::string weights = s.folder + "/weights.safetensors";
-  for (const std::string& path : {options, words, weights}) {
-    if (lead) xp::remove_temporaries(path);
-  }
-  if (!s.resume && lead) {
-    std::filesystem::remove(options);
-    std::filesystem::remove(weights);
-    checkpoints.clear();
-  }
+  if (lead) open_folder(s, files, checkpoints);
   std::int64_t begun_at = 0;
   // After the checkpoint was found to fit.
   xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
     begun_at = run.step();
     if (!lead) return;
-    vocabulary.save(words);
-    xp::write_text(options, model.get_config());
+    vocabulary.save(files.words);
+    xp::write_text(files.options, model.get_config());
   }});
   auto configuration = s.configuration;
   configuration["contents of --train"] = fingerprint(train_text);
@@ -215,17 +246,7 @@ void train(const Settings& s) {
     console::print("interrupted; the same command with --resume goes on\n");
     return;
   }
-  const double dev_loss = history["val_loss"].back();
-  if (!std::isfinite(dev_loss)) {
-    throw xp::NonFiniteError("train: the weights are of no use: the loss on --dev is " +
-                             std::to_string(dev_loss) +
-                             ", expected a number; nothing was saved, lower --learning-rate");
-  }
-  if (!lead) return;
-  xp::save(params, weights);
-  if (begun_at == s.steps) console::print("this training was finished before\n");
-  console::print_format("dev loss %.4f per character; ", dev_loss);
-  console::print("the model is in " + s.folder + "\n");
+  finish(s, files.weights, params, history["val_loss"].back(), begun_at == s.steps);
 }
 
 void evaluate(const Settings& s) {

@@ -5,6 +5,7 @@
 #include "card.hpp"
 #include "corpus.hpp"
 #include "decode.hpp"
+#include "material.hpp"
 #include "prepare.hpp"
 #include "warm_start.hpp"
 
@@ -71,7 +72,7 @@ class DevScores final : public xp::Callback {
 /// Counts tokens and floating-point operations, for the last line. Products count three times (one
 /// forward, two backward), without padding.
 struct Work {
-  double tokens = 0, flops = 0;
+  double tokens = 0, flops = 0, seconds = 0;
 
   void add(const xp::Seq2SeqOptions& o, const Batch& b) {
     const double d = o.hidden_dim;
@@ -93,91 +94,6 @@ struct Work {
     flops += 3 * (2 * weights + 4 * d * pairs);
   }
 };
-
-xp::Vocabulary vocabulary(const std::vector<Pair>& pairs, const Language& language, bool source,
-                          std::size_t min_frequency) {
-  std::vector<std::vector<std::string>> texts;
-  for (const Pair& pair : pairs) {
-    texts.push_back(source ? language.source_tokens(pair.source)
-                           : language.target_tokens(pair.targets.front()));
-  }
-  return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
-}
-
-/// Returns one vocabulary of both sides, for shared tables.
-xp::Vocabulary joint_vocabulary(const std::vector<Pair>& pairs, const Language& language,
-                                std::size_t min_frequency) {
-  std::vector<std::vector<std::string>> texts;
-  for (const Pair& pair : pairs) {
-    texts.push_back(language.source_tokens(pair.source));
-    texts.push_back(language.target_tokens(pair.targets.front()));
-  }
-  return xp::Vocabulary::build(texts, {.min_frequency = min_frequency});
-}
-
-xp::Seq2SeqOptions model_options(const TrainSettings& s, const Language& language) {
-  xp::Seq2SeqOptions o{.source_vocabulary = static_cast<int>(language.source.size()),
-                       .target_vocabulary = static_cast<int>(language.target.size()),
-                       .hidden_dim = s.width,
-                       .num_heads = s.heads,
-                       .intermediate_dim = s.hidden,
-                       .encoder_layers = s.layers,
-                       .decoder_layers = s.decoder_layers.value_or(s.layers),
-                       .normalize_first = s.norm == "pre",
-                       .max_length = s.max_length,
-                       .activation = s.activation,
-                       .dropout = s.dropout,
-                       .embedding_dropout = s.embedding_dropout,
-                       .attention_dropout = s.attention_dropout,
-                       .activation_dropout = s.activation_dropout,
-                       .scale_embeddings = !s.no_scaling,
-                       .use_bias = !s.no_bias,
-                       .kernel_initializer = s.kernels,
-                       .pad_id = language.target.pad(),
-                       .start_id = language.target.start(),
-                       .end_id = language.target.end()};
-  if (s.positions == "learned") o.positions = xp::Positions::learned;
-  if (s.positions == "rotary") o.positions = xp::Positions::rotary;
-  if (s.positions == "none") o.positions = xp::Positions::none;
-  if (s.tying == "output") o.tying = xp::Tying::output;
-  if (s.tying == "all") o.tying = xp::Tying::all;
-  if (!s.embeddings.empty()) o.embedding_initializer = xp::Initializer(s.embeddings);
-  return o;
-}
-
-/// Removes the pairs that are left out. Prints how many. `path` is where they come from.
-void keep_usable(const TrainSettings& s, const Language& language, const std::string& path,
-                 std::vector<Pair>& pairs) {
-  const std::size_t left_out = leave_out(pairs, language, static_cast<std::size_t>(s.max_length));
-  if (left_out != 0) {
-    console::print(
-        path + ": " + console::counted(left_out, "pair") + (left_out == 1 ? " is" : " are") +
-        " left out: empty, or longer than --max-length " + std::to_string(s.max_length) + "\n");
-  }
-  if (pairs.empty()) {
-    throw xp::ValueError(path + ": no pair is left, expected some of 1 to " +
-                         std::to_string(s.max_length) + " tokens; raise --max-length");
-  }
-}
-
-/// Makes the vocabularies, and the options of the model.
-void prepare_language(const TrainSettings& s, const std::vector<Pair>& pairs, const Language* from,
-                      Language& language, xp::Seq2SeqOptions& options) {
-  if (s.tying == "all") {
-    language.source = language.target = joint_vocabulary(pairs, language, s.min_frequency);
-  } else {
-    language.source = vocabulary(pairs, language, true, s.min_frequency);
-    language.target = vocabulary(pairs, language, false, s.min_frequency);
-  }
-  if (from != nullptr) {
-    language.source = extended(from->source, language.source);
-    language.target = extended(from->target, language.target);
-    // One table of both needs one list, which begins as the model's.
-    if (s.tying == "all")
-      language.source = language.target = extended(language.source, language.target);
-  }
-  options = model_options(s, language);
-}
 
 /// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
 std::string tell_best(const xp::History& history, const std::string& monitor,
@@ -206,175 +122,209 @@ std::string tell_best(const xp::History& history, const std::string& monitor,
   return figures + " (epoch " + std::to_string(epoch) + ")";
 }
 
-}  // namespace
+/// One training: what it starts from, its run, and what is left in the folder.
+class Training {
+ public:
+  Training(const TrainSettings& s, const Bundle* from);
+  void run();
 
-void train(const TrainSettings& given) {
-  const bool lead = console::leads(given.team);
-  console::need_shards(given.team, given.shards);
-  if (lead) check_settings(given);
-  std::optional<Bundle> from;
-  if (!given.init.empty()) {
-    from = load_bundle(given.init);
-    need_same_model(given.team, given.init, *from);
+ private:
+  void open_folder();
+  void tell_size() const;
+  void write_record() const;
+  [[nodiscard]] xp::StepResult<float> step(xp::Tape<float>& tape, const Batch& b, double smoothing);
+  [[nodiscard]] xp::FitOptions<float> fit_options();
+  void tell_interrupted() const;
+  void finish(const xp::History& history);
+  [[nodiscard]] bool keeps_best() const { return s_.best != "last"; }
+  [[nodiscard]] xp::MonitorMode mode() const {
+    return rises(s_.best) ? xp::MonitorMode::max : xp::MonitorMode::min;
   }
-  const TrainSettings s = from ? inherited(given, *from) : given;
-  const Language* const known = from ? &from->language : nullptr;
-  std::vector<Pair> pairs, dev_pairs;
-  if (lead) read_both(s, pairs, dev_pairs);
-  share_pairs(s.team, pairs);
-  share_pairs(s.team, dev_pairs);
-  Language language = tokenization(s, pairs, known);
-  keep_usable(s, language, s.train, pairs);
-  keep_usable(s, language, s.dev.empty() ? "--dev-split" : s.dev, dev_pairs);
-  xp::Seq2SeqOptions options;
-  prepare_language(s, pairs, known, language, options);
-  const std::string words = language.source.to_text() + language.target.to_text();
-  console::need_same(s.team, "the hash of the vocabularies", std::to_string(xp::stable_hash(words)),
-                     "use the same SentencePiece on all machines");
 
-  check_memory(options);
-  xp::Params<float> params({.seed = s.seed});
-  const xp::Seq2Seq<float> model(params.scope(), options);
-  model.build();
-  if (from) take_weights(*from, s.init, params);
-  freeze(s.freeze, params);
+  const TrainSettings& s_;
+  const bool lead_, warm_;
+  const Material material_;
+  xp::Params<float> params_;
+  const xp::Seq2Seq<float> model_;
+  const xp::Batches<Batch> batches_, dev_batches_;
+  const std::unique_ptr<xp::Optimizer<float>> optimizer_;
+  xp::Checkpoints checkpoints_;
+  std::size_t weights_ = 0;
+  xp::Mean batch_loss_{"batch_loss"};
+  Work work_;
+  std::int64_t resumed_at_ = -1;
+};
 
-  const auto longest = static_cast<std::size_t>(s.max_length);
-  std::size_t left_out = 0;  // none, as the pairs are usable
-  const auto examples = encode(pairs, language, longest, left_out);
-  const auto dev_examples = encode(dev_pairs, language, longest, left_out);
-  const auto batches = batches_of(examples, language,
-                                  {.batch_size = s.batch_size,
-                                   .max_tokens = s.max_tokens,
-                                   .seed = s.seed,
-                                   .bucket_window = 50 * s.batch_size});
-  const auto dev_batches = batches_of(
-      dev_examples, language, {.batch_size = 128, .shuffle = false, .bucket_window = 128000});
-  const auto steps = s.epochs * static_cast<std::int64_t>(batches.steps(0));
-  const auto optimizer = make_optimizer(s, steps);
+Training::Training(const TrainSettings& s, const Bundle* from)
+    : s_(s),
+      lead_(console::leads(s.team)),
+      warm_(from != nullptr),
+      material_(read_material(s, from == nullptr ? nullptr : &from->language)),
+      params_({.seed = s.seed}),
+      model_(params_.scope(), material_.options),
+      batches_(batches_of(material_.examples(material_.pairs), material_.language,
+                          {.batch_size = s.batch_size,
+                           .max_tokens = s.max_tokens,
+                           .seed = s.seed,
+                           .bucket_window = 50 * s.batch_size})),
+      dev_batches_(batches_of(material_.examples(material_.dev_pairs), material_.language,
+                              {.batch_size = 128, .shuffle = false, .bucket_window = 128000})),
+      optimizer_(make_optimizer(s, s.epochs * static_cast<std::int64_t>(batches_.steps(0)))),
+      checkpoints_(checkpoints_folder(s.folder), {.keep = s.keep}) {
+  model_.build();
+  if (warm_) take_weights(*from, s.init, params_);
+  freeze(s.freeze, params_);
+  for (const auto& p : params_.all()) weights_ += p.value().size();
+}
 
-  xp::Checkpoints checkpoints(checkpoints_folder(s.folder), {.keep = s.keep});
-  if (lead) {
-    checkpoints.lock();
-    check_settings(s);  // another process may have trained here meanwhile
-    for (const std::string& path : files_of(s.folder)) xp::remove_temporaries(path);
-    if (!s.resume) clear_folder(s.folder, checkpoints);
-  }
-  std::int64_t weights = 0;
-  for (const auto& p : params.all()) weights += static_cast<std::int64_t>(p.value().size());
-  console::print(console::counted(examples.size(), "pair") + ", " +
-                 std::to_string(dev_examples.size()) + " of dev; " +
+void Training::open_folder() {
+  checkpoints_.lock();
+  check_settings(s_);  // another process may have trained here meanwhile
+  for (const std::string& path : files_of(s_.folder)) xp::remove_temporaries(path);
+  if (!s_.resume) clear_folder(s_.folder, checkpoints_);
+}
+
+void Training::tell_size() const {
+  const Language& language = material_.language;
+  console::print(console::counted(material_.pairs.size(), "pair") + ", " +
+                 std::to_string(material_.dev_pairs.size()) + " of dev; " +
                  std::to_string(language.source.size()) + " and " +
-                 std::to_string(language.target.size()) + " tokens; " + std::to_string(weights) +
-                 " weights; " + console::counted(batches.steps(0), "step") + " per epoch\n");
+                 std::to_string(language.target.size()) + " tokens; " + std::to_string(weights_) +
+                 " weights; " + console::counted(batches_.steps(0), "step") + " per epoch\n");
   if (xp::default_products() != xp::Products::float32) {
     console::print("products: " + xp::describe(xp::default_products()) + "\n");
   }
   console::flush();
+}
 
-  if (!s.record.empty() && lead) {
-    std::error_code failed;  // the next write reports it with the path
-    std::filesystem::create_directories(s.record, failed);
-    xp::save(params, s.record + "/initial.safetensors");
-    write_batches(batches, s.record + "/train.jsonl");
-    write_batches(dev_batches, s.record + "/dev.jsonl");
-  }
+/// Writes the first weights and all batches, for a comparison with another program.
+void Training::write_record() const {
+  std::error_code failed;  // the next write reports it with the path
+  std::filesystem::create_directories(s_.record, failed);
+  xp::save(params_, s_.record + "/initial.safetensors");
+  write_batches(batches_, s_.record + "/train.jsonl");
+  write_batches(dev_batches_, s_.record + "/dev.jsonl");
+}
 
-  xp::Mean batch_loss("batch_loss");
-  const auto step_with = [&](double smoothing) {
-    return [&model, &batch_loss, &s, smoothing](xp::Tape<float>& tape, const Batch& b) {
-      auto loss = model.loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
-                             b.target_out, {.label_smoothing = smoothing});
-      if (s.batch_loss) batch_loss.update(loss.item());
-      return xp::StepResult<float>(std::move(loss), b.tokens, b.tokens);
-    };
-  };
-  const bool last = s.best == "last";
-  const auto mode = rises(s.best) ? xp::MonitorMode::max : xp::MonitorMode::min;
-  const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
-  xp::FitOptions<float> fit{.epochs = s.epochs,
-                            .validation = {dev_batches, step_with(0)},
-                            .seed = s.seed,
-                            .checkpoints = &checkpoints,
-                            .save_steps = s.save_steps,
-                            .best_monitor = last ? "" : s.best,
-                            .best_mode = mode,
-                            .resume = s.resume,
-                            .configuration = configuration(s, pairs, dev_pairs),
-                            .signals = &signals,
-                            .shards = s.shards,
-                            .team = s.team};
+xp::StepResult<float> Training::step(xp::Tape<float>& tape, const Batch& b, double smoothing) {
+  auto loss = model_.loss(tape.input(b.source), b.source_mask, tape.input(b.target_in),
+                          b.target_out, {.label_smoothing = smoothing});
+  if (s_.batch_loss) batch_loss_.update(loss.item());
+  return {std::move(loss), b.tokens, b.tokens};
+}
+
+xp::FitOptions<float> Training::fit_options() {
+  xp::FitOptions<float> fit{
+      .epochs = s_.epochs,
+      .validation = {dev_batches_,
+                     [this](xp::Tape<float>& tape, const Batch& b) { return step(tape, b, 0); }},
+      .seed = s_.seed,
+      .checkpoints = &checkpoints_,
+      .save_steps = s_.save_steps,
+      .best_monitor = keeps_best() ? s_.best : "",
+      .best_mode = mode(),
+      .resume = s_.resume,
+      .configuration = configuration(s_, material_.pairs, material_.dev_pairs),
+      .shards = s_.shards,
+      .team = s_.team};
   fit.message = [](const std::string& text) {
     console::print(console::shortened(text) + "\n");
     console::flush();
   };
-  if (s.batch_loss) fit.metrics = {&batch_loss};
+  if (s_.batch_loss) fit.metrics = {&batch_loss_};
   // After Ctrl-C mpirun takes no output while it waits: little may be written, or rank 0 hangs in its last step.
-  if (s.team != nullptr) fit.progress.interval = 1;
-  if (s.clip_norm > 0) fit.clip_norm = s.clip_norm;
-  std::int64_t resumed_at = -1;
-  DevScores scores(model, language, std::move(dev_pairs), s);
+  if (s_.team != nullptr) fit.progress.interval = 1;
+  if (s_.clip_norm > 0) fit.clip_norm = s_.clip_norm;
+  return fit;
+}
+
+void Training::run() {
+  if (lead_) open_folder();
+  tell_size();
+  if (!s_.record.empty() && lead_) write_record();
+
+  DevScores scores(model_, material_.language, material_.dev_pairs, s_);
   // After the checkpoint was found to fit.
-  xp::LambdaCallback writer({.on_train_begin = [&](xp::Run& run) {
-    resumed_at = run.resumed() ? run.step() : -1;
-    if (lead) save_language(s.folder, language, options);
+  xp::LambdaCallback writer({.on_train_begin = [this](xp::Run& run) {
+    resumed_at_ = run.resumed() ? run.step() : -1;
+    if (lead_) save_language(s_.folder, material_.language, material_.options);
   }});
+  const xp::StopSignals signals({.also = {SIGUSR1}});  // which mpirun and Slurm pass on
+  xp::FitOptions<float> fit = fit_options();
+  fit.signals = &signals;
   fit.callbacks = {&writer, &scores};
   std::optional<xp::EarlyStopping> stopping;
-  if (s.patience > 0 && !last) {
+  if (s_.patience > 0 && keeps_best()) {
     stopping.emplace(
-        xp::EarlyStopping::Options{.monitor = s.best, .patience = s.patience, .mode = mode});
+        xp::EarlyStopping::Options{.monitor = s_.best, .patience = s_.patience, .mode = mode()});
     fit.callbacks.push_back(&*stopping);
   }
   std::optional<xp::TensorBoard> board;
-  if (!s.tensorboard.empty()) {
-    board.emplace(xp::TensorBoard::Options{.log_dir = s.tensorboard});
+  if (!s_.tensorboard.empty()) {
+    board.emplace(xp::TensorBoard::Options{.log_dir = s_.tensorboard});
     fit.callbacks.push_back(&*board);
   }
 
-  Work work;
-  const auto step = step_with(s.label_smoothing);
   const auto begin = std::chrono::steady_clock::now();
   const xp::History history = xp::fit(
-      params, *optimizer, batches,
-      [&](xp::Tape<float>& tape, const Batch& b) {
-        work.add(options, b);
-        return step(tape, b);
+      params_, *optimizer_, batches_,
+      [this](xp::Tape<float>& tape, const Batch& b) {
+        work_.add(material_.options, b);
+        return step(tape, b, s_.label_smoothing);
       },
       fit);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (lead) write_log(s.folder, history, s.score_every);
-  if (history.interrupted) {
-    console::print(std::string("interrupted; the same command with --resume goes on") +
-                   (std::filesystem::exists(checkpoints.best_file())
-                        ? ", and translate uses the best weights so far"
-                        : "") +
+  work_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (lead_) write_log(s_.folder, history, s_.score_every);
+  if (history.interrupted) return tell_interrupted();
+  work_.tokens = console::summed(s_.team, work_.tokens);
+  work_.flops = console::summed(s_.team, work_.flops);
+  if (lead_) finish(history);
+}
+
+void Training::tell_interrupted() const {
+  console::print(std::string("interrupted; the same command with --resume goes on") +
+                 (std::filesystem::exists(checkpoints_.best_file())
+                      ? ", and translate uses the best weights so far"
+                      : "") +
+                 "\n");
+}
+
+void Training::finish(const xp::History& history) {
+  if (keeps_best() && checkpoints_.restore_best(params_, *optimizer_)) {
+    optimizer_->finalize(params_);
+  }
+  xp::save(params_, weights_file(s_.folder));
+  Card card{.origin = {},
+            .options = s_.configuration,
+            .scores = tell_best(history, keeps_best() ? s_.best : "", mode())};
+  card.origin.push_back("It was trained on " + console::counted(material_.pairs.size(), "pair") +
+                        " of " + s_.train + ", and chosen by " +
+                        std::to_string(material_.dev_pairs.size()) + " pairs of " +
+                        (s_.dev.empty() ? "the same file" : s_.dev) + ".");
+  if (warm_) card.origin.push_back("It began with the weights of " + s_.init + ".");
+  write_card(s_.folder, material_.language, material_.options, weights_, card);
+  if (resumed_at_ >= 0 && work_.tokens == 0) {
+    console::print("this training was finished before, after epoch " +
+                   std::to_string(history.epochs().size()) +
+                   (rate_needs_epochs(s_) || history.stopped ? "" : "; more --epochs go on") +
                    "\n");
     return;
   }
-  work.tokens = console::summed(s.team, work.tokens);
-  work.flops = console::summed(s.team, work.flops);
-  if (!lead) return;
-  if (!last && checkpoints.restore_best(params, *optimizer)) optimizer->finalize(params);
-  xp::save(params, weights_file(s.folder));
-  Card card{.origin = {},
-            .options = s.configuration,
-            .scores = tell_best(history, last ? "" : s.best, mode)};
-  card.origin.push_back("It was trained on " + console::counted(examples.size(), "pair") + " of " +
-                        s.train + ", and chosen by " + std::to_string(dev_examples.size()) +
-                        " pairs of " + (s.dev.empty() ? "the same file" : s.dev) + ".");
-  if (from) card.origin.push_back("It began with the weights of " + s.init + ".");
-  write_card(s.folder, language, options, static_cast<std::size_t>(weights), card);
-  if (resumed_at >= 0 && work.tokens == 0) {
-    console::print("this training was finished before, after epoch " +
-                   std::to_string(history.epochs().size()) +
-                   (rate_needs_epochs(s) || history.stopped ? "" : "; more --epochs go on") + "\n");
-    return;
-  }
-  console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", seconds,
-                        work.tokens / seconds, work.flops / seconds * 1e-9);
-  console::print("the model is in " + s.folder + "; try: seq2seq translate " + s.folder + "\n");
+  console::print_format("%.1f s, %.0f target tokens/s, %.1f GFLOP/s\n", work_.seconds,
+                        work_.tokens / work_.seconds, work_.flops / work_.seconds * 1e-9);
+  console::print("the model is in " + s_.folder + "; try: seq2seq translate " + s_.folder + "\n");
+}
+
+}  // namespace
+
+void train(const TrainSettings& given) {
+  console::need_shards(given.team, given.shards);
+  if (console::leads(given.team)) check_settings(given);
+  if (given.init.empty()) return Training(given, nullptr).run();
+  const Bundle from = load_bundle(given.init);
+  need_same_model(given.team, given.init, from);
+  const TrainSettings s = inherited(given, from);
+  Training(s, &from).run();
 }
 
 }  // namespace seq2seq
