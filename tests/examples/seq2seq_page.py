@@ -25,6 +25,29 @@ def expect(condition, what):
         sys.exit(f"seq2seq_page.py: {what}")
 
 
+def check_long(page):
+    """A long text is shown, and a move of the pointer over its map redraws little."""
+    for tokens in (250, 1000):
+        page.evaluate("""(n) => {
+          const numbers = Array.from({ length: n }, (_, i) => i);
+          const attention = [[numbers.map((t) => numbers.map((s) => (s === t ? 1 : 0)))]];
+          const one = { text: "long", score: 0, log_probability: 0, tokens: numbers.map(String), attention };
+          result = { source_tokens: numbers.map(String), unknown: [], seconds: 0, translations: [one] };
+          focus = { layer: 0, head: -1 };
+          show();
+        }""", tokens)
+        size = page.eval_on_selector("#map", "(map) => Math.max(map.width, map.height)")
+        expect(0 < size <= 4200, f"the map of {tokens} tokens has {size} pixels")
+        drawn = page.eval_on_selector("#map", "(map) => map.getContext('2d').getImageData(map.width - 2, map.height - 3, 1, 1).data[3]")
+        expect(drawn == 255, f"the map of {tokens} tokens is blank")
+        took = page.evaluate("""() => Math.min(...[1, 2, 3, 4, 5].map((i) => {
+          const begun = performance.now();
+          point({ row: i, column: i });
+          return performance.now() - begun;
+        }))""")
+        expect(took < 200, f"a move of the pointer over {tokens} tokens takes {took} ms")
+
+
 def check(browser, scheme, width):
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
     faults, requests = [], []
@@ -53,6 +76,11 @@ def check(browser, scheme, width):
     if folder:
         page.hover("#written span >> nth=0")
         page.screenshot(path=f"{folder}/{scheme}_{width}.png", full_page=True)
+    # The pointer stays on a token while another sentence is asked for.
+    page.hover("#written span >> nth=0")
+    page.press("#source", "Enter")
+    page.mouse.move(1, 1)
+    page.locator("#list button").nth(3).wait_for()
     # Another translation, and text that is code.
     page.locator("#list button").nth(1).click()
     expect(page.inner_text("#text") == page.locator("#list button span").nth(2).inner_text(), "the second text")
@@ -60,6 +88,11 @@ def check(browser, scheme, width):
     page.click("#go")
     page.locator("#note").filter(has_text="unknown").wait_for()
     expect(page.locator("img").count() == 0, "text became code")
+    note = page.inner_text("#note")
+    page.locator("#list button").nth(1).click()
+    expect(page.inner_text("#note") == note, f"the note is {page.inner_text('#note')!r}, expected {note!r}")
+    expect(page.text_content("#spoken") == page.locator("#list button span").nth(0).inner_text(), "the text for a reader")
+    check_long(page)
     expect(not faults, f"the browser says {faults}")
     page.fill("#source", "a " * 1900)
     page.click("#go")

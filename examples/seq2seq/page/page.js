@@ -7,6 +7,9 @@ let chosen = 0;     // index of a translation
 let focus = { layer: 0, head: -1 };  // head -1: the mean of all
 let pointed = null;  // { row, column }: the tokens that the pointer is on; one of them may be missing
 let running = null;  // AbortController of the translation under way
+let view = null;     // of the attention shown: the weights of a head, and the colours of weights; null if none is shown
+const kGone = "the program cannot be reached; is it still there?";
+const kBusy = "the program is busy; try again";
 
 function element(name, text, parent) {
   const made = document.createElement(name);
@@ -25,8 +28,20 @@ function fail(text) {
 
 // ---- Translation
 
+// Returns what a promise of the network gives; its error says that the program is gone.
+const reached = (promise) => promise.catch((error) => {
+  throw error.name === "AbortError" ? error : new Error(kGone);
+});
+
+// Returns an answer that is not an error.
+async function ask(path, options) {
+  const answer = await reached(fetch(path, options));
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? kBusy);
+  return answer;
+}
+
 async function load() {
-  const model = await (await fetch("/model")).json();
+  const model = await reached((await ask("/model")).json());
   at("name").textContent = model.name;
   document.title = `${model.name} - seq2seq`;
   at("about").textContent = `reads ${model.source_tokens}, writes ${model.target_tokens}; ` +
@@ -34,6 +49,7 @@ async function load() {
   for (let n = 1; n <= model.most_beam; n *= 2) element("option", n, at("beam")).value = n;
   if (![...at("beam").options].some((o) => o.value === String(model.beam))) element("option", model.beam, at("beam"));
   at("beam").value = model.beam;
+  at("go").disabled = false;
 }
 
 // Calls take(name, data) for each event of a stream.
@@ -41,7 +57,7 @@ async function readEvents(body, take) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   while (true) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reached(reader.read());
     if (done) return;
     rest += value;
     for (let end = rest.indexOf("\n\n"); end >= 0; end = rest.indexOf("\n\n")) {
@@ -53,16 +69,18 @@ async function readEvents(body, take) {
 }
 
 async function translate() {
+  await loaded;
+  if (at("go").disabled) return;  // without a model
   if (running) running.abort();
   const mine = running = new AbortController();
   fail("");
-  result = null;
-  at("text").textContent = at("note").textContent = at("time").textContent = "";
+  result = view = null;
+  at("text").textContent = at("spoken").textContent = at("note").textContent = at("time").textContent = "";
   at("list").replaceChildren();
   at("attention").hidden = true;
   const beam = Number(at("beam").value);
   try {
-    const answer = await fetch("/translate", {
+    const answer = await ask("/translate", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({
@@ -70,7 +88,6 @@ async function translate() {
       }),
       signal: mine.signal,
     });
-    if (!answer.ok) throw new Error((await answer.json()).error);
     await readEvents(answer.body, (name, data) => {
       if (mine !== running) return;
       if (name === "error") throw new Error(data.error);
@@ -89,20 +106,29 @@ async function translate() {
 }
 
 function show() {
-  const unknown = result.unknown.length;
-  at("note").textContent = unknown === 0 ? "" : `${times(unknown, "token")} of the sentence ${unknown === 1 ? "is" : "are"} unknown to the model`;
   at("time").textContent = `${result.seconds.toFixed(2)} s`;
   at("text").classList.remove("draft");
   if (result.translations.length > 1) {
     result.translations.forEach((one, index) => {
       const button = element("button", "", element("li", "", at("list")));
       button.type = "button";
+      button.dir = "auto";
       element("span", one.text, button);
       element("span", one.score.toFixed(3), button).title = `score; log-probability ${one.log_probability.toFixed(3)}`;
       button.addEventListener("click", () => choose(index));
     });
   }
   choose(0);
+  at("spoken").textContent = result.translations[0].text;  // once, and not for each token
+}
+
+// Returns what is to be said about a translation.
+function noteOn(one) {
+  const unknown = result.unknown.length, notes = [];
+  if (unknown > 0) notes.push(`${times(unknown, "token")} of the sentence ${unknown === 1 ? "is" : "are"} unknown to the model.`);
+  if (one.text === "") notes.push("The translation is empty.");
+  if (one.tokens.length > 0 && !one.attention) notes.push("The attention of so long a text is not shown.");
+  return notes.join(" ");
 }
 
 function choose(index) {
@@ -111,14 +137,15 @@ function choose(index) {
   at("text").textContent = one.text;
   [...at("list").querySelectorAll("button")].forEach((button, i) => button.setAttribute("aria-pressed", i === index));
   at("attention").hidden = !one.attention;
-  if (one.tokens.length > 0 && !one.attention) at("note").textContent = "The attention of so long a text is not shown.";
+  at("note").textContent = noteOn(one);
+  view = null;
   if (!one.attention) return;
   focus.layer = Math.min(focus.layer, one.attention.length - 1);
   if (!focus.seen) focus = { layer: one.attention.length - 1, head: -1, seen: true };
   showTokens("read", result.source_tokens, "column", result.unknown);
   showTokens("written", one.tokens, "row", []);
   showHeads();
-  point(null);
+  look();
 }
 
 // ---- Attention
@@ -145,10 +172,19 @@ function showTokens(id, tokens, axis, unknown) {
   });
 }
 
+// Shows the head that is in focus.
+function look() {
+  view = { map: weights(focus.layer, focus.head), colors: palette() };
+  at("map").setAttribute("aria-label", `map of the attention, ${where()}`);
+  drawMap();
+  point(null);
+}
+
 // Marks what a pair of tokens, or one token, has to do with the others.
 function point(to) {
+  if (!view) return;
   pointed = to;
-  const map = weights(focus.layer, focus.head), source = result.source_tokens, target = result.translations[chosen].tokens;
+  const map = view.map, source = result.source_tokens, target = result.translations[chosen].tokens;
   const row = to?.row, column = to?.column;
   shade("read", (s) => (row === undefined ? 0 : map[row][s]), column);
   shade("written", (t) => (column === undefined || row !== undefined ? 0 : map[t][column]), row);
@@ -163,37 +199,55 @@ function point(to) {
     text += `: “${shown(target[row])}” from “${shown(source[column])}”, ${map[row][column].toFixed(3)}`;
   }
   at("told").textContent = text;
-  drawMap();
+  const { left, top, cell } = sheet, width = cell * source.length, height = cell * target.length;
+  outline("row", row === undefined ? null : [left, top + row * cell, width, cell]);
+  outline("column", column === undefined ? null : [left + column * cell, top, cell, height]);
+}
+
+function outline(id, box) {
+  at(id).hidden = !box;
+  if (box) ["left", "top", "width", "height"].forEach((side, i) => at(id).style.setProperty(side, `${box[i]}px`));
 }
 
 function shade(id, weight, marked) {
   [...at(id).children].forEach((span, i) => {
-    const value = weight(i), [red, green, blue] = color(value);
-    span.style.backgroundColor = value > 0 ? `rgb(${red},${green},${blue})` : "";
-    span.style.color = value > 0 ? (0.3 * red + 0.6 * green + 0.1 * blue > 130 ? "#000" : "#fff") : "";
+    const value = weight(i), color = colorOf(value, view.colors);
+    span.style.backgroundColor = value > 0 ? `rgb(${color.join(",")})` : "";
+    span.style.color = value > 0 ? inkOn(color) : "";
     span.classList.toggle("on", i === marked);
   });
 }
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function color(value) {
+// Returns the colours of the weights 0, 0.01 ... 1.
+function palette() {
   const [low, high] = ["--low", "--high"].map((name) => style(name).split(",").map(Number));
-  return low.map((from, i) => Math.round(from + (high[i] - from) * value));
+  return Array.from({ length: 101 }, (_, i) => low.map((from, c) => Math.round(from + (high[c] - from) * i / 100)));
+}
+
+const colorOf = (value, colors) => colors[Math.round(Math.min(value, 1) * 100)];
+
+// Returns black or white, whichever has the larger contrast (WCAG 2: both are equal at a luminance of 0.179).
+function inkOn(color) {
+  const [red, green, blue] = color.map((c) => (c <= 10 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
 }
 
 // Draws one pixel for each weight.
-function drawPixels(canvas, map) {
+function drawPixels(canvas, map, colors) {
   canvas.width = map[0].length;
   canvas.height = map.length;
   const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
-  const palette = Array.from({ length: 101 }, (_, i) => color(i / 100));
-  map.flat().forEach((value, i) => image.data.set([...palette[Math.round(Math.min(value, 1) * 100)], 255], 4 * i));
+  map.flat().forEach((value, i) => {
+    image.data.set(colorOf(value, colors), 4 * i);
+    image.data[4 * i + 3] = 255;
+  });
   context.putImageData(image, 0, 0);
 }
 
 function showHeads() {
-  const layers = result.translations[chosen].attention;
+  const layers = result.translations[chosen].attention, colors = palette();
   at("heads").replaceChildren();
   const top = element("tr", "", at("heads"));
   for (const name of ["", "mean", ...layers[0].map((_, h) => `head ${h + 1}`)]) element("th", name, top);
@@ -203,43 +257,56 @@ function showHeads() {
     for (let head = -1; head < heads.length; ++head) {
       const button = element("button", "", element("td", "", line));
       button.type = "button";
-      button.ariaLabel = `layer ${layer + 1}, ${head < 0 ? "mean" : `head ${head + 1}`}`;
-      button.ariaPressed = String(layer === focus.layer && head === focus.head);
+      button.setAttribute("aria-label", `layer ${layer + 1}, ${head < 0 ? "mean" : `head ${head + 1}`}`);
+      button.setAttribute("aria-pressed", layer === focus.layer && head === focus.head);
       const canvas = element("canvas", "", button);
-      drawPixels(canvas, weights(layer, head));
+      drawPixels(canvas, weights(layer, head), colors);
       button.addEventListener("click", () => {
         focus = { layer, head, seen: true };
-        for (const other of at("heads").querySelectorAll("button")) other.ariaPressed = String(other === button);
-        point(null);
+        for (const other of at("heads").querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
+        look();
       });
     }
   });
 }
 
-const kCell = 20;  // pixels of a weight
-let margin = { left: 0, top: 0 };
+let sheet = { left: 0, top: 0, cell: 20 };  // pixels beside the map, above it, and of a weight
 
+// Draws the map of a head. It is at most 4000 pixels long, or two for each token, as browsers limit a canvas.
 function drawMap() {
-  const map = weights(focus.layer, focus.head), canvas = at("map"), context = canvas.getContext("2d");
+  const map = view.map, canvas = at("map"), context = canvas.getContext("2d");
   const read = result.source_tokens.map(shown), written = result.translations[chosen].tokens.map(shown);
   const font = "13px system-ui, sans-serif", scale = window.devicePixelRatio;
   context.font = font;
-  const widest = (tokens) => Math.min(120, Math.max(...tokens.map((token) => context.measureText(token).width)));
-  margin = { left: Math.ceil(widest(written)) + 8, top: Math.ceil(widest(read)) + 8 };
-  const width = margin.left + kCell * read.length + 1, height = margin.top + kCell * written.length + 1;
+  const cell = Math.max(2, Math.min(20, Math.floor(4000 / scale / Math.max(read.length, written.length))));
+  const labels = cell >= 10;  // smaller ones would overlap
+  const widest = (tokens) => (labels ? Math.min(120, Math.max(...tokens.map((token) => context.measureText(token).width))) : 0);
+  sheet = { left: Math.ceil(widest(written)) + 8, top: Math.ceil(widest(read)) + 8, cell };
+  const width = sheet.left + cell * read.length + 1, height = sheet.top + cell * written.length + 1;
   canvas.width = width * scale;
   canvas.height = height * scale;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   context.scale(scale, scale);
   context.font = font;
+  if (labels) drawLabels(context, read, written);
+  const pixels = document.createElement("canvas");
+  drawPixels(pixels, map, view.colors);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(pixels, sheet.left, sheet.top, cell * read.length, cell * written.length);
+  context.strokeStyle = style("--line");
+  context.strokeRect(sheet.left + 0.5, sheet.top + 0.5, cell * read.length - 1, cell * written.length - 1);
+}
+
+function drawLabels(context, read, written) {
+  const { left, top, cell } = sheet;
   context.fillStyle = style("--ink");
   context.textBaseline = "middle";
   context.textAlign = "right";
-  written.forEach((token, t) => context.fillText(token, margin.left - 4, margin.top + (t + 0.5) * kCell, 120));
+  written.forEach((token, t) => context.fillText(token, left - 4, top + (t + 0.5) * cell, 120));
   read.forEach((token, s) => {
     context.save();
-    context.translate(margin.left + (s + 0.5) * kCell, margin.top - 4);
+    context.translate(left + (s + 0.5) * cell, top - 4);
     if ([...token].length > 1) {
       context.rotate(-Math.PI / 2);
       context.textAlign = "left";
@@ -250,16 +317,6 @@ function drawMap() {
     context.fillText(token, 0, 0, 120);
     context.restore();
   });
-  map.forEach((row, t) => row.forEach((value, s) => {
-    context.fillStyle = `rgb(${color(value).join(",")})`;
-    context.fillRect(margin.left + s * kCell, margin.top + t * kCell, kCell, kCell);
-  }));
-  context.strokeStyle = style("--line");
-  context.strokeRect(margin.left + 0.5, margin.top + 0.5, kCell * read.length - 1, kCell * written.length - 1);
-  context.strokeStyle = style("--accent");
-  context.lineWidth = 2;
-  if (pointed?.row !== undefined) context.strokeRect(margin.left, margin.top + pointed.row * kCell, kCell * read.length, kCell);
-  if (pointed?.column !== undefined) context.strokeRect(margin.left + pointed.column * kCell, margin.top, kCell, kCell * written.length);
 }
 
 // ---- Events
@@ -277,16 +334,17 @@ at("beam").addEventListener("change", () => {
   if (at("source").value.trim() !== "") translate();
 });
 at("map").addEventListener("pointermove", (event) => {
-  const column = Math.floor((event.offsetX - margin.left) / kCell), row = Math.floor((event.offsetY - margin.top) / kCell);
+  if (!view) return;
+  const column = Math.floor((event.offsetX - sheet.left) / sheet.cell), row = Math.floor((event.offsetY - sheet.top) / sheet.cell);
   const inside = row >= 0 && column >= 0 && column < result.source_tokens.length && row < result.translations[chosen].tokens.length;
   if (inside && pointed?.row === row && pointed?.column === column) return;
   if (inside || pointed) point(inside ? { row, column } : null);
 });
 at("map").addEventListener("pointerleave", () => point(null));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (!result || at("attention").hidden) return;
+  if (!view) return;
   showHeads();
-  point(null);
+  look();
 });
 
-load().catch(() => fail("the model cannot be reached; is the program still there?"));
+const loaded = load().catch((error) => fail(error.message));
