@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <new>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostWeights = 1'000'000;  // of attention in an answer
-constexpr const char* kExample = "expected an object as {\"source\": \"a sentence\"}";
+constexpr const char* kExample = ", expected an object as {\"source\": \"a sentence\"}; send that";
+constexpr const char* kEnds =
+    "serve: ended: the program was told to stop, expected a running one; start it again";
 
 std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -28,13 +31,20 @@ Json object_of(const std::string& body) {
   Json object;
   try {
     object = Json::parse(body, [](int depth, Json::parse_event_t, const Json&) {
-      if (depth > kDepth) throw Refusal(400, "body: nested too deeply: " + std::string(kExample));
-      return true;
+      if (depth <= kDepth) return true;
+      throw Refusal(400, "body: nested too deeply: it has more than " + std::to_string(kDepth) +
+                             " levels" + kExample);
     });
+  } catch (const Json::parse_error& e) {
+    throw Refusal(
+        400, "body: malformed JSON: the fault is at byte " + std::to_string(e.byte) + kExample);
   } catch (const Json::exception&) {
-    throw Refusal(400, "body: malformed JSON: " + std::string(kExample));
+    throw Refusal(400, std::string("body: malformed JSON: a number is too large") + kExample);
   }
-  if (!object.is_object()) throw Refusal(400, "body: not an object: " + std::string(kExample));
+  if (!object.is_object()) {
+    throw Refusal(
+        400, std::string("body: not an object: it is of type ") + object.type_name() + kExample);
+  }
   for (const auto& item : object.items()) {
     const std::string& key = item.key();
     if (key == "source" || key == "beam" || key == "n_best" || key == "attention" ||
@@ -101,10 +111,22 @@ Json attention_of(const xp::Seq2Seq<float>& model, const std::vector<std::int64_
 
 std::string error_text(const std::string& why) { return text_of({{"error", why}}); }
 
-Event Answer::next() {
+std::thread start_thread(std::function<void()> work) {
+  try {
+    return std::thread(std::move(work));
+  } catch (const std::system_error& e) {
+    throw xp::IoError("serve: no thread: the system gives no more: " + e.code().message() +
+                          ", expected 34 threads; raise the limits of memory and processes "
+                          "(ulimit -v, ulimit -u)",
+                      "serve", e.code().value());
+  }
+}
+
+std::optional<Event> Answer::next() {
+  constexpr std::chrono::milliseconds kWait(500);  // until a client is looked for
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return text_.has_value() || last_.has_value(); });
-  if (!text_) return *last_;
+  changed_.wait_for(lock, kWait, [this] { return text_.has_value() || last_.has_value(); });
+  if (!text_) return last_;
   Event event = std::move(*text_);
   text_.reset();
   return event;
@@ -132,7 +154,7 @@ Answers::Answers(const ServeSettings& settings)
     : settings_(settings),
       bundle_(load_bundle(settings.folder)),
       most_(longest({bundle_.model.get()})),
-      thread_([this] { work(); }) {}
+      thread_(start_thread([this] { work(); })) {}
 
 Answers::~Answers() {
   stop();
@@ -162,7 +184,9 @@ Question Answers::question(const std::string& body) const {
   const Json object = object_of(body);
   const auto source = object.find("source");
   if (source == object.end() || !source->is_string()) {
-    throw Refusal(400, "source: no text: " + std::string(kExample) + "; add it");
+    throw Refusal(400, "source: no text: it is " +
+                           (source == object.end() ? "missing" : text_of(*source).substr(0, 40)) +
+                           kExample);
   }
   Question q;
   q.source = *source;
@@ -171,11 +195,13 @@ Question Answers::question(const std::string& body) const {
   q.attention = flag_of(object, "attention");
   q.stream = flag_of(object, "stream");
   if (q.source.find_first_of("\r\n") != std::string::npos) {
-    throw Refusal(400, "source: several lines, expected one sentence; ask for each line alone");
+    throw Refusal(400,
+                  "source: several lines: it has a line break, expected one sentence; ask for each "
+                  "line alone");
   }
   q.ids = bundle_.language.source_ids(q.source);
   if (q.ids.empty()) {
-    throw Refusal(400, "source: it is empty, expected at least one token; write one");
+    throw Refusal(400, "source: empty: it has 0 tokens, expected at least 1; write one");
   }
   if (q.ids.size() > most_) {
     throw Refusal(400, "source: too long: it has " + std::to_string(q.ids.size()) +
@@ -188,7 +214,7 @@ std::shared_ptr<Answer> Answers::ask(Question question) {
   auto answer = std::make_shared<Answer>(std::move(question));
   {
     const std::scoped_lock lock(mutex_);
-    if (stopping_) throw Refusal(503, "the program ends; start it again");
+    if (stopping_) throw Refusal(503, kEnds);
     waiting_.push_back(answer);
   }
   changed_.notify_one();
@@ -207,9 +233,11 @@ void Answers::stop() {
 void Answers::go_on(const Answer& to) const {
   {
     const std::scoped_lock lock(mutex_);
-    if (stopping_) throw Refusal(503, "the program ends; start it again");
+    if (stopping_) throw Refusal(503, kEnds);
   }
-  if (to.left()) throw Refusal(503, "nobody waits for the answer");
+  if (to.left()) {
+    throw Refusal(503, "answer: not wanted: its client left, expected one that waits; ask again");
+  }
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - to.asked;
   if (time.count() <= settings_.seconds) return;
   throw Refusal(503,
@@ -233,7 +261,11 @@ void Answers::work() {
     } catch (const Refusal& e) {
       next->tell({"error", error_text(e.what()), e.status});
     } catch (const std::bad_alloc&) {
-      next->tell({"error", error_text("out of memory: shorten the sentence"), 503});
+      next->tell({"error",
+                  error_text("serve: out of memory: the sentence has " +
+                             std::to_string(next->question.ids.size()) +
+                             " tokens, expected a shorter one; shorten it"),
+                  503});
     } catch (const std::exception& e) {
       next->tell({"error", error_text(e.what()), 500});
     }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,9 @@ struct Refusal : std::runtime_error {
 
 /// Returns {"error": why} as text.
 std::string error_text(const std::string& why);
+
+/// Starts a thread of `serve`. IoError if the system gives none.
+std::thread start_thread(std::function<void()> work);
 
 /// A sentence to translate.
 struct Question {
@@ -44,8 +48,8 @@ struct Event {
 class Answer {
  public:
   explicit Answer(Question what) : question(std::move(what)) {}
-  /// Waits for the next event. Texts that nobody has taken are replaced by longer ones.
-  Event next();
+  /// Waits half a second for the next event. Texts that nobody has taken are replaced by longer ones.
+  std::optional<Event> next();
   /// Adds an event.
   void tell(Event event);
   /// Says that nobody waits any more.

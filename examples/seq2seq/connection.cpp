@@ -2,6 +2,8 @@
 
 #include "connection.hpp"
 
+#include "answers.hpp"
+
 #include <poll.h>
 
 #include <algorithm>
@@ -17,11 +19,28 @@ using std::chrono::seconds;
 
 constexpr std::size_t kMostReceived = 65536;  // bytes of a request
 constexpr seconds kRequestTime(10);           // until a request has arrived
-constexpr seconds kSendTime(5);               // until a client takes more
+constexpr seconds kSendTime(5);               // that a client may let all the sending wait
+constexpr seconds kEndTime(1);                // the same, once the program ends
 constexpr milliseconds kCloseTime(500);       // until a client has read an answer
 constexpr std::size_t kThreads = 32, kMostWaiting = 256;
 
-thread_local bool busy = false;  // of the thread that accepts connections
+thread_local bool busy = false;                     // of the thread that accepts connections
+thread_local const Connection* answered = nullptr;  // of a thread that answers
+
+/// The library's queue, which it deletes. The threads are older, so that their faults reach the caller.
+class Queue : public httplib::TaskQueue {
+ public:
+  explicit Queue(Workers& workers) : workers_(workers) {}
+  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
+  Enqueued enqueue(std::function<void()> work) override {
+    workers_.enqueue(std::move(work));
+    return Enqueued(true);
+  }
+  void shutdown() override { workers_.shutdown(); }
+
+ private:
+  Workers& workers_;
+};
 
 }  // namespace
 
@@ -34,7 +53,10 @@ bool Connection::wait(short events, Clock::time_point until) const {
     const int ready = ::poll(&one, 1, static_cast<int>(std::min(left, kSlice).count()));
     if (ready > 0) return true;
     if (ready < 0 && errno != EINTR) return false;
-    if (events == POLLIN && ending_) return false;
+    if (!ending_) continue;
+    if (events == POLLIN) return false;
+    end_ = std::min(end_, Clock::now() + kEndTime);
+    until = std::min(until, end_);
   }
 }
 
@@ -42,7 +64,12 @@ bool Connection::wait_readable() const {
   return at_ < buffer_.size() || wait(POLLIN, begun_ + kRequestTime);
 }
 
-bool Connection::wait_writable() const { return wait(POLLOUT, Clock::now() + kSendTime); }
+bool Connection::wait_writable() const {
+  const Clock::time_point begun = Clock::now();
+  const bool ready = wait(POLLOUT, begun + kSendTime - blocked_);
+  blocked_ += Clock::now() - begun;
+  return ready;
+}
 
 ssize_t Connection::read(char* to, size_t size) {
   if (at_ == buffer_.size()) {
@@ -70,6 +97,11 @@ void Connection::get_remote_ip_and_port(std::string& ip, int& port) const {
   port = 0;
 }
 
+bool Connection::left() const {
+  pollfd one{socket_, POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) > 0;
+}
+
 void Connection::close() {
   ::shutdown(socket_, SHUT_WR);
   // A connection with bytes that nobody has read is reset, and the answer may be lost.
@@ -83,11 +115,16 @@ void Connection::close() {
   ::close(socket_);
 }
 
-Workers::Workers(bool& full) : busy_(full) {
-  for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
+Workers::Workers() {
+  try {
+    for (std::size_t i = 0; i < kThreads; ++i) threads_.push_back(start_thread([this] { run(); }));
+  } catch (...) {
+    shutdown();
+    throw;
+  }
 }
 
-Workers::Enqueued Workers::enqueue(std::function<void()> work) {
+void Workers::enqueue(std::function<void()> work) {
   std::unique_lock lock(mutex_);
   if (waiting_.size() < kMostWaiting) {
     waiting_.push_back(std::move(work));
@@ -95,11 +132,10 @@ Workers::Enqueued Workers::enqueue(std::function<void()> work) {
     changed_.notify_one();
   } else {
     lock.unlock();
-    busy_ = true;
+    busy = true;
     work();
-    busy_ = false;
+    busy = false;
   }
-  return Enqueued(true);
 }
 
 void Workers::shutdown() {
@@ -109,6 +145,7 @@ void Workers::shutdown() {
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void Workers::run() {
@@ -126,13 +163,15 @@ void Workers::run() {
 }
 
 Server::Server() {
-  new_task_queue = [] { return new Workers(busy); };
+  new_task_queue = [this] { return new Queue(workers_); };
   // The library's own options let two programs have one port.
   set_socket_options([](socket_t socket) {
     const int yes = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
 }
+
+bool Server::client_left() { return answered != nullptr && answered->left(); }
 
 void Server::expect_many() { ::listen(svr_sock_, static_cast<int>(kMostWaiting)); }
 
@@ -143,10 +182,18 @@ void Server::end() {
 
 bool Server::process_and_close_socket(socket_t socket) {
   if (busy) {
-    constexpr std::string_view kBusy =
-        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: "
-        "close\r\n\r\n";
-    ::send(socket, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::string body =
+        error_text("serve: busy: " + std::to_string(kThreads) + " requests are answered and " +
+                   std::to_string(kMostWaiting) + " wait, expected fewer; try again");
+    const std::string text =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"
+        "Content-Length: " +
+        std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+    ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(socket, SHUT_WR);
+    // Unread bytes would reset the connection, and the answer may be lost. There is no time to wait for more.
+    std::array<char, 4096> bytes;
+    ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
     ::close(socket);
     return false;
   }
@@ -156,6 +203,7 @@ bool Server::process_and_close_socket(socket_t socket) {
 
 void Server::process(int socket) {
   Connection connection(socket, ending_);
+  answered = &connection;
   // No parts of files, and no compression: both cost more than they save on one machine.
   const auto simplify = [](httplib::Request& request) {
     request.ranges.clear();
@@ -174,6 +222,7 @@ void Server::process(int socket) {
   } catch (const std::exception&) {
     // A request that the library cannot read: the connection ends without an answer.
   }
+  answered = nullptr;
   connection.close();
 }
 

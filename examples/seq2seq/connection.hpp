@@ -39,6 +39,8 @@ class Connection : public httplib::Stream {
 
   /// Ends the sending, and waits a little until the client has read, too.
   void close();
+  /// Returns whether the client has closed the connection, or its side of it.
+  [[nodiscard]] bool left() const;
 
  private:
   [[nodiscard]] bool wait(short events, Clock::time_point until) const;
@@ -46,22 +48,28 @@ class Connection : public httplib::Stream {
   const int socket_;
   const std::atomic<bool>& ending_;
   const Clock::time_point begun_ = Clock::now();
+  mutable Clock::duration blocked_{};  // of all the sending
+  mutable Clock::time_point end_ =
+      Clock::time_point::max();  // of the sending, once the program ends
   std::string buffer_;
   std::size_t at_ = 0, received_ = 0;
 };
 
-/// Threads that take connections in turn. If too many wait, `busy` is true while the caller's thread takes one.
-class Workers : public httplib::TaskQueue {
+/// Threads that take connections in turn. If too many wait, the caller's thread refuses one.
+class Workers {
  public:
-  explicit Workers(bool& full);
-  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
-  Enqueued enqueue(std::function<void()> work) override;
-  void shutdown() override;
+  /// Starts the threads. IoError if one cannot be started; those before it have ended then.
+  Workers();
+  ~Workers() { shutdown(); }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  void enqueue(std::function<void()> work);
+  /// Ends the threads after the connections that wait. May be called twice.
+  void shutdown();
 
  private:
   void run();
 
-  bool& busy_;  // of the caller's thread
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> waiting_;
@@ -71,7 +79,10 @@ class Workers : public httplib::TaskQueue {
 
 class Server : public httplib::Server {
  public:
+  /// IoError if a thread cannot be started.
   Server();
+  /// Returns whether the client that the calling thread answers has left.
+  [[nodiscard]] static bool client_left();
   /// Lets many connections wait until they are accepted, after a port was bound. The library lets five.
   void expect_many();
   /// Refuses further connections, and cuts those whose request is not complete.
@@ -82,6 +93,7 @@ class Server : public httplib::Server {
   void process(int socket);
 
   std::atomic<bool> ending_ = false;
+  Workers workers_;  // end before the rest
 };
 
 }  // namespace seq2seq

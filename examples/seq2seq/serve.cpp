@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <optional>
 
 namespace seq2seq {
 
@@ -37,9 +38,11 @@ void serve(const ServeSettings& s) {
   Web::check_built();
   const xp::StopSignals signals;
   auto held = std::make_unique<HeldSignals>();
-  Answers answers(s);
-  Web web(answers, s.address, s.port);
-  web.start();
+  std::optional<Answers>
+      answers;  // ends after the web, and begins after the port is known to be free
+  Web web(s.address, s.port);
+  answers.emplace(s);
+  web.start(*answers);
   held.reset();
   console::print("the page is at " + web.url() + " (Ctrl-C ends it)\n");
   console::check_output();

@@ -15,17 +15,18 @@ class Web {
   /// Throws ValueError if the program was built without cpp-httplib.
   static void check_built();
 
-  /// Opens a port; 0 is any. ValueError for an address that is not a loopback one; IoError if the port is in use.
-  Web(Answers& answers, const std::string& address, int port);
+  /// Opens a port; 0 is any. ValueError for an address that is not a loopback one; IoError if the port is in use or a
+  /// thread cannot be started. Clients wait until start().
+  Web(const std::string& address, int port);
   ~Web();
   Web(const Web&) = delete;
   Web& operator=(const Web&) = delete;
 
   /// Returns the address of the page.
   [[nodiscard]] std::string url() const;
-  /// Begins to answer, on threads of its own.
-  void start();
-  /// Whether it still answers.
+  /// Begins to answer, on threads of its own. The answers must live longer than this. IoError.
+  void start(Answers& answers);
+  /// Returns whether it still answers. Throws what ended the thread that accepts connections.
   [[nodiscard]] bool running() const;
   /// Ends all answers and threads.
   void stop();

@@ -22,8 +22,16 @@ if grep -q 'serve: not built in' err; then
 fi
 grep -q "not a loopback address: it is '1.2.3.4', expected one from 127.0.0.1" err || fail "another address: $(<err)"
 refused 1 'not a loopback address' "$program" serve dates --address 0.0.0.0
-refused 1 'not a loopback address' "$program" serve dates --address ::
-refused 1 'no model is here' "$program" serve nowhere
+for address in :: 127.0.0.0 127.255.255.255; do
+  refused 1 'not a loopback address' "$program" serve nowhere --address "$address"
+done
+refused 1 'no model is here' "$program" serve nowhere --port 0
+# Without memory for its threads it ends with an error, and not by a signal.
+for kilobytes in 300000 400000 600000; do
+  code=0
+  (ulimit -v "$kilobytes"; exec timeout 3 "$program" --threads 1 serve dates --port 0) >out 2>err || code=$?
+  ((code < 128)) || fail "status with $kilobytes kB: $code, $(<err)"
+done
 refused + "'70000' is out of range" "$program" serve dates --port 70000
 refused 1 'standard output: closed' bash -c '"$1" serve dates --port 0 >&-' _ "$program"
 
@@ -93,25 +101,35 @@ if get / "$here" | grep -nE '<script>|<style|style=|onclick'; then fail "code in
 [[ $(get / "Host: 127.0.0.1:1" | head -1) == *' 403 '* ]] || fail "another port"
 [[ $(get / "$here" "$here" | head -1) == *' 403 '* ]] || fail "two hosts"
 [[ $(get /model "$here" 'Origin: http://evil.example' | head -1) == *' 403 '* ]] || fail "another site"
+[[ $(get /model "$here" "Origin: http://localhost:$port" | head -1) == *' 403 '* ]] || fail "another name of this machine"
 [[ $(get /model "Host: localhost:$port" "Origin: http://localhost:$port" | head -1) == *' 200 '* ]] || fail "localhost"
 [[ $(get /none "$here" | head -1) == *' 404 '* ]] || fail "another path"
 [[ $(get / "$here" 'Range: bytes=0-,0-,0-,0-' | head -1) == *' 200 '* ]] || fail "ranges"
 # said TEXT: the last answer is an error that says so.
 said() { [[ $answer == *'{"error":"'*"$1"* ]] || fail "the answer is '${answer: -300}', expected: $1"; }
-answer=$(printf 'PUT / HTTP/1.1\r\n%s\r\n\r\n' "$here" | raw); said 'method: expected GET or POST'
+answer=$(printf 'PUT / HTTP/1.1\r\n%s\r\n\r\n' "$here" | raw); said 'method: not for this path: it is PUT, expected GET; use that'
 answer=$(printf 'POST /translate HTTP/1.1\r\n%s\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}' "$here" | raw)
 said 'Content-Type: another type'
 answer=$(printf 'POST /translate HTTP/1.1\r\n%s\r\nContent-Type: application/json\r\n\r\n' "$here" | raw); said 'Content-Length: missing'
-answer=$(post "$(repeated 20000 ' ')"); said 'body: too long, expected at most 16384 bytes'
+answer=$(get /translate "$here"); said 'method: not for this path: it is GET, expected POST'
+[[ $answer == *' 405 '*Allow:\ POST* ]] || fail "another method: $answer"
+answer=$(printf 'POST /model HTTP/1.1\r\n%s\r\nContent-Length: 0\r\n\r\n' "$here" | raw); said 'method: not for this path: it is POST, expected GET'
+answer=$(get /page-css "$here"); said "path: nothing is here: it is '/page-css', expected /, /model or /translate"
+answer=$(get "/$(repeated 9000 a)" "$here"); said 'path: too long: '
+answer=$(get / "$here" 'Range: x'); said "Range: malformed: it is 'x', expected none"
+answer=$(printf 'POST /translate HTTP/1.1\r\n%s\r\nContent-Type: Application/JSON ; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}' "$here" | raw)
+said 'source: no text: it is missing'
+answer=$(post "$(repeated 20000 ' ')"); said 'body: too long: it has 20000 bytes, expected at most 16384'
 answer=$(post "{\"source\": \"$(repeated 65 a)\"}"); said 'source: too long: it has 65 tokens, expected at most 64'
-answer=$(post '{"source": ""}'); said 'source: it is empty'
-answer=$(post '{"source": 3}'); said 'source: no text'
+answer=$(post '{"source": ""}'); said 'source: empty: it has 0 tokens, expected at least 1; write one'
+answer=$(post '{"source": 3}'); said 'source: no text: it is 3, expected an object'
 answer=$(post '{"source": "a\nb"}'); said 'source: several lines'
 answer=$(post '{"source": "a", "bean": 3}'); said "unknown key: it is 'bean'"
 answer=$(post '{"source": "a", "beam": 17}'); said 'beam: out of range: it is 17, expected a whole number from 1 to 16'
 answer=$(post '{"source": "a", "beam": 2, "n_best": 3}'); said 'n_best: out of range: it is 3, expected a whole number from 1 to 2'
 answer=$(post '{"source": "a", "stream": 1}'); said 'stream: another type'
-answer=$(post '{"source": "a"'); said 'body: malformed JSON'
+answer=$(post '{"source": "a"'); said 'body: malformed JSON: the fault is at byte 15, expected an object'
+answer=$(post '[1]'); said 'body: not an object: it is of type array, expected an object'
 answer=$(post '{"source": [[[[[[[[[[[[[[1]]]]]]]]]]]]]]}'); said 'body: nested too deeply'
 answer=$(post '{"source": "<b>&\"", "beam": 1}')
 [[ $answer == *'"unknown":[0,'* ]] || fail "unknown tokens: $answer"
@@ -131,6 +149,13 @@ echo "$requests malformed requests:" $(<counts) "- memory $before kB before, $af
 same "$(threads)" "$parallel" threads
 "$client" translate "$port" 4 <asked >got
 cmp expected got || fail "translations afterwards"
+
+# A full server says so; clients that left make room.
+answer=$("$client" full "$port"); said 'serve: busy: 32 requests are answered and 256 wait, expected fewer; try again'
+[[ $answer == *' 503 '* ]] || fail "a full server: $answer"
+head -1 asked | "$client" leave "$port" 40
+"$client" translate "$port" 4 <asked >got
+cmp expected got || fail "translations after clients left"
 
 # The page in Chromium, where playwright drives it.
 sentence=$(head -1 asked) best=$(head -1 expected) code=0

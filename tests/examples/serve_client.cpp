@@ -4,6 +4,8 @@
 //   serve_client stream PORT BEAM < sentences       the last text of each stream before its result, a tab, the result
 //   serve_client malformed PORT COUNT               requests with faults; what came back, counted
 //   serve_client raw PORT < request                 one answer as it came
+//   serve_client full PORT                          one answer while 300 clients are silent
+//   serve_client leave PORT COUNT < sentence        nothing: the clients ask, and leave after a moment
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -29,8 +32,8 @@ namespace {
 using Json = nlohmann::json;
 int port = 0;
 
-/// Sends bytes and returns what came back until the end of the connection.
-std::string exchange(const std::string& bytes) {
+/// Returns a connection.
+int connected() {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
@@ -42,12 +45,18 @@ std::string exchange(const std::string& bytes) {
     ::close(socket);
     throw std::runtime_error("no connection");
   }
+  return socket;
+}
+
+/// Sends bytes and returns what came back until the end of the connection. A half may be closed after the bytes.
+std::string exchange(const std::string& bytes, bool half = false) {
+  const int socket = connected();
   for (std::size_t at = 0; at < bytes.size();) {
     const ssize_t sent = ::send(socket, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
     if (sent <= 0) break;  // the server has heard enough
     at += static_cast<std::size_t>(sent);
   }
-  ::shutdown(socket, SHUT_WR);
+  if (half) ::shutdown(socket, SHUT_WR);
   std::string all;
   std::array<char, 65536> some;
   ssize_t got = 0;
@@ -159,7 +168,7 @@ void send_malformed(std::size_t count) {
   std::map<std::string, std::size_t> found;
   std::mt19937 random(23);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::string answer = exchange(malformed(random));
+    const std::string answer = exchange(malformed(random), true);  // its length may be wrong
     const bool http = answer.starts_with("HTTP/1.1 ");
     ++found[http ? answer.substr(9, 3) : (answer.empty() ? "none" : "else")];
     // An error says what is wrong, as JSON.
@@ -180,8 +189,23 @@ int run(const std::string& command, int number) {
     std::cout << exchange(std::string(std::istreambuf_iterator<char>(std::cin), {}));
     return 0;
   }
+  if (command == "full") {
+    std::vector<int> silent(300);
+    for (int& one : silent) one = connected();
+    std::cout << exchange("");
+    for (const int one : silent) ::close(one);
+    return 0;
+  }
   std::vector<std::string> lines, texts;
   for (std::string line; std::getline(std::cin, line);) lines.push_back(line);
+  if (command == "leave") {
+    const std::string bytes = request(Json{{"source", lines.at(0)}, {"beam", 16}}.dump());
+    std::vector<int> clients(static_cast<std::size_t>(number));
+    for (int& one : clients) ::send(one = connected(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    for (const int one : clients) ::close(one);
+    return 0;
+  }
   texts.resize(lines.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < lines.size(); ++i) {
