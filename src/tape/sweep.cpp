@@ -103,7 +103,7 @@ template <class T> void Sweep<T>::run(std::size_t top, std::size_t floor) {
       state_.entries[id].node = nullptr;
     }
     if (watch_ != nullptr) {
-      passed_ = std::min(passed_, id);  // a replay runs above the part that it is of
+      passed_ = std::min(passed_, id);  // the nodes of a replay lie above
       watch_->passed(*this);
     }
   }

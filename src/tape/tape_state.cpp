@@ -87,7 +87,7 @@ template <class T> Var<T> TapeState<T>::leaf(const LeafPtr<T>& slot) {
   if (!slot->trainable || (!recording() && inside_checkpoint == 0)) return {value, context()};
   Read& read = reads.try_emplace(slot.get(), Read{{}, entries.size()}).first->second;
   read.first = std::min(read.first, entries.size());  // after a rewind
-  if (!recording()) return {value, context()};        // until its part is computed again
+  if (!recording()) return {value, context()};        // its replay gets a leaf
   Var<T>& leaf = read.leaf;
   const auto is_passed = [&](const Passed& p) {
     return p.after < leaf.node_ref().node && leaf.node_ref().node < p.end;

@@ -18,7 +18,8 @@
 /// 7. The node of softmax maps its slot g to p * (g - sum(g * p)). accumulate() adds it to y's slot.
 /// 8. The node of matmul maps its slot g to x^T g, which goes to the slot of the leaf.
 /// 9. The leaf adds its slot to the Gradients, under the key of the parameter w.
-/// 10. run() empties each slot that it leaves. It destroys the node unless retain or create_graph is set.
+/// 10. run() empties each slot that it leaves. It destroys the node unless retain or create_graph is set,
+///     and tells the BackwardWatch, if there is one.
 
 #include <xtape/tape/tape_state.hpp>
 
@@ -84,7 +85,7 @@ template <class T, class F> struct Wrt {
 
 /// "With respect to `input`": `pullback(g)` maps the output gradient to the gradient of `input`.
 /// `pullback(g, y)` also receives the output. A pullback uses operations on Var, so that it can be
-/// differentiated again. A result that has the output's broadcast shape is summed to the input's.
+/// differentiated again. A gradient of the output's broadcast shape is summed to the input's shape.
 /// The pullback is destroyed at once when `input` needs no gradient.
 template <class T, class F> Wrt<T, F> wrt(const Var<T>& input, F pullback) {
   static_assert(detail::Pullback<F, T>,
@@ -325,9 +326,9 @@ std::vector<Var<T>> record_outputs(const char* op, std::vector<Result<T>>& outpu
 /// Records an operation as one fused node. Use it for several outputs, or for gradients that share
 /// computation. It takes two functions:
 /// - `fast(backward)` computes on arrays the gradients that backward.needs_grad() asks for, and
-///   hands each to backward.add(). With the signature `fast(backward, outputs)`, the node keeps the
+///   hands each to backward.add(), or adds to backward.sum(). With the signature `fast(backward, outputs)`, the node keeps the
 ///   output arrays until backward. See FusedBackward.
-/// - `composed(inputs...)` is the same forward in plain operations, a std::vector<Var<T>>. It is
+/// - `composed(inputs...)` computes the outputs in plain operations, as a std::vector<Var<T>>. It is
 ///   replayed when the backward itself is to be differentiated, so that no second derivative is
 ///   written by hand.
 template <class T, class Fast, class Composed, class... Inputs>

@@ -61,7 +61,7 @@ template <class T> class Gradients {
   [[nodiscard]] double stored_scale() const noexcept { return scale_; }
   /// Returns the entry of a parameter, or null.
   [[nodiscard]] const Entry* find(const detail::LeafSource<T>* slot) const;
-  /// Takes the gradient of a parameter out, if there is one. Nothing but take() and find() may follow.
+  /// Takes the gradient of a parameter out; empty if there is none. entries() keeps an empty one.
   [[nodiscard]] Var<T> take(const detail::LeafSource<T>& slot);
   /// Adds a gradient to the entry of a leaf.
   void accumulate(const detail::LeafPtr<T>& slot, const void* tape, std::uint64_t stamp, Var<T> g);
@@ -98,13 +98,13 @@ template <class T> struct BackwardOptions {
   bool retain = false;              ///< keep the tape for another backward
   bool create_graph = false;        ///< record the backward too; implies retain
   Gradients<T>* into = nullptr;     ///< where to add the gradients; backward() then returns none
-  std::optional<Var<T>> seed = {};  ///< gradient of a result that is not a scalar
+  std::optional<Var<T>> seed = {};  ///< gradient of the result; for one element the default is 1
   detail::BackwardWatch<T>* watch = nullptr;  ///< for fit: follows the gradients
 };
 
 /// A position on a tape; see Tape::mark.
 template <class T> struct Mark {
-  typename detail::TapeState<T>::Position position;  ///< node and value counts
+  typename detail::TapeState<T>::Position position;  ///< of the next node
   std::uint64_t birth = 0;                           ///< birth of the tape
   std::uint64_t last_stamp = 0;                      ///< stamp of the last node
   std::size_t penalties = 0;                         ///< number of penalties
@@ -139,12 +139,12 @@ template <class T> class Tape {
   /// Returns the gradients of `result` with respect to the watched values and the trainable parameters
   /// that it depends on. Empties the tape unless retain or create_graph is set, also when a pullback
   /// throws. Errors found before it starts leave the tape unchanged. TapeError: the result is empty,
-  /// untracked, stale, or of another tape or thread; it has not one element and no seed; the call is
-  /// nested; or penalties were not asked for. ShapeError: the seed has another shape.
+  /// untracked, stale, or of another tape or thread; it has several elements and no seed; the call
+  /// is nested; or penalties were not asked for. ShapeError: the seed has another shape.
   Gradients<T> backward(const Var<T>& result, BackwardOptions<T> options = {});
 
-  /// Forgets everything recorded: handles into it become stale. Parameters keep their values. TapeError
-  /// on another thread than the tape's; so do mark() and rewind().
+  /// Forgets everything recorded: handles into it become stale. Parameters keep their values. clear(),
+  /// mark() and rewind() throw TapeError on another thread than the tape's.
   void clear();
   /// The present position, for rewind().
   [[nodiscard]] Mark<T> mark() const;

@@ -1,5 +1,5 @@
 #pragma once
-// The parts of a tape. Operations reach them through record(); users never do.
+// The parts of a tape. Operations reach most of them through record(); users never do.
 
 #include <xtape/products/products.hpp>
 #include <xtape/tape/penalty_ledger.hpp>
@@ -43,7 +43,7 @@ struct NodeDescription {
   const std::string* parameter = nullptr;  // path of the parameter that a leaf stands for
 };
 
-/// One recorded operation, in execution order.
+/// An entry of the tape, in the order of execution: an operation, a leaf, or a further output.
 template <class T> struct Node {
   explicit Node(const char* op) noexcept : name(op) {}
   Node(const Node&) = delete;
@@ -145,16 +145,16 @@ template <class T> struct TapeState {
   Arena arena;
   struct Read {
     Var<T> leaf;        // the last one
-    std::size_t first;  // node from which on operations may read the parameter
+    std::size_t first;  // the lowest node that can read the parameter
   };
   std::unordered_map<const LeafSource<T>*, Read> reads;
   PenaltyLedger<T> penalties;
-  /// The nodes between a recomputation and its replay: backward has passed them.
+  /// The nodes after a recomputation and before its replay. Backward has passed them.
   struct Passed {
     std::size_t after, end;
   };
   std::vector<Passed> passed;  // of the replays in progress
-  /// The weights that a part computed with, for its replay: a step in between may replace them.
+  /// The weights that the forward of a recomputation read. Its replay reads them again, also after a step.
   struct WeightsRead {
     std::unordered_map<const LeafSource<T>*, ArrayPtr<T>> values = {};
     WeightsRead* around = nullptr;  // of the replay that this part is inside of
@@ -187,7 +187,7 @@ template <class T> struct TapeState {
   void clear() noexcept;
   /// Returns the leaf of a parameter, or a constant if it is not trainable or the tape does not record.
   /// Appends a new leaf after clear(), a rewind past it, or an update on a retained tape, and in a
-  /// replay where backward has passed the old one.
+  /// replay where backward has passed the old one. Notes the first read, for Sweep::complete().
   Var<T> leaf(const LeafPtr<T>& slot);
 };
 
@@ -198,7 +198,7 @@ template <class T> struct TapeState {
 // Throws TapeError unless this thread may use what `ref` refers to.
 template <class T> void check_node_ref(const char* op, const NodeRef<T>& ref);
 
-/// Adds an operand's tape to the common context of several. TapeError unless it is the same tape.
+/// Gives `context` the tape of `ref`, if that has one. TapeError if `context` has another.
 template <class T> void join_into(const char* op, NodeRef<T>& context, const NodeRef<T>& ref);
 /// Returns the common context of several operands (untracked), empty where none has one.
 template <class T, class... Refs>
@@ -215,7 +215,7 @@ template <class T> struct GradientSum {
   bool is_new = false;  // no value yet: the first term overwrites it
 };
 
-/// Follows a backward, for traffic that overlaps it.
+/// Follows a backward, so that ranks send finished gradients meanwhile.
 template <class T> class BackwardWatch {
  public:
   virtual ~BackwardWatch() = default;
@@ -223,13 +223,14 @@ template <class T> class BackwardWatch {
   virtual void passed(Sweep<T>& sweep) = 0;
 };
 
-/// One backward pass, or a part of one.
+/// One backward pass, with the replays inside it.
 template <class T> class Sweep {
  public:
   Sweep(TapeState<T>& state, Gradients<T>& result, bool create_graph, bool retain,
         BackwardWatch<T>* watch = nullptr);
 
-  /// Calls pull() on the nodes top-1 ... floor that have a gradient, in decreasing order.
+  /// Calls pull() on the nodes top-1 ... floor that have a gradient, in decreasing order. Destroys each
+  /// unless the tape is retained, and tells the watch.
   void run(std::size_t top, std::size_t floor);
   /// Runs backward over a recomputed part of the tape, the nodes from `floor` on. again[i] is the
   /// recomputed output `id` + i. It receives that output's gradient.
@@ -251,7 +252,8 @@ template <class T> class Sweep {
   Var<T> output(std::size_t id, const ArrayPtr<T>& value) {
     return {value, graph_ ? state_.ref_of(id) : state_.context()};
   }
-  /// Whether backward has passed all nodes that read this parameter: its gradient is as it will be.
+  /// Returns whether the gradient of this parameter is final: backward has passed all nodes that read it.
+  /// Needs a watch.
   [[nodiscard]] bool complete(const LeafSource<T>& parameter) const;
   /// Takes the gradient of a parameter out of the result; empty if there is none.
   Var<T> take(const LeafSource<T>& parameter) { return result_.take(parameter); }

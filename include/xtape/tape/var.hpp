@@ -96,7 +96,7 @@ template <Real T> class Var {
   using value_type = T;
 
   /// No value yet. An empty Var may be assigned, copied, printed, asked for has_value(), tracked() and
-  /// has_context(), and given to record_fused() as an absent input. Any other use is a ValueError.
+  /// has_context(), and given to record_fused() as an absent input. To read its array is a ValueError.
   Var() noexcept = default;
   /// A constant without context.
   Var(Array<T> value) : value_(std::move(value)) { detail::check_array("Var", *value_); }
@@ -112,7 +112,7 @@ template <Real T> class Var {
 
   /// Returns whether it holds an array. A moved-from Var holds none.
   [[nodiscard]] bool has_value() const noexcept { return static_cast<bool>(value_); }
-  /// The array. Always available, also when the tape is gone.
+  /// The array, which outlives the tape. ValueError without one.
   [[nodiscard]] const Array<T>& value() const& { return *checked(); }
   /// The array of a temporary Var, by value, so that the array outlives it.
   [[nodiscard]] Array<T> value() && {
@@ -183,7 +183,7 @@ template <class T> class Tokens {
   template <detail::XExpression E>
   requires(!detail::ExpressionOf<E, std::int64_t>) Tokens(E&&)
   = delete;  // ids are integers
-  /// Joins ids and a node; for operations.
+  /// Joins ids and a context; for operations.
   Tokens(Array<std::int64_t> ids, detail::NodeRef<T> node_ref) : Tokens(std::move(ids)) {
     node_ref_ = node_ref;
   }
@@ -195,7 +195,7 @@ template <class T> class Tokens {
   }
   /// Returns the shape. ValueError without an array.
   [[nodiscard]] const Shape& shape() const { return value().shape(); }
-  /// Returns the place on a tape; for operations.
+  /// Returns the context; for operations.
   [[nodiscard]] const detail::NodeRef<T>& node_ref() const noexcept { return node_ref_; }
   /// The same ids with this context, where they have none.
   [[nodiscard]] Tokens in(const detail::NodeRef<T>& context) const {
