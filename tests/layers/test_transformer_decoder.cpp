@@ -1,6 +1,8 @@
 #include "support/blocks.hpp"
 #include "support/misuse.hpp"
 
+#include <iostream>
+
 using namespace xtape;
 using namespace xtape::test;
 

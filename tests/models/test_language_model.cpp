@@ -1,6 +1,8 @@
 #include "support/golden.hpp"
 #include "support/models.hpp"
 
+#include <iostream>
+
 using namespace xtape;
 using namespace xtape::test;
 

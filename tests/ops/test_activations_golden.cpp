@@ -4,6 +4,7 @@
 #include "support/golden.hpp"
 
 #include <functional>
+#include <set>
 
 using namespace xtape;
 using namespace xtape::test;

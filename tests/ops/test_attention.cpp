@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <functional>
+#include <iostream>
 
 using namespace xtape;
 using detail::AttentionPath;

@@ -6,6 +6,7 @@
 
 #include <iostream>
 #include <set>
+#include <sstream>
 
 using namespace xtape;
 using namespace xtape::test;

@@ -4,6 +4,8 @@
 #include "support/catch.hpp"
 #include "support/harness.hpp"
 
+#include <iostream>
+
 using namespace xtape;
 using namespace xtape::test;
 

@@ -4,6 +4,8 @@
 #include "layers/attention/path.hpp"
 #include "support/golden_attention.hpp"
 
+#include <iostream>
+
 using namespace xtape;
 using namespace xtape::test;
 using detail::AttentionPath;

@@ -2,6 +2,8 @@
 
 #include "support/golden_attention.hpp"
 
+#include <iostream>
+
 using namespace xtape;
 using namespace xtape::test;
 
