@@ -104,6 +104,13 @@ template <class E> void compare(Team& team, const Facts& facts) {
 template void compare<ValueError>(Team&, const Facts&);
 template void compare<TeamError>(Team&, const Facts&);
 
+void check_ranks(const char* who, const Team* team, std::int64_t shards) {
+  if (team == nullptr || team->size() <= shards) return;
+  fail<ValueError>(who, "fewer shards than ranks: shards is ", shards, ", expected at least ",
+                   team->size(), ", one for each rank; give ", team->size(),
+                   " shards, and note that it changes the result");
+}
+
 template <class T> Facts facts_of_program() {
   return {{"the version", kVersion},
           {"the instruction set", std::string(kernels::name(kernels::active_isa()))},

@@ -12,6 +12,9 @@
 
 namespace xtape::detail {
 
+/// Throws ValueError for fewer shards than ranks.
+void check_ranks(const char* who, const Team* team, std::int64_t shards);
+
 /// Names and values that are equal on all ranks.
 using Facts = std::vector<std::pair<std::string, std::string>>;
 

@@ -18,7 +18,6 @@ template <class T> std::span<const std::byte> bytes_of(const T* from, std::size_
 template <class T> std::span<std::byte> room_in(T* to, std::size_t n) {
   return std::as_writable_bytes(std::span(to, n));
 }
-
 template <class T> void copy(const T* from, std::size_t n, T* to) {
   parallel_for(static_cast<kernels::Index>(n), [=](kernels::Index begin, kernels::Index end) {
     std::copy(from + begin, from + end, to + begin);
@@ -42,13 +41,6 @@ template <class T> T* room(std::vector<T>& elements, std::size_t n) {
 
 }  // namespace
 
-void check_ranks(const char* who, const Team* team, std::int64_t shards) {
-  if (team == nullptr || team->size() <= shards) return;
-  fail<ValueError>(who, "fewer shards than ranks: shards is ", shards, ", expected at least ",
-                   team->size(), ", one for each rank; give ", team->size(),
-                   " shards, and note that it changes the result");
-}
-
 template <class T>
 Reducer<T>::Reducer(const Params<T>& params, Team& team, std::int64_t shards,
                     std::size_t most_elements)
@@ -58,13 +50,9 @@ Reducer<T>::Reducer(const Params<T>& params, Team& team, std::int64_t shards,
   };
   for (int r = 0; r < team.size(); ++r) cover_.push_back(cover({shards, first(r), first(r + 1)}));
   // Ranks and the shards of each are powers of two: a rank has one node, and they make a perfect tree.
-  const auto ranks = static_cast<std::uint64_t>(team.size());
-  const auto count = static_cast<std::uint64_t>(shards);
+  const auto ranks = static_cast<std::uint64_t>(team.size()),
+             count = static_cast<std::uint64_t>(shards);
   halves_ = std::has_single_bit(ranks) && count % ranks == 0 && std::has_single_bit(count / ranks);
-}
-
-template <class T> Reducer<T>::~Reducer() {
-  if (!moving_.empty()) team_.fail("a sum of gradients was given up");
 }
 
 template <class T> std::string Reducer<T>::layout() const {
@@ -119,9 +107,7 @@ template <class T> void Reducer<T>::append(const std::string& wanted) {
 
 template <class T> void Reducer<T>::begin(std::vector<Node> nodes) {
   if (std::exchange(under_way_, true)) {
-    fail<TeamError>("team",
-                    "a sum was given up: its pieces may still arrive, expected the end of "
-                    "the team after its error; begin again with a new one");
+    fail<TeamError>("team", "a sum was given up: pieces may still arrive; make a new team");
   }
   nodes_ = std::move(nodes);
   folded_ = launched_ = 0;
@@ -258,9 +244,8 @@ template <class T> void Reducer<T>::put(std::string& bytes) {
     laid_out_.clear();
   }
   std::string facts = own_;
-  if (own_ != agreed_) {  // which have the same shapes already
-    for (const Parameter<T>& p : params_.all())
-      facts += p.built() ? to_string(p.value().shape()) : "";
+  for (const Parameter<T>& p : params_.all()) {
+    if (p.built()) facts += to_string(p.value().shape());
   }
   checksum_ = crc32c(std::as_bytes(std::span(facts)));
   detail::put<std::uint64_t>(bytes,

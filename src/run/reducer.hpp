@@ -12,9 +12,6 @@
 
 namespace xtape::detail {
 
-/// Throws ValueError for fewer shards than ranks.
-void check_ranks(const char* who, const Team* team, std::int64_t shards);
-
 /// A sum is begin(), backward of this rank's last shard, end(), put(), get() of every rank, result().
 /// Gradients are sent while that backward goes on, if the ranks agreed on the parameters before.
 template <class T> class Reducer final : public BackwardWatch<T> {
@@ -27,7 +24,9 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   Reducer(const Reducer&) = delete;
   Reducer& operator=(const Reducer&) = delete;
   /// Ends the team if gradients are under way.
-  ~Reducer() override;
+  ~Reducer() override {
+    if (!moving_.empty()) team_.fail("a sum of gradients was given up");
+  }
 
   /// Begins a sum of these nodes of this rank. Its last shard may follow.
   void begin(std::vector<Node> nodes);
@@ -87,7 +86,7 @@ template <class T> class Reducer final : public BackwardWatch<T> {
   bool halves_ = false;
   std::vector<std::vector<TreeNode>> cover_;  // by rank
   std::string laid_out_, agreed_, own_;       // a digit for each parameter: whether it takes part
-  std::uint32_t checksum_ = 0;                // of own_, and of the shapes where it is new
+  std::uint32_t checksum_ = 0;                // of own_ and of the shapes
   bool under_way_ = false;                    // begun, and result() was not reached
   std::vector<std::uint32_t> found_order_, order_;  // of parameters: on rank 0, and as it told
   std::vector<Summand> summands_;                   // in the order of sending

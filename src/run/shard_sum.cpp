@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "run/ranks.hpp"
 #include "run/reducer.hpp"
 
 namespace xtape {
