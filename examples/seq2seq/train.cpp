@@ -148,7 +148,7 @@ class Training {
   const xp::Seq2Seq<float> model_;
   const xp::Batches<Batch> batches_, dev_batches_;
   const std::unique_ptr<xp::Optimizer<float>> optimizer_;
-  xp::Checkpoints checkpoints_;
+  std::optional<xp::Checkpoints> checkpoints_;  // makes the folder: after all that may be refused
   std::size_t weights_ = 0;
   xp::Mean batch_loss_{"batch_loss"};
   Work work_;
@@ -169,19 +169,19 @@ Training::Training(const TrainSettings& s, const Bundle* from)
                            .bucket_window = 50 * s.batch_size})),
       dev_batches_(batches_of(material_.examples(material_.dev_pairs), material_.language,
                               {.batch_size = 128, .shuffle = false, .bucket_window = 128000})),
-      optimizer_(make_optimizer(s, s.epochs * static_cast<std::int64_t>(batches_.steps(0)))),
-      checkpoints_(checkpoints_folder(s.folder), {.keep = s.keep}) {
+      optimizer_(make_optimizer(s, s.epochs * static_cast<std::int64_t>(batches_.steps(0)))) {
   model_.build();
   if (warm_) take_weights(*from, s.init, params_);
   freeze(s.freeze, params_);
   for (const auto& p : params_.all()) weights_ += p.value().size();
+  checkpoints_.emplace(checkpoints_folder(s.folder), xp::CheckpointsOptions{.keep = s.keep});
 }
 
 void Training::open_folder() {
-  checkpoints_.lock();
+  checkpoints_->lock();
   check_settings(s_);  // another process may have trained here meanwhile
   for (const std::string& path : files_of(s_.folder)) xp::remove_temporaries(path);
-  if (!s_.resume) clear_folder(s_.folder, checkpoints_);
+  if (!s_.resume) clear_folder(s_.folder, *checkpoints_);
 }
 
 void Training::tell_size() const {
@@ -219,7 +219,7 @@ xp::FitOptions<float> Training::fit_options() {
       .validation = {dev_batches_,
                      [this](xp::Tape<float>& tape, const Batch& b) { return step(tape, b, 0); }},
       .seed = s_.seed,
-      .checkpoints = &checkpoints_,
+      .checkpoints = &*checkpoints_,
       .save_steps = s_.save_steps,
       .best_monitor = keeps_best() ? s_.best : "",
       .best_mode = mode(),
@@ -283,14 +283,14 @@ void Training::run() {
 
 void Training::tell_interrupted() const {
   console::print(std::string("interrupted; the same command with --resume goes on") +
-                 (std::filesystem::exists(checkpoints_.best_file())
+                 (std::filesystem::exists(checkpoints_->best_file())
                       ? ", and translate uses the best weights so far"
                       : "") +
                  "\n");
 }
 
 void Training::finish(const xp::History& history) {
-  if (keeps_best() && checkpoints_.restore_best(params_, *optimizer_)) {
+  if (keeps_best() && checkpoints_->restore_best(params_, *optimizer_)) {
     optimizer_->finalize(params_);
   }
   xp::save(params_, weights_file(s_.folder));
