@@ -9,19 +9,11 @@ function(use_mpi target)
   endif()
 endfunction()
 
-# Parses these headers once for all sources of a target; the flags are explained in CMakeLists.txt.
-function(parse_headers_once target)
+# Parses headers once for all sources of a target (PRIVATE <...>), or takes those of another target with the
+# same definitions (REUSE_FROM ...). The flags are explained in CMakeLists.txt.
+function(precompile target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_precompile_headers(${target} PRIVATE ${ARGN})
-    target_compile_options(${target} PRIVATE -fpch-preprocess -Wno-array-bounds
-      -Wno-stringop-overflow)
-  endif()
-endfunction()
-
-# Uses what another target parsed. Both have the same definitions.
-function(reuse_headers target owner)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_precompile_headers(${target} REUSE_FROM ${owner})
+    target_precompile_headers(${target} ${ARGN})
     target_compile_options(${target} PRIVATE -fpch-preprocess -Wno-array-bounds
       -Wno-stringop-overflow)
   endif()
