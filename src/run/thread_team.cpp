@@ -67,7 +67,7 @@ class ThreadTeam final : public Team {
     Receipt(ThreadTeam& t, int c, std::span<const Incoming> pieces)
         : team(t), channel(c), receive(pieces.begin(), pieces.end()) {}
     bool done() override { return finish(0); }
-    // Sending copied the pieces, so that other exchanges need no call to move.
+    // Called once: pieces of other exchanges are copied by their sender, and need no call to move.
     void wait(const std::function<void()>& idle) override {
       if (idle) idle();
       finish(team.hub_.stall_seconds);

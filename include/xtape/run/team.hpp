@@ -61,8 +61,8 @@ class Team {
     /// Waits until that is so. A team may call `idle` in between, which must not touch this exchange.
     virtual void wait(const std::function<void()>& idle = {}) = 0;
   };
-  /// Starts an exchange. Pieces of one channel, 1 or more, are apart from those of others, and the
-  /// memory of all stays as it is until done(). By default exchange() does all of it now.
+  /// Starts an exchange. Pieces of one channel are apart from those of others; channel 0 is that of
+  /// exchange(). The memory of all stays as it is until done(). By default exchange() does it all now.
   virtual std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
                                          std::span<const Incoming> receive);
   /// Ends the team: this rank cannot go on. The other ranks get an error from their next exchange. A
