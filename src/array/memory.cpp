@@ -16,8 +16,9 @@
 //   up to 4 KiB   ThreadCache  <-- batches of 16 KiB -->  SharedPool  <-->  system
 //   larger                                                SharedPool  <-->  system
 // Blocks in use and blocks kept by the pool take together at most twice the peak of use; resetting the peak does not
-// lower this limit. Sizes that are not in use at the same time all find their blocks then. A thread that only frees
-// cannot make the pool grow without bound.
+// lower this limit. Sizes that are not in use at the same time all find their blocks then: batches of other lengths
+// need blocks of sizes 1, 1/2, 1/4, ... of the largest, twice the largest in all. A thread that only frees cannot make
+// the pool grow without bound.
 //
 // Under AddressSanitizer every block comes from the system, so that the sanitizer watches it. With XTAPE_POISON every
 // block begins as NaNs, so that a read before the first write shows.
@@ -35,8 +36,10 @@ constexpr std::size_t kSmallLimit = 4096;
 constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
 constexpr std::int64_t kFlush = 64 * 1024;                    // unreported bytes of a thread
 constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;  // bytes that the pool may always keep
-// Four large classes per doubling, from 4 KiB up to 2^62.
+// Four large classes per doubling, from 4 KiB up to 2^62. Between these limits one: what a block has too much is never
+// touched, and takes no memory. Above them addresses themselves may be short.
 constexpr std::size_t kLargeClasses = 4 * 51;
+constexpr std::size_t kDoublingFrom = std::size_t{1} << 20U, kDoublingTo = std::size_t{1} << 30U;
 
 struct FreeBlock {
   FreeBlock* next;
@@ -74,11 +77,13 @@ struct LargeClass {
   std::size_t index;
   std::size_t bytes;
 };
-/// Returns the class of the next multiple of 2^log / 4, where 2^log < bytes <= 2^(log + 1). It wastes at most 25 %.
+/// Returns the class of the next multiple of 2^log / 4, or of 2^(log + 1), where 2^log < bytes <= 2^(log + 1).
 LargeClass large_class(std::size_t bytes) {
   const auto log = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;
   const std::size_t step = (std::size_t{1} << log) / 4;
-  const std::size_t quarter = (bytes - (std::size_t{1} << log) + step - 1) / step;  // 1..4
+  const bool doubles = kDoublingFrom < bytes && bytes <= kDoublingTo;
+  const std::size_t quarter =
+      doubles ? 4 : (bytes - (std::size_t{1} << log) + step - 1) / step;  // 1..4
   return {(log - 12) * 4 + quarter - 1, (std::size_t{1} << log) + quarter * step};
 }
 

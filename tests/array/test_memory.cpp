@@ -26,6 +26,15 @@ std::int64_t resident_bytes() {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
+/// Returns the size of the block that so many bytes get.
+std::size_t block(std::size_t bytes) {
+  const std::int64_t before = memory_stats().in_use;
+  std::byte* p = Allocator<std::byte>().allocate(bytes);
+  const std::int64_t taken = memory_stats().in_use - before;
+  Allocator<std::byte>().deallocate(p, bytes);
+  return static_cast<std::size_t>(taken);
+}
+
 }  // namespace
 
 TEST_CASE("arrays are aligned to cache lines, whatever their size") {
@@ -35,16 +44,10 @@ TEST_CASE("arrays are aligned to cache lines, whatever their size") {
   }
 }
 
-TEST_CASE("large blocks are the next quarter of a power of two") {
+TEST_CASE(
+    "large blocks are the next quarter of a power of two, or from 1 MiB to 1 GiB the next power") {
   if (!kCaching) return;
-  const auto block = [](std::size_t bytes) {
-    const std::int64_t before = memory_stats().in_use;
-    std::byte* p = Allocator<std::byte>().allocate(bytes);
-    const std::int64_t taken = memory_stats().in_use - before;
-    Allocator<std::byte>().deallocate(p, bytes);
-    return static_cast<std::size_t>(taken);
-  };
-  for (std::size_t power = 1 << 14; power <= 1 << 20; power *= 2) {
+  for (std::size_t power = 1 << 14; power <= 1 << 19; power *= 2) {
     for (std::size_t quarter = 0; quarter < 4; ++quarter) {
       const std::size_t below = power + quarter * power / 4, next = below + power / 4;
       INFO(below << " to " << next << " bytes");
@@ -53,6 +56,31 @@ TEST_CASE("large blocks are the next quarter of a power of two") {
       CHECK(block(next - 1) == next);
     }
   }
+  for (std::size_t power = 1 << 20; power <= 1 << 22; power *= 2) {
+    INFO("above " << power << " bytes");
+    CHECK(block(power) == power);
+    CHECK(block(power + 1) == 2 * power);
+    CHECK(block(2 * power - 1) == 2 * power);
+  }
+}
+
+TEST_CASE("batches of many lengths find their blocks") {
+  if (!kCaching) return;
+  trim();
+  reset_peak_memory();
+  const auto step = [](std::size_t length) {
+    std::vector<Array<float>> arrays;
+    for (std::size_t width : {32U, 64U, 4000U}) {
+      for (int i = 0; i < 3; ++i) arrays.emplace_back(Shape{64, length, width});
+    }
+  };
+  const auto epoch = [&] {
+    for (std::size_t i = 0; i < 37; ++i) step(3 + i * 23 % 37);  // 3 to 39, in no order
+  };
+  epoch();
+  const std::int64_t before = memory_stats().system_allocations;
+  for (int i = 0; i < 3; ++i) epoch();
+  CHECK(memory_stats().system_allocations == before);
 }
 
 TEST_CASE("what a thread takes from the pool stays in the count of what is cached") {
@@ -229,4 +257,13 @@ TEST_CASE("absurd sizes are refused") {
   if (kResident) {
     CHECK_THROWS_AS(Allocator<double>().allocate(std::size_t{1} << 58U), MemoryError);
   }
+}
+
+// The last: a peak of 1 GiB stays the measure of what the pool may keep.
+TEST_CASE("blocks of more than 1 GiB are no power of two") {
+  if (!kCaching) return;
+  constexpr std::size_t kGiB = std::size_t{1} << 30U;
+  CHECK(block(kGiB / 2 + 1) == kGiB);
+  CHECK(block(kGiB) == kGiB);
+  CHECK(block(kGiB + 1) == kGiB + kGiB / 4);
 }
