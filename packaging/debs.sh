@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$(realpath -m "${1:-out/debs}")
 bash tools/setup.sh packages
-cmake -G Ninja -S . -B build/packages -DBUILD_SHARED_LIBS=ON -DXTAPE_BUILD_TESTS=OFF -DXTAPE_MPI=OFF \
+cmake -G Ninja -S . -B build/packages -DBUILD_SHARED_LIBS=ON -DXTAPE_UNITY=ON -DXTAPE_BUILD_TESTS=OFF -DXTAPE_MPI=OFF \
   -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr >/dev/null
 cmake --build build/packages --target xtape programs
 mkdir -p "$folder"

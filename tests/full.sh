@@ -127,6 +127,13 @@ site() {
   note "$(tail -n 1 "$temporary/site")"
 }
 
+# The README's first command: folders of sources compiled as one, kernels of this processor alone.
+first_command() {
+  bash examples/run.sh --smoke --picture "$temporary/attention.svg" | tee "$temporary/first"
+  [[ -s $temporary/attention.svg ]]
+  note "$(grep -m 1 -E '[0-9]+ of [0-9]+' "$temporary/first")"
+}
+
 # The page of seq2seq, under more malformed requests than the usual test sends.
 page() {
   cmake --build build/dev --target example_seq2seq serve_client
@@ -199,6 +206,7 @@ suite "for coverage, and gradient faults" coverage
 stage "coverage" coverage
 stage "teams of processes" processes
 stage "page of seq2seq" page
+stage "first command" first_command
 stage "installed package" installed
 stage "shared library" shared_library
 # It takes as long as the rest of the stages together where the compiler cache is cold.

@@ -12,17 +12,17 @@ namespace seq2seq {
 
 namespace {
 
-using Json = nlohmann::json;
+using SortedJson = nlohmann::json;
 
 const char* name_of(Tokens kind) {
   if (kind == Tokens::pieces) return "sentencepiece";
   return kind == Tokens::characters ? "chars" : "space";
 }
 
-Tokens kind_of(const Json& options, const char* key) {
+Tokens kind_of(const SortedJson& options, const char* key) {
   const std::string name = options.at(key);
   if (const auto kind = tokens_named(name)) return *kind;
-  throw Json::other_error::create(600, std::string(key) + " is '" + name + "'", nullptr);
+  throw SortedJson::other_error::create(600, std::string(key) + " is '" + name + "'", nullptr);
 }
 
 xp::TokenKind kind_of(Tokens kind) {
@@ -61,12 +61,12 @@ std::string printable(std::string text) {
 }
 
 /// Reads options.json. FormatError for more text or deeper nesting than options have.
-Json read_options(const std::string& path) {
+SortedJson read_options(const std::string& path) {
   constexpr int kDepth = 16;
   std::string text;
   for (const std::string& line : xp::read_lines(path, {.max_bytes = 1U << 20U}))
     text += line + "\n";
-  return Json::parse(text, [&](int depth, Json::parse_event_t, const Json&) {
+  return SortedJson::parse(text, [&](int depth, SortedJson::parse_event_t, const SortedJson&) {
     if (depth <= kDepth) return true;
     throw xp::FormatError(path + ": nested too deeply: more than " + std::to_string(kDepth) +
                           " levels, expected what 'seq2seq train' wrote; train again");
@@ -74,7 +74,7 @@ Json read_options(const std::string& path) {
 }
 
 /// Reads the model of subwords of a side that has one.
-void read_subwords(const std::string& path, const Json& options, const char* key, Tokens kind,
+void read_subwords(const std::string& path, const SortedJson& options, const char* key, Tokens kind,
                    Subwords& subwords) {
   if (kind != Tokens::pieces) return;
   Subwords::check_built(path);
@@ -85,10 +85,10 @@ void read_subwords(const std::string& path, const Json& options, const char* key
                         "; copy the whole folder of the model again");
 }
 
-xp::Vocabulary read_vocabulary(const std::string& path, const Json& options, const char* name,
+xp::Vocabulary read_vocabulary(const std::string& path, const SortedJson& options, const char* name,
                                const std::string& options_path) {
   xp::Vocabulary vocabulary = xp::Vocabulary::load(path);
-  const Json& size = options.at("model").at(name);
+  const SortedJson& size = options.at("model").at(name);
   if (size != vocabulary.size()) {
     throw xp::FormatError(path + ": another vocabulary: it has " +
                           std::to_string(vocabulary.size()) + " tokens, expected " +
@@ -229,14 +229,15 @@ void save_language(const std::string& folder, const Language& language,
                       folder, error.value());
   }
   xp::Params<float> params;  // only to write the options
-  Json json = {{"format", 1},
-               {"source_tokens", name_of(language.source_kind)},
-               {"target_tokens", name_of(language.target_kind)},
-               {"lowercase", language.lowercase},
-               {"source_ends", language.source_ends},
-               {"source_vocabulary_hash", hash_of(language.source)},
-               {"target_vocabulary_hash", hash_of(language.target)},
-               {"model", Json::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
+  SortedJson json = {
+      {"format", 1},
+      {"source_tokens", name_of(language.source_kind)},
+      {"target_tokens", name_of(language.target_kind)},
+      {"lowercase", language.lowercase},
+      {"source_ends", language.source_ends},
+      {"source_vocabulary_hash", hash_of(language.source)},
+      {"target_vocabulary_hash", hash_of(language.target)},
+      {"model", SortedJson::parse(xp::Seq2Seq<float>(params.scope(), options).get_config())}};
   language.source.save(folder + "/source.vocab");
   language.target.save(folder + "/target.vocab");
   if (language.source_kind == Tokens::pieces) {
@@ -258,7 +259,7 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
                       "'seq2seq train --model' made; give its path");
   }
   try {
-    const Json json = read_options(path);
+    const SortedJson json = read_options(path);
     if (json.at("format") != 1) {
       throw xp::FormatError(path + ": unknown format: it is " +
                             json.at("format").dump().substr(0, 40) +
@@ -287,7 +288,7 @@ xp::Seq2SeqOptions load_language(const std::string& folder, Language& language) 
     } catch (const xp::ValueError& e) {
       throw xp::FormatError(path + ": " + e.what());
     }
-  } catch (const Json::exception& e) {
+  } catch (const SortedJson::exception& e) {
     throw xp::FormatError(path + ": options cannot be read: " + printable(e.what()) +
                           ", expected what 'seq2seq train' wrote; train again");
   }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::size_t kLongestHeader = 10000;  // NumPy's own limit
-constexpr const char* kForm = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+constexpr const char* kDictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
 
 struct Descr {
   std::string_view text;
@@ -58,7 +58,7 @@ class Literal {
  private:
   template <class... Parts> [[noreturn]] void fail(const Parts&... parts) {
     source_.fail(base_ + at_, "npy header out of form: ", where_, " has ", parts..., ", expected ",
-                 kForm, "; write it with numpy.save or numpy.savez");
+                 kDictionary, "; write it with numpy.save or numpy.savez");
   }
   void blanks() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
@@ -167,7 +167,7 @@ View parse_npy(Bytes bytes, std::uint64_t base, const std::string& where, const 
   const std::string_view header = text.substr(prefix, length);
   if (!valid_utf8(header) || header.empty() || header.back() != '\n') {
     source.fail(base + prefix, "npy header out of form: ", where,
-                " is not UTF-8 or does not end its line, expected ", kForm,
+                " is not UTF-8 or does not end its line, expected ", kDictionary,
                 " and a newline; write it with numpy.save or numpy.savez");
   }
   View view;

@@ -39,7 +39,11 @@ bool supported(Isa isa) noexcept {
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 #endif
+#if defined(XTAPE_NO_AVX2)
+    case Isa::avx2: return false;
+#else
     case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
     case Isa::baseline: return true;
   }
 #endif

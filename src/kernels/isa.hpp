@@ -56,7 +56,11 @@ template <class F> decltype(auto) on_isa(F&& f) {
 #else
     case Isa::avx512: return f(Avx512{});
 #endif
+#if defined(XTAPE_NO_AVX2)
+    case Isa::avx2: break;
+#else
     case Isa::avx2: return f(Avx2{});
+#endif
     case Isa::baseline: break;
   }
 #endif

@@ -14,14 +14,14 @@ namespace {
 
 using detail::Index;
 
-struct Plan {
+struct RotaryPlan {
   detail::AxisSplit split;  // at the positions
   Index width;              // of the last axis
   RotaryOptions options;
   double sign = 1;  // -1 turns back
 };
 
-template <class T> void turn(const Plan& p, const T* x, T* y) {
+template <class T> void turn(const RotaryPlan& p, const T* x, T* y) {
   const Index half = p.width / 2;
   std::vector<double> cosine(static_cast<std::size_t>(p.split.length * half));
   std::vector<double> sine(cosine.size());
@@ -56,11 +56,11 @@ template <class T> void turn(const Plan& p, const T* x, T* y) {
   });
 }
 
-template <class T> Var<T> turned(const Var<T>& x, const Plan& p) {
+template <class T> Var<T> turned(const Var<T>& x, const RotaryPlan& p) {
   Result<T> y(x.shape());
   if (x.size() > 0) turn(p, x.data(), y.data());
   return record("rotary", std::move(y), wrt(x, [p](const Var<T>& g) {
-                  Plan back = p;
+                  RotaryPlan back = p;
                   back.sign = -p.sign;
                   return turned(g, back);
                 }));
@@ -79,7 +79,7 @@ template <class T> Var<T> rotary(const Var<T>& x, int axis, RotaryOptions option
                              options.max_wavelength, ", expected a positive number");
   }
   const Index width = detail::extent(x.shape(), x.rank() - 1);
-  return turned(x, Plan{detail::AxisSplit(x.shape(), at), width, options});
+  return turned(x, RotaryPlan{detail::AxisSplit(x.shape(), at), width, options});
 }
 XTAPE_FOR_REALS(rotary);
 

@@ -15,7 +15,7 @@ namespace {
 using pictures::Label;
 using pictures::put;
 
-constexpr const char* kWho = "attention_svg";
+constexpr const char* kAttention = "attention_svg";
 constexpr std::size_t kMostTitles = 20000;
 constexpr double kEdge = 14;      // around the picture, and between its parts
 constexpr double kWidest = 1400;  // heads beyond it begin another line
@@ -45,7 +45,7 @@ std::string colour(double t) {
 std::vector<Label> labels_of(const char* what, const std::vector<std::string>& tokens) {
   std::vector<Label> out;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    pictures::check_utf8(kWho, std::string(what) + "[" + std::to_string(i) + "]", tokens[i]);
+    pictures::check_utf8(kAttention, std::string(what) + "[" + std::to_string(i) + "]", tokens[i]);
     out.push_back(pictures::label(tokens[i]));
   }
   return out;
@@ -134,12 +134,12 @@ void put_legend(std::string& out, const Layout& at, double low, double high) {
 }
 
 void check_options(const AttentionPictureOptions& o, const Shape& shape, std::size_t heads) {
-  pictures::check_utf8(kWho, "title", o.title);
-  pictures::check_utf8(kWho, "row_title", o.row_title);
-  pictures::check_utf8(kWho, "column_title", o.column_title);
-  for (const std::string& name : o.heads) pictures::check_utf8(kWho, "name of a head", name);
+  pictures::check_utf8(kAttention, "title", o.title);
+  pictures::check_utf8(kAttention, "row_title", o.row_title);
+  pictures::check_utf8(kAttention, "column_title", o.column_title);
+  for (const std::string& name : o.heads) pictures::check_utf8(kAttention, "name of a head", name);
   if (!o.heads.empty() && o.heads.size() != heads) {
-    detail::fail<ValueError>(kWho, "wrong number of heads: heads has ", o.heads.size(),
+    detail::fail<ValueError>(kAttention, "wrong number of heads: heads has ", o.heads.size(),
                              " names, expected ", heads, " for scores ", to_string(shape));
   }
 }
@@ -151,7 +151,7 @@ std::pair<double, double> range(const Array<T>& scores, const AttentionPictureOp
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const double score = static_cast<double>(scores.data()[i]);
     if (!std::isfinite(score)) {
-      detail::fail<NonFiniteError>(kWho, "score is not finite: element ", i, " of ",
+      detail::fail<NonFiniteError>(kAttention, "score is not finite: element ", i, " of ",
                                    to_string(scores.shape()), " is ", score,
                                    ", expected numbers; look at what computed it");
     }
@@ -161,7 +161,7 @@ std::pair<double, double> range(const Array<T>& scores, const AttentionPictureOp
   if (o.maximum) {
     high = *o.maximum;
     if (!std::isfinite(high) || high <= low) {
-      detail::fail<ValueError>(kWho, "maximum out of range: maximum is ", high,
+      detail::fail<ValueError>(kAttention, "maximum out of range: maximum is ", high,
                                ", expected a number above ", low, ", where the colours begin");
     }
   }
@@ -210,7 +210,7 @@ std::string attention_svg(const Array<T>& scores, const std::vector<std::string>
                           const AttentionPictureOptions& options) {
   const Shape& shape = scores.shape();
   if (shape.size() != 2 && shape.size() != 3) {
-    detail::fail<ShapeError>(kWho, "wrong rank: scores is ", to_string(shape),
+    detail::fail<ShapeError>(kAttention, "wrong rank: scores is ", to_string(shape),
                              ", expected (rows, columns) or (heads, rows, columns); take one "
                              "sample of a batch");
   }
@@ -219,7 +219,7 @@ std::string attention_svg(const Array<T>& scores, const std::vector<std::string>
   const std::size_t rows = shape[shape.size() - 2];
   const std::size_t columns = shape[shape.size() - 1];
   if (row_labels.size() != rows || column_labels.size() != columns || heads == 0) {
-    detail::fail<ShapeError>(kWho, "labels do not fit: scores is ", to_string(shape),
+    detail::fail<ShapeError>(kAttention, "labels do not fit: scores is ", to_string(shape),
                              ", expected (", row_labels.size(), ", ", column_labels.size(),
                              "), a row and a column for each label; cut off the padding");
   }

@@ -13,12 +13,12 @@ namespace {
 
 using pictures::put;
 
-constexpr const char* kWho = "curves_svg";
+constexpr const char* kCurves = "curves_svg";
 constexpr double kWidth = 400, kHeight = 220;  // of the field of a diagram
 constexpr double kLeft = 70, kTop = 40, kRight = 26, kBottom = 46;
 constexpr std::size_t kMostPoints = 2000;  // drawn one by one
 constexpr std::size_t kMostDots = 40;
-constexpr std::array<const char*, 2> kColours = {"#1f6fb2", "#d9621e"};
+constexpr std::array<const char*, 2> kLineColours = {"#1f6fb2", "#d9621e"};
 
 /// One curve of a diagram: training comes first, in the first colour.
 struct Line {
@@ -47,36 +47,36 @@ const std::vector<double>* find(const Curves& curves, const std::string& name) {
 }
 
 void check(const Curves& curves, const CurvesOptions& o) {
-  pictures::check_utf8(kWho, "title", o.title);
-  pictures::check_utf8(kWho, "x_title", o.x_title);
+  pictures::check_utf8(kCurves, "title", o.title);
+  pictures::check_utf8(kCurves, "x_title", o.x_title);
   bool any = false;
   for (const auto& [name, values] : curves) {
-    pictures::check_utf8(kWho, "name", name);
+    pictures::check_utf8(kCurves, "name", name);
     any = any || !values.empty();
     if (find(curves, name) != &values) {
-      detail::fail<ValueError>(kWho, "name given twice: '", name,
+      detail::fail<ValueError>(kCurves, "name given twice: '", name,
                                "', expected each once; put its values into one curve");
     }
   }
   if (!any) {
-    detail::fail<ValueError>(kWho, "nothing to draw: there are ", curves.size(),
+    detail::fail<ValueError>(kCurves, "nothing to draw: there are ", curves.size(),
                              " curves without a value, expected at least one value; train first");
   }
   if (!std::isfinite(o.first) || !std::isfinite(o.step) || o.step <= 0) {
-    detail::fail<ValueError>(kWho, "axis out of range: first is ", o.first, " and step is ", o.step,
-                             ", expected finite numbers and a positive step");
+    detail::fail<ValueError>(kCurves, "axis out of range: first is ", o.first, " and step is ",
+                             o.step, ", expected finite numbers and a positive step");
   }
   for (const std::string& name : o.log) {
     const std::vector<double>* const both[] = {find(curves, name), find(curves, "val_" + name)};
     if (both[0] == nullptr && both[1] == nullptr) {
-      detail::fail<ValueError>(kWho, "unknown name in log: there is no curve '", name,
+      detail::fail<ValueError>(kCurves, "unknown name in log: there is no curve '", name,
                                "', expected one of those given; correct the name");
     }
     for (const std::vector<double>* values : both) {
       for (std::size_t i = 0; values != nullptr && i < values->size(); ++i) {
         if ((*values)[i] <= 0) {
           detail::fail<ValueError>(
-              kWho, "no logarithm: element ", i, " of '", name, "' is ", (*values)[i],
+              kCurves, "no logarithm: element ", i, " of '", name, "' is ", (*values)[i],
               ", expected positive values on a logarithmic axis; take it out of log");
         }
       }
@@ -205,7 +205,7 @@ void put_legend(std::string& out, const Diagram& d) {
   for (auto line = d.lines.rbegin(); line != d.lines.rend(); ++line) {
     at -= line->colour == 0 ? 60 : 68;
     put(out, "<text class=\"legend\" font-size=\"11\" x=\"", at, "\" y=\"-12\">", line->what,
-        "</text><path d=\"M", at - 24, " -16h18\" stroke=\"", kColours[line->colour],
+        "</text><path d=\"M", at - 24, " -16h18\" stroke=\"", kLineColours[line->colour],
         "\" stroke-width=\"2.5\"/>\n");
     at -= 40;
   }
@@ -213,7 +213,7 @@ void put_legend(std::string& out, const Diagram& d) {
 
 void put_line(std::string& out, const Line& line, const Axis& x, const Axis& y,
               const CurvesOptions& o) {
-  const char* colour = kColours[line.colour];
+  const char* colour = kLineColours[line.colour];
   for (const std::vector<Point>& run : runs(*line.values, y.log, o)) {
     if (run.size() > 1) {
       put(out, "<polyline class=\"", line.what, "\" fill=\"none\" stroke=\"", colour,

@@ -8,13 +8,13 @@
 
 namespace xtape {
 
-constexpr const char* kWho = "BackupAndRestore";
+constexpr const char* kBackupAndRestore = "BackupAndRestore";
 
 BackupAndRestore::BackupAndRestore(Options options) : options_(std::move(options)) {
   if (options_.backup_dir.empty()) {
-    detail::fail<ValueError>(kWho, "no folder: backup_dir is '', expected a name");
+    detail::fail<ValueError>(kBackupAndRestore, "no folder: backup_dir is '', expected a name");
   }
-  detail::check_whole(kWho, "save_freq", options_.save_freq,
+  detail::check_whole(kBackupAndRestore, "save_freq", options_.save_freq,
                       "a number of batches, or 0 for every epoch");
 }
 
@@ -59,7 +59,7 @@ void BackupAndRestore::save(TrainingProgress& progress) const {
 }
 
 void BackupAndRestore::load(const TrainingProgress& progress) {
-  batches_ = detail::count_in(progress, kWho, "batches");
+  batches_ = detail::count_in(progress, kBackupAndRestore, "batches");
 }
 
 }  // namespace xtape

@@ -13,7 +13,7 @@
 
 namespace xtape {
 
-constexpr const char* kWho = "CSVLogger";
+constexpr const char* kCsvLogger = "CSVLogger";
 
 static std::string quoted(const std::string& text, char separator) {
   if (text.find_first_of(std::string("\"\r\n") + separator) == std::string::npos) return text;
@@ -56,11 +56,11 @@ struct CSVLogger::File {
 
 CSVLogger::CSVLogger(Options options) : options_(std::move(options)) {
   if (options_.path.empty()) {
-    detail::fail<ValueError>(kWho, "no file: path is '', expected a name as 'training.csv'");
+    detail::fail<ValueError>(kCsvLogger, "no file: path is '', expected a name as 'training.csv'");
   }
   const char c = options_.separator;
   if (c == '"' || c == '\n' || c == '\r' || c == '\0') {
-    detail::fail<ValueError>(kWho, "separator out of range: separator is letter ",
+    detail::fail<ValueError>(kCsvLogger, "separator out of range: separator is letter ",
                              static_cast<int>(c), ", expected neither a quote nor a line end");
   }
 }
@@ -116,7 +116,7 @@ void CSVLogger::save(TrainingProgress& progress) const {
 
 void CSVLogger::load(const TrainingProgress& progress) {
   if (!file_) return;
-  const std::int64_t bytes = detail::count_in(progress, kWho, "bytes");
+  const std::int64_t bytes = detail::count_in(progress, kCsvLogger, "bytes");
   keys_.reset();
   if (const std::string* text = detail::text_in(progress, "keys")) {
     keys_ = detail::lines_in(*text);

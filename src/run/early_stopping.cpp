@@ -8,15 +8,15 @@
 
 namespace xtape {
 
-constexpr const char* kWho = "EarlyStopping";
+constexpr const char* kEarlyStopping = "EarlyStopping";
 constexpr const char* kBestWeights = "best_weights";
 
 EarlyStopping::EarlyStopping(Options options)
     : options_(std::move(options)),
-      monitor_(kWho, options_.monitor, options_.mode, options_.min_delta) {
-  detail::check_whole(kWho, "patience", options_.patience);
-  detail::check_whole(kWho, "start_from_epoch", options_.start_from_epoch);
-  if (options_.baseline) detail::check_number(kWho, "baseline", *options_.baseline);
+      monitor_(kEarlyStopping, options_.monitor, options_.mode, options_.min_delta) {
+  detail::check_whole(kEarlyStopping, "patience", options_.patience);
+  detail::check_whole(kEarlyStopping, "start_from_epoch", options_.start_from_epoch);
+  if (options_.baseline) detail::check_number(kEarlyStopping, "baseline", *options_.baseline);
 }
 
 void EarlyStopping::on_train_begin(Run& run) {
@@ -67,12 +67,13 @@ void EarlyStopping::save(TrainingProgress& progress) const {
 }
 
 void EarlyStopping::load(const TrainingProgress& progress) {
-  const std::int64_t waited = detail::count_in(progress, kWho, "wait");
-  const std::int64_t stopped = detail::count_in(progress, kWho, "stopped_epoch");
-  const std::int64_t best = detail::count_in(progress, kWho, "best_epoch");
+  const std::int64_t waited = detail::count_in(progress, kEarlyStopping, "wait");
+  const std::int64_t stopped = detail::count_in(progress, kEarlyStopping, "stopped_epoch");
+  const std::int64_t best = detail::count_in(progress, kEarlyStopping, "best_epoch");
   std::optional<Tensors> weights;
   if (const std::string* text = detail::text_in(progress, kBestWeights)) {
-    weights = detail::from_text(*text, std::string(kWho).append("/").append(kBestWeights));
+    weights =
+        detail::from_text(*text, std::string(kEarlyStopping).append("/").append(kBestWeights));
   }
   monitor_.load(progress);
   wait_ = waited;

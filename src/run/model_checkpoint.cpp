@@ -10,24 +10,24 @@
 
 namespace xtape {
 
-constexpr const char* kWho = "ModelCheckpoint";
+constexpr const char* kModelCheckpoint = "ModelCheckpoint";
 
 static std::string five_decimals(const std::optional<double>& value) {
   return value ? detail::fixed(*value, 5) : "None";
 }
 
 ModelCheckpoint::ModelCheckpoint(Options options)
-    : options_(std::move(options)), monitor_(kWho, options_.monitor, options_.mode) {
+    : options_(std::move(options)), monitor_(kModelCheckpoint, options_.monitor, options_.mode) {
   const std::string& path = options_.path;
   const bool good =
       path.ends_with(".safetensors") || (options_.save_weights_only && path.ends_with(".npz"));
   if (!good) {
     detail::fail<ValueError>(
-        kWho, "ending unknown: path is '", path, "', expected .safetensors",
+        kModelCheckpoint, "ending unknown: path is '", path, "', expected .safetensors",
         options_.save_weights_only ? " or .npz" : "; .npz is for save_weights_only");
   }
-  detail::check_path(kWho, path);
-  detail::check_whole(kWho, "save_freq", options_.save_freq,
+  detail::check_path(kModelCheckpoint, path);
+  detail::check_whole(kModelCheckpoint, "save_freq", options_.save_freq,
                       "a number of batches, or 0 for every epoch");
 }
 
@@ -78,7 +78,7 @@ void ModelCheckpoint::save_model(Run& run, std::int64_t epoch, std::optional<std
   Logs names = logs;
   names.set("epoch", static_cast<double>(epoch + 1));
   if (batch) names.set("batch", static_cast<double>(*batch + 1));
-  const std::string path = detail::fill_path(kWho, options_.path, names);
+  const std::string path = detail::fill_path(kModelCheckpoint, options_.path, names);
   if (!worth_saving(run, epoch, path, logs)) return;
   const std::string folder = std::filesystem::path(path).parent_path().string();
   if (!folder.empty() && run.lead()) io::make_folder(folder);
@@ -96,7 +96,7 @@ void ModelCheckpoint::save(TrainingProgress& progress) const {
 }
 
 void ModelCheckpoint::load(const TrainingProgress& progress) {
-  batches_ = detail::count_in(progress, kWho, "batches");
+  batches_ = detail::count_in(progress, kModelCheckpoint, "batches");
   monitor_.load(progress);
 }
 

@@ -6,15 +6,16 @@
 
 namespace xtape {
 
-constexpr const char* kWho = "TensorBoard";
+constexpr const char* kTensorBoard = "TensorBoard";
 
 TensorBoard::TensorBoard(Options options) : options_(std::move(options)) {
   if (options_.log_dir.empty()) {
-    detail::fail<ValueError>(kWho, "no folder: log_dir is '', expected a name as 'logs/run1'");
+    detail::fail<ValueError>(kTensorBoard,
+                             "no folder: log_dir is '', expected a name as 'logs/run1'");
   }
-  detail::check_whole(kWho, "update_freq", options_.update_freq,
+  detail::check_whole(kTensorBoard, "update_freq", options_.update_freq,
                       "a number of batches, or 0 for epochs only");
-  detail::check_whole(kWho, "histogram_freq", options_.histogram_freq,
+  detail::check_whole(kTensorBoard, "histogram_freq", options_.histogram_freq,
                       "a number of epochs, or 0 for never");
 }
 
@@ -96,7 +97,7 @@ void TensorBoard::save(TrainingProgress& progress) const {
 }
 
 void TensorBoard::load(const TrainingProgress& progress) {
-  test_batches_ = detail::count_in(progress, kWho, "test_batches");
+  test_batches_ = detail::count_in(progress, kTensorBoard, "test_batches");
 }
 
 }  // namespace xtape
