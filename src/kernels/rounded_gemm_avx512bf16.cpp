@@ -2,7 +2,7 @@
 // (k + 1, k + 3) for the odd one, with the first term in the upper half. The instruction adds that half first.
 // A packed panel of B holds, for every four terms, a row of even words and a row of odd words.
 
-#include "kernels/rounded_tile.hpp"
+#include "kernels/rounded_words.hpp"
 #include "kernels/transpose.hpp"
 
 namespace xtape::kernels {
@@ -20,31 +20,11 @@ constexpr int kHigh = 6;        // rows of a tile: 24 sums in 32 registers
 constexpr Index words(Index k) { return (k + 3) / 4 * 2; }
 constexpr Index panel_step(Index columns) { return columns <= kWidth ? kWidth : kColumns; }
 
-/// Returns the mask of the first n of 16 lanes; none if n is negative.
-[[gnu::always_inline]] inline __mmask16 lanes(Index n) {
-  return static_cast<__mmask16>((1U << static_cast<unsigned>(max(0, min(kWidth, n)))) - 1U);
-}
-
-[[gnu::always_inline]] inline __m512i rounded(const __m512& low, const __m512& high) {
-  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-/// Returns 16 words, whose upper halves are `first` rounded, and the lower halves `second`.
-[[gnu::always_inline]] inline __m512i pairs(const __m512& first, const __m512& second) {
-  alignas(64) static constexpr std::uint16_t kOrder[32] = {
-      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), rounded(second, first));
-}
-
 /// Returns the words of 32 consecutive terms, of which n exist.
 [[gnu::always_inline]] inline __m512i words_of(const float* x, Index n) {
   const __m512i order =
       _mm512_broadcast_i32x4(_mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11));
-  const __m512 low = _mm512_maskz_loadu_ps(lanes(n), x);
-  const __m512 high =
-      n > kWidth ? _mm512_maskz_loadu_ps(lanes(n - kWidth), x + kWidth) : _mm512_setzero_ps();
-  return _mm512_shuffle_epi8(rounded(low, high), order);
+  return _mm512_shuffle_epi8(rounded_line(x, n), order);
 }
 
 /// Stores the even and the odd words of four runs of 16 elements, of which `there` runs and `n` elements exist.

@@ -28,5 +28,7 @@ bool same_bits(const GemmTable<float>& a, const GemmTable<float>& b);
 
 /// Makes rounded products use no special instructions. For tests.
 void force_plain_rounding(bool plain) noexcept;
+/// Makes rounded products use these kernels instead of special instructions; null restores those. For tests.
+void force_special_kernels(const GemmTable<float>* kernels) noexcept;
 
 }  // namespace xtape::products

@@ -1,6 +1,7 @@
 #include <xtape/products/products.hpp>
 
 #include "base/message.hpp"
+#include "kernels/amx.hpp"
 #include "kernels/rounded_gemm.hpp"
 #include "products/choice.hpp"
 
@@ -36,6 +37,7 @@ std::atomic<Products>& setting() {
 }
 
 std::atomic<bool> g_plain{false};
+std::atomic<const products::GemmTable<float>*> g_special{nullptr};
 
 }  // namespace
 
@@ -65,31 +67,59 @@ std::vector<float> numbers(Index n, std::uint32_t& state, int kind) {
   return x;
 }
 
+/// The kernels for special instructions, beside Isa::avx512.
+struct Special {
+  const GemmTable<float>* table = nullptr;
+  std::string_view name;
+  std::string unused;  // the instructions that are not used, and why
+};
+
 #if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
-/// Returns whether the processor's AVX512-BF16 has the defined bits. The answer is found once.
-bool avx512_bf16_agrees() {
-  static const bool agrees =
-      same_bits(kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512>>,
-                kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512Bf16>>);
-  return agrees;
+/// Takes the kernels if they have the defined bits.
+void consider(Special& special, std::string_view name, const GemmTable<float>& table) {
+  if (same_bits(kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512>>, table)) {
+    special.table = &table;
+    special.name = name;
+  } else {
+    special.unused += "; " + std::string(name) + " is not used, because its bits differ";
+  }
 }
 #endif
 
+/// Returns the best kernels for special instructions of the processor. They are found once.
+const Special& special() {
+  static const Special found = [] {
+    Special best;
+#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
+#if !defined(XTAPE_NO_AMX)
+    if (kernels::chooses_amx() && !kernels::may_use_amx()) {
+      best.unused = "; amx is not used, because the operating system refuses it";
+    } else if (kernels::chooses_amx()) {
+      consider(best, kernels::kAmxName,
+               kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Amx>>);
+    }
+#endif
+    if (best.table == nullptr && kernels::has_avx512_bf16()) {
+      consider(best, "avx512_bf16",
+               kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512Bf16>>);
+    }
+#endif
+    return best;
+  }();
+  return found;
+}
+
 /// Returns the kernels for special instructions, or null.
 const GemmTable<float>* special_kernels() {
-#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
-  if (kernels::active_isa() == kernels::Isa::avx512 && !g_plain.load(std::memory_order_relaxed) &&
-      kernels::has_avx512_bf16() && avx512_bf16_agrees()) {
-    return &kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512Bf16>>;
-  }
-#endif
-  return nullptr;
+  if (g_plain.load(std::memory_order_relaxed)) return nullptr;
+  if (const auto* forced = g_special.load(std::memory_order_relaxed)) return forced;
+  return kernels::active_isa() == kernels::Isa::avx512 ? special().table : nullptr;
 }
 
 }  // namespace
 
 bool same_bits(const GemmTable<float>& a, const GemmTable<float>& b) {
-  constexpr Index kM = 13, kN = 43, kK = 75;
+  constexpr Index kM = 45, kN = 43, kK = 75;  // whole tiles and parts
   std::uint32_t state = 1;
   for (const int kind : {0, 1, 2}) {
     const std::vector<float> left = numbers(kM * kK, state, kind);
@@ -116,6 +146,10 @@ bool same_bits(const GemmTable<float>& a, const GemmTable<float>& b) {
 
 void force_plain_rounding(bool plain) noexcept { g_plain.store(plain, std::memory_order_relaxed); }
 
+void force_special_kernels(const GemmTable<float>* kernels) noexcept {
+  g_special.store(kernels, std::memory_order_relaxed);
+}
+
 template <class T> const GemmTable<T>* own_kernels(Products rounding) {
   return kernels::on_isa([&](auto isa) -> const GemmTable<T>* {
     using A = decltype(isa);
@@ -140,14 +174,13 @@ template const GemmTable<double>* own_kernels<double>(Products);
 std::string describe(Products products) {
   const std::string isa(kernels::name(kernels::active_isa()));
   if (products == Products::float32) return "float32 (" + isa + ")";
-  if (products::special_kernels() != nullptr) return "bfloat16 (avx512_bf16)";
-  std::string text = "bfloat16 (" + isa + ", rounded by software";
-#if defined(__x86_64__) && !defined(XTAPE_NO_AVX512)
-  if (kernels::active_isa() == kernels::Isa::avx512 && kernels::has_avx512_bf16() &&
-      !products::avx512_bf16_agrees()) {
-    text += "; avx512_bf16 is not used, because its bits differ";
+  if (const auto* table = products::special_kernels()) {
+    const products::Special& special = products::special();
+    return "bfloat16 (" +
+           (table == special.table ? std::string(special.name) : "kernels of a test") + ")";
   }
-#endif
+  std::string text = "bfloat16 (" + isa + ", rounded by software";
+  if (kernels::active_isa() == kernels::Isa::avx512) text += products::special().unused;
   return text + ")";
 }
 

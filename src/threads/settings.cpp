@@ -1,6 +1,7 @@
 #include "threads/settings.hpp"
 
 #include "base/message.hpp"
+#include "kernels/amx.hpp"
 #include "kernels/isa.hpp"
 
 #include <algorithm>
@@ -44,6 +45,10 @@ std::size_t threads_of(const char* variable, const char* text) {
 void check_isa(const char* text) {
   if (text == nullptr || *text == '\0') return;
   std::string names;
+  if (kernels::has_amx()) {
+    if (kernels::kAmxName == text) return;
+    names = kernels::kAmxName;
+  }
   for (const kernels::Isa isa : kernels::kAllIsas) {
     if (!kernels::supported(isa)) continue;
     if (kernels::name(isa) == text) return;

@@ -6,7 +6,7 @@
 #include "products/choice.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
-#include "support/isa.hpp"
+#include "support/rounded_kernels.hpp"
 #include "support/rounded_sum.hpp"
 
 #include <bit>
@@ -201,17 +201,8 @@ struct Head {
   }
 };
 
-template <class F> void on_each_kernel(const F& f) {
-  test::on_each_isa([&] {
-    if (products::own_kernels<float>(Products::float32) == nullptr) return;  // not fused
-    for (const bool plain : {false, true}) {
-      products::force_plain_rounding(plain);
-      INFO(describe(Products::bfloat16));
-      f();
-    }
-    products::force_plain_rounding(false);
-  });
-}
+/// Kernels without fused multiply-adds have other exponentials.
+template <class F> void on_each_kernel(const F& f) { test::on_each_rounded_kernel(1, f); }
 
 std::size_t differing(const Floats& x, const Floats& y) {
   std::size_t count = 0;

@@ -6,7 +6,7 @@
 #include "products/gemm.hpp"
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
-#include "support/isa.hpp"
+#include "support/rounded_kernels.hpp"
 #include "support/rounded_sum.hpp"
 
 #include <bit>
@@ -17,6 +17,8 @@ using namespace xtape;
 using kernels::Index;
 using products::Accumulate;
 using products::Product;
+using test::differing;
+using test::on_each_rounded_kernel;
 using test::rounded_sum;
 
 namespace {
@@ -33,50 +35,6 @@ void by_definition(const Product<float>& p) {
       c = rounded_sum(start, p.k, p.a + i * p.a_row, p.a_column, p.b + j * p.b_column, p.b_row);
     }
   }
-}
-
-/// Numbers near one; over many powers of two, with denormals; or with infinities and NaN.
-std::vector<float> numbers(Index n, std::uint64_t seed, int kind) {
-  std::vector<float> x(static_cast<std::size_t>(n));
-  RandomStream stream(seed, 5);
-  const auto below = [&](std::uint32_t end) {
-    return static_cast<std::uint32_t>(stream.uniform() * end);
-  };
-  for (float& value : x) {
-    std::uint32_t exponent = kind == 0   ? 120 + below(8)
-                             : kind == 1 ? 30 + below(70)
-                                         : 100 + below(50);
-    if (kind == 1 && below(17) == 0) exponent = 0;
-    std::uint32_t bits = below(2) << 31U | exponent << 23U | below(1U << 23U);
-    if (kind == 2 && below(2001) == 0) bits = below(2) << 31U | 0x7F800000U | below(2) * 0x7FFFFFU;
-    value = std::bit_cast<float>(bits);
-  }
-  return x;
-}
-
-std::size_t differing(const std::vector<float>& x, const std::vector<float>& y) {
-  REQUIRE(x.size() == y.size());
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const bool same = std::bit_cast<std::uint32_t>(x[i]) == std::bit_cast<std::uint32_t>(y[i]);
-    count += !same && !(std::isnan(x[i]) && std::isnan(y[i])) ? 1 : 0;
-  }
-  return count;
-}
-
-/// Calls f for every kernel of rounded products. Without fused multiply-adds the bits are the defined ones as long as
-/// no product over- or underflows, as in numbers of kind 0.
-template <class F> void on_each_kernel(int kind, const F& f) {
-  test::on_each_isa([&] {
-    const bool fuses = products::own_kernels<float>(Products::float32) != nullptr;
-    if (!fuses && kind != 0) return;
-    for (const bool plain : {false, true}) {
-      products::force_plain_rounding(plain);
-      INFO(describe(Products::bfloat16));
-      f();
-    }
-    products::force_plain_rounding(false);
-  });
 }
 
 struct Form {
@@ -141,10 +99,10 @@ TEST_CASE("rounded products have the defined bits: forms, cuts, kernels, threads
                         {48, 32, 64},
                         {100, 24, 1027}}) {
     Product<float> p = product_of(form, s.m, s.n, s.k);
-    const std::vector<float> a = numbers(s.m * s.k, 1, kind);
-    const std::vector<float> b = numbers(s.k * s.n, 2, kind);
-    const std::vector<float> before = numbers(s.m * s.n, 3, kind);
-    const std::vector<float> bias = numbers(s.n, 4, kind);
+    const std::vector<float> a = test::rounded_numbers(s.m * s.k, 1, kind);
+    const std::vector<float> b = test::rounded_numbers(s.k * s.n, 2, kind);
+    const std::vector<float> before = test::rounded_numbers(s.m * s.n, 3, kind);
+    const std::vector<float> bias = test::rounded_numbers(s.n, 4, kind);
     p.a = a.data();
     p.b = b.data();
     p.bias = bias.data();
@@ -154,7 +112,7 @@ TEST_CASE("rounded products have the defined bits: forms, cuts, kernels, threads
     std::vector<float> expected = before;
     p.c = expected.data();
     by_definition(p);
-    on_each_kernel(kind, [&] {
+    on_each_rounded_kernel(kind, [&] {
       for (const std::size_t threads : {1U, 2U, 3U, 4U}) {
         set_num_threads(threads);
         std::vector<float> c = before;
@@ -176,8 +134,8 @@ TEST_CASE("batches of rounded products have the defined bits", "[products][threa
   const int kind = GENERATE(0, 1, 2);
   const ThreadsAgain again;
   constexpr Index kBatch = 210, kM = 32, kN = 50, kK = 43;
-  const std::vector<float> a = numbers(kBatch * kM * kK, 1, kind);
-  const std::vector<float> b = numbers(kBatch * kK * kN, 2, kind);
+  const std::vector<float> a = test::rounded_numbers(kBatch * kM * kK, 1, kind);
+  const std::vector<float> b = test::rounded_numbers(kBatch * kK * kN, 2, kind);
   for (const Form& form : kForms) {
     Product<float> p = product_of(form, kM, kN, kK);
     std::vector<float> expected(kBatch * kM * kN);
@@ -191,7 +149,7 @@ TEST_CASE("batches of rounded products have the defined bits", "[products][threa
     batch.push(kBatch, {kM * kK, kK * kN, kM * kN});
     p.a = a.data();
     p.b = b.data();
-    on_each_kernel(kind, [&] {
+    on_each_rounded_kernel(kind, [&] {
       for (const std::size_t threads : {1U, 2U, 3U, 4U}) {
         set_num_threads(threads);
         std::vector<float> c(expected.size());
@@ -205,15 +163,15 @@ TEST_CASE("batches of rounded products have the defined bits", "[products][threa
 
 TEST_CASE("a part of the packed rows of B is multiplied", "[products]") {
   constexpr Index kM = 11, kN = 50, kAll = 128, kFrom = 64, kK = 37;
-  const std::vector<float> a = numbers(kM * kK, 1, 0);
-  const std::vector<float> b = numbers(kAll * kN, 2, 0);
+  const std::vector<float> a = test::rounded_numbers(kM * kK, 1, 0);
+  const std::vector<float> b = test::rounded_numbers(kAll * kN, 2, 0);
   Product<float> p = product_of(kForms[0], kM, kN, kK);
   p.a = a.data();
   p.b = b.data() + kFrom * kN;
   std::vector<float> expected(kM * kN);
   p.c = expected.data();
   by_definition(p);
-  on_each_kernel(0, [&] {
+  on_each_rounded_kernel(0, [&] {
     const auto& table = *products::own_kernels<float>(Products::bfloat16);
     std::vector<float> packed(static_cast<std::size_t>(table.packed_size(kAll, kN)));
     table.pack(kAll, kN, 0, kN, b.data(), kN, 1, packed.data());
@@ -320,8 +278,8 @@ TEST_CASE("rounded layers with one input are one job with the bits of several",
           "[products][threads]") {
   const ThreadsAgain again;
   constexpr Index kM = 500, kK = 40;
-  const std::vector<float> a = numbers(kM * kK, 1, 0);
-  const std::vector<float> b = numbers(kK * 200, 2, 0);
+  const std::vector<float> a = test::rounded_numbers(kM * kK, 1, 0);
+  const std::vector<float> b = test::rounded_numbers(kK * 200, 2, 0);
   std::vector<Product<float>> all;
   std::vector<float> c(kM * 200), expected(kM * 200);
   Index at = 0;

@@ -1,6 +1,7 @@
 // The number of threads that a process begins with.
 #include "threads/settings.hpp"
 
+#include "kernels/amx.hpp"
 #include "kernels/isa.hpp"
 #include "support/catch.hpp"
 #include "support/misuse.hpp"
@@ -62,6 +63,11 @@ TEST_CASE("XTAPE_ISA is an instruction set of this processor, or an error that l
     CHECK_THROWS_WITH(detail::check_isa(name), Catch::StartsWith("XTAPE_ISA: no instruction set") &&
                                                    Catch::Contains(least + "; correct it") &&
                                                    !Catch::Contains("\x1b"));
+  }
+  if (kernels::has_amx()) {
+    CHECK_NOTHROW(detail::check_isa("amx"));
+  } else {
+    CHECK_THROWS_WITH(detail::check_isa("amx"), Catch::Contains("it is 'amx', expected"));
   }
   ::setenv("XTAPE_ISA", "avx3", 1);
   CHECK_THROWS_AS(detail::default_threads(), ValueError);
