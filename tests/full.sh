@@ -152,6 +152,11 @@ aarch64() {
   note "$(tail -n 1 "$temporary/aarch64")"
 }
 
+amx() {
+  bash tests/amx.sh | tee "$temporary/amx"
+  note "$(tail -n 1 "$temporary/amx")"
+}
+
 # One readable error from a compiler that is told to speak C++17.
 refuses_cxx17() {
   echo '#include <xtape/xtape.hpp>' >"$temporary/old.cpp"
@@ -213,6 +218,7 @@ stage "shared library" shared_library
 if [[ -n ${XTAPE_OTHER_SYSTEMS-} ]]; then
   stage "Debian 13" debian13
   stage "aarch64" aarch64
+  stage "AMX, emulated" amx
 fi
 stage "refusal of C++17" refuses_cxx17
 stage "compile time of the umbrella header" umbrella_time
