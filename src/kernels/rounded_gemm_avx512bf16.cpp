@@ -84,6 +84,8 @@ struct Left {
   Index row, word;
 };
 
+constexpr int kBoth = -1, kFirst = -0x10000;  // halves of a word
+
 template <int Rows, int Vectors>
 [[gnu::always_inline]] inline void tile(Index k, const Left& a, const float* b,
                                         Accumulate accumulate, const float* bias, float* c,
@@ -103,10 +105,16 @@ template <int Rows, int Vectors>
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) even[i][v] = odd[i][v] = _mm512_setzero_ps();
     }
-    const auto add_terms = [&](__m512(&to)[Rows][Vectors]) __attribute__((always_inline)) {
+    // Halves of words behind the last term are taken as zeros: B may go on there, with an infinity.
+    const auto add_terms = [&](__m512(&to)[Rows][Vectors], int halves)
+        __attribute__((always_inline)) {
       __m512bh right[Vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) right[v] = (__m512bh)_mm512_loadu_si512(b + v * kWidth);
+      for (int v = 0; v < Vectors; ++v) {
+        __m512i word = _mm512_loadu_si512(b + v * kWidth);
+        if (halves != kBoth) word = _mm512_and_si512(word, _mm512_set1_epi32(halves));
+        right[v] = (__m512bh)word;
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
         const auto left = (__m512bh)_mm512_set1_epi32(static_cast<int>(row[i / 3][i % 3 * a.row]));
@@ -117,9 +125,14 @@ template <int Rows, int Vectors>
 #pragma GCC unroll 4
       for (int i = 0; i < kPointers; ++i) row[i] += a.word;
     };
-    for (Index p = 0; p < terms; p += 4) {
-      add_terms(even);
-      add_terms(odd);
+    Index p = 0;
+    for (; p + 4 <= terms; p += 4) {
+      add_terms(even, kBoth);
+      add_terms(odd, kBoth);
+    }
+    if (const Index left = terms - p; left > 0) {
+      add_terms(even, left == 3 ? kBoth : kFirst);
+      add_terms(odd, left >= 2 ? kFirst : 0);
     }
     const __m512 zero = _mm512_setzero_ps();
     if (terms < kRoundedGroup) {  // fma(0, 0, x) = x + 0, also if x is -0
