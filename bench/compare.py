@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Training steps of xtape and of PyTorch, side by side: forward, backward and Adam in float32 on one and on two
-threads. Both do the same rows (bench/shapes.txt) from the same weights; their losses are compared first. Runs
-alternate, and medians of runs count. PyTorch's time is that of its faster formulation. On two threads one thread
-counts too where it is faster.
+"""Training steps of xtape, PyTorch and JAX, side by side: forward, backward and Adam in float32 on one and on two
+threads. All do the same rows (bench/shapes.txt) from the same weights; their losses are compared first. Runs
+alternate, and medians of runs count, of the time and of the processor time of a step. A peer's time is that of its
+fastest formulation. On two threads one thread counts too where it is faster.
 
     cmake --preset bench && cmake --build --preset bench
     python3 bench/compare.py --json table.json
 
-Needs PyTorch and NumPy, for this script's Python or for the one given by --python. --memory and --busy measure
-xtape alone."""
+Needs NumPy, and PyTorch or JAX or both, for this script's Python or for the one given by --python. A peer that is not
+installed is left out, and the rows say so. --memory and --busy measure xtape alone."""
 
 import argparse
 import json
@@ -24,37 +24,11 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
+from peers import HERE, NAMES, Peer, Worker
+
 FAR_APART_NS = 200  # for a word to the other core and back; cores that share a cache take about 120
-
-
-class Worker:
-    """A long-lived process that answers lines of text with lines of JSON."""
-
-    def __init__(self, command, **options):
-        self.command, self.options = command, options
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        **self.options)
-
-    def ask(self, *words):
-        try:
-            self.process.stdin.write(" ".join(map(str, words)) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:  # most likely killed by the memory limit
-            self.close()
-            self.start()
-            return {"error": f"the process ended ({self.ended})"}
-        return json.loads(line)
-
-    def close(self):
-        self.process.stdin.close()
-        self.ended = self.process.wait()
+WIDE = 512  # rows of this width have a goal of their own
+MEASURES = {"": "ms", "processor_": "processor ms"}  # prefixes of the keys of an answer, and the heads of columns
 
 
 def read_rows(path):
@@ -72,10 +46,14 @@ def width_and_length(row):
     return (int(extents[1]), None) if kind == "encoder_decoder" else (int(extents[2]), int(extents[1]))
 
 
-def least_ratio(row, sgemm, torch_rate):
-    """Returns the goal for a row's ratio. It is lower where PyTorch itself is near the limit."""
-    quotient = sgemm / torch_rate
-    return min(5, 0.5 * quotient) if width_and_length(row)[0] <= 64 else min(1.2, 0.8 * quotient)
+def least_ratio(row, module, sgemm, rate):
+    """Returns the goal for a row's ratio to a peer of this rate. It is lower where PyTorch itself is near the limit."""
+    width = width_and_length(row)[0]
+    if width >= WIDE:
+        return 1.1
+    if module != "torch":
+        return 1
+    return max(1, min(5, 0.5 * sgemm / rate) if width <= 64 else min(1.2, 0.8 * sgemm / rate))
 
 
 def least_percent(row):
@@ -101,111 +79,104 @@ class Comparison:
         limit = int(options.memory_limit * 2**30)
         self.xtape = Worker([options.program, "--serve"],
                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-        self.variants = [] if options.no_torch else ["module", "sdpa"]
-        if options.compile and self.variants:
-            self.variants.append("sdpa+compile")
-        self.torch = None
-        if self.variants:
-            self.torch = Worker([options.python, str(HERE / "torch_steps.py"), str(options.memory_limit)])
+        self.peers = [Peer(module, options) for module in NAMES if not getattr(options, f"no_{module}")]
 
     def set_up(self, row):
-        """Makes both sides' work for a row. Returns xtape's answer, PyTorch's variants that work, and notes."""
+        """Makes the work of a row. Returns xtape's answer, the peers' works as (peer, variant, threads), and notes."""
         made = self.xtape.ask("row", row)
-        remarks = []
-        variants = []
         weights = os.path.join(self.directory.name, "weights.npz")
         saved = self.xtape.ask("save", weights) if "error" not in made else {}
         losses = self.xtape.ask("losses", 3)
         if error := made.get("error") or saved.get("error") or losses.get("error"):
             return made, [], [f"xtape: {error}"]
-        if self.torch:
-            self.torch.ask("clear")
-        for variant in self.variants:
-            answer = self.torch.ask("row", variant, weights, row)
-            if "error" not in answer:
-                answer |= self.torch.ask("losses", variant, 3)
-            if "error" in answer:
-                remarks.append(f"PyTorch {variant}: {answer['error']}")
-                continue
-            if answer["parameters"] != made["parameters"]:
-                raise SystemExit(f"{row}: {variant} has {answer['parameters']} weights, not {made['parameters']}")
-            if not row.startswith("dropout"):
-                self.check_losses(row, variant, losses["losses"], answer["losses"])
-            variants.append(variant)
-        return made, variants, remarks
+        works, remarks = [], []
+        for peer in self.peers:
+            pairs, notes = peer.set_up(row, weights, made["parameters"], losses["losses"])
+            works += [(peer, *pair) for pair in pairs]
+            remarks += notes
+        return made, works, remarks
 
-    @staticmethod
-    def check_losses(row, variant, ours, theirs):
-        """Compares the losses of three steps. A loss of attention is a sum of many products of either sign, so its
-        error is measured against the square root of their number."""
-        kind, *extents = row.split()
-        scale = 1 if kind == "encoder_decoder" else math.sqrt(math.prod(map(int, extents[:3])))
-        for a, b in zip(ours, theirs, strict=True):
-            if not abs(a - b) <= 1e-3 * (scale + abs(b)):
-                raise SystemExit(f"{row}: losses differ: xtape {ours}, {variant} {theirs}")
-
-    def run(self, row):
-        made, variants, remarks = self.set_up(row)
-        rounds, budget = self.options.rounds, self.options.seconds
+    def measure(self, row):
+        """Returns xtape's answer about a row, answers by threads, those of peers by work, and notes."""
+        made, works, remarks = self.set_up(row)
         ours = {1: [], 2: []}
-        theirs = {(v, t): [] for v in variants for t in (1, 2)}
+        theirs = {work: [] for work in works}
         start = time.monotonic()
-        for done in range(rounds):
+        for done in range(self.options.rounds):
             if done >= 3 and time.monotonic() - start > 60:
                 break  # steps that take seconds vary little
             for threads in (1, 2):
                 if "flops" in made:
-                    ours[threads].append(self.xtape.ask("run", threads, budget))
-                for variant in variants:
-                    theirs[variant, threads].append(self.torch.ask("run", variant, threads, budget))
+                    ours[threads].append(self.xtape.ask("run", threads, self.options.seconds))
+                for work, answers in theirs.items():
+                    if work[2] == threads:
+                        answers.append(work[0].run(*work[1:], self.options.seconds))
             for answers in [*ours.values(), *theirs.values()]:
                 if answers and "error" in answers[-1]:
                     remarks.append(answers[-1]["error"])
-        best = {1: None, 2: None}
-        compiled = {1: None, 2: None}
-        for (variant, threads), answers in theirs.items():
-            times = [a["ms"] for a in answers if "ms" in a]
-            if not times:
-                continue
-            into = compiled if variant.endswith("+compile") else best
-            into[threads] = first_number([into[threads], self.typical(times)])
-        best[2] = first_number(best.values())
+        return made, ours, theirs, remarks
+
+    def typical_of(self, answers, key):
+        values = [a[key] for a in answers if key in a]
+        return self.typical(values) if values else None
+
+    def run(self, row):
+        made, ours, theirs, remarks = self.measure(row)
         records = []
         for threads in (1, 2):
             good = [a for a in ours[threads] if "ms" in a]
-            ms = self.typical([a["ms"] for a in good]) if good else None
+            ms = self.typical_of(good, "ms")
             sgemm = max((a["sgemm"] for a in ours[1] + ours[2] if "sgemm" in a), default=0) * threads
-            torch_ms = best[threads]
             apart = []
             record = {
-                "name": name_of(row), "threads": threads, "xtape_ms": ms, "torch_ms": torch_ms,
-                "ratio": torch_ms / ms if ms and torch_ms else None,
+                "name": name_of(row), "threads": threads, "xtape_ms": ms,
+                "xtape_processor_ms": self.typical_of(good, "processor_ms"),
                 "gflops": made["flops"] / ms * 1e-6 if ms else None,
                 "percent_of_sgemm": made["flops"] / ms * 1e5 / sgemm if ms else None,
                 # The first round may still be warming up.
                 "system_allocations": max((a["system_allocations"] for a in good[1:]), default=None),
                 "peak_bytes": max((a["peak_bytes"] for a in good), default=None),
             }
+            self.add_peers(record, theirs)
             if trips := [a["round_trip_ns"] for a in good if "round_trip_ns" in a]:
                 record["round_trip_ns"] = statistics.median(trips)
                 if record["round_trip_ns"] > FAR_APART_NS:
                     apart.append(f"cores far apart: {record['round_trip_ns']:.0f} ns")
-            if compiled[threads]:
-                record["torch_compile_ms"] = compiled[threads]
             if remarks or apart:
                 record["remarks"] = sorted(set(remarks)) + apart
             records.append(record)
             self.misses(row, record, sgemm, made.get("flops"), records)
         return records
 
-    @staticmethod
-    def misses(row, record, sgemm, flops, records):
-        """Adds a note for each goal that a record misses."""
+    def add_peers(self, record, theirs):
+        """Adds each peer's times, and their ratios to xtape's. Two threads' time may be that of one, but not their
+        processor time."""
+        threads = record["threads"]
+        for peer in self.peers:
+            mine = {work[1:]: answers for work, answers in theirs.items() if work[0] is peer}
+            usual = {pair: answers for pair, answers in mine.items() if not pair[0].endswith("+compile")}
+            for prefix in MEASURES:
+                times = first_number(self.typical_of(answers, prefix + "ms") for pair, answers in usual.items()
+                                     if pair[1] == threads or (pair[1] < threads and not prefix))
+                own = record[f"xtape_{prefix}ms"]
+                record[f"{peer.module}_{prefix}ms"] = times
+                record[f"{peer.module}_{prefix}ratio"] = times / own if times and own else None
+            if compiled := [answers for pair, answers in mine.items() if pair not in usual and pair[1] == threads]:
+                record[f"{peer.module}_compile_ms"] = self.typical_of(compiled[0], "ms")
+
+    def misses(self, row, record, sgemm, flops, records):
+        """Adds a note for each goal that a record misses. Processor time has goals on one thread, because threads
+        that wait may take it."""
         missed = []
-        if record["ratio"]:
-            need = least_ratio(row, sgemm, flops / record["torch_ms"] * 1e3)
-            if record["ratio"] < need:
-                missed.append(f"ratio < {need:.2f}")
+        for peer in self.peers:
+            if ratio := record[f"{peer.module}_ratio"]:
+                need = least_ratio(row, peer.module, sgemm, flops / record[f"{peer.module}_ms"] * 1e3)
+                if ratio < need:
+                    missed.append(f"{peer.name} ratio < {need:.2f}")
+            need = 1.1 if width_and_length(row)[0] >= WIDE else 1
+            ratio = record[f"{peer.module}_processor_ratio"]
+            if record["threads"] == 1 and ratio and ratio < need:
+                missed.append(f"{peer.name} processor ratio < {need:.2f}")
         if record["percent_of_sgemm"] and record["percent_of_sgemm"] < least_percent(row):
             missed.append(f"sgemm < {least_percent(row)} %")
         if record["threads"] == 2 and width_and_length(row)[0] >= 128 and record["xtape_ms"]:
@@ -256,21 +227,49 @@ def text(value, form):
     return format(value, form) if value is not None else "-"
 
 
-def print_record(r, one):
+def columns_of(r, one, peers):
+    """Returns the columns of the table as pairs of a head and a cell."""
     speedup = one["xtape_ms"] / r["xtape_ms"] if r["threads"] == 2 and r["xtape_ms"] and one["xtape_ms"] else None
     peak = r["peak_bytes"] / 2**20 if r["peak_bytes"] is not None else None
     notes = "; ".join(["missed: " + ", ".join(r["missed"])] * bool(r["missed"]) + r.get("remarks", []))
-    print(f"| {r['name']} | {r['threads']} | {text(r['xtape_ms'], '.3f')} | {text(r['torch_ms'], '.3f')} | "
-          f"{text(r['ratio'], '.2f')} | {text(r.get('torch_compile_ms'), '.3f')} | {text(r['gflops'], '.1f')} | "
-          f"{text(r['percent_of_sgemm'], '.0f')} | {text(speedup, '.2f')} | {text(r['system_allocations'], '.1f')} | "
-          f"{text(peak, '.1f')} | {notes} |", flush=True)
+    columns = [("row", r["name"]), ("threads", str(r["threads"]))]
+    for prefix, head in MEASURES.items():
+        columns.append((f"xtape {head}", text(r[f"xtape_{prefix}ms"], ".3f")))
+        for peer in peers:
+            columns += [(f"{peer.name} {head}", text(r[f"{peer.module}_{prefix}ms"], ".3f")),
+                        ("ratio", text(r[f"{peer.module}_{prefix}ratio"], ".2f"))]
+    return columns + [("compiled ms", text(r.get("torch_compile_ms"), ".3f")), ("GFLOP/s", text(r["gflops"], ".1f")),
+                      ("% of sgemm", text(r["percent_of_sgemm"], ".0f")), ("2 over 1", text(speedup, ".2f")),
+                      ("system allocations", text(r["system_allocations"], ".1f")), ("peak MiB", text(peak, ".1f")),
+                      ("notes", notes)]
+
+
+def print_row(cells):
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def print_means(records, peers):
+    """Prints the geometric mean and the lowest of each kind of ratio. Returns whether there is any."""
+    found = False
+    for peer in peers:
+        for prefix, head in MEASURES.items():
+            key = f"{peer.module}_{prefix}ratio"
+            compared = [r for r in records if r[key]]
+            if not compared:
+                continue
+            found = True
+            mean = math.exp(statistics.fmean(math.log(r[key]) for r in compared))
+            lowest = min(compared, key=lambda r: r[key])
+            print(f"{peer.name}, {head}: geometric mean ratio {mean:.2f}, lowest {lowest[key]:.2f} "
+                  f"({lowest['name']} on {lowest['threads']} thread{'s' * (lowest['threads'] > 1)})")
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=str(HERE.parent / "build/bench/bench/training_step"),
                         help="bench/training_step.cpp, built")
-    parser.add_argument("--python", default=sys.executable, help="the Python that has PyTorch")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
     parser.add_argument("--shapes", default=str(HERE / "shapes.txt"), help="file of rows")
     parser.add_argument("--rows", default="", help="only rows whose name (causal/32x10x32x4) has this pattern")
     parser.add_argument("--json", help="write one record per row and number of threads to this file")
@@ -281,15 +280,17 @@ def main():
                         help="the fastest run counts, not the median: for a machine with other work to do")
     parser.add_argument("--again", type=int, default=0,
                         help="measure a row again, up to so many times, if the cores were far apart meanwhile")
-    parser.add_argument("--memory-limit", type=float, default=8, help="GiB that either side may use")
+    parser.add_argument("--memory-limit", type=float, default=8, help="GiB that each process may use")
     parser.add_argument("--compile", action="store_true", help="also torch.compile, as a further column")
-    parser.add_argument("--no-torch", action="store_true", help="xtape alone")
+    for module, name in NAMES.items():
+        parser.add_argument(f"--no-{module}", action="store_true", help=f"without {name}")
     parser.add_argument("--memory", action="store_true", help="only the memory of long sequences")
     parser.add_argument("--busy", action="store_true", help="only two threads over one beside a busy loop")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 3, 0.05
-    options.no_torch |= options.memory or options.busy
+    if options.memory or options.busy:
+        options.no_torch = options.no_jax = True
     rows = [r for r in read_rows(options.shapes) if re.search(options.rows, name_of(r))]
     comparison = Comparison(options)
     if options.memory:
@@ -298,10 +299,9 @@ def main():
         return comparison.busy(rows)
     rates = comparison.xtape.ask("rates")
     print(f"One thread, 1024^3: BLAS's sgemm {rates['sgemm'] / 1e9:.0f} GFLOP/s, "
-          f"xtape's products {rates['own'] / 1e9:.0f}.\n")
-    print("| row | threads | xtape ms | PyTorch ms | ratio | compiled ms | GFLOP/s | % of sgemm | 2 over 1 | "
-          "system allocations | peak MiB | notes |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+          f"xtape's products {rates['own'] / 1e9:.0f}.")
+    peers = comparison.peers
+    print("; ".join(p.about() for p in peers) or "no peers", end="\n\n")
     records = []
     for row in rows:
         made = comparison.run(row)
@@ -313,21 +313,19 @@ def main():
             for record in made:
                 record["remarks"] = [f"measured again: {attempt + 1}", *record.get("remarks", [])]
         for record in made:
-            print_record(record, made[0])
+            columns = columns_of(record, made[0], peers)
+            if not records and record is made[0]:
+                print_row(head for head, _ in columns)
+                print("|" + "---|" * len(columns))
+            print_row(cell for _, cell in columns)
         records += made
         if options.json:
             pathlib.Path(options.json).write_text(json.dumps(records, indent=1) + "\n")
     failed = [r["name"] for r in records if r["xtape_ms"] is None]
     if failed:
         print(f"xtape could not do {', '.join(dict.fromkeys(failed))}")
-    compared = [r for r in records if r["ratio"]]
-    if not compared:
+    if not print_means(records, peers):
         print("nothing to compare")
-        return int(bool(failed))
-    mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in compared))
-    lowest = min(compared, key=lambda r: r["ratio"])
-    print(f"geometric mean ratio {mean:.2f}, lowest {lowest['ratio']:.2f} "
-          f"({lowest['name']} on {lowest['threads']} thread{'s' * (lowest['threads'] > 1)})")
     return int(bool(failed))
 
 

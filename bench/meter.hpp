@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -25,6 +26,14 @@ inline double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// Returns the processor time of all threads of this process, in seconds. Linux counts running threads other
+/// than the caller only to their last tick, so a single short step cannot be measured.
+inline double processor_seconds() {
+  std::timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);  // cannot fail
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
 /// Returns the time of the shortest of `count` runs, in seconds.
 template <class F> double shortest(int count, const F& run) {
   double best = 1e300;
@@ -36,7 +45,7 @@ template <class F> double shortest(int count, const F& run) {
   return best;
 }
 
-/// Returns numbers between -1 and 1 from a hash of their position. torch_steps.py makes the same numbers.
+/// Returns numbers between -1 and 1 from a hash of their position. step_worker.py makes the same numbers.
 inline std::uint32_t hashed(std::uint32_t i, std::uint32_t salt) {
   std::uint32_t h = i + salt * 0x9E3779B9U;
   h = (h ^ (h >> 16U)) * 0x85EBCA6BU;

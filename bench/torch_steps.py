@@ -1,77 +1,31 @@
-"""The rows of compare.py in PyTorch: a worker that reads a command per line and answers each with a line of
-JSON. Each row is written in two ways that users write: `module` with nn.MultiheadAttention or nn.Transformer,
-`sdpa` with Linear and scaled_dot_product_attention. Both start from weights that xtape saved."""
+"""The rows of compare.py in PyTorch: a worker, as step_worker.py says. Each row is written in the two ways of users:
+`module` with nn.MultiheadAttention or nn.Transformer, `sdpa` with Linear and scaled_dot_product_attention."""
 
-import json
 import math
-import resource
-import statistics
 import sys
-import time
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-
-# --- the numbers that bench/meter.hpp makes too
-
-def hashed(shape, salt):
-    h = np.arange(math.prod(shape), dtype=np.uint32) + np.uint32(salt * 0x9E3779B9 & 0xFFFFFFFF)
-    h = (h ^ (h >> 16)) * np.uint32(0x85EBCA6B)
-    h = (h ^ (h >> 13)) * np.uint32(0xC2B2AE35)
-    return (h ^ (h >> 16)).reshape(shape)
-
-
-def numbers(shape, salt):
-    return torch.from_numpy((hashed(shape, salt) / 2147483648.0 - 1.0).astype(np.float32))
-
-
-def tokens(shape, classes, salt):
-    return torch.from_numpy((hashed(shape, salt) % classes).astype(np.int64))
-
-
-def sinusoids(length, width):
-    position = np.arange(length)[:, None]
-    angle = position * 10000.0 ** (-(np.arange(width) // 2 * 2) / width)
-    return torch.from_numpy(np.where(np.arange(width) % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32))
-
-
-def padded_lengths(batch, length):
-    return [length - length * (b + 1) // (2 * (batch + 1)) for b in range(batch)]
+from step_worker import BETA_2, DROPOUT, EPSILON, RATE, numbers, padded_lengths, serve, sinusoids, tokens
 
 
 # --- weights as xtape names them
 
-class Weights:
-    """Copies xtape's arrays into parameters, and counts the arrays it took."""
+def copy(parameter, array):
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
 
-    def __init__(self, path):
-        self.arrays = dict(np.load(path))
-        self.total = sum(a.size for a in self.arrays.values())
 
-    def take(self, parameter, *paths):
-        """Returns one parameter from arrays stacked along its first axis; kernels are (inputs, outputs) in xtape."""
-        parts = []
-        for path in paths:
-            a = self.arrays.pop(path)
-            if path.endswith("kernel"):
-                outputs = a.shape[1:] if not path.endswith("attention_output/kernel") else a.shape[2:]
-                a = a.reshape(-1, math.prod(outputs)).T
-            elif path.endswith("bias"):
-                a = a.reshape(-1)
-            parts.append(a)
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(np.concatenate(parts).copy()).reshape(parameter.shape))
+def load_linear(layer, weights, *paths):
+    copy(layer.weight, weights.take(*(p + "/kernel" for p in paths)).T)
+    copy(layer.bias, weights.take(*(p + "/bias" for p in paths)))
 
-    def linear(self, layer, *paths):
-        self.take(layer.weight, *(p + "/kernel" for p in paths))
-        self.take(layer.bias, *(p + "/bias" for p in paths))
 
-    def norm(self, layer, path):
-        self.take(layer.weight, path + "/gamma")
-        self.take(layer.bias, path + "/beta")
+def load_norm(layer, weights, path):
+    copy(layer.weight, weights.take(path + "/gamma"))
+    copy(layer.bias, weights.take(path + "/beta"))
 
 
 # --- attention, twice
@@ -88,10 +42,10 @@ class Sdpa(nn.Module):
 
     def load(self, weights, path):
         names = [f"{path}/{n}" for n in ("query", "key", "value")]
-        weights.linear(self.first, *(names[:1] if self.cross else names))
+        load_linear(self.first, weights, *(names[:1] if self.cross else names))
         if self.cross:
-            weights.linear(self.second, *names[1:])
-        weights.linear(self.out, path + "/attention_output")
+            load_linear(self.second, weights, *names[1:])
+        load_linear(self.out, weights, path + "/attention_output")
 
     def forward(self, x, memory, mask=None, causal=False):
         batch, length, width = x.shape
@@ -106,20 +60,21 @@ class Sdpa(nn.Module):
 
 def load_module(attention, weights, path):
     names = [f"{path}/{n}" for n in ("query", "key", "value")]
-    weights.take(attention.in_proj_weight, *(n + "/kernel" for n in names))
-    weights.take(attention.in_proj_bias, *(n + "/bias" for n in names))
-    weights.linear(attention.out_proj, path + "/attention_output")
+    copy(attention.in_proj_weight, weights.take(*(n + "/kernel" for n in names)).T)
+    copy(attention.in_proj_bias, weights.take(*(n + "/bias" for n in names)))
+    load_linear(attention.out_proj, weights, path + "/attention_output")
 
 
 def attention_work(variant, kind, extents, weights):
     batch, length, width, heads = extents
     cross, causal = kind == "cross", kind not in ("cross", "full")
-    dropout = 0.1 if kind == "dropout" else 0.0
-    x, factor = numbers((batch, length, width), 1), numbers((batch, length, width), 2)
-    memory = numbers((batch, 2 * length, width), 3) if cross else x
+    dropout = DROPOUT if kind == "dropout" else 0.0
+    constant = lambda length, salt: torch.from_numpy(numbers((batch, length, width), salt))
+    x, factor = constant(length, 1), constant(length, 2)
+    memory = constant(2 * length, 3) if cross else x
     keep = None
     if kind == "padding":
-        keep = torch.arange(length)[None, :] < torch.tensor(padded_lengths(batch, length))[:, None]
+        keep = torch.arange(length)[None, :] < torch.from_numpy(padded_lengths(batch, length))[:, None]
     if variant == "sdpa":
         layer = Sdpa(width, heads, cross, dropout)
         layer.load(weights, "attention")
@@ -154,10 +109,10 @@ class SdpaLayer(nn.Module):
         self.attention.load(weights, path + "/attention")
         if self.cross is not None:
             self.cross.load(weights, path + "/cross")
-        weights.linear(self.up, path + "/ff/up")
-        weights.linear(self.down, path + "/ff/down")
+        load_linear(self.up, weights, path + "/ff/up")
+        load_linear(self.down, weights, path + "/ff/down")
         for i, norm in enumerate(self.norms):
-            weights.norm(norm, f"{path}/norm{i + 1}")
+            load_norm(norm, weights, f"{path}/norm{i + 1}")
 
     def forward(self, x, memory=None):
         x = self.norms[0](x + self.attention(x, x, causal=memory is not None))
@@ -177,7 +132,7 @@ class SdpaTransformer(nn.Module):
         for name in ("encoder", "decoder"):
             for i, layer in enumerate(getattr(self, name)):
                 layer.load(weights, f"model/{name}/{i}")
-            weights.norm(getattr(self, name + "_norm"), f"model/{name}_norm")
+            load_norm(getattr(self, name + "_norm"), weights, f"model/{name}_norm")
 
     def forward(self, source, target):
         for layer in self.encoder:
@@ -202,11 +157,11 @@ class ModuleTransformer(nn.Module):
                 load_module(layer.self_attn, weights, path + "/attention")
                 if name == "decoder":
                     load_module(layer.multihead_attn, weights, path + "/cross")
-                weights.linear(layer.linear1, path + "/ff/up")
-                weights.linear(layer.linear2, path + "/ff/down")
+                load_linear(layer.linear1, weights, path + "/ff/up")
+                load_linear(layer.linear2, weights, path + "/ff/down")
                 for k in range(2 if name == "encoder" else 3):
-                    weights.norm(getattr(layer, f"norm{k + 1}"), f"{path}/norm{k + 1}")
-            weights.norm(stack.norm, f"model/{name}_norm")
+                    load_norm(getattr(layer, f"norm{k + 1}"), weights, f"{path}/norm{k + 1}")
+            load_norm(stack.norm, weights, f"model/{name}_norm")
 
     def forward(self, source, target):
         return self.layers(source, target, tgt_mask=self.mask, tgt_is_causal=True)
@@ -218,14 +173,14 @@ class EncoderDecoder(nn.Module):
         layers, width, heads, hidden, _, source, target, vocabulary = extents
         self.scale = math.sqrt(width)
         self.source, self.target = nn.Embedding(vocabulary, width), nn.Embedding(vocabulary, width)
-        self.source_positions, self.target_positions = sinusoids(source, width), sinusoids(target, width)
+        self.source_positions, self.target_positions = (torch.from_numpy(sinusoids(n, width)) for n in (source, target))
         self.stacks = (SdpaTransformer(layers, width, heads, hidden) if variant == "sdpa"
                        else ModuleTransformer(layers, width, heads, hidden, target))
         self.head = nn.Linear(width, vocabulary)
         self.stacks.load(weights)
-        weights.take(self.source.weight, "model/source/embeddings")
-        weights.take(self.target.weight, "model/target/embeddings")
-        weights.linear(self.head, "model/head")
+        copy(self.source.weight, weights.take("model/source/embeddings"))
+        copy(self.target.weight, weights.take("model/target/embeddings"))
+        load_linear(self.head, weights, "model/head")
 
     def forward(self, source, target):
         return self.head(self.stacks(self.source(source) * self.scale + self.source_positions,
@@ -235,84 +190,38 @@ class EncoderDecoder(nn.Module):
 def encoder_decoder_work(variant, extents, weights):
     batch, source, target, vocabulary = extents[4:]
     model = EncoderDecoder(variant, extents, weights)
-    ids = tokens((batch, source), vocabulary, 1), tokens((batch, target), vocabulary, 2)
-    following = tokens((batch, target), vocabulary, 3).flatten()
-    return model, lambda: F.cross_entropy(model(*ids).flatten(0, 1), following)
+    ids = lambda length, salt: torch.from_numpy(tokens((batch, length), vocabulary, salt))
+    given, following = (ids(source, 1), ids(target, 2)), ids(target, 3).flatten()
+    return model, lambda: F.cross_entropy(model(*given).flatten(0, 1), following)
 
 
 # --- a training step
 
 class Work:
-    def __init__(self, variant, compiled, kind, extents, path):
-        weights = Weights(path)
+    def __init__(self, variant, kind, extents, weights):
+        formulation, _, compiled = variant.partition("+")
         if kind == "encoder_decoder":
-            model, loss = encoder_decoder_work(variant, extents, weights)
+            model, loss = encoder_decoder_work(formulation, extents, weights)
         else:
-            model, loss = attention_work(variant, kind, extents, weights)
+            model, loss = attention_work(formulation, kind, extents, weights)
         model.train()
         self.parameters = sum(p.numel() for p in model.parameters())
-        if weights.arrays or self.parameters != weights.total:
-            raise ValueError(f"the models differ: left over are {sorted(weights.arrays)}")
         self.loss = torch.compile(loss) if compiled else loss
-        self.adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
+        self.adam = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
+        self.steps = 0
 
     def step(self):
         loss = self.loss()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
+        self.steps += 1
+        # Keras and xtape add epsilon before the bias correction, PyTorch adds it after.
+        self.adam.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA_2**self.steps)
         self.adam.step()
-        return loss
-
-    def measure(self, budget):
-        """Returns the milliseconds of the median step, as bench/work.hpp does."""
-        def timed():
-            start = time.perf_counter()
-            self.step()
-            return time.perf_counter() - start
-        total = timed()
-        times = [total] if total > 0.05 else []
-        while not times or total < budget:
-            times.append(timed())
-            total += times[-1]
-        return statistics.median(times) * 1e3
-
-
-def limit_memory(size):
-    """Limits the address space to `size` bytes more than the process has now."""
-    with open("/proc/self/statm") as statm:
-        present = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (present + size, present + size))
-
-
-def main():
-    torch.set_num_threads(2)
-    torch.ones(512, 512) @ torch.ones(512, 512)  # starts the threads
-    limit_memory(int(float(sys.argv[1]) * 2**30))
-    works = {}
-    for line in sys.stdin:
-        command, *words = line.split()
-        answer = {}
-        try:
-            if command == "clear":
-                works.clear()
-            elif command == "row":  # VARIANT FILE KIND EXTENTS...
-                variant, path, kind, *extents = words
-                works[variant] = Work(variant.removesuffix("+compile"), variant.endswith("+compile"), kind,
-                                      [int(n) for n in extents], path)
-                answer["parameters"] = works[variant].parameters
-            elif command == "losses":  # VARIANT COUNT
-                answer["losses"] = [works[words[0]].step().item() for _ in range(int(words[1]))]
-            elif command == "run":  # VARIANT THREADS SECONDS
-                torch.set_num_threads(int(words[1]))
-                answer["ms"] = works[words[0]].measure(float(words[2]))
-            else:
-                answer["error"] = f"no command: {command}"
-        except Exception as e:  # the caller decides
-            answer["error"] = f"{type(e).__name__}: {e}".splitlines()[0]
-            if "allocate memory" in answer["error"]:
-                answer["error"] = f"more than {sys.argv[1]} GiB needed"
-        print(json.dumps(answer), flush=True)
+        return loss.detach()
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(2)
+    torch.ones(512, 512) @ torch.ones(512, 512)  # starts the threads
+    serve(Work, sys.argv[1], torch.set_num_threads)

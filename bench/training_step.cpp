@@ -61,8 +61,8 @@ class Server {
       const double sgemm = sgemm_rate(1);
       xp::set_num_threads(threads);
       const Measured m = measure(work(), budget);
-      out << "\"ms\": " << m.median_ms << ", \"steps\": " << m.steps
-          << ", \"system_allocations\": " << m.system_allocations
+      out << "\"ms\": " << m.median_ms << ", \"processor_ms\": " << m.processor_ms
+          << ", \"steps\": " << m.steps << ", \"system_allocations\": " << m.system_allocations
           << ", \"peak_bytes\": " << m.peak_bytes << ", \"sgemm\": " << sgemm;
       if (threads > 1) out << ", \"round_trip_ns\": " << round_trip_ns();
     } else if (command == "rates") {

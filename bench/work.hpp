@@ -99,6 +99,7 @@ class Work {
 /// The cost of a number of steps.
 struct Measured {
   double median_ms = 0;
+  double processor_ms = 0;  // per step, of all threads
   int steps = 0;
   double system_allocations = 0;  // per step
   double peak_bytes = 0;          // beyond weights, optimizer state and inputs
@@ -114,21 +115,24 @@ inline Measured measure(Work& work, double budget) {
   xp::MemoryStats idle = xp::memory_stats();
   xp::reset_peak_memory();
   std::vector<double> times;
+  double processor = processor_seconds();
   double total = timed();
   if (total > 0.05) {
     times.push_back(total);
   } else {
     idle = xp::memory_stats();
+    processor = processor_seconds();
   }
   while (times.empty() || total < budget) {
     times.push_back(timed());
     total += times.back();
   }
+  processor = processor_seconds() - processor;
   const xp::MemoryStats now = xp::memory_stats();
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   const auto steps = static_cast<int>(times.size());
-  return {*middle * 1e3, steps,
+  return {*middle * 1e3, processor * 1e3 / steps, steps,
           static_cast<double>(now.system_allocations - idle.system_allocations) / steps,
           static_cast<double>(now.peak) - work.persistent_bytes()};
 }
