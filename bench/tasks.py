@@ -12,6 +12,8 @@ FOLDER holds a folder per task, sigmorphon2020_g2p/hun/train.tsv.gz and so on; T
 not part of the project. Where there is no test file the dev file is scored."""
 
 import argparse
+import collections
+import gzip
 import json
 import math
 import pathlib
@@ -42,6 +44,8 @@ TASKS = [
            {"hun": "5.33", "fre": "6.89", "gre": "18.89"}.get(language, "none"), test=language in WITH_TEST,
            suffix=".tsv") for language in LANGUAGES),
     Task("multi30k", "multi30k", "multi30k/de_en_spacy", "36.52 greedy", "bleu"),
+    Task("multi30k_raw", "multi30k_raw", "multi30k/de_en_raw", "none", "sacrebleu"),
+    Task("multi30k_bpe", "multi30k_bpe", "multi30k/en_de_bpe", "41.02, beam 5, of words", "bleu_of_words"),
     Task("cmudict", "cmudict", "cmudict_g2p", "20.6"),
     Task("scan", "scan", "scan/simple", "98.9 (LSTM)", "exact"),
     Task("addition", "addition", "toy_addition3", "99 (LSTM)", "exact"),
@@ -59,6 +63,26 @@ def run(command, log):
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{command[0]} {command[1]} ended with {done.returncode}")
     return done.stdout, time.monotonic() - start
+
+
+def bleu_of_words(program, folder, test, beam):
+    """Returns the BLEU of words whose parts end in @@, on the given tokens, lower-case as the data are."""
+    with gzip.open(test, "rt", encoding="utf-8") as file:
+        pairs = [line.rstrip("\n").split("\t") for line in file]
+    done = subprocess.run([program, "translate", folder / "model", "--beam", str(beam)], check=True, text=True,
+                          input="".join(f"{source}\n" for source, _ in pairs), stdout=subprocess.PIPE)
+    matches, totals, lengths = [0] * 4, [0] * 4, [0, 0]
+    for ours, (_, theirs) in zip(done.stdout.splitlines(), pairs, strict=True):
+        words = [re.sub(r"@@( |$)", "", text).split() for text in (ours, theirs)]
+        lengths = [n + len(w) for n, w in zip(lengths, words)]
+        for n in range(4):
+            here, there = (collections.Counter(zip(*(w[i:] for i in range(n + 1)))) for w in words)
+            matches[n] += sum((here & there).values())
+            totals[n] += sum(here.values())
+    if 0 in matches:
+        return 0.0
+    precision = statistics.fmean(math.log(m / t) for m, t in zip(matches, totals))
+    return 100 * math.exp(precision + min(0.0, 1 - lengths[1] / lengths[0]))
 
 
 def sequence_task(options, task, paths, seed, folder, log):
@@ -80,6 +104,8 @@ def sequence_task(options, task, paths, seed, folder, log):
     for beam in dict.fromkeys([1, *options.beams]):
         run([program, "evaluate", folder / "model", test, "--beam", beam, "--json", folder / "figures.json"], log)
         figures = json.loads((folder / "figures.json").read_text())
+        if task.figure == "bleu_of_words":
+            figures[task.figure] = bleu_of_words(program, folder, test, beam)
         record["greedy" if beam == 1 else f"beam_{beam}"] = figures
     record["figure"], record["value"] = task.figure, record["greedy"][task.figure]
     return record

@@ -1,11 +1,10 @@
 # Returns in `sets` which kernels to compile beside the baseline: those of the list `wanted`, or for `native` the best
-# that this machine can run. Kernels are chosen at run time among those compiled.
+# that this machine can run, and all where it does not tell. Kernels are chosen at run time among those compiled.
 function(xtape_instruction_sets wanted sets)
-  if(wanted STREQUAL "native")
-    set(flags)
-    if(EXISTS /proc/cpuinfo)
-      file(STRINGS /proc/cpuinfo flags REGEX "^flags" LIMIT_COUNT 1)
-    endif()
+  if(wanted STREQUAL "native" AND (CMAKE_CROSSCOMPILING OR NOT EXISTS /proc/cpuinfo))
+    set(wanted avx2 avx512)
+  elseif(wanted STREQUAL "native")
+    file(STRINGS /proc/cpuinfo flags REGEX "^flags" LIMIT_COUNT 1)
     string(REGEX MATCHALL "[a-z0-9_]+" flags "${flags}")
     set(wanted)
     foreach(needed "avx512 avx512f avx512cd avx512dq avx512bw avx512vl" "avx2 avx2 fma")

@@ -12,7 +12,9 @@ if ! log=$(cmake --preset release -DXTAPE_KERNELS=native 2>&1); then
   printf '%s\n' "$log" >&2
   exit 1
 fi
-echo "compiling the library and two programs: some minutes, once"
+if [[ ! -e build/release/examples/seq2seq ]]; then
+  echo "compiling the library and two programs, for this processor alone: some minutes, once"
+fi
 NINJA_STATUS='%f of %t steps, %e s: ' cmake --build --preset release --target example_dates example_seq2seq
 cd "$cd_back"
 

@@ -36,10 +36,10 @@ constexpr std::size_t kSmallLimit = 4096;
 constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
 constexpr std::int64_t kFlush = 64 * 1024;                    // unreported bytes of a thread
 constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;  // bytes that the pool may always keep
-// Four large classes per doubling, from 4 KiB up to 2^62. Between these limits one: what a block has too much is never
-// touched, and takes no memory. Above them addresses themselves may be short.
+// Four large classes per doubling, from 4 KiB up to 2^62. Between these limits one: the rest of a block is untouched, and takes
+// no memory, until a longer batch needs it. Above them addresses themselves may be short.
 constexpr std::size_t kLargeClasses = 4 * 51;
-constexpr std::size_t kDoublingFrom = std::size_t{1} << 20U, kDoublingTo = std::size_t{1} << 30U;
+constexpr std::size_t kDoublingFrom = std::size_t{1} << 20U, kDoublingTo = std::size_t{1} << 28U;
 
 struct FreeBlock {
   FreeBlock* next;
@@ -359,7 +359,12 @@ void* allocate(std::size_t count, std::size_t size) {
   try {
     p = take(bytes);
   } catch (const std::bad_alloc&) {
-    fail_allocation(count, size);
+    trim();  // what is kept may be what is missing
+    try {
+      p = take(bytes);
+    } catch (const std::bad_alloc&) {
+      fail_allocation(count, size);
+    }
   }
   if constexpr (kPoison) std::memset(p, 0xFF, bytes);
   return p;

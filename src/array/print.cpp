@@ -229,5 +229,6 @@ XTAPE_INSTANTIATE(int)
 XTAPE_INSTANTIATE(std::int64_t)
 XTAPE_INSTANTIATE(std::uint64_t)
 XTAPE_INSTANTIATE(std::uint8_t)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

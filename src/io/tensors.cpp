@@ -172,5 +172,6 @@ XTAPE_INSTANTIATE(bool)
 XTAPE_INSTANTIATE(std::uint8_t)
 XTAPE_INSTANTIATE(std::int32_t)
 XTAPE_INSTANTIATE(std::int64_t)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

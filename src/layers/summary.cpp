@@ -308,5 +308,6 @@ template <class T> std::string summary(const Params<T>& params, const SummaryOpt
   template std::string summary(const Params<T>&, const SummaryOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -153,5 +153,6 @@ template <class T, class Y> NamedLoss<T, Y>::NamedLoss(const char* name) {
   template class NamedLoss<T, std::int64_t>;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -341,5 +341,6 @@ double AUC::result() const {
   XTAPE_UPDATES(T, AUC)
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -222,5 +222,6 @@ void Perplexity::update(const Var<T>& prediction, const ArrayArg<std::int64_t>& 
                                    const MetricOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

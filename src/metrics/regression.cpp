@@ -121,5 +121,6 @@ void R2Score::merge(std::span<const double> state) {
   template void R2Score::update(const Var<T>&, const Var<T>&, const MetricOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

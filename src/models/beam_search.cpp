@@ -256,5 +256,6 @@ std::vector<std::vector<Hypothesis>> beam_search(const LanguageModel<T>& model,
       const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -177,5 +177,6 @@ template <class T> LanguageModelOptions LanguageModel<T>::from_config(const std:
   template LanguageModelOptions LanguageModel<T>::from_config(const std::string&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

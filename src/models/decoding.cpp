@@ -165,5 +165,6 @@ std::vector<Hypothesis> sample(const LanguageModel<T>& model, const std::vector<
                                           const SamplingOptions&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -227,5 +227,6 @@ std::unique_ptr<Stepper<T>> stepper(const std::string& name, const LanguageModel
                                                const std::vector<Ids>&, const DecodingOptions&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape::detail

@@ -331,5 +331,6 @@ template <class T> Var<T> triu(const Var<T>& x, int diagonal) {
   template Var<T> triu(const Var<T>&, int);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

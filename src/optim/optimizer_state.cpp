@@ -176,5 +176,6 @@ void Optimizer<T>::load_state(const OptimizerState<T>& state, const Params<T>& p
                                          const std::function<void()>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

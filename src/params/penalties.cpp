@@ -70,5 +70,6 @@ template <class T> Var<T> Gradients<T>::operator[](const Parameter<T>& parameter
   template Var<T> Gradients<T>::operator[](const Parameter<T>&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -298,5 +298,6 @@ std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>& params) con
   template std::optional<TrainingProgress> Checkpoints::restore_best(Params<T>&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

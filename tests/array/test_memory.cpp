@@ -2,6 +2,8 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <condition_variable>
 #include <deque>
@@ -45,7 +47,8 @@ TEST_CASE("arrays are aligned to cache lines, whatever their size") {
 }
 
 TEST_CASE(
-    "large blocks are the next quarter of a power of two, or from 1 MiB to 1 GiB the next power") {
+    "large blocks are the next quarter of a power of two, or from 1 MiB to 256 MiB the next "
+    "power") {
   if (!kCaching) return;
   for (std::size_t power = 1 << 14; power <= 1 << 19; power *= 2) {
     for (std::size_t quarter = 0; quarter < 4; ++quarter) {
@@ -259,11 +262,39 @@ TEST_CASE("absurd sizes are refused") {
   }
 }
 
-// The last: a peak of 1 GiB stays the measure of what the pool may keep.
-TEST_CASE("blocks of more than 1 GiB are no power of two") {
+TEST_CASE("what is kept goes back where the system has no more") {
+  if (!kResident) return;
+  constexpr std::size_t kBlock = std::size_t{64} << 20U;
+  const pid_t child = fork();
+  if (child == 0) {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t most = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + 10 * kBlock;
+    const rlimit limit{most, most};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    Allocator<std::byte> allocator;
+    std::vector<std::byte*> blocks;
+    for (int i = 0; i < 6; ++i) blocks.push_back(allocator.allocate(kBlock));
+    for (std::byte* p : blocks) allocator.deallocate(p, kBlock);
+    try {
+      allocator.deallocate(allocator.allocate(7 * kBlock),
+                           7 * kBlock);  // beside those kept it does not fit
+      _exit(0);
+    } catch (const MemoryError&) {
+      _exit(1);
+    }
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+// The last: its peak stays the measure of what the pool may keep.
+TEST_CASE("blocks of more than 256 MiB are no power of two") {
   if (!kCaching) return;
-  constexpr std::size_t kGiB = std::size_t{1} << 30U;
-  CHECK(block(kGiB / 2 + 1) == kGiB);
-  CHECK(block(kGiB) == kGiB);
-  CHECK(block(kGiB + 1) == kGiB + kGiB / 4);
+  constexpr std::size_t kMost = std::size_t{1} << 28U;
+  CHECK(block(kMost / 2 + 1) == kMost);
+  CHECK(block(kMost) == kMost);
+  CHECK(block(kMost + 1) == kMost + kMost / 4);
 }

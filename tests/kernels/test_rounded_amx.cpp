@@ -19,8 +19,10 @@ std::size_t size(Index n) { return static_cast<std::size_t>(n); }
 
 /// Calls f for the products by tiles with each way of packing.
 template <class F> void on_each_model(const F& f) {
-  INFO("packing one by one");
-  f(test::tile_model());
+  {
+    INFO("packing one by one");
+    f(test::tile_model());
+  }
   INFO("packing in vectors");
   if (const auto* table = test::tile_model_with_vectors()) f(*table);
 }

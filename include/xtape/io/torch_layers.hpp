@@ -7,7 +7,7 @@
 ///     load_torch_linear(params, "head", file.tensors, "classifier.");
 ///     load_torch_transformer(params, "encoder/0", file.tensors, 8, "encoder.layers.0.");
 ///
-/// Make the layers first. ParameterError names tensors that are missing and parameters below the path that
+/// Construct the layers first. ParameterError names tensors that are missing and parameters below the path that
 /// find none; when layers are made and none of them is at the path, it says so. Nothing is changed then.
 
 #include <xtape/io/weights.hpp>

@@ -267,5 +267,6 @@ Var<T> MultiHeadAttention<T>::operator()(const Var<T>& query, const Var<T>& valu
                                                     const CallOptions&) const;
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape
