@@ -5,8 +5,8 @@
     to_ctranslate2.py my_model served --quantization int8    weights as whole numbers
 
 `served` then works with ctranslate2.Translator("served"). It takes and gives tokens of source.vocab and target.vocab, and its
-greedy translations are those of `seq2seq translate`, with min_decoding_length=0. The files of subwords are copied into it. With --source-ends the
-tokens <start> and <end> stand around a source. Needs Python with NumPy and ctranslate2.
+greedy translations are those of `seq2seq translate`, with min_decoding_length=0. The files of subwords are copied into it. CTranslate2 itself
+adds the <start> and <end> of --source-ends. Needs Python with NumPy and ctranslate2.
 
 CTranslate2 has no rotary positions, and not every activation: such a model is refused.
 """
