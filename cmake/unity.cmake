@@ -13,6 +13,6 @@ function(unite target)
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder})
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  # It takes the sources for headers, and their names with internal linkage for faults.
+  # g++ takes united sources for headers, and warns of their names with internal linkage.
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()

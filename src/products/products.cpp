@@ -95,8 +95,7 @@ const Special& special() {
     if (kernels::chooses_amx() && !kernels::may_use_amx()) {
       best.unused = "; amx is not used, because the operating system refuses it";
     } else if (kernels::chooses_amx()) {
-      consider(best, kernels::kAmxName,
-               kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Amx>>);
+      consider(best, kernels::kAmxName, kernels::amx_kernels());
     }
 #endif
     if (best.table == nullptr && kernels::has_avx512_bf16()) {

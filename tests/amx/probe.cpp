@@ -207,7 +207,7 @@ bool run() {
   std::printf("the library's choice: %s\n", used.c_str());
   using Plain = kernels::AmxGemm<kernels::AmxTiles<test::PlainPacking>>;
   const GemmTable<float>& tiles = kernels::kGemmTable<float, Plain>;
-  const GemmTable<float>& library = kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Amx>>;
+  const GemmTable<float>& library = kernels::amx_kernels();
   const GemmTable<float>& software =
       kernels::kGemmTable<float, kernels::RoundedGemm<kernels::Avx512>>;
   long wrong = all_forms("software", software);
