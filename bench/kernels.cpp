@@ -138,7 +138,7 @@ void register_memory_and_sums() {
   add("sum", 1, [](Arrays& a) {
     Loop<1> all;
     all.push(kSize, {1});
-    reduce(Reduce::sum, {}, all, a.x.data(), a.y.data());
+    reduce(Reduce::sum, Loop<1>{}, all, a.x.data(), a.y.data());
   });
 }
 

@@ -1,5 +1,6 @@
 #include <xtape/array/array.hpp>
 
+#include "array/block_sizes.hpp"
 #include "base/fork.hpp"
 #include "base/message.hpp"
 #include "base/sanitizers.hpp"
@@ -26,20 +27,23 @@
 namespace xtape {
 namespace {
 
+using detail::batch_size;
+using detail::kLargeClasses;
+using detail::kSmallClasses;
+using detail::kSmallest;
+using detail::kSmallLimit;
+using detail::large_class;
+using detail::LargeClass;
+using detail::small_class;
+using detail::small_size;
+
 #ifdef XTAPE_POISON
 constexpr bool kPoison = true;
 #else
 constexpr bool kPoison = false;
 #endif
-constexpr std::size_t kSmallest = 64;
-constexpr std::size_t kSmallLimit = 4096;
-constexpr std::size_t kSmallClasses = kSmallLimit / kSmallest;
 constexpr std::int64_t kFlush = 64 * 1024;                    // unreported bytes of a thread
 constexpr std::int64_t kLeastPool = std::int64_t{64} << 20U;  // bytes that the pool may always keep
-// Four large classes per doubling, from 4 KiB up to 2^62. Between these limits one: the rest of a block is untouched, and takes
-// no memory, until a longer batch needs it. Above them addresses themselves may be short.
-constexpr std::size_t kLargeClasses = 4 * 51;
-constexpr std::size_t kDoublingFrom = std::size_t{1} << 20U, kDoublingTo = std::size_t{1} << 28U;
 
 struct FreeBlock {
   FreeBlock* next;
@@ -62,30 +66,6 @@ struct Batch {
     return block;
   }
 };
-
-constexpr std::size_t small_class(std::size_t bytes) noexcept {
-  return bytes == 0 ? 0 : (bytes - 1) / kSmallest;
-}
-constexpr std::size_t small_size(std::size_t cls) noexcept { return (cls + 1) * kSmallest; }
-/// Returns the number of blocks that a thread exchanges with the pool: 16 KiB, so that it rarely takes the lock and
-/// keeps little to itself.
-constexpr std::size_t batch_size(std::size_t cls) noexcept {
-  return std::clamp<std::size_t>(16384 / small_size(cls), 4, 64);
-}
-
-struct LargeClass {
-  std::size_t index;
-  std::size_t bytes;
-};
-/// Returns the class of the next multiple of 2^log / 4, or of 2^(log + 1), where 2^log < bytes <= 2^(log + 1).
-LargeClass large_class(std::size_t bytes) {
-  const auto log = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;
-  const std::size_t step = (std::size_t{1} << log) / 4;
-  const bool doubles = kDoublingFrom < bytes && bytes <= kDoublingTo;
-  const std::size_t quarter =
-      doubles ? 4 : (bytes - (std::size_t{1} << log) + step - 1) / step;  // 1..4
-  return {(log - 12) * 4 + quarter - 1, (std::size_t{1} << log) + quarter * step};
-}
 
 std::atomic<std::int64_t> g_in_use{0};
 std::atomic<std::int64_t> g_peak{0};
