@@ -77,7 +77,8 @@ class Comparison:
         self.typical = min if options.best else statistics.median
         self.directory = tempfile.TemporaryDirectory()
         limit = int(options.memory_limit * 2**30)
-        self.xtape = Worker([options.program, "--serve"],
+        products = {"XTAPE_PRODUCTS": "bfloat16"} if options.bfloat16 else {}
+        self.xtape = Worker([options.program, "--serve"], env=os.environ | products,
                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
         self.peers = [Peer(module, options) for module in NAMES if not getattr(options, f"no_{module}")]
 
@@ -281,6 +282,8 @@ def main():
     parser.add_argument("--again", type=int, default=0,
                         help="measure a row again, up to so many times, if the cores were far apart meanwhile")
     parser.add_argument("--memory-limit", type=float, default=8, help="GiB that each process may use")
+    parser.add_argument("--bfloat16", action="store_true",
+                        help="xtape rounds products; PyTorch's best of float32, autocast and \"medium\" counts")
     parser.add_argument("--compile", action="store_true", help="also torch.compile, as a further column")
     for module, name in NAMES.items():
         parser.add_argument(f"--no-{module}", action="store_true", help=f"without {name}")

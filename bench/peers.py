@@ -53,13 +53,13 @@ def version_of(python, module):
     return None, (found.stderr.strip().splitlines() or [f"{python} ended ({found.returncode})"])[-1]
 
 
-def check_losses(row, who, ours, theirs):
+def check_losses(row, who, ours, theirs, within):
     """Compares the losses of three steps. A loss of attention is a sum of many products of either sign, so its
     error is measured against the square root of their number."""
     kind, *extents = row.split()
     scale = 1 if kind == "encoder_decoder" else math.sqrt(math.prod(map(int, extents[:3])))
     for a, b in zip(ours, theirs, strict=True):
-        if not abs(a - b) <= 1e-3 * (scale + abs(b)):
+        if not abs(a - b) <= within * (scale + abs(b)):
             raise SystemExit(f"{row}: losses differ: xtape {ours}, {who} {theirs}")
 
 
@@ -69,6 +69,7 @@ class Peer:
 
     def __init__(self, module, options):
         self.module, self.name = module, NAMES[module]
+        self.within = 2e-2 if options.bfloat16 else 1e-3  # of a loss
         self.version, self.missing = version_of(options.python, module)
         start = lambda *words: Worker([options.python, str(HERE / f"{module}_steps.py"), str(options.memory_limit),
                                        *words])
@@ -76,6 +77,8 @@ class Peer:
             self.variants, self.workers = [], {}
         elif module == "torch":
             self.variants = ["module", "sdpa"] + ["sdpa+compile"] * options.compile
+            if options.bfloat16:
+                self.variants += [f"{v}+{how}" for how in ("autocast", "medium") for v in ("module", "sdpa")]
             self.workers = dict.fromkeys((1, 2), start())
         else:
             self.variants = ["jit"]
@@ -102,7 +105,7 @@ class Peer:
                 if answer["parameters"] != parameters:
                     raise SystemExit(f"{row}: {who} has {answer['parameters']} weights, not {parameters}")
                 if not row.startswith("dropout"):
-                    check_losses(row, who, losses, answer["losses"])
+                    check_losses(row, who, losses, answer["losses"], self.within)
                 pairs += [(variant, threads) for threads, w in self.workers.items() if w is worker]
         return pairs, remarks
 

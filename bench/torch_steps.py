@@ -199,19 +199,21 @@ def encoder_decoder_work(variant, extents, weights):
 
 class Work:
     def __init__(self, variant, kind, extents, weights):
-        formulation, _, compiled = variant.partition("+")
+        formulation, *self.options = variant.split("+")
         if kind == "encoder_decoder":
             model, loss = encoder_decoder_work(formulation, extents, weights)
         else:
             model, loss = attention_work(formulation, kind, extents, weights)
         model.train()
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.loss = torch.compile(loss) if compiled else loss
+        self.loss = torch.compile(loss) if "compile" in self.options else loss
         self.adam = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
         self.steps = 0
 
     def step(self):
-        loss = self.loss()
+        torch.set_float32_matmul_precision("medium" if "medium" in self.options else "highest")
+        with torch.autocast("cpu", torch.bfloat16, enabled="autocast" in self.options):
+            loss = self.loss()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
         self.steps += 1

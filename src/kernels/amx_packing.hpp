@@ -13,18 +13,53 @@ template <> struct SimdArch<Amx> { using type = xsimd::avx512bw; };
 namespace {
 
 struct VectorPacking {
-  [[gnu::always_inline]] static inline void round_line(const float* x, Index n, std::uint32_t* to) {
-    _mm512_storeu_si512(to, n > 0 ? rounded_line(x, n) : _mm512_setzero_si512());
+  template <bool ByLines, bool Pairs>
+  [[gnu::always_inline]] static inline void pack(const float* x, Index line, Index term,
+                                                 Index lines, Index terms, std::uint32_t* to) {
+    if (lines < 16 || terms < 32) return pack_part<ByLines, Pairs>(x, line, term, lines, terms, to);
+    store<ByLines == Pairs>(x, ByLines ? line : 2 * term, to, [&](Index, const float* from) {
+      if constexpr (ByLines) {
+        return rounded(_mm512_loadu_ps(from), _mm512_loadu_ps(from + 16));
+      } else {
+        return pairs(_mm512_loadu_ps(from + term), _mm512_loadu_ps(from));
+      }
+    });
   }
-  [[gnu::always_inline]] static inline void round_pairs(const float* x, Index next, Index terms,
-                                                        Index n, std::uint32_t* to) {
-    const __m512 none = _mm512_setzero_ps();
-    const __m512 low = terms > 0 ? _mm512_maskz_loadu_ps(lanes(n), x) : none;
-    const __m512 high = terms > 1 ? _mm512_maskz_loadu_ps(lanes(n), x + next) : none;
-    _mm512_storeu_si512(to, pairs(high, low));
+
+ private:
+  /// Stores row(i, x + i * step) for i < 16, or the transpose.
+  template <bool Turns, class F>
+  [[gnu::always_inline]] static inline void store(const float* x, Index step, std::uint32_t* to,
+                                                  const F& row) {
+    if constexpr (Turns) {
+      using Turn = Square<std::uint32_t, Amx>;
+      typename Turn::Row rows[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i, x += step) rows[i] = (typename Turn::Row)row(i, x);
+      Turn::turn(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) __builtin_memcpy(to + 16 * i, &rows[i], sizeof(rows[i]));
+    } else {
+      for (Index i = 0; i < 16; ++i, x += step) _mm512_storeu_si512(to + 16 * i, row(i, x));
+    }
   }
-  [[gnu::always_inline]] static inline void turn(const std::uint32_t* from, std::uint32_t* to) {
-    Square<std::uint32_t, Amx>::transpose(from, 16, to, 16);
+
+  template <bool ByLines, bool Pairs>
+  [[gnu::noinline]] static void pack_part(const float* x, Index line, Index term, Index lines,
+                                          Index terms, std::uint32_t* to) {
+    // Masks of zero instead of branches, of which g++ would make as many copies of the transpose.
+    const unsigned low = xtape::kernels::lanes(ByLines ? terms : lines);
+    const unsigned high = xtape::kernels::lanes(terms - 16);
+    const auto load = [](bool there, unsigned mask, const float* from) {
+      return _mm512_maskz_loadu_ps(static_cast<__mmask16>(there * mask), from);
+    };
+    store<ByLines == Pairs>(x, ByLines ? line : 2 * term, to, [&](Index i, const float* from) {
+      if constexpr (ByLines) {
+        return rounded(load(i < lines, low, from), load(i < lines, high, from + 16));
+      } else {
+        return pairs(load(2 * i + 1 < terms, low, from + term), load(2 * i < terms, low, from));
+      }
+    });
   }
 };
 

@@ -34,14 +34,18 @@ template <class T, class A> struct Workspace {
   alignas(64) T keys[kBudget];
   alignas(64) T q[kQueries * kWidest];
   alignas(64) T g[kQueries * kWidest];
+  // For rounded products: dk^T and dv^T of the block. Then a product transposes q instead of the longer scores.
+  alignas(64) T dk_across[kBudget];
+  alignas(64) T dv_across[kBudget];
   alignas(64) T x[kQueries * kBlock];   // scores, then probabilities e after dropout
   alignas(64) T dx[kQueries * kBlock];  // de, then scale dx
   RowDropout<A> drop;
   RightSide<T> key_side;
   Index written = 0;  // dk and dv of the keys before this one hold sums already
+  const Index pitch;  // of dk_across and dv_across
   const ShortRows<T, A> short_rows;
 
-  explicit Workspace(const AttentionHeads<T>& p) : short_rows(p) {}
+  explicit Workspace(const AttentionHeads<T>& p) : pitch(block(p)), short_rows(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
     return keys_per_block<T>(kBlock, kBudget, max(p.depth, p.value_depth));
@@ -97,6 +101,36 @@ template <class T, class A> struct Workspace {
     }
   }
 
+  /// Pass 4 of rounded products: adds y^T x of `rows` rows to `across`, for keys lo ... hi - 1.
+  void add_across(const AttentionHeads<T>& p, Index rows, Index lo, Index hi, const T* scores,
+                  Index depth, const T* y, Index y_row, T* across) {
+    T* const packed = q;  // which has kWidest >= kBlock columns
+    p.rounded->pack(rows, hi - lo, 0, hi - lo, scores + lo, kBlock, 1, packed);
+    p.rounded->multiply({depth, hi - lo, rows, y, 1, y_row, packed, 0, Accumulate::add, nullptr,
+                         across + lo, pitch});
+  }
+
+  /// Stores n rows, the transpose of `across`.
+  void store_across(Index n, Index depth, const T* across, T* to, Index row) const {
+    for (Index j = 0; j < n; ++j) {
+      for (Index d = 0; d < depth; ++d) to[j * row + d] = across[d * pitch + j];
+    }
+  }
+
+  /// Begins a block of rounded products.
+  void clear_across(const AttentionHeads<T>& p) {
+    clear_rows(1, p.depth * pitch, dk_across, 0);
+    clear_rows(1, p.value_depth * pitch, dv_across, 0);
+  }
+
+  /// Ends a block of rounded products: stores gradients of keys and values j0 ... j0 + n - 1.
+  void store_block(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index j0, Index n) {
+    clear_keys(p, to, written, j0);
+    store_across(n, p.depth, dk_across, to.dk + j0 * p.k_row, p.k_row);
+    store_across(n, p.value_depth, dv_across, to.dv + j0 * p.v_row, p.v_row);
+    written = j0 + n;
+  }
+
   /// Passes 1 to 4 of queries i ... i + rows - 1 of one head with one block of keys.
   void chunk(const AttentionHeads<T>& p, const AttentionBackward<T>& to, Index head, Index i,
              Index rows, Index j0, Index n, Prefetch<T>& prefetch) {
@@ -105,8 +139,11 @@ template <class T, class A> struct Workspace {
     const T* from_q = p.q + head * p.q_head + i * p.q_row;
     const T* from_g = to.g + head * to.o_head + i * to.o_row;
     T* to_dq = to.dq + head * p.q_head + i * p.q_row;
-    const RightSide<T> q_side = right_side<T, A>(p, rows, p.depth, from_q, p.q_row, q);
-    const RightSide<T> g_side = right_side<T, A>(p, rows, p.value_depth, from_g, to.o_row, g);
+    RightSide<T> q_side, g_side;
+    if (p.rounded == nullptr) {
+      q_side = right_side<T, A>(p, rows, p.depth, from_q, p.q_row, q);
+      g_side = right_side<T, A>(p, rows, p.value_depth, from_g, to.o_row, g);
+    }
     // Pass 1: x = q k^T, de = g v^T.
     multiply_block<T, A, true>(p, rows, p.depth, from_q, p.q_row, 1, {keys_across, p.depth, n}, 0,
                                lo, hi, Accumulate::overwrite, x, kBlock);
@@ -137,7 +174,14 @@ template <class T, class A> struct Workspace {
         is_first_block(p, i, i + rows, j0) ? Accumulate::overwrite : Accumulate::add, to_dq,
         p.q_row);
     prefetch();
-    // Pass 4: dk += scale dx^T q, dv += e^T g. The first chunk overwrites, which saves clearing dk and dv.
+    // Pass 4: dk += scale dx^T q, dv += e^T g.
+    if (p.rounded != nullptr) {
+      add_across(p, rows, lo, hi, dx, p.depth, from_q, p.q_row, dk_across);
+      prefetch();
+      add_across(p, rows, lo, hi, x, p.value_depth, from_g, to.o_row, dv_across);
+      return;
+    }
+    // The first chunk overwrites, which saves clearing dk and dv.
     clear_keys(p, to, written, j0 + lo);
     written = max(written, j0 + lo);
     const auto add_keys = [&](Index from, Index end, Accumulate accumulate) {
@@ -179,6 +223,7 @@ void find_delta(const AttentionHeads<T>& p, const AttentionBackward<T>& to) {
 template <class T, class A>
 void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const AttentionBackward<T>& to,
                                       Prefetch<T>& prefetch) {
+  const KernelsInUse<T> in_use(p.rounded);
   Workspace<T, A> w(p);
   const Index block = w.block(p);
   prefetch();
@@ -195,8 +240,10 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
     const Index n = min(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
     w.pack_block(p, j0, n, prefetch);
+    if (p.rounded != nullptr) w.clear_across(p);
     each_chunk(
         [&](Index head, Index i, Index rows) { w.chunk(p, to, head, i, rows, j0, n, prefetch); });
+    if (p.rounded != nullptr) w.store_block(p, to, j0, n);
   }
   each_chunk([&](Index head, Index i, Index rows) {
     const KeyRange keys = visible_keys(p, i, i + rows);

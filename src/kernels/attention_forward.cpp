@@ -4,6 +4,7 @@ namespace xtape::kernels {
 namespace {
 
 constexpr Index kBlock = 128;     // keys at a time, at most
+constexpr Index kQueries = 48;    // queries at a time: a multiple of every Tile::kRows
 constexpr Index kBudget = 16384;  // elements of keys, and of values, at a time: about L1
 
 template <class T, class A> struct Workspace {
@@ -14,10 +15,10 @@ template <class T, class A> struct Workspace {
   alignas(64) T keys[kBudget];
   alignas(64) T values[kBudget];
   RightSide<T> value_side;
-  alignas(64) T x[Size::kRows * kBlock];  // scores of a tile with the block, then exponentials
+  alignas(64) T x[kQueries * kBlock];  // scores of a tile with the block, then exponentials
   RowDropout<A> drop;
-  alignas(64) T log_rescale[round_up(Size::kRows, kWidth)];  // m - m', then exp of it
-  T sums[Size::kRows];                                       // of the block
+  alignas(64) T log_rescale[round_up(kQueries, kWidth)];  // m - m', then exp of it
+  T sums[kQueries];                                       // of the block
   const ShortRows<T, A> short_rows;
 
   explicit Workspace(const AttentionHeads<T>& p) : short_rows(p) {}
@@ -39,9 +40,9 @@ template <class T, class A> struct Workspace {
 
   /// Pass 1: adds biases and masks to x.
   void add_biases_and_masks(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0,
-                            Index lo, Index hi) {
+                            Index lo, Index end) {
     for (Index r = 0; r < rows; ++r) {
-      add_bias_and_mask<T, A>(p, head, i + r, j0, lo, round_up(hi, kWidth), x + r * kBlock);
+      add_bias_and_mask<T, A>(p, head, i + r, j0, lo, end, x + r * kBlock);
     }
   }
 
@@ -64,21 +65,48 @@ template <class T, class A> struct Workspace {
   void exponentials_of_rows(const AttentionHeads<T>& p, Index head, Index i, Index rows, Index j0,
                             Index lo, Index end, T* row_max) {
     const T unit = exponent_factor<T, A>(p);
-    for (Index r = 0; r < rows; ++r) {
-      T* row = x + r * kBlock;
+    const auto new_maximum = [&](Index r, T top) {
       const T before = row_max[r];
-      const T top = max_of_row<T, A>(row, lo, end) * unit;
-      const T shift = top > before ? top : before;
-      sums[r] = exponentials<T, A>(row, lo, end, unit, shift == kMinusInfinity<T> ? T(0) : shift);
+      const T shift = top * unit > before ? top * unit : before;
       log_rescale[r] = shift == before ? T(0) : before - shift;
       row_max[r] = shift;
-      if (p.rate > 0) {
-        drop.draw(p, head, i + r, j0, lo, end);
-        const V scale(dropout_scale(p));
-        for (Index j = lo; j < end; j += kWidth) {
-          (where_bits<T, A>(drop.at(j - lo), V::load_aligned(row + j)) * scale)
-              .store_aligned(row + j);
-        }
+      return shift == kMinusInfinity<T> ? T(0) : shift;
+    };
+    // Rows end where they see no more keys; zeros follow.
+    const auto end_of = [&](Index r, Index count) {
+      const Index seen = visible_keys(p, i + r, i + r + count).last - j0;
+      const Index at = max(lo + kWidth, min(end, round_up(seen, kWidth)));
+      for (Index k = r; k < r + count; ++k) {
+        for (Index j = at; j < end; j += kWidth) V(T(0)).store_aligned(x + k * kBlock + j);
+      }
+      return at;
+    };
+    Index r = 0;
+    if constexpr (kParts<V> == 1) {
+      for (; r + 4 <= rows; r += 4) {
+        T* const row = x + r * kBlock;
+        const Index last = end_of(r, 4);
+        alignas(64) T found[V::size];
+        maxima_of_four<T, A>(row, kBlock, lo, last).store_aligned(found);
+        T shift[4];
+        for (int k = 0; k < 4; ++k) shift[k] = new_maximum(r + k, found[FourRows<V>::lane(k)]);
+        exponentials_of_four<T, A>(row, kBlock, lo, last, unit, shift).store_aligned(found);
+        for (int k = 0; k < 4; ++k) sums[r + k] = found[FourRows<V>::lane(k)];
+      }
+    }
+    for (; r < rows; ++r) {
+      T* const row = x + r * kBlock;
+      const Index last = end_of(r, 1);
+      const T shift = new_maximum(r, max_of_row<T, A>(row, lo, last));
+      sums[r] = exponentials<T, A>(row, lo, last, unit, shift);
+    }
+    if (p.rate == 0) return;
+    const V scale(dropout_scale(p));
+    for (r = 0; r < rows; ++r) {
+      drop.draw(p, head, i + r, j0, lo, end);
+      for (Index j = lo; j < end; j += kWidth) {
+        T* const at = x + r * kBlock + j;
+        (where_bits<T, A>(drop.at(j - lo), V::load_aligned(at)) * scale).store_aligned(at);
       }
     }
   }
@@ -108,7 +136,7 @@ template <class T, class A> struct Workspace {
     if (short_rows) {
       short_rows.exponentials(p, head, i, rows, hi, x, kBlock, row_max, sum, drop);
     } else {
-      add_biases_and_masks(p, head, i, rows, j0, lo, hi);
+      add_biases_and_masks(p, head, i, rows, j0, lo, round_up(hi, kWidth));
       exponentials_of_rows(p, head, i, rows, j0, lo, round_up(hi, kWidth), row_max);
       if (!first) rescale_rows(p, rows, sum, o, to.o_row);
       for (Index r = 0; r < rows; ++r) sum[r] += sums[r];
@@ -139,7 +167,7 @@ template <class T, class A> struct Workspace {
     const auto [lo, hi] = visible_columns<T, A>(p, i, i + rows, j0, n);
     if (lo < hi) {
       scores(p, head, i, rows, n, lo, hi);
-      add_biases_and_masks(p, head, i, rows, j0, lo, hi);
+      add_biases_and_masks(p, head, i, rows, j0, lo, round_up(hi, kWidth));
     }
     const T unit = exponent_factor<T, A>(p);
     for (Index r = 0; r < rows; ++r) {
@@ -159,8 +187,11 @@ template <class T, class A> struct Workspace {
 template <class T, class A>
 void AttentionKernels<T, A>::forward(const AttentionHeads<T>& p, const AttentionForward<T>& to,
                                      Prefetch<T>& prefetch) {
+  const KernelsInUse<T> in_use(p.rounded);
   Workspace<T, A> w(p);
-  const Index high = Tile<T, A>::kRows;
+  // Few keys, of which tiles of many queries would compute more that are masked.
+  const bool few = p.rounded == nullptr && p.queries <= 4 * kQueries;
+  const Index high = few ? Index{Tile<T, A>::kRows} : kQueries;
   const Index block = w.block(p);
   for (Index head = 0; head < p.group; ++head) {
     for (Index i = to.begin; i < to.end; ++i) {

@@ -242,6 +242,43 @@ template <class T, class A> inline T exponentials(T* row, Index lo, Index end, T
   return sum_parts(sum);
 }
 
+/// Returns max_of_row() of four rows, `pitch` apart, in the lanes of FourRows.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<T, A> maxima_of_four(const T* row, Index pitch, Index lo,
+                                                       Index end) {
+  using V = Vec<T, A>;
+  V top[4];
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) top[k] = V::load_aligned(row + k * pitch + lo);
+  for (Index j = lo + Tile<T, A>::kWidth; j < end; j += Tile<T, A>::kWidth) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) top[k] = xsimd::max(top[k], V::load_aligned(row + k * pitch + j));
+  }
+  return FourRows<V>::fold(top, [](const V& a, const V& b) { return xsimd::max(a, b); });
+}
+
+/// Does the same as exponentials() for four rows, `pitch` apart. One row alone waits for its own instructions.
+template <class T, class A>
+[[gnu::always_inline]] inline Vec<T, A> exponentials_of_four(T* row, Index pitch, Index lo,
+                                                             Index end, T factor,
+                                                             const T (&shift)[4]) {
+  using V = Vec<T, A>;
+  static_assert(kParts<V> == 1);
+  V sum[4];
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) sum[k] = V(T(0));
+  for (Index j = lo; j < end; j += Tile<T, A>::kWidth) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      T* const at = row + k * pitch + j;
+      const V e = Exponential<T, A>::of(xsimd::fms(V::load_aligned(at), V(factor), V(shift[k])));
+      e.store_aligned(at);
+      sum[k] += e;
+    }
+  }
+  return FourRows<V>::fold(sum, [](const V& a, const V& b) { return a + b; });
+}
+
 /// Returns the sum of f(a[i]) * f(b[i]).
 template <class T, class A, class F>
 [[gnu::always_inline]] inline T dot(const T* a, const T* b, Index n, const F& f) {

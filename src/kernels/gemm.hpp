@@ -45,6 +45,14 @@ template <class T, class A> struct GemmKernels {
   static void small(const GemmBlock<T>& block, const T* b, Index b_row, Index b_column);
 };
 
+/// How to cut C for one call of multiply(): `step` is a multiple of a tile's rows, `rows` of `step`.
+struct BlockSize {
+  Index step, rows, columns;
+  Index least = 0;  // extents below it leave most of a tile empty
+};
+/// That of every kernel in vectors.
+template <class Kernels> inline constexpr BlockSize kBlockSize{12, 48, 256};
+
 /// The functions of one GemmKernels or RoundedGemm, to be chosen at run time.
 template <class T> struct GemmTable {
   decltype(&GemmKernels<T, Baseline>::reads_unpacked) reads_unpacked;
@@ -53,10 +61,42 @@ template <class T> struct GemmTable {
   decltype(&GemmKernels<T, Baseline>::pack_rows) pack_rows;
   decltype(&GemmKernels<T, Baseline>::multiply) multiply;
   decltype(&GemmKernels<T, Baseline>::small) small;
+  BlockSize block;
+  void (*use)();  // null, or around loops of small products: see KernelsInUse
+  void (*leave)();
 };
 template <class T, class Kernels>
-[[gnu::visibility("hidden")]] inline constexpr GemmTable<T> kGemmTable{
-    &Kernels::reads_unpacked, &Kernels::packed_size, &Kernels::pack,
-    &Kernels::pack_rows,      &Kernels::multiply,    &Kernels::small};
+[[gnu::visibility("hidden")]] inline constexpr GemmTable<T> kGemmTable = [] {
+  GemmTable<T> table{&Kernels::reads_unpacked,
+                     &Kernels::packed_size,
+                     &Kernels::pack,
+                     &Kernels::pack_rows,
+                     &Kernels::multiply,
+                     &Kernels::small,
+                     kBlockSize<Kernels>,
+                     nullptr,
+                     nullptr};
+  if constexpr (requires { Kernels::use(); }) {
+    table.use = &Kernels::use;
+    table.leave = &Kernels::leave;
+  }
+  return table;
+}();
+
+/// Keeps AMX's tiles configured as long as it lives, if the kernels have any: that takes as long as a small product.
+template <class T> class KernelsInUse {
+ public:
+  explicit KernelsInUse(const GemmTable<T>* table) : table_(table) {
+    if (table_ != nullptr && table_->use != nullptr) table_->use();
+  }
+  ~KernelsInUse() {
+    if (table_ != nullptr && table_->use != nullptr) table_->leave();
+  }
+  KernelsInUse(const KernelsInUse&) = delete;
+  KernelsInUse& operator=(const KernelsInUse&) = delete;
+
+ private:
+  const GemmTable<T>* table_;
+};
 
 }  // namespace xtape::kernels

@@ -40,15 +40,14 @@ class FlushDenormals {
 };
 
 /// Calls product(depth, rows, from_k, first row, accumulate) for parts of a block, in the order of k.
-template <class Product>
+template <Index Rows = kRoundedRows, Index Depth = kRoundedDepth, class Product>
 [[gnu::always_inline]] inline void for_rounded_parts(const GemmBlock<float>& s,
                                                      const Product& product) {
   Index from_k = 0;
   do {  // once even if k is 0, to initialise C
-    const Index depth = min(kRoundedDepth, s.k - from_k);
-    for (Index i = 0; i < s.m; i += kRoundedRows) {
-      product(depth, min(kRoundedRows, s.m - i), from_k, i,
-              from_k == 0 ? s.accumulate : Accumulate::add);
+    const Index depth = min(Depth, s.k - from_k);
+    for (Index i = 0; i < s.m; i += Rows) {
+      product(depth, min(Rows, s.m - i), from_k, i, from_k == 0 ? s.accumulate : Accumulate::add);
     }
     from_k += depth;
   } while (from_k < s.k);

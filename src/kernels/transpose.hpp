@@ -20,10 +20,13 @@ template <class U, class A> struct Square {
     for (int i = 0; i < kSize; ++i) {
       __builtin_memcpy(&r[i], from + (i < rows ? i : rows - 1) * from_row, sizeof(Row));
     }
-    exchange<kSize / 2>(r);
+    turn(r);
 #pragma GCC unroll 16
     for (int i = 0; i < kSize; ++i) __builtin_memcpy(to + i * to_row, &r[i], sizeof(Row));
   }
+
+  /// Transposes a square in registers.
+  [[gnu::always_inline]] static inline void turn(Row (&r)[kSize]) { exchange<kSize / 2>(r); }
 
  private:
   /// Exchanges the two blocks off the diagonal in every square of 2 * Half rows, for Half, Half / 2, ... 1.

@@ -2,6 +2,7 @@
 
 #include "array/shapes.hpp"
 #include "models/options.hpp"
+#include "products/kept.hpp"
 
 #include <xtape/ops/indexing.hpp>
 
@@ -61,6 +62,7 @@ template <class T, class Model> class ModelStepper : public Stepper<T> {
 
   const Model& model_;
   std::optional<typename Model::Caches> caches_;
+  products::KeptPanels<T> weights_;  // packed
 
  private:
   Array<std::int64_t> seen_ = Array<std::int64_t>(Shape{0});
@@ -79,6 +81,7 @@ template <class T> class Seq2SeqStepper final : public ModelStepper<T, Seq2Seq<T
   }
 
   Var<T> step(const Array<std::int64_t>& tokens) override {
+    const products::KeepsPanels<T> use(this->weights_);
     typename Seq2Seq<T>::WithScores now;
     if (layer_ < 0) {
       now.logits = this->caches_ ? this->model_.step(tokens, memory_, mask_, *this->caches_)
@@ -121,6 +124,7 @@ template <class T> class LanguageStepper final : public ModelStepper<T, Language
  public:
   using ModelStepper<T, LanguageModel<T>>::ModelStepper;
   Var<T> step(const Array<std::int64_t>& tokens) override {
+    const products::KeepsPanels<T> use(this->weights_);
     return this->caches_ ? this->model_.step(tokens, *this->caches_)
                          : this->model_.next(this->with(tokens));
   }

@@ -191,7 +191,10 @@ template <class T> class Problem {
 
   using Rounded = const kernels::GemmTable<T>*;
   [[nodiscard]] Rounded rounded_kernels() const {
-    return products_ == Products::bfloat16 ? products::rounded_kernels<T>() : nullptr;
+    const AttentionGeometry<T>& g = geometry_;
+    return products_ == Products::bfloat16
+               ? products::rounded_kernels<T>(g.queries, g.keys, std::min(g.depth, g.value_depth))
+               : nullptr;
   }
 
   [[nodiscard]] kernels::AttentionHeads<T> heads_of(

@@ -5,6 +5,7 @@
 #include "kernels/elementwise.hpp"
 #include "params/layer_state.hpp"
 #include "params/name_check.hpp"
+#include "products/kept.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -122,7 +123,11 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer) con
 
 template <class T> Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
   static_cast<void>(value());
-  if (ref.state == nullptr) return {slot().value, {}};
+  if (ref.state == nullptr) {
+    const Array<T>& array = value();
+    if (auto* kept = products::KeptPanels<T>::in_use()) kept->watch(array.data(), array.size());
+    return {slot().value, {}};
+  }
   detail::check_node_ref(path().c_str(), ref);
   return ref.state->leaf(slot_);
 }

@@ -9,9 +9,6 @@ namespace xtape::products {
 
 inline constexpr double kParallelWork = 1
                                         << 18U;  // multiplications below which one thread does all
-inline constexpr Index kBlockRows = 48;          // rows of C that a thread computes together
-inline constexpr Index kBlockColumns = 256;
-inline constexpr Index kBlockStep = 12;  // a multiple of a tile's rows for each instruction set
 inline constexpr Index kNarrowColumns = 32;
 inline constexpr Index kEnoughBlocks = 16;  // so that threads end at about the same time
 
@@ -21,15 +18,15 @@ inline double work(const Layout& p) {
          static_cast<double>(std::max<Index>(p.k, 1));
 }
 
-/// Blocks of kBlockStep rows; of fewer columns than C has where there are few rows.
+/// Blocks of size.step rows; of fewer columns than C has where there are few rows for several threads.
 struct Blocks {
   Index rows, across;  // number of blocks
   Index columns;       // of one block
 
-  Blocks(Index m, Index n, bool parallel)
-      : rows((m + kBlockStep - 1) / kBlockStep), across(1), columns(n) {
+  Blocks(Index m, Index n, const kernels::BlockSize& size, bool parallel)
+      : rows((m + size.step - 1) / size.step), across(1), columns(n) {
     if (!parallel || rows >= 2 * kEnoughBlocks) return;
-    columns = kBlockColumns;
+    columns = size.columns;
     while (columns > kNarrowColumns && rows * ((n + columns - 1) / columns) < kEnoughBlocks) {
       columns /= 2;
     }

@@ -14,10 +14,16 @@ using kernels::Index;
 /// rounded ones never do.
 template <class T> const GemmTable<T>* own_kernels(Products rounding);
 
+inline constexpr double kSmallWork =
+    1 << 15U;  // multiplications below which B is packed on the stack
+
+/// Returns the same for products of these extents: without AMX where tiles would be mostly empty.
+template <class T> const GemmTable<T>* own_kernels(Products rounding, Index m, Index n, Index k);
+
 /// Returns own_kernels() of rounded floats, and null for doubles, which are never rounded.
-template <class T> const GemmTable<T>* rounded_kernels() {
+template <class T> const GemmTable<T>* rounded_kernels(Index m, Index n, Index k) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    return own_kernels<T>(Products::bfloat16);
+    return own_kernels<T>(Products::bfloat16, m, n, k);
   } else {
     return nullptr;
   }

@@ -115,6 +115,12 @@ const GemmTable<float>* special_kernels() {
   return kernels::active_isa() == kernels::Isa::avx512 ? special().table : nullptr;
 }
 
+/// Returns the kernels that round by software.
+const GemmTable<float>* plain_rounded_kernels() {
+  return kernels::on_isa(
+      [](auto isa) { return &kernels::kGemmTable<float, kernels::RoundedGemm<decltype(isa)>>; });
+}
+
 }  // namespace
 
 bool same_bits(const GemmTable<float>& a, const GemmTable<float>& b) {
@@ -150,14 +156,14 @@ void force_special_kernels(const GemmTable<float>* kernels) noexcept {
 }
 
 template <class T> const GemmTable<T>* own_kernels(Products rounding) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (rounding == Products::bfloat16) {
+      const GemmTable<float>* const special = special_kernels();
+      return special != nullptr ? special : plain_rounded_kernels();
+    }
+  }
   return kernels::on_isa([&](auto isa) -> const GemmTable<T>* {
     using A = decltype(isa);
-    if constexpr (std::is_same_v<T, float>) {
-      if (rounding == Products::bfloat16) {
-        const GemmTable<float>* const special = special_kernels();
-        return special != nullptr ? special : &kernels::kGemmTable<float, kernels::RoundedGemm<A>>;
-      }
-    }
     if constexpr (kernels::kFuses<A>) {
       return &kernels::kGemmTable<T, kernels::GemmKernels<T, A>>;
     } else {
@@ -167,6 +173,19 @@ template <class T> const GemmTable<T>* own_kernels(Products rounding) {
 }
 template const GemmTable<float>* own_kernels<float>(Products);
 template const GemmTable<double>* own_kernels<double>(Products);
+
+template <class T> const GemmTable<T>* own_kernels(Products rounding, Index m, Index n, Index k) {
+  const GemmTable<T>* const own = own_kernels<T>(rounding);
+  if constexpr (std::is_same_v<T, float>) {
+    const bool small =
+        static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) < kSmallWork;
+    if (own != nullptr && small && std::min({m, n, k}) < own->block.least)
+      return plain_rounded_kernels();
+  }
+  return own;
+}
+template const GemmTable<float>* own_kernels<float>(Products, Index, Index, Index);
+template const GemmTable<double>* own_kernels<double>(Products, Index, Index, Index);
 
 }  // namespace products
 

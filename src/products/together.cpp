@@ -50,14 +50,16 @@ bool can_share_rows(const GemmTable<T>& kernels, std::span<const Product<T>> pro
 
 /// Computes C += round(A B): a few rows at a time go to a buffer in L1 and from there to C.
 template <class T> void multiply_and_add(const GemmTable<T>& kernels, kernels::GemmBlock<T> block) {
-  alignas(64) T part[kBlockStep * kAddedColumns];
+  constexpr Index kMostRows = 16;
+  alignas(64) T part[kMostRows * kAddedColumns];
+  const Index step = std::min(kernels.block.step, kMostRows);
   T* c = block.c;
   const Index c_row = block.c_row;
   const Index rows = block.m;
   block.c = part;
   block.c_row = block.n;
-  for (Index row = 0; row < rows; row += kBlockStep) {
-    block.m = std::min(kBlockStep, rows - row);
+  for (Index row = 0; row < rows; row += step) {
+    block.m = std::min(step, rows - row);
     kernels.multiply(block);
     // One addition for all rows where C has no gap between them.
     const bool dense = c_row == block.n;
@@ -66,7 +68,7 @@ template <class T> void multiply_and_add(const GemmTable<T>& kernels, kernels::G
     for (Index i = 0; i < count; ++i) {
       kernels::add_to(length, part + i * block.n, c + (row + i) * c_row);
     }
-    block.a += kBlockStep * block.a_row;
+    block.a += step * block.a_row;
   }
 }
 
@@ -91,12 +93,14 @@ bool share_rows(const GemmTable<T>& kernels, std::span<const Product<T>> product
     packed += kernels.packed_size(p.k, p.n);
   }
   const Index m = products[0].m;
-  detail::parallel_blocks((m + kBlockStep - 1) / kBlockStep, [&](Index begin, Index end) {
-    const Index last = std::min(m, end * kBlockStep);
-    for (Index row = begin * kBlockStep; row < last; row += kBlockRows) {
+  const Index step = kernels.block.step;
+  const Index rows = kernels.block.rows;
+  detail::parallel_blocks((m + step - 1) / step, [&](Index begin, Index end) {
+    const Index last = std::min(m, end * step);
+    for (Index row = begin * step; row < last; row += rows) {
       for (std::size_t i = 0; i < products.size(); ++i) {
         kernels::GemmBlock<T> block = blocks[i];
-        block.m = std::min(kBlockRows, last - row);
+        block.m = std::min(rows, last - row);
         block.a += row * block.a_row;
         block.c += row * block.c_row;
         if (products[i].add_rounded) {
@@ -126,20 +130,20 @@ bool can_split_k(const GemmTable<T>& kernels, std::span<const Product<T>> produc
 /// A product cut into tiles of C, for two threads that each add the terms of their half of k.
 template <class T> struct Tiles {
   Product<T> p;
-  Index columns = 0, across = 0, count = 0;
+  Index step = 0, columns = 0, across = 0, count = 0;
 
   Tiles() = default;
-  explicit Tiles(const Product<T>& product) : p(product) {
-    const Blocks blocks(p.m, p.n, true);
-    columns = std::min(blocks.columns, kBlockColumns);
+  Tiles(const Product<T>& product, const kernels::BlockSize& size) : p(product), step(size.step) {
+    const Blocks blocks(p.m, p.n, size, true);
+    columns = std::min(blocks.columns, size.columns);
     across = (p.n + columns - 1) / columns;
     count = blocks.rows * across;
   }
   [[nodiscard]] Product<T> at(Index tile, Range terms) const {
-    const Index row = tile / across * kBlockStep;
+    const Index row = tile / across * step;
     const Index column = tile % across * columns;
-    return part_of(p, {row, std::min(p.m, row + kBlockStep)},
-                   {column, std::min(p.n, column + columns)}, terms);
+    return part_of(p, {row, std::min(p.m, row + step)}, {column, std::min(p.n, column + columns)},
+                   terms);
   }
 };
 
@@ -150,7 +154,7 @@ bool split_k(const GemmTable<T>& kernels, std::span<const Product<T>> products,
   std::array<Tiles<T>, kMost> tiles;
   Index of_products = 0;
   for (std::size_t i = 0; i < products.size(); ++i) {
-    tiles[i] = Tiles<T>(products[i]);
+    tiles[i] = Tiles<T>(products[i], kernels.block);
     of_products += tiles[i].count;
   }
   detail::SumTiles<T> sums(columns);

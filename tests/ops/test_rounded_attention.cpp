@@ -174,7 +174,7 @@ struct Head {
     h.k = k.data();
     h.v = v.data();
     h.scale = scale;
-    h.rounded = products::rounded_kernels<float>();
+    h.rounded = products::own_kernels<float>(Products::bfloat16);
     if (causal) h.ahead = 0;
     kernels::AttentionForward<float> forward;
     forward.o = o.data();

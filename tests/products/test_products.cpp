@@ -9,6 +9,7 @@
 #include "support/rounded_kernels.hpp"
 #include "support/rounded_sum.hpp"
 
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <vector>
@@ -299,6 +300,43 @@ TEST_CASE("rounded layers with one input are one job with the bits of several",
     if (!products::multiply_sharing_rows<float>(all)) continue;
     CHECK(differing(c, expected) == 0);
   }
+}
+
+TEST_CASE("tiles that would be mostly empty are left to plain kernels, with the same bits",
+          "[products]") {
+  products::force_special_kernels(&test::tile_model());
+  const auto* const tiles = products::own_kernels<float>(Products::bfloat16);
+  const auto of = [](Index m, Index n, Index k) {
+    return products::own_kernels<float>(Products::bfloat16, m, n, k);
+  };
+  CHECK(of(16, 16, 16) == tiles);
+  CHECK(of(1, 256, 256) == tiles);  // much work: packing B is most of it
+  for (const auto& [m, n, k] : {std::array<Index, 3>{15, 64, 32}, {64, 15, 32}, {32, 64, 15}}) {
+    CHECK(of(m, n, k) != tiles);
+    const std::vector<float> a = test::rounded_numbers(m * k, 1, 0);
+    const std::vector<float> b = test::rounded_numbers(k * n, 2, 0);
+    std::vector<float> c(static_cast<std::size_t>(m * n)), expected = c;
+    Product<float> p = product_of(kForms[0], m, n, k);
+    p.a = a.data();
+    p.b = b.data();
+    p.c = c.data();
+    products::multiply(p);
+    const kernels::GemmBlock<float> block{m,
+                                          n,
+                                          k,
+                                          a.data(),
+                                          k,
+                                          1,
+                                          nullptr,
+                                          0,
+                                          products::Accumulate::overwrite,
+                                          nullptr,
+                                          expected.data(),
+                                          n};
+    tiles->small(block, b.data(), n, 1);
+    CHECK(differing(c, expected) == 0);
+  }
+  products::force_special_kernels(nullptr);
 }
 
 TEST_CASE("a summary says which kernels round products", "[products]") {

@@ -39,19 +39,16 @@ struct PlainPacking {
     };
     return bits(high) << 16U | bits(low);
   }
-  static void round_line(const float* x, Index n, Word* to) {
-    for (Index j = 0; j < 32; j += 2) {
-      to[j / 2] = word(j < n ? x[j] : 0, j + 1 < n ? x[j + 1] : 0);
-    }
-  }
-  static void round_pairs(const float* x, Index next, Index terms, Index n, Word* to) {
-    for (Index j = 0; j < 16; ++j) {
-      to[j] = word(terms > 0 && j < n ? x[j] : 0, terms > 1 && j < n ? x[next + j] : 0);
-    }
-  }
-  static void turn(const Word* from, Word* to) {
-    for (int i = 0; i < 16; ++i) {
-      for (int j = 0; j < 16; ++j) to[16 * j + i] = from[16 * i + j];
+  template <bool ByLines, bool Pairs>
+  static void pack(const float* x, Index line, Index term, Index lines, Index terms, Word* to) {
+    const auto value = [&](Index i, Index k) {
+      return i < lines && k < terms ? x[i * line + k * term] : 0.0F;
+    };
+    for (Index row = 0; row < 16; ++row) {
+      for (Index j = 0; j < 16; ++j) {
+        const Index i = Pairs ? j : row, k = Pairs ? 2 * row : 2 * j;
+        to[16 * row + j] = word(value(i, k), value(i, k + 1));
+      }
     }
   }
 };
@@ -59,29 +56,23 @@ struct PlainPacking {
 /// A policy for tiles; Packing rounds and moves operands. The program ends where the processor would refuse an instruction.
 template <class Packing> struct ModelTiles : Packing {
   struct State {
-    bool in_use = false;
+    int users = 0;
     Word tile[8][16][16];
   };
   inline static thread_local State g_state;
 
-  class InUse {
-   public:
-    InUse() {
-      if (g_state.in_use) std::abort();
-      g_state.in_use = true;
-      // NaN, so that tiles that nobody loaded are noticed.
-      std::memset(g_state.tile, 0x7F, sizeof(g_state.tile));
-    }
-    ~InUse() { g_state.in_use = false; }
-    InUse(const InUse&) = delete;
-    InUse& operator=(const InUse&) = delete;
-  };
+  static void use() {
+    // NaN, so that tiles that nobody loaded are noticed.
+    if (g_state.users++ == 0) std::memset(g_state.tile, 0x7F, sizeof(g_state.tile));
+  }
+  static void leave() {
+    if (--g_state.users < 0) std::abort();
+  }
 
   template <int T> static Word (&tile())[16][16] {
-    if (!g_state.in_use) std::abort();
+    if (g_state.users <= 0) std::abort();
     return g_state.tile[T];
   }
-  template <int T> static void zero() { std::memset(tile<T>(), 0, sizeof(tile<T>())); }
   template <int T> static void load(const void* from, Index pitch) {
     for (int i = 0; i < 16; ++i) {
       std::memcpy(tile<T>()[i], static_cast<const char*>(from) + i * pitch, 64);
