@@ -51,7 +51,7 @@ export -f fuzz_one
 export temporary
 
 installed() {
-  local prefix=$temporary/first moved=$temporary/moved consumer=examples/consumer
+  local prefix=$temporary/installed moved=$temporary/moved consumer=examples/consumer
   cmake --install build/dev --prefix "$prefix" >/dev/null
   mv "$prefix" "$moved"  # it must not matter where it lies
   if grep -rIl -e "$PWD" -e "$prefix" "$moved"; then
@@ -129,9 +129,9 @@ site() {
 
 # The README's first command: folders of sources compiled as one, kernels of this processor alone.
 first_command() {
-  bash examples/run.sh --smoke --picture "$temporary/attention.svg" | tee "$temporary/first"
+  bash examples/run.sh --smoke --picture "$temporary/attention.svg" | tee "$temporary/first_command"
   [[ -s $temporary/attention.svg ]]
-  note "$(grep '^exact match' "$temporary/first")"
+  note "$(grep '^exact match' "$temporary/first_command")"
 }
 
 # The page of seq2seq, under more malformed requests than the usual test sends.
