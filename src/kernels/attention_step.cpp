@@ -15,16 +15,54 @@ template <bool Rounds, class V> [[gnu::always_inline]] inline V operand(const V&
   }
 }
 
-/// Adds y += factor * x.
+constexpr Index kDeepest = 256;  // attention_fits()
+constexpr int kTogether = 4;     // heads
+
+/// Stores scores[k * pitch] = q_k k_k for kTogether heads. Keys of the heads are k, k + step, ...
 template <class T, class A, bool Rounds>
-[[gnu::always_inline]] inline void add_scaled(T factor, const T* x, T* y, Index n) {
+[[gnu::always_inline]] inline void dots(const T* q, const T* k, Index step, Index depth, T* scores,
+                                        Index pitch) {
   using V = Vec<T, A>;
-  const V by = operand<Rounds>(V(factor));
-  for_vectors(n, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
-    const V sum = xsimd::fma(by, operand<Rounds>(load_part<T, A>(x + i, count, part)),
-                             load_part<T, A>(y + i, count, part));
-    store_part<T, A>(sum, y + i, count, part);
+  V sum[kTogether];
+#pragma GCC unroll 4
+  for (V& s : sum) s = V(T(0));
+  for_vectors(depth, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
+#pragma GCC unroll 4
+    for (int h = 0; h < kTogether; ++h) {
+      const V key = operand<Rounds>(load_part<T, A>(k + h * step + i, count, part));
+      sum[h] = xsimd::fma(load_part<T, A>(q + h * kDeepest + i, count, part), key, sum[h]);
+    }
   });
+  alignas(64) T found[V::size];
+  FourRows<V>::fold(sum, [](const V& a, const V& b) { return a + b; }).store_aligned(found);
+#pragma GCC unroll 4
+  for (int h = 0; h < kTogether; ++h) scores[h * pitch] = found[FourRows<V>::lane(h)];
+}
+
+/// Stores o[i] = sum of p[j] * value(j)[i] over the keys j, one after the other, for n elements. value(j) is null for a key
+/// that is not visible.
+template <class T, class A, bool Rounds, int Vectors, class Value>
+[[gnu::always_inline]] inline Index weighted_sum(Index from, Index n, Index first, Index last,
+                                                 const T* p, const Value& value, T* o) {
+  using V = Vec<T, A>;
+  constexpr Index kWidth = static_cast<Index>(V::size);
+  for (; from + Vectors * kWidth <= n; from += Vectors * kWidth) {
+    V sum[Vectors];
+#pragma GCC unroll 4
+    for (V& s : sum) s = V(T(0));
+    for (Index j = first; j < last; ++j) {
+      const T* const v = value(j);
+      if (v == nullptr) continue;
+      const V by = operand<Rounds>(V(p[j]));
+#pragma GCC unroll 4
+      for (int i = 0; i < Vectors; ++i) {
+        sum[i] = xsimd::fma(by, operand<Rounds>(V::load_unaligned(v + from + i * kWidth)), sum[i]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < Vectors; ++i) sum[i].store_unaligned(o + from + i * kWidth);
+  }
+  return from;
 }
 
 /// Stores probabilities into x[lo] ... x[end - 1], whole vectors of products; zeros if all are masked.
@@ -51,9 +89,11 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const Index group = p.heads / p.key_heads;
   T* o = p.o + row * p.heads * p.value_depth;
   T* scores = p.scores == nullptr ? nullptr : p.scores + row * p.heads * p.keys;
-  for (Index i = 0; i < p.heads * p.value_depth; ++i) o[i] = T(0);
   for (Index i = 0; scores != nullptr && i < p.heads * p.keys; ++i) scores[i] = T(0);
-  if (p.first >= p.last || (p.query_keep != nullptr && !p.query_keep[row])) return;
+  if (p.first >= p.last || (p.query_keep != nullptr && !p.query_keep[row])) {
+    for (Index i = 0; i < p.heads * p.value_depth; ++i) o[i] = T(0);
+    return;
+  }
 
   constexpr Index kWidth = Tile<T, A>::kWidth;
   const Index lo = p.first / kLanes<T> * kLanes<T>;
@@ -64,34 +104,64 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const auto visible = [&](Index j) {
     return j >= p.first && j < p.last && (keep == nullptr || keep[j]);
   };
-  // Pass 1: scores of all heads, key by key.
+  // Pass 1: scores, a few heads at a time, key by key.
   const T* q = p.q + row * p.heads * p.depth;
   for (Index j = lo; j < end; ++j) {
-    if (!visible(j)) {
-      for (Index h = 0; h < p.heads; ++h) work[h * pitch + j] = kMinusInfinity<T>;
-      continue;
-    }
-    const T* k = p.k + slot(j) * p.key_heads * p.depth;
-    for (Index g = 0; g < p.key_heads; ++g) {
-      for (Index h = g * group; h < (g + 1) * group; ++h) {
-        work[h * pitch + j] = dot<T, A>(q + h * p.depth, k + g * p.depth, p.depth,
-                                        [](const auto& v) { return operand<Rounds>(v); });
+    if (visible(j)) continue;
+    for (Index h = 0; h < p.heads; ++h) work[h * pitch + j] = kMinusInfinity<T>;
+  }
+  Index head = 0;
+  if constexpr (kParts<Vec<T, A>> == 1) {
+    alignas(64) T rounded_q[kTogether * kDeepest];
+    const bool fits = p.depth <= kDeepest && (group == 1 || group % kTogether == 0);
+    for (; fits && head + kTogether <= p.heads; head += kTogether) {
+      for (Index h = 0; h < kTogether; ++h) {
+        for_vectors(p.depth, kWidth, [&](Index i, Index count, auto part) {
+          const T* const from = q + (head + h) * p.depth + i;
+          store_part<T, A>(operand<Rounds>(load_part<T, A>(from, count, part)),
+                           rounded_q + h * kDeepest + i, count, part);
+        });
       }
+      const Index step = group == 1 ? p.depth : 0;
+      for (Index j = p.first; j < p.last; ++j) {
+        if (!visible(j)) continue;
+        const T* k = p.k + (slot(j) * p.key_heads + head / group) * p.depth;
+        dots<T, A, Rounds>(rounded_q, k, step, p.depth, work + head * pitch + j, pitch);
+      }
+    }
+  }
+  for (; head < p.heads; ++head) {
+    for (Index j = p.first; j < p.last; ++j) {
+      if (!visible(j)) continue;
+      work[head * pitch + j] =
+          dot<T, A>(q + head * p.depth, p.k + (slot(j) * p.key_heads + head / group) * p.depth,
+                    p.depth, [](const auto& v) { return operand<Rounds>(v); });
     }
   }
   // Pass 2: probabilities.
   for (Index h = 0; h < p.heads; ++h) {
     softmax<T, A>(work + h * pitch, lo, end, p.scale * Exponential<T, A>::kUnit);
   }
-  // Pass 3: o += probability * v, key by key.
-  for (Index j = p.first; j < p.last; ++j) {
-    if (!visible(j)) continue;
-    const T* v = p.v + slot(j) * p.key_heads * p.value_depth;
-    for (Index g = 0; g < p.key_heads; ++g) {
-      for (Index h = g * group; h < (g + 1) * group; ++h) {
-        add_scaled<T, A, Rounds>(work[h * pitch + j], v + g * p.value_depth, o + h * p.value_depth,
-                                 p.value_depth);
+  // Pass 3: o = sum of probability * v, key by key.
+  for (Index h = 0; h < p.heads; ++h) {
+    const T* const weights = work + h * pitch;
+    T* const to = o + h * p.value_depth;
+    const auto value = [&](Index j) {
+      return visible(j) ? p.v + (slot(j) * p.key_heads + h / group) * p.value_depth : nullptr;
+    };
+    Index i = weighted_sum<T, A, Rounds, 4>(0, p.value_depth, p.first, p.last, weights, value, to);
+    i = weighted_sum<T, A, Rounds, 2>(i, p.value_depth, p.first, p.last, weights, value, to);
+    i = weighted_sum<T, A, Rounds, 1>(i, p.value_depth, p.first, p.last, weights, value, to);
+    if (const Index rest = p.value_depth - i; rest > 0) {
+      using V = Vec<T, A>;
+      V sum(T(0));
+      for (Index j = p.first; j < p.last; ++j) {
+        if (const T* const v = value(j)) {
+          sum = xsimd::fma(operand<Rounds>(V(weights[j])),
+                           operand<Rounds>(load_first<T, A>(v + i, rest)), sum);
+        }
       }
+      store_first<T, A>(sum, to + i, rest);
     }
   }
   if (scores == nullptr) return;
