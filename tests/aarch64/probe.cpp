@@ -1,6 +1,8 @@
 // Calls kernels of the instruction set XTAPE_ARCH. Products must have the bits of their definition. Hashes of functions,
-// softmax and sums are printed, so that tests/aarch64.sh can compare two processors.
+// softmax, sums and attention are printed, so that tests/aarch64.sh can compare two processors.
 
+#include "kernels/attention.hpp"
+#include "kernels/attention_step.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/reduce.hpp"
@@ -9,6 +11,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -127,6 +130,81 @@ template <class T> void hashes() {
   }
 }
 
+/// Prints hashes of attention of some lengths and depths, and of one query of a cache.
+template <class T> void attention(const char* name, const GemmTable<T>* rounded, bool causal) {
+  using A = XTAPE_ARCH;
+  std::vector<T> all;
+  for (const Index depth : {8, 20, 32}) {
+    for (const Index queries : {7, 75, 300}) {
+      const Index keys = causal ? queries : queries + 9;
+      const std::vector<T> q = uniform<T>(queries * depth, -2, 2),
+                           k = uniform<T>(keys * depth, -2, 2), v = uniform<T>(keys * depth, -2, 2),
+                           g = uniform<T>(queries * depth, -2, 2);
+      std::vector<T> o(q.size()), top(static_cast<std::size_t>(queries)), sums = top, delta = top;
+      std::vector<T> dq(q.size()), dk(k.size()), dv(k.size());
+      AttentionHeads<T> h;
+      h.queries = queries;
+      h.keys = h.last_key = keys;
+      h.depth = h.value_depth = h.q_row = h.k_row = h.v_row = depth;
+      h.q = q.data();
+      h.k = k.data();
+      h.v = v.data();
+      h.scale = T(0.25);
+      h.rounded = rounded;
+      if (causal) h.ahead = 0;
+      AttentionForward<T> forward;
+      forward.o = o.data();
+      forward.o_row = depth;
+      forward.row_max = top.data();
+      forward.inverse_sum = sums.data();
+      forward.end = queries;
+      AttentionBackward<T> backward;
+      backward.o = o.data();
+      backward.g = g.data();
+      backward.o_row = depth;
+      backward.row_max = top.data();
+      backward.inverse_sum = sums.data();
+      backward.delta = delta.data();
+      backward.dq = dq.data();
+      backward.dk = dk.data();
+      backward.dv = dv.data();
+      Prefetch<T> prefetch;
+      AttentionKernels<T, A>::forward(h, forward, prefetch);
+      AttentionKernels<T, A>::backward(h, backward, prefetch);
+      std::vector<T> row(static_cast<std::size_t>(depth));
+      AttentionStep<T> step;
+      step.heads = step.key_heads = 1;
+      step.depth = step.value_depth = depth;
+      step.capacity = step.keys = step.last = keys;
+      step.q = q.data();
+      step.k = k.data();
+      step.v = v.data();
+      step.scale = T(0.25);
+      step.rounded = rounded != nullptr;
+      step.o = row.data();
+      std::vector<T> space(static_cast<std::size_t>(attention_step_pitch(step)) + 64 / sizeof(T));
+      void* work = space.data();
+      std::size_t bytes = space.size() * sizeof(T);
+      AttentionStepKernels<T, A>::row(step, 0,
+                                      static_cast<T*>(std::align(64, bytes - 64, work, bytes)));
+      for (const auto* part : {&o, &dq, &dk, &dv, &row}) {
+        all.insert(all.end(), part->begin(), part->end());
+      }
+    }
+  }
+  print(name, all);
+}
+
+template <class T> void attentions() {
+  attention<T>("attention", nullptr, false);
+  attention<T>("causal attention", nullptr, true);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const auto& rounded = kGemmTable<float, RoundedGemm<XTAPE_ARCH>>;
+    attention<T>("attention in bfloat16", &rounded, false);
+    attention<T>("causal attention in bfloat16", &rounded, true);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -143,5 +221,7 @@ int main() {
   report("bfloat16", products<float, RoundedGemm<A>>(all_kinds, rounded_chain));
   hashes<float>();
   hashes<double>();
+  attentions<float>();
+  attentions<double>();
   return differing == 0 ? 0 : 1;
 }
