@@ -25,7 +25,9 @@ for source in "$@"; do
   rm -rf "$prefix/build"
 done
 
-quietly cmake --preset dev -B "$build" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$prefix" -DXTAPE_MPI=OFF
+# Uniting the sources of a folder changes no code, and a build takes half the time.
+quietly cmake --preset dev -B "$build" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$prefix" -DXTAPE_MPI=OFF \
+  -DXTAPE_UNITY=ON
 versions="$(sed -n 's/^-- xtape: \(.*xsimd.*\)/\1/p' "$prefix/log"), $(sed -n 's/.*\(Catch2 [0-9.]*\)$/\1/p' "$prefix/log")"
 echo "-- $versions"
 cmake --build "$build" -j "$(nproc)" --target xtape test_arithmetic_hashes
