@@ -20,7 +20,7 @@ quietly() {
   "$@" >"$prefix/log" 2>&1 || { cat "$prefix/log" >&2; return 1; }
 }
 for source in "$@"; do
-  quietly cmake -S "$source" -B "$prefix/build" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_PREFIX_PATH="$prefix"
+  quietly cmake -G Ninja -S "$source" -B "$prefix/build" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_PREFIX_PATH="$prefix"
   quietly cmake --install "$prefix/build"
   rm -rf "$prefix/build"
 done
