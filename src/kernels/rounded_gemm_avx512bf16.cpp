@@ -117,7 +117,13 @@ template <int Rows, int Vectors>
       }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
-        const auto left = (__m512bh)_mm512_set1_epi32(static_cast<int>(row[i / 3][i % 3 * a.row]));
+        const std::uint32_t* const word = row[i / 3] + i % 3 * a.row;
+#if __clang_major__ == 16 || __clang_major__ == 17
+        // These crash at a cast of _mm512_set1_epi32() (LLVM issue 68117).
+        const auto left = (__m512bh)_mm512_broadcastd_epi32(_mm_loadu_si32(word));
+#else
+        const auto left = (__m512bh)_mm512_set1_epi32(static_cast<int>(*word));
+#endif
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) to[i][v] = _mm512_dpbf16_ps(to[i][v], left, right[v]);
       }
