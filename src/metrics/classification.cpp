@@ -13,9 +13,9 @@ namespace xtape {
 
 using detail::fail;
 
-namespace {
-
 using Ids = Array<std::int64_t>;
+
+namespace {
 
 double ratio(double part, double whole) { return whole == 0 ? 0.0 : part / whole; }
 
