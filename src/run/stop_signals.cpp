@@ -15,7 +15,7 @@ namespace {
 std::atomic<int> received{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-std::mutex mutex;  // guards what follows
+std::mutex signals_mutex;  // guards what follows
 int objects = 0;
 std::map<int, struct sigaction> before;  // by signal
 
@@ -38,7 +38,7 @@ bool is_ours(int number) {
 }  // namespace
 
 StopSignals::StopSignals(const StopSignalsOptions& options) {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(signals_mutex);
   std::vector<int> wanted = options.also;
   wanted.insert(wanted.end(), {SIGINT, SIGTERM});
   for (const int number : wanted) {
@@ -61,7 +61,7 @@ StopSignals::StopSignals(const StopSignalsOptions& options) {
 }
 
 StopSignals::~StopSignals() {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(signals_mutex);
   if (--objects > 0) return;
   for (const auto& [number, action] : before) {
     if (is_ours(number)) ::sigaction(number, &action, nullptr);
