@@ -42,10 +42,13 @@ template <class T, class A> struct Workspace {
   RowDropout<A> drop;
   RightSide<T> key_side;
   Index written = 0;  // dk and dv of the keys before this one hold sums already
+  const bool
+      turns;  // whether dk and dv are added up transposed: one chunk alone would not pay for it
   const Index pitch;  // of dk_across and dv_across
   const ShortRows<T, A> short_rows;
 
-  explicit Workspace(const AttentionHeads<T>& p) : pitch(block(p)), short_rows(p) {}
+  explicit Workspace(const AttentionHeads<T>& p)
+      : turns(p.rounded != nullptr && p.queries > kQueries), pitch(block(p)), short_rows(p) {}
 
   static Index block(const AttentionHeads<T>& p) {
     return keys_per_block<T>(kBlock, kBudget, max(p.depth, p.value_depth));
@@ -140,7 +143,7 @@ template <class T, class A> struct Workspace {
     const T* from_g = to.g + head * to.o_head + i * to.o_row;
     T* to_dq = to.dq + head * p.q_head + i * p.q_row;
     RightSide<T> q_side, g_side;
-    if (p.rounded == nullptr) {
+    if (!turns) {
       q_side = right_side<T, A>(p, rows, p.depth, from_q, p.q_row, q);
       g_side = right_side<T, A>(p, rows, p.value_depth, from_g, to.o_row, g);
     }
@@ -175,7 +178,7 @@ template <class T, class A> struct Workspace {
         p.q_row);
     prefetch();
     // Pass 4: dk += scale dx^T q, dv += e^T g.
-    if (p.rounded != nullptr) {
+    if (turns) {
       add_across(p, rows, lo, hi, dx, p.depth, from_q, p.q_row, dk_across);
       prefetch();
       add_across(p, rows, lo, hi, x, p.value_depth, from_g, to.o_row, dv_across);
@@ -240,10 +243,10 @@ void AttentionKernels<T, A>::backward(const AttentionHeads<T>& p, const Attentio
     const Index n = min(block, p.keys - j0);
     if (all.last <= j0 || all.first >= j0 + n) continue;
     w.pack_block(p, j0, n, prefetch);
-    if (p.rounded != nullptr) w.clear_across(p);
+    if (w.turns) w.clear_across(p);
     each_chunk(
         [&](Index head, Index i, Index rows) { w.chunk(p, to, head, i, rows, j0, n, prefetch); });
-    if (p.rounded != nullptr) w.store_block(p, to, j0, n);
+    if (w.turns) w.store_block(p, to, j0, n);
   }
   each_chunk([&](Index head, Index i, Index rows) {
     const KeyRange keys = visible_keys(p, i, i + rows);

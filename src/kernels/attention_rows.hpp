@@ -125,7 +125,8 @@ inline RightSide<T> right_side(const AttentionHeads<T>& p, Index k, Index n, con
 }
 
 /// Computes C (rows x n) from A (rows x k) and rows from_k ... from_k + k - 1 of B, for the panels of B that
-/// hold columns first ... last - 1. `Wide`: only whole vectors are written, with the padding of a packed B.
+/// hold columns first ... last - 1. `Wide`: C is an array of scores; only whole vectors are written, with the padding of a
+/// packed B, or whole tiles.
 template <class T, class A, bool Wide = false>
 inline void multiply_block(const AttentionHeads<T>& p, Index rows, Index k, const T* a, Index a_row,
                            Index a_column, const RightSide<T>& b, Index from_k, Index first,
@@ -138,7 +139,7 @@ inline void multiply_block(const AttentionHeads<T>& p, Index rows, Index k, cons
     const Index end = min(b.n, round_up(last, kPanels));
     const T* panels = b.data + p.rounded->packed_size(b.k, from);
     p.rounded->multiply({rows, end - from, k, a, a_row, a_column, panels, 0, accumulate, nullptr,
-                         c + from, c_row, b.k, from_k});
+                         c + from, c_row, b.k, from_k, Wide});
     return;
   }
   constexpr Index kHalf = static_cast<Index>(Half<T, A>::V::size);

@@ -23,6 +23,8 @@ template <class T> struct GemmBlock {
   // For RoundedGemm alone, if B is part of a packed matrix: rows from_k ... from_k + k - 1 of b_rows; from_k is a
   // multiple of its kGroup. 0: all rows.
   Index b_rows = 0, from_k = 0;
+  // For RoundedGemm alone: C has room for whole tiles of 16 x 16, and what is behind m and n does not matter.
+  bool has_room = false;
 };
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp).

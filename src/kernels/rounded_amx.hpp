@@ -57,6 +57,8 @@ template <class Tiles> struct AmxGemm {
   static void pack_left(Index rows, Index depth, const float* a, Index a_row, Index a_column,
                         Word* to);
   static void copy_terms(Index tiles, const Word* from, Index terms, Word* to);
+  static void copy(Index rows, Index columns, const float* from, Index from_row, float* to,
+                   Index to_row);
 
   /// The tiles that C begins with, and where they go. A row of 0 repeats a row.
   struct Sum {
@@ -159,6 +161,20 @@ void AmxGemm<Tiles>::copy_terms(Index tiles, const Word* from, Index terms, Word
   }
 }
 
+/// Copies a part of tiles of C, whole lines of 16 at once.
+template <class Tiles>
+[[gnu::always_inline]] inline void AmxGemm<Tiles>::copy(Index rows, Index columns,
+                                                        const float* from, Index from_row,
+                                                        float* to, Index to_row) {
+  for (Index i = 0; i < rows; ++i) {
+    Index j = 0;
+    for (; j + kSide <= columns; j += kSide) {
+      __builtin_memcpy(to + i * to_row + j, from + i * from_row + j, kPitch);
+    }
+    for (; j < columns; ++j) to[i * to_row + j] = from[i * from_row + j];
+  }
+}
+
 // Tiles 0 to 3 are C, 4 and 5 rows of A, 6 and 7 columns of B.
 template <class Tiles>
 template <bool TwoRows, bool TwoColumns>
@@ -233,7 +249,7 @@ void AmxGemm<Tiles>::multiply_rows(const GemmBlock<float>& s, Index depth, Index
       b_last = last_group;
     }
     // Where C does not fill its tiles, they are in a buffer meanwhile.
-    const bool whole = rows % kSide == 0 && columns % kSide == 0;
+    const bool whole = s.has_room || (rows % kSide == 0 && columns % kSide == 0);
     Sum sum{kZeros, 0, c + j, s.c_row,
             j + kColumns < s.n ? c + j + kColumns : c + kColumns * s.c_row};
     if (!whole) sum = {kZeros, 0, buffer, kColumns, nullptr};
@@ -242,9 +258,7 @@ void AmxGemm<Tiles>::multiply_rows(const GemmBlock<float>& s, Index depth, Index
       for (Index i = 0; !whole && i < columns; ++i) bias[i] = s.bias[j + i];
       if (!whole) sum.from = bias;
     } else if (accumulate == Accumulate::add) {
-      for (Index i = 0; !whole && i < rows; ++i) {
-        for (Index at = 0; at < columns; ++at) buffer[i * kColumns + at] = c[i * s.c_row + j + at];
-      }
+      if (!whole) copy(rows, columns, c + j, s.c_row, buffer, kColumns);
       sum.from = sum.c;
       sum.from_row = sum.c_row;
     }
@@ -253,9 +267,7 @@ void AmxGemm<Tiles>::multiply_rows(const GemmBlock<float>& s, Index depth, Index
     } else {
       multiply_tiles<TwoRows, false>(count, left, count * kWords, b, b_last, sum);
     }
-    for (Index i = 0; !whole && i < rows; ++i) {
-      for (Index at = 0; at < columns; ++at) c[i * s.c_row + j + at] = buffer[i * kColumns + at];
-    }
+    if (!whole) copy(rows, columns, buffer, kColumns, c + j, s.c_row);
   }
 }
 
