@@ -55,7 +55,8 @@ struct VectorPacking {
     };
     store<ByLines == Pairs>(x, ByLines ? line : 2 * term, to, [&](Index i, const float* from) {
       if constexpr (ByLines) {
-        return rounded(load(i < lines, low, from), load(i < lines, high, from + 16));
+        const float* const second = terms > 16 ? from + 16 : from;  // x may be null without terms
+        return rounded(load(i < lines, low, from), load(i < lines, high, second));
       } else {
         return pairs(load(2 * i + 1 < terms, low, from + term), load(2 * i < terms, low, from));
       }

@@ -7,7 +7,7 @@
 namespace xtape::kernels {
 namespace {
 
-// Configuring takes 80 ns, as long as a small product. Loops over small products use the tiles around the loop.
+// Configuring takes 80 ns, as long as a small product. Attention uses the tiles around its products.
 constinit thread_local int t_users = 0;
 
 /// Packing rounds and moves operands.

@@ -28,15 +28,17 @@ template <class T, class A> struct Workspace {
   static constexpr Index kWidth = Size::kWidth;
   static constexpr Index kWidest = 256;  // attention_fits()
 
-  // Packed right sides: k^T and v^T of the block, k; q and g of the chunk.
+  // Packed right sides: k^T and v^T of the block, k; q and g of the chunk, or its scores in add_across().
   alignas(64) T keys_across[kBudget];
   alignas(64) T values_across[kBudget];
   alignas(64) T keys[kBudget];
   alignas(64) T q[kQueries * kWidest];
   alignas(64) T g[kQueries * kWidest];
   // For rounded products: dk^T and dv^T of the block. Then a product transposes q instead of the longer scores.
-  alignas(64) T dk_across[kBudget];
-  alignas(64) T dv_across[kBudget];
+  static constexpr Index kAcross =
+      sizeof(T) == sizeof(float) ? kBudget : 1;  // doubles are never rounded
+  alignas(64) T dk_across[kAcross];
+  alignas(64) T dv_across[kAcross];
   alignas(64) T x[kQueries * kBlock];   // scores, then probabilities e after dropout
   alignas(64) T dx[kQueries * kBlock];  // de, then scale dx
   RowDropout<A> drop;

@@ -39,8 +39,8 @@ template <class T, class A, bool Rounds>
   for (int h = 0; h < kTogether; ++h) scores[h * pitch] = found[FourRows<V>::lane(h)];
 }
 
-/// Stores o[i] = sum of p[j] * value(j)[i] over the keys j, one after the other, for n elements. value(j) is null for a key
-/// that is not visible.
+/// Stores o[i] = sum of p[j] * value(j)[i] over the keys j, one after the other, for whole groups of Vectors vectors from
+/// element `from` on. Returns the first of the n elements that is left. value(j) is null for a key that is not visible.
 template <class T, class A, bool Rounds, int Vectors, class Value>
 [[gnu::always_inline]] inline Index weighted_sum(Index from, Index n, Index first, Index last,
                                                  const T* p, const Value& value, T* o) {

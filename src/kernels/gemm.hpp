@@ -88,10 +88,10 @@ template <class T, class Kernels>
 /// Keeps AMX's tiles configured as long as it lives, if the kernels have any: that takes as long as a small product.
 template <class T> class KernelsInUse {
  public:
-  explicit KernelsInUse(const GemmTable<T>* table) : table_(table) {
+  [[gnu::always_inline]] explicit KernelsInUse(const GemmTable<T>* table) : table_(table) {
     if (table_ != nullptr && table_->use != nullptr) table_->use();
   }
-  ~KernelsInUse() {
+  [[gnu::always_inline]] ~KernelsInUse() {
     if (table_ != nullptr && table_->use != nullptr) table_->leave();
   }
   KernelsInUse(const KernelsInUse&) = delete;

@@ -73,7 +73,7 @@ template <class Tiles> struct AmxGemm {
                              const Word* b_last, const Sum& sum);
   template <bool TwoRows>
   static void multiply_rows(const GemmBlock<float>& s, Index depth, Index rows, Index from_k,
-                            Accumulate accumulate, const Word* left, float* c);
+                            Accumulate accumulate, const Word* left, float* c, bool last);
 };
 
 template <class Tiles> bool AmxGemm<Tiles>::reads_unpacked(Index, Index, Index, Index) {
@@ -223,11 +223,11 @@ template <bool TwoRows, bool TwoColumns>
   }
 }
 
-/// Computes `rows` rows of C, at most 32, from rounded rows of A.
+/// Computes `rows` rows of C, at most 32, from rounded rows of A. `last`: no rows of this call follow.
 template <class Tiles>
 template <bool TwoRows>
 void AmxGemm<Tiles>::multiply_rows(const GemmBlock<float>& s, Index depth, Index rows, Index from_k,
-                                   Accumulate accumulate, const Word* left, float* c) {
+                                   Accumulate accumulate, const Word* left, float* c, bool last) {
   alignas(64) static constexpr float kZeros[kColumns] = {};
   alignas(64) float buffer[kColumns * kColumns];
   alignas(64) float bias[kColumns];
@@ -251,7 +251,9 @@ void AmxGemm<Tiles>::multiply_rows(const GemmBlock<float>& s, Index depth, Index
     // Where C does not fill its tiles, they are in a buffer meanwhile.
     const bool whole = s.has_room || (rows % kSide == 0 && columns % kSide == 0);
     Sum sum{kZeros, 0, c + j, s.c_row,
-            j + kColumns < s.n ? c + j + kColumns : c + kColumns * s.c_row};
+            j + kColumns < s.n ? c + j + kColumns
+            : last             ? nullptr
+                               : c + kColumns * s.c_row};
     if (!whole) sum = {kZeros, 0, buffer, kColumns, nullptr};
     if (accumulate == Accumulate::bias) {
       sum.from = s.bias + j;
@@ -281,11 +283,11 @@ template <class Tiles> void AmxGemm<Tiles>::multiply(const GemmBlock<float>& s) 
     (by_lines ? &pack_left<true> : &pack_left<false>)(rows, depth, a, s.a_row, s.a_column, left);
     // All are packed before the first is used: a tile waits until what was stored has left the processor's queue.
     for (Index i = 0; i < rows; i += 2 * kSide) {
-      (rows - i > kSide ? &multiply_rows<true>
-                        : &multiply_rows<false>)(s, depth, min(2 * kSide, rows - i), from_k,
-                                                 accumulate,
-                                                 left + i / kSide * max(1, groups(depth)) * kWords,
-                                                 s.c + (first + i) * s.c_row);
+      (rows - i > kSide
+           ? &multiply_rows<true>
+           : &multiply_rows<false>)(s, depth, min(2 * kSide, rows - i), from_k, accumulate,
+                                    left + i / kSide * max(1, groups(depth)) * kWords,
+                                    s.c + (first + i) * s.c_row, first + i + 2 * kSide >= s.m);
     }
   });
   Tiles::leave();

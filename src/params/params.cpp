@@ -122,10 +122,13 @@ void Parameter<T>::build(const Shape& shape, const Initializer& initializer) con
 }
 
 template <class T> Var<T> Parameter<T>::value_for(const detail::NodeRef<T>& ref) const {
-  static_cast<void>(value());
+  const Array<T>& array = value();
   if (ref.state == nullptr) {
-    const Array<T>& array = value();
-    if (auto* kept = products::KeptPanels<T>::in_use()) kept->watch(array.data(), array.size());
+    auto* const kept = products::KeptPanels<T>::in_use();
+    if (kept != nullptr && !kept->watches(array.data())) {
+      const auto owner = std::make_shared<const detail::ArrayPtr<T>>(slot().value);
+      kept->watch(array.data(), array.size(), owner);
+    }
     return {slot().value, {}};
   }
   detail::check_node_ref(path().c_str(), ref);

@@ -90,7 +90,7 @@ void multiply_blocks(const GemmTable<T>& kernels, const Product<T>& p, bool para
 /// any work, where there is no memory for a panel.
 template <class T> bool multiply_panels(const GemmTable<T>& kernels, const Product<T>& p) {
   if (multiply_split_k<T>(std::span(&p, 1), {})) return true;
-  const bool parallel = detail::pool_threads() > 1 && work(p) >= kParallelWork;
+  const bool parallel = work(p) >= kParallelWork && detail::pool_threads() > 1;
   const bool in_place = kernels.reads_unpacked(p.n, p.k, p.b_row, p.b_column);
   const auto size = [&](const Layout& panel) { return kernels.packed_size(panel.k, panel.n); };
   T* space = nullptr;

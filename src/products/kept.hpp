@@ -10,14 +10,25 @@
 #include <memory>
 #include <new>
 #include <tuple>
+#include <utility>
 
 namespace xtape::products {
 
 /// Packed panels of arrays that do not change. For one thread at a time.
 template <class T> class KeptPanels {
  public:
-  /// Adds an array that neither changes nor ends as long as this object is in use.
-  void watch(const T* data, std::size_t size) { arrays_[data] = size; }
+  /// Adds an array, and keeps `owner`: an array with a second owner does not end, and nothing changes it in place.
+  void watch(const T* data, std::size_t size, std::shared_ptr<const void> owner) {
+    arrays_[data] = {size, std::move(owner)};
+  }
+
+  /// Returns whether b points into an array of watch().
+  [[nodiscard]] bool watches(const T* b) const {
+    auto after = arrays_.upper_bound(b);
+    if (after == arrays_.begin()) return false;
+    const auto& [data, array] = *std::prev(after);
+    return b < data + array.size;
+  }
 
   /// Returns B of `panel` as pack(T*) packs it into `size` elements. Packs once. Null where B is in no array of watch(),
   /// or there is no memory.
@@ -47,14 +58,11 @@ template <class T> class KeptPanels {
   };
   using Panel = std::unique_ptr<T, Free>;
 
-  [[nodiscard]] bool watches(const T* b) const {
-    auto after = arrays_.upper_bound(b);
-    if (after == arrays_.begin()) return false;
-    const auto& [data, size] = *std::prev(after);
-    return b < data + size;
-  }
-
-  std::map<const T*, std::size_t, std::less<>> arrays_;
+  struct Watched {
+    std::size_t size;
+    std::shared_ptr<const void> owner;
+  };
+  std::map<const T*, Watched, std::less<>> arrays_;
   std::map<std::tuple<const void*, const T*, Index, Index, Index, Index>, Panel> panels_;
 };
 

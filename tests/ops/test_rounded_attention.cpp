@@ -270,3 +270,30 @@ TEST_CASE(
   });
   set_num_threads(2);
 }
+
+TEST_CASE("rounded attention of grouped heads, windows and wide heads is close to double's",
+          "[attention]") {
+  const auto pass = [&]<class T>(T, Products products) {
+    Params<T> params({.seed = 1});
+    const MultiHeadAttention<T> layer(params.scope() / "m", {.num_heads = 4,
+                                                             .key_dim = 200,
+                                                             .value_dim = 40,
+                                                             .sliding_window = 60,
+                                                             .num_key_value_heads = 2});
+    Tape<T> tape({.seed = 2, .products = products});
+    const Var<T> x = tape.watch(test::random_array<T>({2, 230, 32}, 1));
+    const Var<T> y = layer(x, x, {.use_causal_mask = true});
+    const Array<T> g = tape.backward(sum(y * y))[x].value();
+    return std::pair(Array<float>(xt::cast<float>(y.value())), Array<float>(xt::cast<float>(g)));
+  };
+  const auto exact = pass(double{}, Products::bfloat16);
+  const auto first = pass(float{}, Products::bfloat16);
+  on_each_kernel([&] {
+    const auto rounded = pass(float{}, Products::bfloat16);
+    CHECK(test::difference(rounded.first, exact.first) < 0x1p-6);
+    CHECK(test::difference(rounded.first, exact.first) > 1e-5);
+    CHECK(test::difference(rounded.second, exact.second) < 0x1p-3);
+    CHECK(test::difference(rounded.first, first.first) == 0);
+    CHECK(test::difference(rounded.second, first.second) == 0);
+  });
+}

@@ -3,9 +3,12 @@
 #include "products/choice.hpp"
 #include "support/catch.hpp"
 
+#include <xtape/ops/reductions.hpp>
+#include <xtape/optim/optimizers.hpp>
 #include <xtape/params/params.hpp>
 #include <xtape/tape/tape.hpp>
 
+#include <utility>
 #include <vector>
 
 using namespace xtape;
@@ -53,7 +56,7 @@ TEST_CASE("weights that stay packed give the same products") {
     for (const bool transposed : {false, true}) {
       const Floats expected = product(x, w, kM, kN, kK, transposed, rounding);
       KeptPanels<float> weights;
-      weights.watch(w.data(), w.size());
+      weights.watch(w.data(), w.size(), nullptr);
       const KeepsPanels<float> use(weights);
       for (int step = 0; step < 3; ++step) {
         CHECK(product(x, w, kM, kN, kK, transposed, rounding) == expected);
@@ -70,7 +73,7 @@ TEST_CASE("only the arrays that are named stay packed, and only where they are u
     return product(x, weights, kSide, kSide, kSide, true, Products::bfloat16);
   };
   KeptPanels<float> weights;
-  weights.watch(w.data(), w.size());
+  weights.watch(w.data(), w.size(), nullptr);
   {
     const KeepsPanels<float> use(weights);
     const Floats before = of(w), before_other = of(other);
@@ -96,4 +99,42 @@ TEST_CASE("parameters name themselves where there is no tape") {
   const Var<float> value = kernel.value_for(detail::NodeRef<float>{});
   CHECK(value.data() == p.b);
   CHECK(weights.packed(nullptr, p, 1, size) != nullptr);
+}
+
+TEST_CASE("weights that change while they are kept are other arrays", "[products]") {
+  Params<float> params;
+  const Parameter<float> kernel = params.scope().reserve("kernel");
+  kernel.build({64, 64}, "glorot_uniform");
+  const Floats x = numbers(64 * 64, 1);
+  const auto with = [&](const Var<float>& w) {
+    return product(x, Floats(w.data(), w.data() + w.size()), 64, 64, 64, false, Products::bfloat16);
+  };
+  KeptPanels<float> weights;
+  const KeepsPanels<float> use(weights);
+  const auto kept = [&] {
+    const Var<float> w = kernel.value_for(detail::NodeRef<float>{});
+    Floats y(64 * 64);
+    products::Product<float> p;
+    p.m = p.n = p.k = p.a_row = p.b_row = p.c_row = 64;
+    p.a_column = p.b_column = 1;
+    p.a = x.data();
+    p.b = w.data();
+    p.c = y.data();
+    p.rounding = Products::bfloat16;
+    products::multiply(p);
+    return std::pair(y, with(w));
+  };
+  const auto [first, expected_first] = kept();
+  CHECK(first == expected_first);
+  Tape<float> tape;
+  const auto gradients =
+      tape.backward(sum(kernel.value_for(tape.input(Array<float>(Shape{1}, 1.0F)))));
+  SGD<float>({.learning_rate = 0.5}).step(params, gradients);
+  const auto [second, expected_second] = kept();
+  CHECK(second == expected_second);
+  CHECK(second != first);
+  params.set("kernel", Array<float>(Shape{64, 64}, 0.5F));
+  const auto [third, expected_third] = kept();
+  CHECK(third == expected_third);
+  CHECK(third != second);
 }
