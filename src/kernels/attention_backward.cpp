@@ -44,8 +44,8 @@ template <class T, class A> struct Workspace {
   RowDropout<A> drop;
   RightSide<T> key_side;
   Index written = 0;  // dk and dv of the keys before this one hold sums already
-  const bool
-      turns;  // whether dk and dv are added up transposed: one chunk alone would not pay for it
+  // Whether dk and dv are added up transposed. One chunk alone would not pay for it.
+  const bool turns;
   const Index pitch;  // of dk_across and dv_across
   const ShortRows<T, A> short_rows;
 

@@ -18,7 +18,7 @@ template <bool Rounds, class V> [[gnu::always_inline]] inline V operand(const V&
 constexpr Index kDeepest = 256;  // attention_fits()
 constexpr int kTogether = 4;     // heads
 
-/// Stores scores[k * pitch] = q_k k_k for kTogether heads. Keys of the heads are k, k + step, ...
+/// Stores scores[h * pitch] = q_h k_h for kTogether heads h. Their queries are kDeepest apart, their keys `step`.
 template <class T, class A, bool Rounds>
 [[gnu::always_inline]] inline void dots(const T* q, const T* k, Index step, Index depth, T* scores,
                                         Index pitch) {
