@@ -6,8 +6,8 @@
 namespace xtape::kernels {
 
 template <class T, class A>
-void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss,
-                               T* lse) {
+void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64_t* labels,
+                               T smoothing, T* loss, T* lse) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   for (Index r = 0; r < rows; ++r, x += n) {
@@ -27,21 +27,36 @@ void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64
     const T top =
         fold(larger(tops[0], tops[1]), [](const V& a, const V& b) { return larger(a, b); });
     SumInDouble<T, A> sum;
-    for_parts<V>(n, [&](auto nth, Index i, Index count, auto part) {
-      V e = VectorMath<V>::exp_flushed(load_part<T, A>(x + i, count, part) - V(top));
-      if constexpr (!decltype(part)::value) {
-        e = where_bits<T, A>((std::uint64_t{1} << count) - 1, e);
-      }
-      sum.add(nth, e);
-    });
+    SumInDouble<T, A> logits;
+    const auto add_up = [&](auto smoothed) {
+      for_parts<V>(n, [&](auto nth, Index i, Index count, auto part) {
+        V v = load_part<T, A>(x + i, count, part);
+        V e = VectorMath<V>::exp_flushed(v - V(top));
+        if constexpr (!decltype(part)::value) {
+          e = where_bits<T, A>((std::uint64_t{1} << count) - 1, e);
+          v = where_bits<T, A>((std::uint64_t{1} << count) - 1, v);
+        }
+        sum.add(nth, e);
+        if constexpr (decltype(smoothed)::value) logits.add(nth, v);
+      });
+    };
+    if (smoothing == T(0)) {
+      add_up(std::false_type{});
+    } else {
+      add_up(std::true_type{});
+    }
     lse[r] = top + static_cast<T>(std::log(sum.total()));
     loss[r] = lse[r] - x[labels[r]];
+    if (smoothing != T(0)) {
+      const T mean = static_cast<T>(logits.total() / static_cast<double>(n));
+      loss[r] = (T(1) - smoothing) * loss[r] + smoothing * (lse[r] - mean);
+    }
   }
 }
 
 template <class T, class A>
 void CrossEntropy<T, A>::gradient(Index rows, Index n, const T* x, const std::int64_t* labels,
-                                  const T* lse, const T* g, T* dx) {
+                                  T smoothing, const T* lse, const T* g, T* dx) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
   for (Index r = 0; r < rows; ++r, x += n, dx += n) {
@@ -51,11 +66,12 @@ void CrossEntropy<T, A>::gradient(Index rows, Index n, const T* x, const std::in
     }
     const V shift(lse[r]);
     const V factor(g[r]);
+    const V spread(g[r] * (smoothing / static_cast<T>(n)));
     for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
       const V v = load_part<T, A>(x + i, count, part) - shift;
-      store_part<T, A>(factor * VectorMath<V>::exp_flushed(v), dx + i, count, part);
+      store_part<T, A>(factor * VectorMath<V>::exp_flushed(v) - spread, dx + i, count, part);
     });
-    dx[labels[r]] -= g[r];
+    dx[labels[r]] -= g[r] * (T(1) - smoothing);
   }
 }
 

@@ -10,14 +10,17 @@ namespace xtape::kernels {
 
 /// Specialized per element type and instruction set (`A`, a tag of isa.hpp); the functions below choose.
 template <class T, class A> struct CrossEntropy {
-  static void value(Index rows, Index n, const T* x, const std::int64_t* labels, T* loss, T* lse);
-  static void gradient(Index rows, Index n, const T* x, const std::int64_t* labels, const T* lse,
-                       const T* g, T* dx);
+  static void value(Index rows, Index n, const T* x, const std::int64_t* labels, T smoothing,
+                    T* loss, T* lse);
+  static void gradient(Index rows, Index n, const T* x, const std::int64_t* labels, T smoothing,
+                       const T* lse, const T* g, T* dx);
 };
 
-/// Stores lse = log(sum(exp(x))) and loss = lse - x[label] per row, and zeros where the label is negative.
+/// Stores lse = log(sum(exp(x))) and loss = (1 - smoothing) * (lse - x[label]) + smoothing * (lse - mean(x)) per row,
+/// and zeros where the label is negative.
 XTAPE_KERNEL(cross_entropy, CrossEntropy, value)
-/// Stores dx = g * (exp(x - lse) - (1 at the label)) per row, and zeros where the label is negative.
+/// Stores dx = g * (exp(x - lse) - smoothing / n - (1 - smoothing at the label)) per row, and zeros where the label
+/// is negative.
 XTAPE_KERNEL(cross_entropy_gradient, CrossEntropy, gradient)
 
 }  // namespace xtape::kernels

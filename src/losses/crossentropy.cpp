@@ -109,15 +109,11 @@ Var<T> sparse_categorical_crossentropy(const Var<T>& prediction,
   detail::check_samples(op, common, labels.shape());
   const std::size_t classes = prediction.shape().back();
   const Array<std::int64_t> ids = counted(op, labels, classes, options, common.mask);
-  const auto s = static_cast<T>(options.label_smoothing);
   if (options.from_logits) {
-    const Var<T> hard = sparse_softmax_cross_entropy(prediction, ids, -1);
-    if (s == 0) return reduced(hard, common);
-    const Var<T> x = kept(prediction, common.mask);
-    // The mean of -log(probability) over the classes:
-    const Var<T> spread = logsumexp(x, {-1}) - mean(x, {-1});
-    return reduced(hard * (T(1) - s) + spread * s, common);
+    return reduced(sparse_softmax_cross_entropy(prediction, ids, -1, options.label_smoothing),
+                   common);
   }
+  const auto s = static_cast<T>(options.label_smoothing);
   const Var<T> log_p = log(safe(kept(prediction, common.mask)));
   const Var<T> hard = -picked(log_p, ids);
   if (s == 0) return reduced(hard, common);

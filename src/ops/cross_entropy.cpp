@@ -1,5 +1,6 @@
 #include <xtape/ops/cross_entropy.hpp>
 
+#include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "ops/trailing_axes.hpp"
@@ -20,7 +21,8 @@ using detail::rows_per_block;
 
 template <class T>
 Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::int64_t>& labels,
-                                    std::optional<std::int64_t> ignore_class) {
+                                    std::optional<std::int64_t> ignore_class,
+                                    double label_smoothing) {
   const char* op = "sparse_softmax_cross_entropy";
   if (logits.rank() == 0) {
     detail::fail<ShapeError>(op, "no class axis: logits is (), expected (..., classes)");
@@ -31,7 +33,9 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
                              ", expected ", to_string(rows_shape), ", the shape of logits ",
                              to_string(logits.shape()), " without its last axis");
   }
+  detail::check_unit(op, "label_smoothing", label_smoothing, true);
   const auto n = static_cast<std::int64_t>(logits.shape().back());
+  const auto smoothing = static_cast<T>(label_smoothing);
   Array<std::int64_t> kept = labels;  // ignored rows are marked -1
   for (std::size_t i = 0; i < kept.size(); ++i) {
     std::int64_t& label = kept.data()[i];
@@ -49,19 +53,20 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
   Array<T> lse = detail::empty<T>(rows_shape);
   detail::parallel_for(rows, rows_per_block(rows, n), [&](Index begin, Index end) {
     kernels::cross_entropy(end - begin, n, logits.data() + begin * n, kept.data() + begin,
-                           outputs[0].data() + begin, lse.data() + begin);
+                           smoothing, outputs[0].data() + begin, lse.data() + begin);
   });
-  auto fast = [kept, lse = std::move(lse), rows, n](FusedBackward<T>& backward) {
+  auto fast = [kept, lse = std::move(lse), rows, n, smoothing](FusedBackward<T>& backward) {
     const Var<T>& x = backward.input(0);
     const T* g = backward.grad_output(0)->data();
     Result<T> gradient(x.shape());
     detail::parallel_for(rows, rows_per_block(rows, n), [&](Index begin, Index end) {
       kernels::cross_entropy_gradient(end - begin, n, x.data() + begin * n, kept.data() + begin,
-                                      lse.data() + begin, g + begin, gradient.data() + begin * n);
+                                      smoothing, lse.data() + begin, g + begin,
+                                      gradient.data() + begin * n);
     });
     backward.add(0, std::move(gradient));
   };
-  auto composed = [kept](const Var<T>& x) {
+  auto composed = [kept, smoothing](const Var<T>& x) {
     Array<bool> counts(kept.shape());
     Array<std::int64_t> ids = kept;
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -70,7 +75,12 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
     }
     ids.reshape(detail::reduced_shape(x.shape(), {x.rank() - 1}, true));
     const Var<T> picked = reshape(take_along_axis(x, ids, -1), kept.shape());
-    return std::vector<Var<T>>{where(counts, logsumexp(x, {-1}) - picked, Var<T>(T(0)))};
+    const Var<T> whole = logsumexp(x, {-1});
+    Var<T> loss = whole - picked;
+    if (smoothing != T(0)) {
+      loss = loss * (T(1) - smoothing) + (whole - mean(x, {-1})) * smoothing;
+    }
+    return std::vector<Var<T>>{where(counts, loss, Var<T>(T(0)))};
   };
   return record_fused(op, std::move(outputs), std::move(fast), std::move(composed), logits)[0];
 }

@@ -14,22 +14,26 @@ using kernels::Index;
 TEST_CASE("cross-entropy rows and their gradient") {
   const EachIsa isa;
   INFO("instruction set " << isa.name());
-  const Index rows = 4, n = 6;
-  const std::vector<double> x = numbers<double>(24), g = numbers<double>(4, 0.7);
+  const std::size_t n = GENERATE(6U, 32U, 75U);
+  const double smoothing = GENERATE(0.0, 0.1, 1.0);
+  const std::vector<double> x = numbers<double>(4 * n), g = numbers<double>(4, 0.7);
   const std::int64_t labels[4] = {0, 5, -1, 2};
-  std::vector<double> loss(4), lse(4), dx(24, 9.0);
-  kernels::cross_entropy(rows, n, x.data(), labels, loss.data(), lse.data());
-  kernels::cross_entropy_gradient(rows, n, x.data(), labels, lse.data(), g.data(), dx.data());
+  std::vector<double> loss(4), lse(4), dx(4 * n, 9.0);
+  kernels::cross_entropy(4, static_cast<Index>(n), x.data(), labels, smoothing, loss.data(),
+                         lse.data());
+  kernels::cross_entropy_gradient(4, static_cast<Index>(n), x.data(), labels, smoothing, lse.data(),
+                                  g.data(), dx.data());
   for (std::size_t r = 0; r < 4; ++r) {
-    double sum = 0;
-    for (std::size_t i = 0; i < 6; ++i) sum += std::exp(x[6 * r + i]);
+    double sum = 0, expected = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += std::exp(x[n * r + i]);
     const bool kept = labels[r] >= 0;
-    CHECK(
-        close(loss[r], kept ? std::log(sum) - x[6 * r + static_cast<std::size_t>(labels[r])] : 0));
-    for (std::size_t i = 0; i < 6; ++i) {
-      const double p = std::exp(x[6 * r + i]) / sum;
-      const double expected = g[r] * (p - (labels[r] == static_cast<std::int64_t>(i) ? 1 : 0));
-      CHECK(close(dx[6 * r + i], kept ? expected : 0));
+    for (std::size_t i = 0; i < n; ++i) {
+      const double target = smoothing / static_cast<double>(n) +
+                            (labels[r] == static_cast<std::int64_t>(i) ? 1 - smoothing : 0);
+      const double p = std::exp(x[n * r + i]) / sum;
+      expected -= target * std::log(p);
+      CHECK(close(dx[n * r + i], kept ? g[r] * (p - target) : 0));
     }
+    CHECK(close(loss[r], kept ? expected : 0));
   }
 }

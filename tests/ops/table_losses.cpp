@@ -20,13 +20,18 @@ Array<std::int64_t> labels_for(const Shape& logits) {
 }
 /// -log(softmax(logits)[label]), or of given probabilities; 0 for rows of `ignored`.
 Array<double> naive_cross_entropy(const Array<double>& p, const Array<std::int64_t>& labels,
-                                  std::optional<std::int64_t> ignored) {
+                                  std::optional<std::int64_t> ignored, double smoothing = 0) {
+  const std::size_t classes = p.shape().back();
   std::size_t k = 0;
   return generate(labels.shape(), [&](Index i) {
     const std::int64_t label = labels.data()[k++];
     if (ignored && label == *ignored) return 0.0;
     i.push_back(static_cast<std::size_t>(label));
-    return -std::log(at(p, i));
+    double loss = -(1 - smoothing) * std::log(at(p, i));
+    for (i.back() = 0; i.back() < classes; ++i.back()) {
+      loss -= smoothing / static_cast<double>(classes) * std::log(at(p, i));
+    }
+    return loss;
   });
 }
 double kept(const Array<std::int64_t>& labels, std::int64_t ignored) {
@@ -61,6 +66,10 @@ void cross_entropy_rows(Table& rows) {
   rows.op("sparse_softmax_cross_entropy, ignore_class", both(one(), matrices()),
           OP(sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()), 1)),
           TWIN(naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), 1)))
+      .refusing(refuses);
+  rows.op("sparse_softmax_cross_entropy, label_smoothing", both(one(), matrices()),
+          OP(sparse_softmax_cross_entropy(x[0], labels_for(x[0].shape()), 1, 0.3)),
+          TWIN(naive_cross_entropy(soft(x[0], {-1}), labels_for(x[0].shape()), 1, 0.3)))
       .refusing(refuses);
   const auto refuses_loss = [](const Shapes& s) -> std::optional<Rejection> {
     if (s[0].size() == 0) return refused("sparse_categorical_crossentropy: shapes differ");

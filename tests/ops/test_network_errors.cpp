@@ -116,6 +116,12 @@ TEST_CASE("operations of networks refuse masks, options and labels that do not f
          sparse_softmax_cross_entropy(x[0], ids_of({-1, 0}), 7);
        },
        {"is -1", "0 to 2"}},
+      {"label_smoothing",
+       {s23},
+       [](const Vs& x) {
+         sparse_softmax_cross_entropy(x[0], ids_of({0, 1}), -1, 1.5);
+       },
+       {"sparse_softmax_cross_entropy: ", "label_smoothing is 1.5", "0 to 1"}},
   });
   CHECK(contains(error_of<TapeError>([] { static_cast<void>(next_random_key(V(1.0))); }),
                  "tape.input()"));

@@ -248,12 +248,20 @@ TEST_CASE("softmax and cross-entropy of extreme logits") {
   });
   CHECK(impossible.y.data()[0] == kInf);
   CHECK(equals(impossible.g, rows(1, {-1, 1})));
-  // Rows left out may hold anything.
-  const Both ignored = both(rows(2, {kNaN, kInf, 0, 0}), [](const V& x) {
-    return sparse_softmax_cross_entropy(x, array<std::int64_t>(Shape{2}, {9, 0}), 9);
+  // A class that cannot be takes its share of a smoothed label.
+  const Both never = both(rows(1, {-kInf, 1}), [](const V& x) {
+    return sparse_softmax_cross_entropy(x, array<std::int64_t>(Shape{1}, {1}), -1, 0.5);
   });
-  CHECK(equals(ignored.y, vec({0, std::log(2.0)})));
-  CHECK(equals(ignored.g, rows(2, {0, 0, -0.5, 0.5})));
+  CHECK(never.y.data()[0] == kInf);
+  CHECK(equals(never.g, rows(1, {-0.25, 0.25})));
+  // Rows left out may hold anything.
+  for (const double smoothing : {0.0, 1.0}) {
+    const Both ignored = both(rows(2, {kNaN, kInf, 0, 0}), [&](const V& x) {
+      return sparse_softmax_cross_entropy(x, array<std::int64_t>(Shape{2}, {9, 0}), 9, smoothing);
+    });
+    CHECK(equals(ignored.y, vec({0, std::log(2.0)})));
+    CHECK(equals(ignored.g, smoothing == 0 ? rows(2, {0, 0, -0.5, 0.5}) : rows(2, {0, 0, 0, 0})));
+  }
 }
 
 TEST_CASE("losses leave masked samples out, whatever they hold") {
