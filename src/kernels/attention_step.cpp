@@ -19,7 +19,7 @@ constexpr Index kDeepest = 256;  // attention_fits()
 constexpr int kTogether = 4;     // heads
 
 /// Stores scores[h * pitch] = q_h k_h for kTogether heads h. Their queries are kDeepest apart, their keys `step`.
-template <class T, class A, bool Rounds>
+template <class T, class A, bool RoundsCache>
 [[gnu::always_inline]] inline void dots(const T* q, const T* k, Index step, Index depth, T* scores,
                                         Index pitch) {
   using V = Vec<T, A>;
@@ -29,7 +29,7 @@ template <class T, class A, bool Rounds>
   for_vectors(depth, static_cast<Index>(V::size), [&](Index i, Index count, auto part) {
 #pragma GCC unroll 4
     for (int h = 0; h < kTogether; ++h) {
-      const V key = operand<Rounds>(load_part<T, A>(k + h * step + i, count, part));
+      const V key = operand<RoundsCache>(load_part<T, A>(k + h * step + i, count, part));
       sum[h] = xsimd::fma(load_part<T, A>(q + h * kDeepest + i, count, part), key, sum[h]);
     }
   });
@@ -41,7 +41,7 @@ template <class T, class A, bool Rounds>
 
 /// Stores o[i] = sum of p[j] * value(j)[i] over the keys j, one after the other, for whole groups of Vectors vectors from
 /// element `from` on. Returns the first of the n elements that is left. value(j) is null for a key that is not visible.
-template <class T, class A, bool Rounds, int Vectors, class Value>
+template <class T, class A, bool Rounds, bool RoundsCache, int Vectors, class Value>
 [[gnu::always_inline]] inline Index weighted_sum(Index from, Index n, Index first, Index last,
                                                  const T* p, const Value& value, T* o) {
   using V = Vec<T, A>;
@@ -56,7 +56,8 @@ template <class T, class A, bool Rounds, int Vectors, class Value>
       const V by = operand<Rounds>(V(p[j]));
 #pragma GCC unroll 4
       for (int i = 0; i < Vectors; ++i) {
-        sum[i] = xsimd::fma(by, operand<Rounds>(V::load_unaligned(v + from + i * kWidth)), sum[i]);
+        sum[i] =
+            xsimd::fma(by, operand<RoundsCache>(V::load_unaligned(v + from + i * kWidth)), sum[i]);
       }
     }
 #pragma GCC unroll 4
@@ -83,7 +84,7 @@ template <class T, class A> void softmax(T* x, Index lo, Index end, T factor) {
   }
 }
 
-template <class T, class A, bool Rounds>
+template <class T, class A, bool Rounds, bool RoundsCache>
 void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const Index pitch = attention_step_pitch(p);
   const Index group = p.heads / p.key_heads;
@@ -126,7 +127,7 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
       for (Index j = p.first; j < p.last; ++j) {
         if (!visible(j)) continue;
         const T* k = p.k + (slot(j) * p.key_heads + head / group) * p.depth;
-        dots<T, A, Rounds>(rounded_q, k, step, p.depth, work + head * pitch + j, pitch);
+        dots<T, A, RoundsCache>(rounded_q, k, step, p.depth, work + head * pitch + j, pitch);
       }
     }
   }
@@ -149,9 +150,13 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
     const auto value = [&](Index j) {
       return visible(j) ? p.v + (slot(j) * p.key_heads + h / group) * p.value_depth : nullptr;
     };
-    Index i = weighted_sum<T, A, Rounds, 4>(0, p.value_depth, p.first, p.last, weights, value, to);
-    i = weighted_sum<T, A, Rounds, 2>(i, p.value_depth, p.first, p.last, weights, value, to);
-    i = weighted_sum<T, A, Rounds, 1>(i, p.value_depth, p.first, p.last, weights, value, to);
+    const auto sums = [&]<int Vectors>(std::integral_constant<int, Vectors>, Index from) {
+      return weighted_sum<T, A, Rounds, RoundsCache, Vectors>(from, p.value_depth, p.first, p.last,
+                                                              weights, value, to);
+    };
+    Index i = sums(std::integral_constant<int, 4>{}, 0);
+    i = sums(std::integral_constant<int, 2>{}, i);
+    i = sums(std::integral_constant<int, 1>{}, i);
     if (const Index rest = p.value_depth - i; rest > 0) {
       using V = Vec<T, A>;
       V sum(T(0));
@@ -175,9 +180,18 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
 template <class T, class A>
 void AttentionStepKernels<T, A>::row(const AttentionStep<T>& p, Index row, T* work) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (p.rounded) return attend_row<T, A, true>(p, row, work);
+    if (p.rounded && p.cache_rounded) return attend_row<T, A, true, false>(p, row, work);
+    if (p.rounded) return attend_row<T, A, true, true>(p, row, work);
   }
-  attend_row<T, A, false>(p, row, work);
+  attend_row<T, A, false, false>(p, row, work);
+}
+
+template <class T, class A> void AttentionStepKernels<T, A>::round(Index n, const T* x, T* y) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    for_vectors(n, static_cast<Index>(Vec<T, A>::size), [&](Index i, Index count, auto part) {
+      store_part<T, A>(rounded(load_part<T, A>(x + i, count, part)), y + i, count, part);
+    });
+  }
 }
 
 template struct AttentionStepKernels<float, XTAPE_ARCH>;

@@ -23,6 +23,7 @@ template <class T> struct AttentionStep {
   Index first = 0, last = 0;         // keys first ... last - 1 are visible if key_keep is true
   T scale = 1;                       // factor of q k^T
   bool rounded = false;              // operands of products become bfloat16; sums are as without
+  bool cache_rounded = false;        // keys and values are rounded already
   T* o = nullptr;                    // (rows, heads, value_depth)
   T* scores = nullptr;               // probabilities (rows, heads, keys), or null
 };
@@ -40,6 +41,11 @@ template <class T> constexpr Index attention_step_pitch(const AttentionStep<T>& 
 template <class T, class A> struct AttentionStepKernels {
   /// Computes one row. `work` has heads * attention_step_pitch() elements, aligned to 64 bytes.
   static void row(const AttentionStep<T>& p, Index row, T* work);
+  /// Stores n floats, rounded to bfloat16.
+  static void round(Index n, const T* x, T* y);
 };
+
+/// Stores keys or values for `cache_rounded`.
+XTAPE_KERNEL(round_for_cache, AttentionStepKernels, round)
 
 }  // namespace xtape::kernels

@@ -1,8 +1,9 @@
 #include "models/choice.hpp"
 
 #include "base/instantiate.hpp"
-
-#include <xtape/ops/reductions.hpp>
+#include "kernels/cross_entropy.hpp"
+#include "ops/trailing_axes.hpp"
+#include "threads/pool.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +16,16 @@ template <class T> constexpr T kNever = -std::numeric_limits<T>::infinity();
 template <class T>
 StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,
                           const std::vector<std::int64_t>& never)
-    : vocabulary_(logits.shape()[1]), totals_(logsumexp(logits, {-1}).value()) {
+    : vocabulary_(logits.shape()[1]), totals_(empty<T>({logits.shape()[0]})) {
   logits_ = std::move(logits).value();
+  const Array<std::int64_t> labels = full<std::int64_t>(totals_.shape(), 0);
+  Array<T> losses = empty<T>(totals_.shape());
+  const auto n = static_cast<Index>(vocabulary_);
+  const auto count = static_cast<Index>(rows());
+  parallel_for(count, rows_per_block(count, n), [&](Index begin, Index end) {
+    kernels::cross_entropy(end - begin, n, logits_.data() + begin * n, labels.data() + begin, T(0),
+                           losses.data() + begin, totals_.data() + begin);
+  });
   for (std::size_t r = 0; r < rows(); ++r) {
     if (!std::isfinite(totals_.data()[r])) {
       fail<NonFiniteError>(name, "logits are not finite: those of hypothesis ", r, " sum to exp(",
@@ -46,17 +55,23 @@ template <class T>
 void StepLogits<T>::best(std::size_t row, std::size_t count, std::vector<Choice>& to) const {
   const T* x = logits_.data() + row * vocabulary_;
   to.clear();
-  // The list is short and sorted: one comparison rejects most tokens.
+  // The list is short and sorted. A block of tokens is compared at once, and most have none that is better.
+  constexpr std::size_t kBlock = 64;
   std::vector<std::size_t> list;
   list.reserve(std::min(count, vocabulary_) + 1);
   T least = kNever<T>;
-  for (std::size_t i = 0; i < vocabulary_; ++i) {
-    if (!(x[i] > least)) continue;
-    const auto at =
-        std::find_if(list.begin(), list.end(), [&](std::size_t j) { return x[i] > x[j]; });
-    list.insert(at, i);
-    if (list.size() > count) list.pop_back();
-    if (list.size() == count) least = x[list.back()];
+  for (std::size_t from = 0; from < vocabulary_; from += kBlock) {
+    const std::size_t to_end = std::min(kBlock, vocabulary_ - from);
+    int better = 0;
+    for (std::size_t i = 0; i < to_end; ++i) better += x[from + i] > least ? 1 : 0;
+    for (std::size_t i = from; better > 0 && i < from + to_end; ++i) {
+      if (!(x[i] > least)) continue;
+      const auto at =
+          std::find_if(list.begin(), list.end(), [&](std::size_t j) { return x[i] > x[j]; });
+      list.insert(at, i);
+      if (list.size() > count) list.pop_back();
+      if (list.size() == count) least = x[list.back()];
+    }
   }
   for (const std::size_t i : list) to.push_back(choice(row, i));
 }

@@ -48,6 +48,7 @@ std::vector<Var<T>> attend_cached(const Attention<T>& a, const Var<T>& query,
   p.last = std::min(p.keys, a.seen.ahead + 1);
   p.scale = static_cast<T>(a.scale);
   p.rounded = sizeof(T) == sizeof(float) && products_of(query) == Products::bfloat16;
+  p.cache_rounded = cache.rounded();
 
   Shape shape = query.shape();
   shape.back() = values.shape()[3];

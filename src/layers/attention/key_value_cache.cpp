@@ -1,13 +1,16 @@
 #include <xtape/layers/attention/key_value_cache.hpp>
 
 #include "base/instantiate.hpp"
+#include "kernels/attention_step.hpp"
 #include "layers/common.hpp"
+#include "ops/products_of.hpp"
 
 #include <algorithm>
 
 namespace xtape {
 
 using detail::fail;
+using detail::products_of;
 
 namespace {
 
@@ -20,13 +23,20 @@ template <class T> void check_inference(const Var<T>& x) {
   detail::check_inference("KeyValueCache", "append", state);
 }
 
-/// Copies `count` positions of every batch row to another array, whose batch may be larger.
+/// Copies `count` positions of every batch row to another array, whose batch may be larger. Rounds them to bfloat16 if
+/// `rounds`.
 template <class T>
-void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, std::size_t count) {
+void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, std::size_t count,
+                    bool rounds) {
   const std::size_t row = to.shape()[2] * to.shape()[3];
   for (std::size_t b = 0; b < from.shape()[0]; ++b) {
     const T* source = from.data() + b * from.shape()[1] * row;
-    std::copy(source, source + count * row, to.data() + (b * to.shape()[1] + to_begin) * row);
+    T* const target = to.data() + (b * to.shape()[1] + to_begin) * row;
+    if (rounds) {
+      kernels::round_for_cache(static_cast<detail::Index>(count * row), source, target);
+    } else {
+      std::copy_n(source, count * row, target);
+    }
   }
 }
 
@@ -113,8 +123,10 @@ template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>
     give_slots(std::min(capacity_, std::max(wanted, room())));
   }
   // No row refers to the slots of these positions yet.
-  copy_positions(key.value(), keys_, length_, count);
-  copy_positions(value.value(), values_, length_, count);
+  const bool rounds = sizeof(T) == sizeof(float) && products_of(key) == Products::bfloat16;
+  copy_positions(key.value(), keys_, length_, count, rounds);
+  copy_positions(value.value(), values_, length_, count, rounds);
+  rounded_ = rounds && (length_ == 0 || rounded_);
   if (!slots_.empty()) {
     for (std::size_t b = 0; b < batch_; ++b) {
       std::fill_n(slots_.data() + b * room() + length_, count, static_cast<std::int32_t>(b));

@@ -200,3 +200,40 @@ TEST_CASE("a cache's rows, through appending, reordering and truncating in any o
     }
   }
 }
+
+TEST_CASE("rounding when positions are appended has the bits of rounding at each use") {
+  struct Restore {
+    ~Restore() { set_products(Products::float32); }
+  } restore;
+  on_each_isa([] {
+    for (const Case<float>& c : cases<float>()) {
+      Params<float> params({.seed = 1});
+      const MultiHeadAttention<float> layer(params.scope(), c.options);
+      const auto heads = static_cast<std::size_t>(c.options.num_key_value_heads.value_or(4));
+      const auto depth = static_cast<std::size_t>(c.options.key_dim);
+      const Var<float> keys(random_array<float>({2, 5, heads, depth}, 3));
+      const Var<float> values(random_array<float>({2, 5, heads, depth + 2}, 4));
+      const Var<float> x(random_array<float>({2, 1, 6}, 5));
+      const auto steps = [&](Products products) {
+        set_products(products);
+        KeyValueCache<float> cache(9);
+        cache.append(keys, values);
+        CHECK(cache.rounded() == (products == Products::bfloat16));
+        CHECK((difference(cache.keys().value(), keys.value()) == 0) != cache.rounded());
+        CHECK((difference(cache.values().value(), values.value()) == 0) != cache.rounded());
+        set_products(Products::bfloat16);
+        std::vector<Array<float>> out;
+        for (int step = 0; step < 3; ++step) {
+          out.push_back(layer(x, x, {.use_causal_mask = true, .cache = &cache}).value());
+        }
+        CHECK(cache.rounded() == (products == Products::bfloat16));
+        cache.clear();
+        cache.append(keys, values);
+        CHECK(cache.rounded());
+        return out;
+      };
+      const auto once = steps(Products::bfloat16), each_time = steps(Products::float32);
+      for (std::size_t i = 0; i < once.size(); ++i) CHECK(difference(once[i], each_time[i]) == 0);
+    }
+  });
+}
