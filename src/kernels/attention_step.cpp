@@ -39,31 +39,70 @@ template <class T, class A, bool RoundsCache>
   for (int h = 0; h < kTogether; ++h) scores[h * pitch] = found[FourRows<V>::lane(h)];
 }
 
-/// Stores o[i] = sum of p[j] * value(j)[i] over the keys j, one after the other, for whole groups of Vectors vectors from
-/// element `from` on. Returns the first of the n elements that is left. value(j) is null for a key that is not visible.
-template <class T, class A, bool Rounds, bool RoundsCache, int Vectors, class Value>
-[[gnu::always_inline]] inline Index weighted_sum(Index from, Index n, Index first, Index last,
-                                                 const T* p, const Value& value, T* o) {
+/// The values that some heads add up.
+template <class T> struct WeightedValues {
+  Index n = 0;  // elements of a value, and of a sum
+  Index first = 0, last = 0;
+  const T* weights = nullptr;  // of a head; those of the next one are `pitch` further
+  Index pitch = 0;
+  Index step = 0;  // from a value to that of the next head
+  T* sums = nullptr;
+};
+
+/// Stores sums[i] = sum of weights[j] * value(j)[i] over the keys j, one after the other, of Heads heads, for whole groups
+/// of Vectors vectors from element `from` on. Returns the first element that is left. value(j) is null for a key that is
+/// not visible. One sum alone waits for its own additions.
+template <class A, bool Rounds, bool RoundsCache, int Heads, int Vectors, class T, class Value>
+[[gnu::always_inline]] inline Index weighted_sum(Index from, const WeightedValues<T>& p,
+                                                 const Value& value) {
   using V = Vec<T, A>;
   constexpr Index kWidth = static_cast<Index>(V::size);
-  for (; from + Vectors * kWidth <= n; from += Vectors * kWidth) {
-    V sum[Vectors];
-#pragma GCC unroll 4
-    for (V& s : sum) s = V(T(0));
-    for (Index j = first; j < last; ++j) {
+  for (; from + Vectors * kWidth <= p.n; from += Vectors * kWidth) {
+    V sum[Heads][Vectors];
+    for (auto& head : sum) std::fill(std::begin(head), std::end(head), V(T(0)));
+    for (Index j = p.first; j < p.last; ++j) {
       const T* const v = value(j);
       if (v == nullptr) continue;
-      const V by = operand<Rounds>(V(p[j]));
 #pragma GCC unroll 4
-      for (int i = 0; i < Vectors; ++i) {
-        sum[i] =
-            xsimd::fma(by, operand<RoundsCache>(V::load_unaligned(v + from + i * kWidth)), sum[i]);
+      for (int h = 0; h < Heads; ++h) {
+        const V by = operand<Rounds>(V(p.weights[h * p.pitch + j]));
+#pragma GCC unroll 4
+        for (int i = 0; i < Vectors; ++i) {
+          const V x = V::load_unaligned(v + h * p.step + from + i * kWidth);
+          sum[h][i] = xsimd::fma(by, operand<RoundsCache>(x), sum[h][i]);
+        }
       }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < Vectors; ++i) sum[i].store_unaligned(o + from + i * kWidth);
+    for (int h = 0; h < Heads; ++h) {
+#pragma GCC unroll 4
+      for (int i = 0; i < Vectors; ++i) {
+        sum[h][i].store_unaligned(p.sums + h * p.n + from + i * kWidth);
+      }
+    }
   }
   return from;
+}
+
+/// Stores the sums of Heads heads.
+template <class A, bool Rounds, bool RoundsCache, int Heads, class T, class Value>
+[[gnu::always_inline]] inline void weighted_sums(const WeightedValues<T>& p, const Value& value) {
+  using V = Vec<T, A>;
+  Index i = 0;
+  if constexpr (Heads == 1) i = weighted_sum<A, Rounds, RoundsCache, 1, 4>(i, p, value);
+  i = weighted_sum<A, Rounds, RoundsCache, Heads, 2>(i, p, value);
+  i = weighted_sum<A, Rounds, RoundsCache, Heads, 1>(i, p, value);
+  const Index rest = p.n - i;
+  for (Index h = 0; rest > 0 && h < Heads; ++h) {
+    V sum(T(0));
+    for (Index j = p.first; j < p.last; ++j) {
+      if (const T* const v = value(j)) {
+        sum = xsimd::fma(operand<Rounds>(V(p.weights[h * p.pitch + j])),
+                         operand<RoundsCache>(load_first<T, A>(v + h * p.step + i, rest)), sum);
+      }
+    }
+    store_first<T, A>(sum, p.sums + h * p.n + i, rest);
+  }
 }
 
 /// Stores probabilities into x[lo] ... x[end - 1], whole vectors of products; zeros if all are masked.
@@ -88,6 +127,7 @@ template <class T, class A, bool Rounds, bool RoundsCache>
 void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const Index pitch = attention_step_pitch(p);
   const Index group = p.heads / p.key_heads;
+  const bool together = group == 1 || group % kTogether == 0;  // neighbours have neighbouring keys
   T* o = p.o + row * p.heads * p.value_depth;
   T* scores = p.scores == nullptr ? nullptr : p.scores + row * p.heads * p.keys;
   for (Index i = 0; scores != nullptr && i < p.heads * p.keys; ++i) scores[i] = T(0);
@@ -114,8 +154,7 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   Index head = 0;
   if constexpr (kParts<Vec<T, A>> == 1) {
     alignas(64) T rounded_q[kTogether * kDeepest];
-    const bool fits = p.depth <= kDeepest && (group == 1 || group % kTogether == 0);
-    for (; fits && head + kTogether <= p.heads; head += kTogether) {
+    for (; together && p.depth <= kDeepest && head + kTogether <= p.heads; head += kTogether) {
       for (Index h = 0; h < kTogether; ++h) {
         for_vectors(p.depth, kWidth, [&](Index i, Index count, auto part) {
           const T* const from = q + (head + h) * p.depth + i;
@@ -143,30 +182,20 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   for (Index h = 0; h < p.heads; ++h) {
     softmax<T, A>(work + h * pitch, lo, end, p.scale * Exponential<T, A>::kUnit);
   }
-  // Pass 3: o = sum of probability * v, key by key.
-  for (Index h = 0; h < p.heads; ++h) {
-    const T* const weights = work + h * pitch;
-    T* const to = o + h * p.value_depth;
+  // Pass 3: o = sum of probability * v, a few heads at a time, key by key.
+  for (Index h = 0; h < p.heads;) {
+    const WeightedValues<T> values{p.value_depth,        p.first, p.last,
+                                   work + h * pitch,     pitch,   group == 1 ? p.value_depth : 0,
+                                   o + h * p.value_depth};
     const auto value = [&](Index j) {
       return visible(j) ? p.v + (slot(j) * p.key_heads + h / group) * p.value_depth : nullptr;
     };
-    const auto sums = [&]<int Vectors>(std::integral_constant<int, Vectors>, Index from) {
-      return weighted_sum<T, A, Rounds, RoundsCache, Vectors>(from, p.value_depth, p.first, p.last,
-                                                              weights, value, to);
-    };
-    Index i = sums(std::integral_constant<int, 4>{}, 0);
-    i = sums(std::integral_constant<int, 2>{}, i);
-    i = sums(std::integral_constant<int, 1>{}, i);
-    if (const Index rest = p.value_depth - i; rest > 0) {
-      using V = Vec<T, A>;
-      V sum(T(0));
-      for (Index j = p.first; j < p.last; ++j) {
-        if (const T* const v = value(j)) {
-          sum = xsimd::fma(operand<Rounds>(V(weights[j])),
-                           operand<Rounds>(load_first<T, A>(v + i, rest)), sum);
-        }
-      }
-      store_first<T, A>(sum, to + i, rest);
+    if (together && h + kTogether <= p.heads) {
+      weighted_sums<A, Rounds, RoundsCache, kTogether>(values, value);
+      h += kTogether;
+    } else {
+      weighted_sums<A, Rounds, RoundsCache, 1>(values, value);
+      ++h;
     }
   }
   if (scores == nullptr) return;
