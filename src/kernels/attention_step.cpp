@@ -39,7 +39,7 @@ template <class T, class A, bool RoundsCache>
   for (int h = 0; h < kTogether; ++h) scores[h * pitch] = found[FourRows<V>::lane(h)];
 }
 
-/// The values that some heads add up.
+/// The operands and results of weighted_sum().
 template <class T> struct WeightedValues {
   Index n = 0;  // elements of a value, and of a sum
   Index first = 0, last = 0;
@@ -49,9 +49,9 @@ template <class T> struct WeightedValues {
   T* sums = nullptr;
 };
 
-/// Stores sums[i] = sum of weights[j] * value(j)[i] over the keys j, one after the other, of Heads heads, for whole groups
-/// of Vectors vectors from element `from` on. Returns the first element that is left. value(j) is null for a key that is
-/// not visible. One sum alone waits for its own additions.
+/// Stores sums[i] = sum of weights[j] * value(j)[i] for each of Heads heads. Takes groups of Vectors vectors from element
+/// `from` on, and returns the first element that is left. Keys are added in order; value(j) is null for a hidden key.
+/// Several sums at once hide the latency of the multiply-adds.
 template <class A, bool Rounds, bool RoundsCache, int Heads, int Vectors, class T, class Value>
 [[gnu::always_inline]] inline Index weighted_sum(Index from, const WeightedValues<T>& p,
                                                  const Value& value) {
@@ -59,7 +59,11 @@ template <class A, bool Rounds, bool RoundsCache, int Heads, int Vectors, class 
   constexpr Index kWidth = static_cast<Index>(V::size);
   for (; from + Vectors * kWidth <= p.n; from += Vectors * kWidth) {
     V sum[Heads][Vectors];
-    for (auto& head : sum) std::fill(std::begin(head), std::end(head), V(T(0)));
+#pragma GCC unroll 4
+    for (int h = 0; h < Heads; ++h) {
+#pragma GCC unroll 4
+      for (int i = 0; i < Vectors; ++i) sum[h][i] = V(T(0));
+    }
     for (Index j = p.first; j < p.last; ++j) {
       const T* const v = value(j);
       if (v == nullptr) continue;
@@ -127,7 +131,8 @@ template <class T, class A, bool Rounds, bool RoundsCache>
 void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   const Index pitch = attention_step_pitch(p);
   const Index group = p.heads / p.key_heads;
-  const bool together = group == 1 || group % kTogether == 0;  // neighbours have neighbouring keys
+  // Four heads share one key head, or have adjacent ones.
+  const bool together = group == 1 || group % kTogether == 0;
   T* o = p.o + row * p.heads * p.value_depth;
   T* scores = p.scores == nullptr ? nullptr : p.scores + row * p.heads * p.keys;
   for (Index i = 0; scores != nullptr && i < p.heads * p.keys; ++i) scores[i] = T(0);
@@ -184,9 +189,13 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
   }
   // Pass 3: o = sum of probability * v, a few heads at a time, key by key.
   for (Index h = 0; h < p.heads;) {
-    const WeightedValues<T> values{p.value_depth,        p.first, p.last,
-                                   work + h * pitch,     pitch,   group == 1 ? p.value_depth : 0,
-                                   o + h * p.value_depth};
+    const WeightedValues<T> values{.n = p.value_depth,
+                                   .first = p.first,
+                                   .last = p.last,
+                                   .weights = work + h * pitch,
+                                   .pitch = pitch,
+                                   .step = group == 1 ? p.value_depth : 0,
+                                   .sums = o + h * p.value_depth};
     const auto value = [&](Index j) {
       return visible(j) ? p.v + (slot(j) * p.key_heads + h / group) * p.value_depth : nullptr;
     };
@@ -220,6 +229,8 @@ template <class T, class A> void AttentionStepKernels<T, A>::round(Index n, cons
     for_vectors(n, static_cast<Index>(Vec<T, A>::size), [&](Index i, Index count, auto part) {
       store_part<T, A>(rounded(load_part<T, A>(x + i, count, part)), y + i, count, part);
     });
+  } else {
+    for (Index i = 0; i < n; ++i) y[i] = x[i];
   }
 }
 

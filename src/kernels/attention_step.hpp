@@ -41,7 +41,7 @@ template <class T> constexpr Index attention_step_pitch(const AttentionStep<T>& 
 template <class T, class A> struct AttentionStepKernels {
   /// Computes one row. `work` has heads * attention_step_pitch() elements, aligned to 64 bytes.
   static void row(const AttentionStep<T>& p, Index row, T* work);
-  /// Stores n floats, rounded to bfloat16.
+  /// Stores y = x of n elements, floats rounded to bfloat16.
   static void round(Index n, const T* x, T* y);
 };
 

@@ -49,7 +49,8 @@ void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64
     loss[r] = lse[r] - x[labels[r]];
     if (smoothing != T(0)) {
       const T mean = static_cast<T>(logits.total() / static_cast<double>(n));
-      loss[r] = (T(1) - smoothing) * loss[r] + smoothing * (lse[r] - mean);
+      const T hard = smoothing == T(1) ? T(0) : (T(1) - smoothing) * loss[r];  // not 0 * infinity
+      loss[r] = hard + smoothing * (lse[r] - mean);
     }
   }
 }
@@ -67,10 +68,18 @@ void CrossEntropy<T, A>::gradient(Index rows, Index n, const T* x, const std::in
     const V shift(lse[r]);
     const V factor(g[r]);
     const V spread(g[r] * (smoothing / static_cast<T>(n)));
-    for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
-      const V v = load_part<T, A>(x + i, count, part) - shift;
-      store_part<T, A>(factor * VectorMath<V>::exp_flushed(v) - spread, dx + i, count, part);
-    });
+    const auto store = [&](auto smoothed) {
+      for_vectors(n, kWidth, [&](Index i, Index count, auto part) {
+        V d = factor * VectorMath<V>::exp_flushed(load_part<T, A>(x + i, count, part) - shift);
+        if constexpr (decltype(smoothed)::value) d = d - spread;
+        store_part<T, A>(d, dx + i, count, part);
+      });
+    };
+    if (smoothing == T(0)) {
+      store(std::false_type{});
+    } else {
+      store(std::true_type{});
+    }
     dx[labels[r]] -= g[r] * (T(1) - smoothing);
   }
 }

@@ -18,6 +18,7 @@ StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,
                           const std::vector<std::int64_t>& never)
     : vocabulary_(logits.shape()[1]), totals_(empty<T>({logits.shape()[0]})) {
   logits_ = std::move(logits).value();
+  // The sum alone is used, so any label serves.
   const Array<std::int64_t> labels = full<std::int64_t>(totals_.shape(), 0);
   Array<T> losses = empty<T>(totals_.shape());
   const auto n = static_cast<Index>(vocabulary_);
@@ -28,9 +29,9 @@ StepLogits<T>::StepLogits(const std::string& name, Var<T> logits,
   });
   for (std::size_t r = 0; r < rows(); ++r) {
     if (!std::isfinite(totals_.data()[r])) {
-      fail<NonFiniteError>(name, "logits are not finite: those of hypothesis ", r, " sum to exp(",
-                           totals_.data()[r],
-                           "), expected finite numbers; look at the model's weights");
+      fail<NonFiniteError>(name, "logits are not finite: those of hypothesis ", r,
+                           " have no probabilities, expected finite numbers; look at the model's "
+                           "weights");
     }
     for (const std::int64_t token : never) forbid(r, token);
   }
@@ -55,16 +56,16 @@ template <class T>
 void StepLogits<T>::best(std::size_t row, std::size_t count, std::vector<Choice>& to) const {
   const T* x = logits_.data() + row * vocabulary_;
   to.clear();
-  // The list is short and sorted. A block of tokens is compared at once, and most have none that is better.
+  // The list is short and sorted. One comparison rejects most blocks of tokens.
   constexpr std::size_t kBlock = 64;
   std::vector<std::size_t> list;
   list.reserve(std::min(count, vocabulary_) + 1);
   T least = kNever<T>;
   for (std::size_t from = 0; from < vocabulary_; from += kBlock) {
-    const std::size_t to_end = std::min(kBlock, vocabulary_ - from);
+    const std::size_t size = std::min(kBlock, vocabulary_ - from);
     int better = 0;
-    for (std::size_t i = 0; i < to_end; ++i) better += x[from + i] > least ? 1 : 0;
-    for (std::size_t i = from; better > 0 && i < from + to_end; ++i) {
+    for (std::size_t i = 0; i < size; ++i) better += x[from + i] > least ? 1 : 0;
+    for (std::size_t i = from; better > 0 && i < from + size; ++i) {
       if (!(x[i] > least)) continue;
       const auto at =
           std::find_if(list.begin(), list.end(), [&](std::size_t j) { return x[i] > x[j]; });

@@ -78,7 +78,8 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
     const Var<T> whole = logsumexp(x, {-1});
     Var<T> loss = whole - picked;
     if (smoothing != T(0)) {
-      loss = loss * (T(1) - smoothing) + (whole - mean(x, {-1})) * smoothing;
+      const Var<T> spread = (whole - mean(x, {-1})) * smoothing;
+      loss = smoothing == T(1) ? spread : loss * (T(1) - smoothing) + spread;
     }
     return std::vector<Var<T>>{where(counts, loss, Var<T>(T(0)))};
   };

@@ -384,11 +384,16 @@ TEST_CASE("weights that are not finite are told") {
   Params<double> params({.seed = 1});
   const Model model(params.scope(), all_seq2seqs()[0]);
   model.build();
-  Array<double> bias = params.at("output/bias").value();
-  bias(4) = NAN;
-  params.set("output/bias", bias);
-  CHECK(contains(error_of<NonFiniteError>([&] {
-                   static_cast<void>(greedy(model, IdArray(Shape{1, 3}, 4)));
-                 }),
-                 "greedy: logits are not finite"));
+  const Array<double> zero = params.at("output/bias").value();
+  for (const double bad : {std::nan(""), HUGE_VAL}) {
+    Array<double> bias = zero;
+    bias(4) = bad;
+    params.set("output/bias", bias);
+    CHECK(contains(error_of<NonFiniteError>([&] {
+                     static_cast<void>(greedy(model, IdArray(Shape{1, 3}, 4)));
+                   }),
+                   "greedy: logits are not finite: those of hypothesis 0"));
+  }
+  params.set("output/bias", Array<double>(zero.shape(), -HUGE_VAL));
+  CHECK_THROWS_AS(greedy(model, IdArray(Shape{1, 3}, 4)), NonFiniteError);
 }

@@ -248,12 +248,14 @@ TEST_CASE("softmax and cross-entropy of extreme logits") {
   });
   CHECK(impossible.y.data()[0] == kInf);
   CHECK(equals(impossible.g, rows(1, {-1, 1})));
-  // A class that cannot be takes its share of a smoothed label.
-  const Both never = both(rows(1, {-kInf, 1}), [](const V& x) {
-    return sparse_softmax_cross_entropy(x, array<std::int64_t>(Shape{1}, {1}), -1, 0.5);
-  });
-  CHECK(never.y.data()[0] == kInf);
-  CHECK(equals(never.g, rows(1, {-0.25, 0.25})));
+  // A class of probability 0 makes a smoothed loss infinite. Its gradient is finite.
+  for (const double s : {0.5, 1.0}) {
+    const Both never = both(rows(2, {-kInf, 1, -kInf, 1}), [&](const V& x) {
+      return sparse_softmax_cross_entropy(x, array<std::int64_t>(Shape{2}, {0, 1}), -1, s);
+    });
+    CHECK(equals(never.y, vec({kInf, kInf})));
+    CHECK(equals(never.g, rows(2, {s / 2 - 1, 1 - s / 2, -s / 2, s / 2})));
+  }
   // Rows left out may hold anything.
   for (const double smoothing : {0.0, 1.0}) {
     const Both ignored = both(rows(2, {kNaN, kInf, 0, 0}), [&](const V& x) {

@@ -99,11 +99,13 @@ TEST_CASE(
   CHECK(file.metadata.size() == 2);
   CHECK(file.metadata.at("crc32c").size() == 8);
   const std::string& notes = file.metadata.at("xtape.checkpoint");
-  for (const char* part :
-       {R"({"version":1,"arithmetic":1,"epoch":3,"batch":9223372036854775807,"step":1000000007,)",
-        R"("tape_seed":18446744073709551615,"random_index":9223372036854775808,"numbers":{)",
-        R"("minus zero":-0.0)", R"("tenth":0.1)", R"("one":1.0)", R"("nan":"nan:7ff8000000000000")",
-        R"("-inf":"-inf")", R"("optimizer":{"adam/steps":3.0}})"}) {
+  for (const std::string& part : std::initializer_list<std::string>{
+           R"({"version":1,"arithmetic":)" + std::to_string(arithmetic()) + ",",
+           R"("epoch":3,"batch":9223372036854775807,"step":1000000007,)",
+           R"("tape_seed":18446744073709551615,"random_index":9223372036854775808,"numbers":{)",
+           R"("minus zero":-0.0)", R"("tenth":0.1)", R"("one":1.0)",
+           R"("nan":"nan:7ff8000000000000")", R"("-inf":"-inf")",
+           R"("optimizer":{"adam/steps":3.0}})"}) {
     INFO(part << " in " << notes);
     CHECK(contains(notes, part));
   }

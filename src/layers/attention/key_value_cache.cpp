@@ -33,7 +33,7 @@ void copy_positions(const Array<T>& from, Array<T>& to, std::size_t to_begin, st
     const T* source = from.data() + b * from.shape()[1] * row;
     T* const target = to.data() + (b * to.shape()[1] + to_begin) * row;
     if (rounds) {
-      kernels::round_for_cache(static_cast<detail::Index>(count * row), source, target);
+      kernels::round_for_cache(static_cast<kernels::Index>(count * row), source, target);
     } else {
       std::copy_n(source, count * row, target);
     }
@@ -126,7 +126,7 @@ template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>
   const bool rounds = sizeof(T) == sizeof(float) && products_of(key) == Products::bfloat16;
   copy_positions(key.value(), keys_, length_, count, rounds);
   copy_positions(value.value(), values_, length_, count, rounds);
-  rounded_ = rounds && (length_ == 0 || rounded_);
+  if (count > 0) rounded_ = rounds && (length_ == 0 || rounded_);
   if (!slots_.empty()) {
     for (std::size_t b = 0; b < batch_; ++b) {
       std::fill_n(slots_.data() + b * room() + length_, count, static_cast<std::int32_t>(b));

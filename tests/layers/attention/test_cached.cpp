@@ -31,6 +31,17 @@ template <class T> std::vector<Case<T>> cases() {
     c.options.sliding_window = 3;
     all.push_back(c);
   }
+  // Hidden keys of heads that are added together; a head that is left over; heads of one key head; wide values.
+  for (const int heads : {4, 6}) {
+    Case<T> c{.padded = true};
+    c.options = {.num_heads = heads, .key_dim = 8, .value_dim = 35, .sliding_window = 3};
+    all.push_back(c);
+  }
+  all.push_back(
+      {.options = {.num_heads = 4, .key_dim = 8, .value_dim = 35, .num_key_value_heads = 1},
+       .padded = true});
+  all.push_back(
+      {.options = {.num_heads = 4, .key_dim = 8, .value_dim = 70, .num_key_value_heads = 2}});
   return all;
 }
 
@@ -209,10 +220,12 @@ TEST_CASE("rounding when positions are appended has the bits of rounding at each
     for (const Case<float>& c : cases<float>()) {
       Params<float> params({.seed = 1});
       const MultiHeadAttention<float> layer(params.scope(), c.options);
-      const auto heads = static_cast<std::size_t>(c.options.num_key_value_heads.value_or(4));
+      const auto heads =
+          static_cast<std::size_t>(c.options.num_key_value_heads.value_or(c.options.num_heads));
       const auto depth = static_cast<std::size_t>(c.options.key_dim);
       const Var<float> keys(random_array<float>({2, 5, heads, depth}, 3));
-      const Var<float> values(random_array<float>({2, 5, heads, depth + 2}, 4));
+      const auto width = static_cast<std::size_t>(c.options.value_dim);
+      const Var<float> values(random_array<float>({2, 5, heads, width}, 4));
       const Var<float> x(random_array<float>({2, 1, 6}, 5));
       const auto steps = [&](Products products) {
         set_products(products);
@@ -223,8 +236,10 @@ TEST_CASE("rounding when positions are appended has the bits of rounding at each
         CHECK((difference(cache.values().value(), values.value()) == 0) != cache.rounded());
         set_products(Products::bfloat16);
         std::vector<Array<float>> out;
-        for (int step = 0; step < 3; ++step) {
+        for (int step = 0; step < 4; ++step) {
           out.push_back(layer(x, x, {.use_causal_mask = true, .cache = &cache}).value());
+          if (step == 1) cache.reorder(array<std::int64_t>({2}, {1, 0}));
+          if (step == 2) cache.truncate(4);
         }
         CHECK(cache.rounded() == (products == Products::bfloat16));
         cache.clear();
