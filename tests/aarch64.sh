@@ -15,7 +15,7 @@ if command -v ccache >/dev/null; then launcher=(ccache); fi
 probe() {
   local name=$1 compiler=$2 source objects=() processes=()
   shift 2
-  for source in src/kernels/{attention_backward,attention_forward,attention_step,gemm,reduce,rounded_gemm,softmax,unary}.cpp tests/aarch64/probe.cpp; do
+  for source in src/kernels/{attention_backward,attention_forward,attention_step,cross_entropy,gemm,reduce,rounded_gemm,softmax,unary}.cpp tests/aarch64/probe.cpp; do
     objects+=("$build/$name-$(basename "$source").o")
     "${launcher[@]}" "$compiler" -std=c++20 -O3 -ffp-contract=off -Wall -Wextra -Wconversion -Wshadow -Werror \
       -Wno-uninitialized -Wno-maybe-uninitialized "$@" -Isrc -Itests -isystem "$build/include" \

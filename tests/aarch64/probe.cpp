@@ -3,6 +3,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/attention_step.hpp"
+#include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/reduce.hpp"
@@ -120,6 +121,16 @@ template <class T> void hashes() {
   std::vector<T> dx = x;
   Softmax<T, A>::gradient(kRows, kLength, y.data(), g.data(), dx.data());
   print("gradient of softmax", dx);
+  const std::vector<std::int64_t> labels(kRows, 5);
+  for (const T smoothing : {T(0), T(0.1)}) {
+    std::vector<T> losses(kRows), lse = losses;
+    CrossEntropy<T, A>::value(kRows, kLength, x.data(), labels.data(), smoothing, losses.data(),
+                              lse.data());
+    CrossEntropy<T, A>::gradient(kRows, kLength, x.data(), labels.data(), smoothing, lse.data(),
+                                 losses.data(), dx.data());
+    print("cross entropy", losses);
+    print("gradient of cross entropy", dx);
+  }
   for (const Index length : {1, 7, 8, 33, 67, 1000}) {
     Loop<1> kept, reduced;
     const Index steps[] = {1};
@@ -171,24 +182,35 @@ template <class T> void attention(const char* name, const GemmTable<T>* rounded,
       Prefetch<T> prefetch;
       AttentionKernels<T, A>::forward(h, forward, prefetch);
       AttentionKernels<T, A>::backward(h, backward, prefetch);
-      std::vector<T> row(static_cast<std::size_t>(depth));
-      AttentionStep<T> step;
-      step.heads = step.key_heads = 1;
-      step.depth = step.value_depth = depth;
-      step.capacity = step.keys = step.last = keys;
-      step.q = q.data();
-      step.k = k.data();
-      step.v = v.data();
-      step.scale = T(0.25);
-      step.rounded = rounded != nullptr;
-      step.o = row.data();
-      std::vector<T> space(static_cast<std::size_t>(attention_step_pitch(step)) + 64 / sizeof(T));
-      void* work = space.data();
-      std::size_t bytes = space.size() * sizeof(T);
-      AttentionStepKernels<T, A>::row(step, 0,
-                                      static_cast<T*>(std::align(64, bytes - 64, work, bytes)));
-      for (const auto* part : {&o, &dq, &dk, &dv, &row}) {
+      for (const auto* part : {&o, &dq, &dk, &dv}) {
         all.insert(all.end(), part->begin(), part->end());
+      }
+      std::vector<T> rounded_k = k, rounded_v = v;
+      AttentionStepKernels<T, A>::round(keys * depth, k.data(), rounded_k.data());
+      AttentionStepKernels<T, A>::round(keys * depth, v.data(), rounded_v.data());
+      for (const Index heads : {1, 4}) {
+        for (const bool once : {false, true}) {
+          if (once && rounded == nullptr) continue;
+          std::vector<T> row(static_cast<std::size_t>(heads * depth));
+          AttentionStep<T> step;
+          step.heads = step.key_heads = heads;
+          step.depth = step.value_depth = depth;
+          step.capacity = step.keys = step.last = keys / heads;
+          step.q = q.data();
+          step.k = once ? rounded_k.data() : k.data();
+          step.v = once ? rounded_v.data() : v.data();
+          step.scale = T(0.25);
+          step.rounded = rounded != nullptr;
+          step.cache_rounded = once;
+          step.o = row.data();
+          std::vector<T> space(static_cast<std::size_t>(heads * attention_step_pitch(step)) +
+                               64 / sizeof(T));
+          void* work = space.data();
+          std::size_t bytes = space.size() * sizeof(T);
+          AttentionStepKernels<T, A>::row(step, 0,
+                                          static_cast<T*>(std::align(64, bytes - 64, work, bytes)));
+          all.insert(all.end(), row.begin(), row.end());
+        }
       }
     }
   }

@@ -33,15 +33,18 @@ template <class T> std::vector<Case<T>> cases() {
   }
   // Hidden keys of heads that are added together; a head that is left over; heads of one key head; wide values.
   for (const int heads : {4, 6}) {
-    Case<T> c{.padded = true};
+    Case<T> c;
+    c.padded = true;
     c.options = {.num_heads = heads, .key_dim = 8, .value_dim = 35, .sliding_window = 3};
     all.push_back(c);
   }
-  all.push_back(
-      {.options = {.num_heads = 4, .key_dim = 8, .value_dim = 35, .num_key_value_heads = 1},
-       .padded = true});
-  all.push_back(
-      {.options = {.num_heads = 4, .key_dim = 8, .value_dim = 70, .num_key_value_heads = 2}});
+  Case<T> shared;
+  shared.padded = true;
+  shared.options = {.num_heads = 4, .key_dim = 8, .value_dim = 35, .num_key_value_heads = 1};
+  all.push_back(shared);
+  Case<T> wide;
+  wide.options = {.num_heads = 4, .key_dim = 8, .value_dim = 70, .num_key_value_heads = 2};
+  all.push_back(wide);
   return all;
 }
 
