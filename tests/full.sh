@@ -134,6 +134,14 @@ first_command() {
   note "$(grep '^exact match' "$temporary/first_command")"
 }
 
+# Benchmarks look inside the library, and nothing else compiles them.
+benchmarks() {
+  cmake --preset bench -DXTAPE_KERNELS=avx2 >/dev/null
+  mapfile -t objects < <(ninja -C build/bench -t targets all | sed -n 's/^\(bench\/.*\.cpp\.o\): .*/\1/p')
+  ninja -C build/bench "${objects[@]}"
+  note "${#objects[@]} compile"
+}
+
 # The page of seq2seq, under more malformed requests than the usual test sends.
 page() {
   cmake --build build/dev --target example_seq2seq serve_client
@@ -212,6 +220,7 @@ stage "coverage" coverage
 stage "teams of processes" processes
 stage "page of seq2seq" page
 stage "first command" first_command
+stage "benchmarks" benchmarks
 stage "installed package" installed
 stage "shared library" shared_library
 # It takes as long as the rest of the stages together where the compiler cache is cold.

@@ -16,7 +16,7 @@ clang=(clang-14 libclang-rt-14-dev clang-format-14)
 # Debian 13 has no clang 14. Another clang-format would format otherwise.
 [[ $(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME-}") == trixie ]] && clang=(clang-19 libclang-rt-19-dev)
 site=(doxygen python3 python3-sphinx python3-myst-parser furo)
-full=("${clang[@]}" gcovr ccache git debootstrap "${mpi[@]}" "${site[@]}")
+full=("${clang[@]}" libbenchmark-dev gcovr ccache git debootstrap "${mpi[@]}" "${site[@]}")
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 aarch64=(g++ g++-aarch64-linux-gnu libxsimd-dev qemu-user)
