@@ -10,7 +10,6 @@
 #include <thread>
 
 using namespace xtape;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -164,7 +163,7 @@ TEST_CASE("a budget of tokens holds with and without buckets, and is used") {
   CHECK_THROWS_WITH(batches_of(
                         examples, [](int n) { return n - 2; }, {.bucket_window = 3},
                         [](const Selection<int>& s) { return s.size(); }),
-                    Contains("negative length: that of example 1 is -1"));
+                    ContainsSubstring("negative length: that of example 1 is -1"));
   // No overflow where lengths are huge.
   const std::size_t huge = SIZE_MAX / 2 + 1;
   CHECK(BatchOrder({3, 200, 5}, {.max_tokens = 200}).steps(0) == 2);
@@ -177,19 +176,21 @@ TEST_CASE("a budget of tokens holds with and without buckets, and is used") {
 }
 
 TEST_CASE("options are checked before anything is made") {
-  CHECK_THROWS_WITH(BatchOrder(0, {}), Contains("no examples"));
-  CHECK_THROWS_WITH(BatchOrder(Indices{}, {}), Contains("no examples"));
-  CHECK_THROWS_WITH(BatchOrder(5, {.batch_size = 0}), Contains("batch_size is 0"));
-  CHECK_THROWS_WITH(BatchOrder(5, {.bucket_window = 100}), Contains("pass the examples' lengths"));
-  CHECK_THROWS_WITH(BatchOrder(5, {.max_tokens = 100}), Contains("max_tokens is 100"));
+  CHECK_THROWS_WITH(BatchOrder(0, {}), ContainsSubstring("no examples"));
+  CHECK_THROWS_WITH(BatchOrder(Indices{}, {}), ContainsSubstring("no examples"));
+  CHECK_THROWS_WITH(BatchOrder(5, {.batch_size = 0}), ContainsSubstring("batch_size is 0"));
+  CHECK_THROWS_WITH(BatchOrder(5, {.bucket_window = 100}),
+                    ContainsSubstring("pass the examples' lengths"));
+  CHECK_THROWS_WITH(BatchOrder(5, {.max_tokens = 100}), ContainsSubstring("max_tokens is 100"));
   CHECK_THROWS_WITH(BatchOrder(5, {.prefetch = static_cast<std::size_t>(-1)}),
-                    Contains("prefetch out of range"));
-  CHECK_THROWS_WITH(BatchOrder(5, {.drop_last = true}), Contains("drop_last leaves nothing"));
+                    ContainsSubstring("prefetch out of range"));
+  CHECK_THROWS_WITH(BatchOrder(5, {.drop_last = true}),
+                    ContainsSubstring("drop_last leaves nothing"));
   CHECK_THROWS_AS(BatchOrder({1, 1}, {.max_tokens = 100, .drop_last = true}), ValueError);
   const Batches<Indices> batches(5, {.batch_size = 2}, copy);
   CHECK_THROWS_AS(batches.steps(-1), ValueError);
   CHECK_THROWS_AS(batches.epoch(-1), ValueError);
-  CHECK_THROWS_WITH(batches.epoch(0, 4), Contains("first is 4, expected 0 to 3"));
+  CHECK_THROWS_WITH(batches.epoch(0, 4), ContainsSubstring("first is 4, expected 0 to 3"));
 }
 
 TEST_CASE("prefetching changes no batch, from any batch on", "[threads]") {
@@ -383,7 +384,7 @@ TEST_CASE("shards of a batch are its examples in order, each in one of them") {
   auto plain = batches.epoch(2, 1);
   CHECK(plain.begin().place().batch == 1);
   CHECK(plain.begin().place().examples == whole[1].size());
-  CHECK_THROWS_WITH(batches.epoch(0, 0, {0, 0, 0}), Contains("count of shards is 0"));
-  CHECK_THROWS_WITH(batches.epoch(0, 0, {2, 1, 3}), Contains("they are 1 to 3"));
-  CHECK_THROWS_WITH(batches.epoch(0, 5, {2, 0, 2}), Contains("first is 5"));
+  CHECK_THROWS_WITH(batches.epoch(0, 0, {0, 0, 0}), ContainsSubstring("count of shards is 0"));
+  CHECK_THROWS_WITH(batches.epoch(0, 0, {2, 1, 3}), ContainsSubstring("they are 1 to 3"));
+  CHECK_THROWS_WITH(batches.epoch(0, 5, {2, 0, 2}), ContainsSubstring("first is 5"));
 }
