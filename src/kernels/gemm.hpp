@@ -53,7 +53,7 @@ struct BlockSize {
   Index least = 0;  // extents below it leave most of a tile empty
 };
 /// That of every kernel in vectors.
-template <class Kernels> inline constexpr BlockSize kBlockSize{12, 48, 256};
+template <class Kernels> inline constexpr BlockSize kBlockSize{12, 48, 1024};
 
 /// The functions of one GemmKernels or RoundedGemm, to be chosen at run time.
 template <class T> struct GemmTable {
