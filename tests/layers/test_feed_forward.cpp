@@ -47,7 +47,8 @@ TEST_CASE("rules on the weights reach both layers") {
   static_cast<void>(block(V(random_array<double>({2, 4}, 1))));
   double expected = 2.0 * (3 + 4);
   for (const char* k : {"ff/intermediate/kernel", "ff/output/kernel"}) {
-    for (const double v : params.at(k).value()) expected += 0.5 * v * v;
+    const Array<double> value = params.at(k).value();
+    for (const double v : value) expected += 0.5 * v * v;
   }
   CHECK(params.penalties(V(0.0)).item() == Approx(expected));
 }

@@ -62,7 +62,8 @@ TEST_CASE("fans come from what is contracted and what is made") {
   mha.build({1, 2, 512}, {1, 2, 512});
   for (const char* name : {"mha/query/kernel", "mha/attention_output/kernel"}) {
     float most = 0;
-    for (const float v : params.at(name).value()) most = std::max(most, std::abs(v));
+    const Array<float> value = params.at(name).value();
+    for (const float v : value) most = std::max(most, std::abs(v));
     CHECK(most == Approx(0.076547).epsilon(1e-3));
   }
 }

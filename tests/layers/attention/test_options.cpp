@@ -286,6 +286,7 @@ TEST_CASE("penalties and constraints reach all four projections") {
   SGD<double> sgd({.learning_rate = 0.1});
   sgd.step(params, tape.backward(sum(y) + total));
   for (const char* name : {"query", "key", "value", "attention_output"}) {
-    for (const double w : params.at(std::string("mha/") + name + "/kernel").value()) CHECK(w >= 0);
+    const Array<double> kernel = params.at(std::string("mha/") + name + "/kernel").value();
+    for (const double w : kernel) CHECK(w >= 0);
   }
 }
