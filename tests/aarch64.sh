@@ -2,6 +2,8 @@
 # Builds kernels for aarch64 with a cross compiler, and runs them under qemu: bash tests/aarch64.sh
 # Products must have the bits of their definition, and other results those of AVX2. Only kernels are built, so nothing of
 # the other architecture but the C library is needed.
+#   XTAPE_AARCH64_ALL  if set: the library too, with tests of arithmetic, operations, layers and attention. They need
+#                      OpenBLAS and zlib of the other architecture, which this installs, and take 20 minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup.sh aarch64
@@ -36,3 +38,21 @@ if grep -q ' avx2 ' /proc/cpuinfo; then
 else
   echo "aarch64.sh: results are not compared with AVX2: this processor has none"
 fi
+[[ -n ${XTAPE_AARCH64_ALL-} ]] || exit 0
+
+bash tools/setup.sh tests
+dpkg --add-architecture arm64
+bash tools/setup.sh aarch64_libraries
+build=build/aarch64
+headers=/usr/lib/$(gcc -print-multiarch)/cmake  # packages of headers alone look after one architecture's path
+cmake --preset dev -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+  -DCMAKE_LIBRARY_ARCHITECTURE=aarch64-linux-gnu -DCMAKE_PREFIX_PATH="$headers" \
+  -DXTAPE_UNITY=ON -DXTAPE_MPI=OFF -DXTAPE_BUILD_EXAMPLES=OFF >/dev/null 2>&1
+targets=(test_arithmetic_hashes test_ops_harness test_kernels_cross_entropy test_layers_golden
+  test_layers_attention_cached test_layers_attention_gradients)
+cmake --build "$build" --target "${targets[@]}"
+for target in "${targets[@]}"; do
+  echo "== $target"
+  qemu-aarch64 "$build/tests/$target"
+done

@@ -4,7 +4,8 @@
 #   full   tests/run.sh --full                 soak   tests/soak.sh
 #   mpi    build, and xtape::mpi, which needs an MPI
 #   packages  packaging/debs.sh: build and these
-#   site   tools/site.sh: these alone          aarch64  tests/aarch64.sh: these alone
+#   site   tools/site.sh: these alone
+#   aarch64, aarch64_libraries  tests/aarch64.sh: these alone
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
@@ -20,6 +21,7 @@ full=("${clang[@]}" libbenchmark-dev gcovr ccache git debootstrap "${mpi[@]}" "$
 soak=(valgrind)
 packages_of_debian=(dpkg-dev file)
 aarch64=(g++ g++-aarch64-linux-gnu libxsimd-dev qemu-user)
+aarch64_libraries=(libopenblas-pthread-dev:arm64 zlib1g-dev:arm64)
 
 packages=()
 for group in "$@"; do
@@ -32,8 +34,10 @@ for group in "$@"; do
     packages) packages+=("${build[@]}" "${packages_of_debian[@]}") ;;
     site) packages+=("${site[@]}") ;;
     aarch64) packages+=("${aarch64[@]}") ;;
+    aarch64_libraries) packages+=("${aarch64_libraries[@]}") ;;
     *)
-      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak, packages, site or aarch64" >&2
+      echo "setup.sh: unknown group '$group': expected build, mpi, tests, full, soak, packages, site, aarch64 or" \
+        "aarch64_libraries" >&2
       exit 2
       ;;
   esac
