@@ -44,15 +44,18 @@ bash tools/setup.sh tests
 dpkg --add-architecture arm64
 bash tools/setup.sh aarch64_libraries
 build=build/aarch64
+mkdir -p "$build"
+(cd "$build" && apt-get download -q catch2:arm64 && dpkg -x catch2_*_arm64.deb catch2) >/dev/null  # not beside this one's
 headers=/usr/lib/$(gcc -print-multiarch)/cmake  # packages of headers alone look after one architecture's path
 cmake --preset dev -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
   -DCMAKE_LIBRARY_ARCHITECTURE=aarch64-linux-gnu -DCMAKE_PREFIX_PATH="$headers" \
+  -DCatch2_DIR="$PWD/$build/catch2/usr/lib/cmake/Catch2" \
   -DXTAPE_UNITY=ON -DXTAPE_MPI=OFF -DXTAPE_BUILD_EXAMPLES=OFF >/dev/null 2>&1
 targets=(test_arithmetic_hashes test_ops_harness test_kernels_cross_entropy test_layers_golden
   test_layers_attention_cached test_layers_attention_gradients)
 cmake --build "$build" --target "${targets[@]}"
 for target in "${targets[@]}"; do
   echo "== $target"
-  qemu-aarch64 "$build/tests/$target"
+  qemu-aarch64 -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib "$build/tests/$target"
 done

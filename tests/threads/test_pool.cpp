@@ -1,6 +1,7 @@
 #include "threads/pool.hpp"
 
 #include "threads/row_halves.hpp"
+#include "threads/settings.hpp"
 
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
@@ -21,7 +22,7 @@ using namespace xtape;
 namespace {
 
 bool one_processor() {
-  if (std::thread::hardware_concurrency() > 1) return false;
+  if (detail::default_threads() > 1) return false;
   WARN("skipped: needs two processors");
   return true;
 }
