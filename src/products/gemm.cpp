@@ -18,7 +18,8 @@ extern "C" __attribute__((weak)) void openblas_set_num_threads(int);
 namespace xtape::products {
 namespace {
 
-constexpr Index kPanelRows = 256;  // of a panel of B: 1 MiB of floats leaves half of an L2 to A and C
+// A panel of B: 1 MiB of floats leaves half of an L2 to A and C.
+constexpr Index kPanelRows = 256;
 constexpr Index kPanelColumns = 1024;
 constexpr Index kPackedLines = 32;  // rows or columns of B in one block of packing
 constexpr Index kBlasRows = 64;     // rows of C in one call of BLAS
