@@ -47,11 +47,14 @@ build=build/aarch64
 mkdir -p "$build"
 (cd "$build" && apt-get download -q catch2:arm64 && dpkg -x catch2_*_arm64.deb catch2) >/dev/null  # not beside this one's
 headers=/usr/lib/$(gcc -print-multiarch)/cmake  # packages of headers alone look after one architecture's path
-cmake --preset dev -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-  -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
-  -DCMAKE_LIBRARY_ARCHITECTURE=aarch64-linux-gnu -DCMAKE_PREFIX_PATH="$headers" \
-  -DCatch2_DIR="$PWD/$build/catch2/usr/lib/cmake/Catch2" \
-  -DXTAPE_UNITY=ON -DXTAPE_MPI=OFF -DXTAPE_BUILD_EXAMPLES=OFF >/dev/null 2>&1
+# What it says of paths of libraries is of no use: qemu is told where they are.
+if ! log=$(cmake --preset dev -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_LIBRARY_ARCHITECTURE=aarch64-linux-gnu \
+  -DCMAKE_PREFIX_PATH="$headers" -DCatch2_DIR="$PWD/$build/catch2/usr/lib/cmake/Catch2" \
+  -DXTAPE_UNITY=ON -DXTAPE_MPI=OFF -DXTAPE_BUILD_EXAMPLES=OFF 2>&1); then
+  printf '%s\n' "$log" >&2
+  exit 1
+fi
 targets=(test_arithmetic_hashes test_ops_harness test_kernels_cross_entropy test_layers_golden
   test_layers_attention_cached test_layers_attention_gradients)
 cmake --build "$build" --target "${targets[@]}"
