@@ -54,9 +54,9 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 fi
 
 missing=()
-for package in "${packages[@]}"; do
+for package in "${packages[@]}"; do  # one status for each architecture
   status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-  [[ $status == installed ]] || missing+=("$package")
+  [[ $status == installed* ]] || missing+=("$package")
 done
 ((${#missing[@]} == 0)) && exit 0
 
