@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
+#include "run/merging.hpp"
 #include "run/ranks.hpp"
 #include "run/reducer.hpp"
 
@@ -34,6 +35,9 @@ template <class T> struct ShardSum<T>::State {
       : params(model), team(ranks), shards(shards_of(ranks, count)), tree(shards) {
     if (team != nullptr) reducer.emplace(params, *team, count);
   }
+  /// Returns the sum over all ranks. The weights are then those of all shards.
+  [[nodiscard]] std::optional<Gradients<T>> sum_of_team();
+
   const Params<T>& params;
   Team* team;
   Shards shards;
@@ -65,34 +69,39 @@ void ShardSum<T>::add(std::int64_t shard, Gradients<T> gradients, double weight)
   s.tree.add(shard, std::move(gradients.scale(weight)));
 }
 
-template <class T> Gradients<T> ShardSum<T>::finish() {
-  State& s = *state_;
-  s.next = s.shards.begin;
-  std::vector<double> weights = std::exchange(s.weights, {});
-  auto nodes = s.tree.take();
-  std::optional<Gradients<T>> sum;
-  if (s.team == nullptr) {
-    if (nodes.front().sum) sum = detail::in_order(s.params, *nodes.front().sum);
-  } else {
+// The team ends with the reason before this object does, which gradients that are under way may need.
+template <class T> std::optional<Gradients<T>> ShardSum<T>::State::sum_of_team() {
+  return detail::ending_team(team, [&] {
+    const std::vector<double> own = std::exchange(weights, {});
     std::string mine;
-    detail::put<std::uint64_t>(mine, weights.size());
-    for (const double weight : weights) detail::put<double>(mine, weight);
-    s.reducer->begin(std::move(nodes));
-    s.reducer->end();
-    s.reducer->put(mine);
-    weights.clear();
-    const std::vector<std::string> all = s.team->all_gather(mine, [&] { s.reducer->poll(); });
+    detail::put<std::uint64_t>(mine, own.size());
+    for (const double weight : own) detail::put<double>(mine, weight);
+    reducer->begin(tree.take());
+    reducer->end();
+    reducer->put(mine);
+    const std::vector<std::string> all = team->all_gather(mine, [&] { reducer->poll(); });
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
       detail::Reader reader(all[rank]);
       for (auto n = reader.get<std::uint64_t>(); n > 0; --n) {
         weights.push_back(reader.get<double>());
       }
-      s.reducer->get(reader, static_cast<int>(rank));
+      reducer->get(reader, static_cast<int>(rank));
     }
-    sum = s.reducer->result();
+    return reducer->result();
+  });
+}
+
+template <class T> Gradients<T> ShardSum<T>::finish() {
+  State& s = *state_;
+  s.next = s.shards.begin;
+  std::optional<Gradients<T>> sum;
+  if (s.team != nullptr) {
+    sum = s.sum_of_team();
+  } else if (auto nodes = s.tree.take(); nodes.front().sum) {
+    sum = detail::in_order(s.params, *nodes.front().sum);
   }
   double total = 0;
-  for (const double weight : weights) total += weight;
+  for (const double weight : std::exchange(s.weights, {})) total += weight;
   if (!sum && total > 0) sum.emplace();  // no shard had a gradient
   if (!sum || !(total > 0)) {
     detail::fail<ValueError>("ShardSum", "nothing to add: the weights sum to ", total,

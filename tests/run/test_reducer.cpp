@@ -1,4 +1,5 @@
 // Sums over ranks in small buckets, which are sent while backward goes on.
+#include "run/merging.hpp"
 #include "run/reducer.hpp"
 
 #include "support/catch.hpp"
@@ -81,33 +82,36 @@ struct Model {
   Parameter<T> spare = params.scope().reserve("spare");
 };
 
-/// Adds a batch of a rank. Shards from `missing` on have no examples.
+/// Adds a batch of a rank. Shards from `missing` on have no examples. The team learns of an error before
+/// the reducer ends, as in fit and in ShardSum.
 std::optional<Gradients<T>> add_up(const Model& model, Reducer<T>& reducer, Team& team,
                                    std::int64_t count, std::int64_t missing, bool late = false) {
-  const Shards shards = shards_of(&team, count);
-  GradientTree<T> tree(shards);
-  bool begun = false;
-  for (std::int64_t v = shards.begin; v < std::min(shards.end, missing); ++v) {
-    begun = v + 1 == shards.end;
-    if (begun) {
-      reducer.begin(tree.take_before(v));
-      reducer.end(model.of(v, &reducer, late));
-    } else {
-      tree.add(v, model.of(v, nullptr));
+  return detail::ending_team(&team, [&] {
+    const Shards shards = shards_of(&team, count);
+    GradientTree<T> tree(shards);
+    bool begun = false;
+    for (std::int64_t v = shards.begin; v < std::min(shards.end, missing); ++v) {
+      begun = v + 1 == shards.end;
+      if (begun) {
+        reducer.begin(tree.take_before(v));
+        reducer.end(model.of(v, &reducer, late));
+      } else {
+        tree.add(v, model.of(v, nullptr));
+      }
     }
-  }
-  if (!begun) {
-    reducer.begin(tree.take());
-    reducer.end();
-  }
-  std::string mine;
-  reducer.put(mine);
-  const auto all = team.all_gather(mine);
-  for (int r = 0; r < team.size(); ++r) {
-    detail::Reader reader(all[static_cast<std::size_t>(r)]);
-    reducer.get(reader, r);
-  }
-  return reducer.result();
+    if (!begun) {
+      reducer.begin(tree.take());
+      reducer.end();
+    }
+    std::string mine;
+    reducer.put(mine);
+    const auto all = team.all_gather(mine);
+    for (int r = 0; r < team.size(); ++r) {
+      detail::Reader reader(all[static_cast<std::size_t>(r)]);
+      reducer.get(reader, r);
+    }
+    return reducer.result();
+  });
 }
 
 void must_equal(const std::optional<Gradients<T>>& sum, const std::map<std::string, Array<T>>& all,

@@ -2,6 +2,7 @@
 #include "support/arrays.hpp"
 #include "support/catch.hpp"
 
+#include <atomic>
 #include <bit>
 #include <mutex>
 
@@ -38,20 +39,28 @@ template <class T> struct Three {
 
 }  // namespace
 
-/// Passes everything on, and counts what this rank sends.
+/// Passes everything on, counts what this rank sends, and keeps its first reason to end the team.
 class CountingTeam final : public Team {
  public:
   explicit CountingTeam(Team& team) : team_(team) {}
   [[nodiscard]] int rank() const noexcept override { return team_.rank(); }
   [[nodiscard]] int size() const noexcept override { return team_.size(); }
   void exchange(std::span<const Outgoing> send, std::span<const Incoming> receive) override {
+    CountingTeam::start(0, send, receive)->wait();
+  }
+  std::unique_ptr<Pending> start(int channel, std::span<const Outgoing> send,
+                                 std::span<const Incoming> receive) override {
     messages += send.size();
     for (const Outgoing& piece : send) bytes += piece.bytes.size();
-    team_.exchange(send, receive);
+    return team_.start(channel, send, receive);
   }
-  void fail(const std::string& why) noexcept override { team_.fail(why); }
+  void fail(const std::string& why) noexcept override {
+    if (reason.empty()) reason = why;
+    team_.fail(why);
+  }
 
   std::size_t messages = 0, bytes = 0;
+  std::string reason;
 
  private:
   Team& team_;
@@ -164,6 +173,30 @@ TEST_CASE("a sum moves twice the gradients, in few messages", "[threads]") {
       }
     }
   }
+}
+
+// A team of processes ends with the first reason that it hears: that must not be a consequence.
+TEST_CASE("a sum that fails tells the team why, before its pieces are given up", "[threads]") {
+  std::atomic<int> told = 0;
+  const std::string text = error_of<TeamError>([&] {
+    run_threads(3, [&](Team& ranks) {
+      CountingTeam team(ranks);
+      Three<float> model;
+      const auto sums = [&] {
+        ShardSum<float> sum(model.params, 3, &team);
+        for (int i = 0; i < 3; ++i) {
+          if (i == 2 && team.rank() == 1) model.params.set_trainable("b", false);
+          sum.add(team.rank(), of_shard(model.params, team.rank()), 1);
+          static_cast<void>(sum.finish());
+        }
+      };
+      const std::string own = error_of<TeamError>(sums);
+      if (team.reason == own) ++told;
+      throw TeamError(own);
+    });
+  });
+  CHECK(told == 3);
+  CHECK(contains(text, "other parameters: rank "));
 }
 
 TEST_CASE("the gradient of a parameter can be set") {

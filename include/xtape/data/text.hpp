@@ -5,9 +5,9 @@
 /// byte order mark is skipped. Text behind the last line end is a line.
 ///
 /// Memory is at most four times the text, however short its lines are, and what unpacks to more than 200
-/// times its size (beyond 64 MiB) is refused. IoError for what the file system refuses. FormatError, with the line, for malformed UTF-8, NUL
-/// bytes, lines over the limit, an empty file and damaged gzip; `offset` is in the text before
-/// lines are split, or in the compressed file when that is damaged.
+/// times its size (beyond 64 MiB) is refused. IoError for what the file system refuses. FormatError, with
+/// the line, for malformed UTF-8, NUL bytes, lines over the limit, an empty file and damaged gzip;
+/// `offset` is in the text before lines are split, or in the compressed file when that is damaged.
 
 #include <algorithm>
 #include <cstddef>

@@ -108,10 +108,10 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 /// rank stops all after the same step. At the start ranks compare program, options, order of the data and
 /// weights, and refuse to differ. An exception on one rank ends the team (Team::fail).
 ///
-/// ValueError for options out of range, before any work; for ranks that differ; for shards of different sizes without weights;
-/// for no batches, or fewer than steps() says. TapeError for a loss without gradients, ShapeError for one
-/// that is no scalar. Errors of checkpoints as restore() and save(). TeamError. Exceptions of a step or a
-/// callback pass through.
+/// ValueError for options out of range, before any work; for ranks that differ; for shards of different
+/// sizes without weights; for no batches, or fewer than steps() says. TapeError for a loss without
+/// gradients, ShapeError for one that is no scalar. Errors of checkpoints as restore() and save().
+/// TeamError. Exceptions of a step or a callback pass through.
 template <class T, class B, class Step>
 History fit(Params<T>& params, Optimizer<T>& optimizer, B&& batches, Step&& step,
             std::type_identity_t<FitOptions<T>> options = {}) {

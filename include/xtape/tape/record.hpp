@@ -326,8 +326,8 @@ std::vector<Var<T>> record_outputs(const char* op, std::vector<Result<T>>& outpu
 /// Records an operation as one fused node. Use it for several outputs, or for gradients that share
 /// computation. It takes two functions:
 /// - `fast(backward)` computes on arrays the gradients that backward.needs_grad() asks for, and
-///   hands each to backward.add(), or adds to backward.sum(). With the signature `fast(backward, outputs)`, the node keeps the
-///   output arrays until backward. See FusedBackward.
+///   hands each to backward.add(), or adds to backward.sum(). With the signature
+///   `fast(backward, outputs)`, the node keeps the output arrays until backward. See FusedBackward.
 /// - `composed(inputs...)` computes the outputs in plain operations, as a std::vector<Var<T>>. It is
 ///   replayed when the backward itself is to be differentiated, so that no second derivative is
 ///   written by hand.

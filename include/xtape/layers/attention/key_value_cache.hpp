@@ -12,8 +12,9 @@ namespace xtape {
 /// Projected keys (batch, positions, heads, key_dim) and values (batch, positions, heads, value_dim) of
 /// one attention layer, of at most `capacity` positions. Mutable, and for inference only: appending values of a tape
 /// that records is a TapeError. Reordering moves no keys or values: each row notes the slots of its
-/// positions, so that beams share their common beginning. With products in bfloat16, floats are rounded when they are
-/// appended. Products in float32 that read them later get the rounded ones. Using a moved-from cache is a ValueError until clear().
+/// positions, so that beams share their common beginning. With products in bfloat16, floats are rounded
+/// when they are appended. Products in float32 that read them later get the rounded ones. Using a
+/// moved-from cache is a ValueError until clear().
 template <class T> class KeyValueCache {
  public:
   /// Allows `capacity` positions. The first append allocates memory for 1024 of them or fewer, and later
