@@ -15,10 +15,9 @@ template <bool Rounds, class V> [[gnu::always_inline]] inline V operand(const V&
   }
 }
 
-constexpr Index kDeepest = 256;  // attention_fits()
-constexpr int kTogether = 4;     // heads
+constexpr int kTogether = 4;  // heads
 
-/// Stores scores[h * pitch] = q_h k_h for kTogether heads h. Their queries are kDeepest apart, their keys `step`.
+/// Stores scores[h * pitch] = q_h k_h for kTogether heads h. Their queries are `pitch` apart, their keys `step`.
 template <class T, class A, bool RoundsCache>
 [[gnu::always_inline]] inline void dots(const T* q, const T* k, Index step, Index depth, T* scores,
                                         Index pitch) {
@@ -30,7 +29,7 @@ template <class T, class A, bool RoundsCache>
 #pragma GCC unroll 4
     for (int h = 0; h < kTogether; ++h) {
       const V key = operand<RoundsCache>(load_part<T, A>(k + h * step + i, count, part));
-      sum[h] = xsimd::fma(load_part<T, A>(q + h * kDeepest + i, count, part), key, sum[h]);
+      sum[h] = xsimd::fma(load_part<T, A>(q + h * pitch + i, count, part), key, sum[h]);
     }
   });
   alignas(64) T found[V::size];
@@ -156,31 +155,31 @@ void attend_row(const AttentionStep<T>& p, Index row, T* work) {
     if (visible(j)) continue;
     for (Index h = 0; h < p.heads; ++h) work[h * pitch + j] = kMinusInfinity<T>;
   }
+  T* const queries = work + pitch - round_up(p.depth, 64);
+  for (Index h = 0; h < p.heads; ++h) {
+    for_vectors(p.depth, static_cast<Index>(Vec<T, A>::size), [&](Index i, Index count, auto part) {
+      const auto x = load_part<T, A>(q + h * p.depth + i, count, part);
+      store_part<T, A>(operand<Rounds>(x), queries + h * pitch + i, count, part);
+    });
+  }
   Index head = 0;
   if constexpr (kParts<Vec<T, A>> == 1) {
-    alignas(64) T rounded_q[kTogether * kDeepest];
-    for (; together && p.depth <= kDeepest && head + kTogether <= p.heads; head += kTogether) {
-      for (Index h = 0; h < kTogether; ++h) {
-        for_vectors(p.depth, kWidth, [&](Index i, Index count, auto part) {
-          const T* const from = q + (head + h) * p.depth + i;
-          store_part<T, A>(operand<Rounds>(load_part<T, A>(from, count, part)),
-                           rounded_q + h * kDeepest + i, count, part);
-        });
-      }
+    for (; together && head + kTogether <= p.heads; head += kTogether) {
       const Index step = group == 1 ? p.depth : 0;
       for (Index j = p.first; j < p.last; ++j) {
         if (!visible(j)) continue;
         const T* k = p.k + (slot(j) * p.key_heads + head / group) * p.depth;
-        dots<T, A, RoundsCache>(rounded_q, k, step, p.depth, work + head * pitch + j, pitch);
+        dots<T, A, RoundsCache>(queries + head * pitch, k, step, p.depth, work + head * pitch + j,
+                                pitch);
       }
     }
   }
   for (; head < p.heads; ++head) {
     for (Index j = p.first; j < p.last; ++j) {
       if (!visible(j)) continue;
-      work[head * pitch + j] =
-          dot<T, A>(q + head * p.depth, p.k + (slot(j) * p.key_heads + head / group) * p.depth,
-                    p.depth, [](const auto& v) { return operand<Rounds>(v); });
+      const T* k = p.k + (slot(j) * p.key_heads + head / group) * p.depth;
+      work[head * pitch + j] = dot<T, A>(queries + head * pitch, k, p.depth,
+                                         [](const auto& v) { return operand<RoundsCache>(v); });
     }
   }
   // Pass 2: probabilities.

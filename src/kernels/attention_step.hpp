@@ -33,9 +33,9 @@ template <class T> struct AttentionStep {
 template <class T>
 inline constexpr T kLargeExponent = static_cast<T>(sizeof(T) == 4 ? 0x1p24 : 0x1p50);
 
-/// Returns the elements of working memory per head, whole cache lines.
+/// Returns the elements of working memory per head, whole cache lines: scores, and its query.
 template <class T> constexpr Index attention_step_pitch(const AttentionStep<T>& p) {
-  return (p.keys + 63) / 64 * 64;
+  return (p.keys + 63) / 64 * 64 + (p.depth + 63) / 64 * 64;
 }
 
 template <class T, class A> struct AttentionStepKernels {

@@ -123,7 +123,7 @@ template <class T> void KeyValueCache<T>::append(const Var<T>& key, const Var<T>
     give_slots(std::min(capacity_, std::max(wanted, room())));
   }
   // No row refers to the slots of these positions yet.
-  const bool rounds = sizeof(T) == sizeof(float) && products_of(key) == Products::bfloat16;
+  const bool rounds = products_of(key) == Products::bfloat16;
   copy_positions(key.value(), keys_, length_, count, rounds);
   copy_positions(value.value(), values_, length_, count, rounds);
   if (count > 0) rounded_ = rounds && (length_ == 0 || rounded_);

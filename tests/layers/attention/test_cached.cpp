@@ -31,7 +31,8 @@ template <class T> std::vector<Case<T>> cases() {
     c.options.sliding_window = 3;
     all.push_back(c);
   }
-  // Hidden keys of heads that are added together; a head that is left over; heads of one key head; wide values.
+  // Hidden keys of heads that are added together; a head that is left over; heads of one key head; wide
+  // keys and values.
   for (const int heads : {4, 6}) {
     Case<T> c;
     c.padded = true;
@@ -43,7 +44,7 @@ template <class T> std::vector<Case<T>> cases() {
   shared.options = {.num_heads = 4, .key_dim = 8, .value_dim = 35, .num_key_value_heads = 1};
   all.push_back(shared);
   Case<T> wide;
-  wide.options = {.num_heads = 4, .key_dim = 8, .value_dim = 70, .num_key_value_heads = 2};
+  wide.options = {.num_heads = 4, .key_dim = 300, .value_dim = 70, .num_key_value_heads = 2};
   all.push_back(wide);
   return all;
 }
