@@ -49,11 +49,11 @@ template <class T, class A> struct GemmKernels {
 
 /// How to cut C for one call of multiply(): `step` is a multiple of a tile's rows, `rows` of `step`.
 struct BlockSize {
-  Index step, rows, columns;
+  Index step, rows;
   Index least = 0;  // extents below it leave most of a tile empty
 };
 /// That of every kernel in vectors.
-template <class Kernels> inline constexpr BlockSize kBlockSize{12, 48, 1024};
+template <class Kernels> inline constexpr BlockSize kBlockSize{12, 48};
 
 /// The functions of one GemmKernels or RoundedGemm, to be chosen at run time.
 template <class T> struct GemmTable {

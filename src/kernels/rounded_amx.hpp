@@ -23,7 +23,7 @@ namespace xtape::kernels {
 
 template <class Tiles> struct AmxGemm;
 // Two tiles below each other for each tile of B that is loaded, and panels of B in L2 for each row of A that is rounded.
-template <class Tiles> inline constexpr BlockSize kBlockSize<AmxGemm<Tiles>>{32, 64, 1024, 16};
+template <class Tiles> inline constexpr BlockSize kBlockSize<AmxGemm<Tiles>>{32, 64, 16};
 
 /// Has the functions of RoundedGemm.
 template <class Tiles> struct AmxGemm {

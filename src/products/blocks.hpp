@@ -2,6 +2,7 @@
 // How a product is cut into blocks of C, which threads share.
 
 #include "products/gemm.hpp"
+#include "threads/pool.hpp"
 
 #include <algorithm>
 
@@ -10,7 +11,8 @@ namespace xtape::products {
 inline constexpr double kParallelWork = 1
                                         << 18U;  // multiplications below which one thread does all
 inline constexpr Index kNarrowColumns = 32;
-inline constexpr Index kEnoughBlocks = 16;  // so that threads end at about the same time
+inline constexpr Index kPanelColumns = 1024;  // of C at a time
+inline constexpr Index kBlocksOfThread = 8;   // or more, so that threads end at about the same time
 
 /// Returns the number of multiplications, at least m n.
 inline double work(const Layout& p) {
@@ -18,16 +20,17 @@ inline double work(const Layout& p) {
          static_cast<double>(std::max<Index>(p.k, 1));
 }
 
-/// Blocks of size.step rows; of fewer columns than C has where there are few rows for several threads.
+/// Blocks of size.step rows of at most kPanelColumns columns; of fewer where there are few rows for several threads.
 struct Blocks {
   Index rows, across;  // number of blocks
   Index columns;       // of one block
 
   Blocks(Index m, Index n, const kernels::BlockSize& size, bool parallel)
       : rows((m + size.step - 1) / size.step), across(1), columns(n) {
-    if (!parallel || rows >= 2 * kEnoughBlocks) return;
-    columns = size.columns;
-    while (columns > kNarrowColumns && rows * ((n + columns - 1) / columns) < kEnoughBlocks) {
+    const Index enough = kBlocksOfThread * static_cast<Index>(detail::pool_threads());
+    if (!parallel || rows >= 2 * enough) return;
+    columns = kPanelColumns;
+    while (columns > kNarrowColumns && rows * ((n + columns - 1) / columns) < enough) {
       columns /= 2;
     }
     across = (n + columns - 1) / columns;

@@ -18,9 +18,7 @@ extern "C" __attribute__((weak)) void openblas_set_num_threads(int);
 namespace xtape::products {
 namespace {
 
-// A panel of B: 1 MiB of floats leaves half of an L2 to A and C.
-constexpr Index kPanelRows = 256;
-constexpr Index kPanelColumns = 1024;
+constexpr Index kPanelRows = 256;   // of B: with kPanelColumns floats each, half of an L2 of 2 MiB
 constexpr Index kPackedLines = 32;  // rows or columns of B in one block of packing
 constexpr Index kBlasRows = 64;     // rows of C in one call of BLAS
 
@@ -77,12 +75,10 @@ void multiply_blocks(const GemmTable<T>& kernels, const Product<T>& p, bool para
       const Range rows{row, std::min(p.m, row + std::min(together, end - i) * size.step)};
       const Index column = i % blocks.across * blocks.columns;
       const Index last = std::min(p.n, column + blocks.columns);
-      for (Index j = column; j < last; j += size.columns) {
-        const Range columns{j, std::min(last, j + size.columns)};
-        const Product<T> part = part_of(p, rows, columns, {0, p.k});
-        kernels.multiply(packed == nullptr ? block_of(part)
-                                           : block_of(part, packed + kernels.packed_size(p.k, j)));
-      }
+      const Product<T> part = part_of(p, rows, {column, last}, {0, p.k});
+      kernels.multiply(packed == nullptr
+                           ? block_of(part)
+                           : block_of(part, packed + kernels.packed_size(p.k, column)));
     }
   });
 }

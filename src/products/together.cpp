@@ -135,9 +135,9 @@ template <class T> struct Tiles {
   Tiles() = default;
   Tiles(const Product<T>& product, const kernels::BlockSize& size) : p(product), step(size.step) {
     const Blocks blocks(p.m, p.n, size, true);
-    columns = std::min(blocks.columns, size.columns);
-    across = (p.n + columns - 1) / columns;
-    count = blocks.rows * across;
+    columns = blocks.columns;
+    across = blocks.across;
+    count = blocks.count();
   }
   [[nodiscard]] Product<T> at(Index tile, Range terms) const {
     const Index row = tile / across * step;
