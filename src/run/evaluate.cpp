@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
 #include "run/merging.hpp"
+#include "run/ranks.hpp"
 
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reductions.hpp>

@@ -6,7 +6,6 @@
 #include <xtape/metrics/metrics.hpp>
 #include <xtape/run/team.hpp>
 
-#include <exception>
 #include <string>
 #include <vector>
 
@@ -52,19 +51,6 @@ inline States get_numbers(Reader& reader) {
     for (auto n = reader.get<std::uint64_t>(); n > 0; --n) state.push_back(reader.get<double>());
   }
   return states;
-}
-
-/// Returns f(). If it throws, the team learns that this rank cannot go on.
-template <class F> auto ending_team(Team* team, const F& f) {
-  try {
-    return f();
-  } catch (const std::exception& e) {
-    if (team != nullptr) team->fail(e.what());
-    throw;
-  } catch (...) {
-    if (team != nullptr) team->fail("an exception without a text");
-    throw;
-  }
 }
 
 }  // namespace xtape::detail

@@ -34,4 +34,17 @@ template <class T> std::uint32_t checksum(const Params<T>& params);
 /// Throws TeamError, naming the callbacks, when ranks decide differently on stopping or on the rate.
 void agree(Team& team, const Run& run, const std::vector<Callback*>& callbacks, const char* hook);
 
+/// Returns f(). If it throws, the team learns that this rank cannot go on.
+template <class F> auto ending_team(Team* team, const F& f) {
+  try {
+    return f();
+  } catch (const std::exception& e) {
+    if (team != nullptr) team->fail(e.what());
+    throw;
+  } catch (...) {
+    if (team != nullptr) team->fail("an exception without a text");
+    throw;
+  }
+}
+
 }  // namespace xtape::detail

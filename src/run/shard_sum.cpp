@@ -2,7 +2,6 @@
 
 #include "base/check.hpp"
 #include "base/instantiate.hpp"
-#include "run/merging.hpp"
 #include "run/ranks.hpp"
 #include "run/reducer.hpp"
 
@@ -69,7 +68,7 @@ void ShardSum<T>::add(std::int64_t shard, Gradients<T> gradients, double weight)
   s.tree.add(shard, std::move(gradients.scale(weight)));
 }
 
-// The team ends with the reason before this object does, which gradients that are under way may need.
+// Tells the team the reason of an error before the reducer gives up pieces that are under way.
 template <class T> std::optional<Gradients<T>> ShardSum<T>::State::sum_of_team() {
   return detail::ending_team(team, [&] {
     const std::vector<double> own = std::exchange(weights, {});

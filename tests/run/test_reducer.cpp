@@ -1,5 +1,5 @@
 // Sums over ranks in small buckets, which are sent while backward goes on.
-#include "run/merging.hpp"
+#include "run/ranks.hpp"
 #include "run/reducer.hpp"
 
 #include "support/catch.hpp"

@@ -38,7 +38,7 @@ template <class T> class ShardSum {
   /// that is not of this rank or not in order, and for a weight below 0 or not finite.
   void add(std::int64_t shard, Gradients<T> gradients, double weight);
   /// Returns the mean over the shards of all ranks, and begins again. ValueError for weights that are
-  /// 0 in all; TeamError.
+  /// 0 in all; TeamError. An error while ranks add ends the team (Team::fail).
   [[nodiscard]] Gradients<T> finish();
 
  private:
