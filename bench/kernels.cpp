@@ -169,11 +169,14 @@ void register_neural() {
                           a.g.data(), a.sums.data(), a.more.data());
   });
   add("cross_entropy", 1, [](Arrays& a) {
-    cross_entropy(kRows, kWidth, a.x.data(), a.classes.data(), 0.1F, a.y.data(), a.rows.data());
+    cross_entropy(kRows, kWidth, a.x.data(), a.classes.data(), 0.0F, a.y.data(), a.rows.data());
   });
   add("cross_entropy_gradient", 2, [](Arrays& a) {
-    cross_entropy_gradient(kRows, kWidth, a.x.data(), a.classes.data(), 0.1F, a.rows.data(),
+    cross_entropy_gradient(kRows, kWidth, a.x.data(), a.classes.data(), 0.0F, a.rows.data(),
                            a.row.data(), a.y.data());
+  });
+  add("smoothed_cross_entropy", 1, [](Arrays& a) {
+    cross_entropy(kRows, kWidth, a.x.data(), a.classes.data(), 0.1F, a.y.data(), a.rows.data());
   });
   add("dropout", 2, [](Arrays& a) { dropout(0, kSize, 0.1, 1, 2, a.x.data(), a.y.data()); });
 }

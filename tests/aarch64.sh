@@ -41,10 +41,10 @@ fi
 [[ -n ${XTAPE_AARCH64_ALL-} ]] || exit 0
 
 bash tools/setup.sh tests
-dpkg --add-architecture arm64
 bash tools/setup.sh aarch64_libraries
 build=build/aarch64
 mkdir -p "$build"
+rm -f "$build"/catch2_*.deb
 (cd "$build" && apt-get download -q catch2:arm64 && dpkg -x catch2_*_arm64.deb catch2) >/dev/null  # not beside this one's
 headers=/usr/lib/$(gcc -print-multiarch)/cmake  # packages of headers alone look after one architecture's path
 # What it says of paths of libraries is of no use: qemu is told where they are.

@@ -136,9 +136,11 @@ first_command() {
 
 # Benchmarks look inside the library, and nothing else compiles them.
 benchmarks() {
-  cmake --preset bench -DXTAPE_KERNELS=avx2 >/dev/null
-  mapfile -t objects < <(ninja -C build/bench -t targets all | sed -n 's/^\(bench\/.*\.cpp\.o\): .*/\1/p')
-  ninja -C build/bench "${objects[@]}"
+  local objects
+  cmake --preset bench -B build/bench_objects -DXTAPE_KERNELS=avx2 >/dev/null
+  mapfile -t objects < <(ninja -C build/bench_objects -t targets all | sed -n 's/^\(bench\/.*\.cpp\.o\): .*/\1/p')
+  ((${#objects[@]} > 0))
+  ninja -C build/bench_objects "${objects[@]}"
   note "${#objects[@]} compile"
 }
 

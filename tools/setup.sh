@@ -5,7 +5,7 @@
 #   mpi    build, and xtape::mpi, which needs an MPI
 #   packages  packaging/debs.sh: build and these
 #   site   tools/site.sh: these alone
-#   aarch64, aarch64_libraries  tests/aarch64.sh: these alone
+#   aarch64, aarch64_libraries  tests/aarch64.sh: these alone; the latter adds arm64 to the system's architectures
 # A group includes those before it. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
@@ -69,6 +69,7 @@ if [[ $(id -u) -ne 0 ]]; then
   as_root=(sudo)
 fi
 echo "installing: ${missing[*]}"
+[[ ${missing[*]} != *:arm64* ]] || "${as_root[@]}" dpkg --add-architecture arm64
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! { "${as_root[@]}" apt-get update &&

@@ -30,11 +30,10 @@ void CrossEntropy<T, A>::value(Index rows, Index n, const T* x, const std::int64
     SumInDouble<T, A> logits;
     const auto add_up = [&](auto smoothed) {
       for_parts<V>(n, [&](auto nth, Index i, Index count, auto part) {
-        V v = load_part<T, A>(x + i, count, part);
+        const V v = load_part<T, A>(x + i, count, part);  // zeros behind the row
         V e = VectorMath<V>::exp_flushed(v - V(top));
         if constexpr (!decltype(part)::value) {
           e = where_bits<T, A>((std::uint64_t{1} << count) - 1, e);
-          v = where_bits<T, A>((std::uint64_t{1} << count) - 1, v);
         }
         sum.add(nth, e);
         if constexpr (decltype(smoothed)::value) logits.add(nth, v);

@@ -16,11 +16,11 @@ template <class T, class A> struct CrossEntropy {
                        const T* lse, const T* g, T* dx);
 };
 
-/// Stores lse = log(sum(exp(x))) and loss = (1 - smoothing) * (lse - x[label]) + smoothing * (lse - mean(x)) per row,
-/// and zeros where the label is negative.
+/// Stores, per row, lse = log(sum(exp(x))) and loss = (1 - smoothing) * (lse - x[label]) + smoothing * (lse - mean(x)).
+/// Stores zeros where the label is negative.
 XTAPE_KERNEL(cross_entropy, CrossEntropy, value)
-/// Stores dx = g * (exp(x - lse) - smoothing / n - (1 - smoothing at the label)) per row, and zeros where the label
-/// is negative.
+/// Stores dx[i] = g * (exp(x[i] - lse) - smoothing / n - (i == label ? 1 - smoothing : 0)) per row.
+/// Stores zeros where the label is negative.
 XTAPE_KERNEL(cross_entropy_gradient, CrossEntropy, gradient)
 
 }  // namespace xtape::kernels

@@ -159,9 +159,8 @@ cmp expected got || fail "translations after clients left"
 
 # The page in Chromium, where playwright drives it.
 sentence=$(head -1 asked) best=$(head -1 expected) code=0
-python=${XTAPE_PYTHON-python3}
-if command -v "$python" >/dev/null; then
-  "$python" "$scripts/seq2seq_page.py" "http://127.0.0.1:$port/" "$sentence" "$best" || code=$?
+if [[ -n ${XTAPE_PYTHON-} ]] || command -v python3 >/dev/null; then
+  "${XTAPE_PYTHON:-python3}" "$scripts/seq2seq_page.py" "http://127.0.0.1:$port/" "$sentence" "$best" || code=$?
 else
   code=77
 fi

@@ -22,7 +22,7 @@ using namespace xtape;
 namespace {
 
 bool one_processor() {
-  if (detail::default_threads() > 1) return false;
+  if (detail::usable_processors() > 1) return false;
   WARN("skipped: needs two processors");
   return true;
 }
