@@ -19,7 +19,7 @@ void check_same(const std::string& folder, const Bundle& is, const std::string& 
   }
   throw xp::ValueError(folder +
                        ": another model: its options or tokens differ, expected those of " + first +
-                       "; average models of one training, or of several seeds");
+                       "; average models of one training, or that began with one by --init");
 }
 
 /// Returns the files of the newest checkpoints.

@@ -22,9 +22,9 @@ bool has_header(const std::string& path);
 std::vector<Pair> read_table(const std::string& path, const std::vector<std::string>& columns,
                              std::int64_t limit);
 
-/// Moves about a fraction of the pairs out of `pairs`, and returns them. Equal sources stay together. Source and seed
-/// alone decide.
-std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction, std::uint64_t seed);
+/// Moves about a fraction of the pairs out of `pairs`, and returns them. Equal sources stay together. The source alone
+/// decides: models of several seeds learn from the same pairs, and have the same tokens.
+std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction);
 
 /// Replaces the pairs by those of rank 0.
 void share_pairs(xp::Team* team, std::vector<Pair>& pairs);

@@ -170,6 +170,11 @@ static void check_schedule(const TrainSettings& s) {
 
 std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std::int64_t steps) {
   check_schedule(s);
+  if (s.schedule == "piecewise" && s.boundaries.empty()) {
+    throw xp::ValueError(
+        "--schedule piecewise: no steps after which the rate changes, expected some; give "
+        "--boundaries and --factors");
+  }
   if (s.schedule == "piecewise" && s.boundaries.size() != s.factors.size()) {
     throw xp::ValueError("--boundaries, --factors: other lengths: they have " +
                          std::to_string(s.boundaries.size()) + " and " +

@@ -59,6 +59,12 @@ void check_settings(const TrainSettings& s) {
                          (s.dev.empty() ? "none is given" : "both are given") +
                          ", expected one of them; give a file, or a fraction such as 0.05");
   }
+  if (s.dev_split >= 1) {
+    throw xp::ValueError(
+        "--dev-split: no pair is left to learn from: it is 1, expected less; give a fraction such "
+        "as "
+        "0.05");
+  }
   const bool pieces = s.source_tokens == "sentencepiece" || s.target_tokens == "sentencepiece";
   for (const char* option :
        {"--subwords", "--subword-kind", "--subword-coverage", "--joint-subwords"}) {
@@ -83,7 +89,7 @@ void check_settings(const TrainSettings& s) {
 
 void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pair>& dev_pairs) {
   pairs = read_pairs(s.train, s.columns, s.limit);
-  dev_pairs = s.dev.empty() ? split_off(pairs, s.dev_split, s.seed) : read_pairs(s.dev, s.columns);
+  dev_pairs = s.dev.empty() ? split_off(pairs, s.dev_split) : read_pairs(s.dev, s.columns);
 }
 
 Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs,
@@ -118,11 +124,18 @@ bool rises(const std::string& figure) {
          figure == "val_chrf";
 }
 
+std::string products_of_run() {
+  return xp::default_products() == xp::Products::float32 ? "" : "bfloat16";
+}
+
 std::map<std::string, std::string> configuration(const TrainSettings& s,
                                                  const std::vector<Pair>& pairs,
                                                  const std::vector<Pair>& dev_pairs) {
   auto all = s.configuration;
   if (!rate_needs_epochs(s)) all.erase("--epochs");  // no rate depends on them
+  if (const std::string products = products_of_run(); !products.empty()) {
+    all["--products"] = products;
+  }
   all["contents of --train"] = fingerprint(pairs);
   all["contents of --dev"] = fingerprint(dev_pairs);
   return all;

@@ -194,6 +194,12 @@ void Training::tell_size() const {
   if (xp::default_products() != xp::Products::float32) {
     console::print("products: " + xp::describe(xp::default_products()) + "\n");
   }
+  const std::int64_t steps = s_.epochs * batches_.steps(0);
+  if (s_.warmup >= steps && s_.schedule != "noam") {
+    console::print("the training has " + console::counted(static_cast<std::size_t>(steps), "step") +
+                   " and --warmup " + std::to_string(s_.warmup) +
+                   ": the learning rate does not reach its full value\n");
+  }
   console::flush();
 }
 
@@ -297,6 +303,9 @@ void Training::finish(const xp::History& history) {
   Card card{.origin = {},
             .options = s_.configuration,
             .scores = tell_best(history, keeps_best() ? s_.best : "", mode())};
+  if (const std::string products = products_of_run(); !products.empty()) {
+    card.options["--products"] = products;
+  }
   card.origin.push_back("It was trained on " + console::counted(material_.pairs.size(), "pair") +
                         " of " + s_.train + ", and chosen by " +
                         std::to_string(material_.dev_pairs.size()) + " pairs of " +

@@ -21,8 +21,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Returns the object of a line of JSON. FormatError for anything but an object with a text "source".
-Json object_of(const std::string& line) {
+/// Reads the object of a line of JSON. FormatError for anything but an object with a text "source"; an
+/// object without one is left for the answer.
+void read_object(const std::string& line, Json& to) {
   constexpr int kDepth = 32;
   Json object;
   try {
@@ -33,11 +34,12 @@ Json object_of(const std::string& line) {
   } catch (const Json::exception&) {
     throw xp::FormatError("malformed JSON: expected an object as {\"source\": \"a sentence\"}");
   }
-  if (!object.is_object() || !object.contains("source") || !object["source"].is_string()) {
+  const bool text = object.is_object() && object.contains("source") && object["source"].is_string();
+  if (object.is_object()) to = std::move(object);
+  if (!text) {
     throw xp::FormatError(
-        "no text 'source': expected an object as {\"source\": \"a sentence\"}; add it");
+        "no text 'source': expected an object as {\"source\": \"a sentence\"}; give it as a text");
   }
-  return object;
 }
 
 /// Returns pairs source-target: the source token that each token written looked at most. `ends` is true for a model
@@ -111,9 +113,10 @@ class Translator {
                                        std::to_string(most_) + " tokens, as --crop says");
     }
     if (failed_ == 0) return 0;
-    console::complain("seq2seq", std::to_string(failed_) + " of " +
-                                     console::counted(lines->number(), "line") +
-                                     " could not be translated; the output has empty lines there");
+    console::complain("seq2seq",
+                      std::to_string(failed_) + " of " + console::counted(lines->number(), "line") +
+                          " could not be translated; the output has " +
+                          (settings_.json ? "no translations" : "empty lines") + " there");
     return 1;
   }
 
@@ -206,7 +209,7 @@ class Translator {
   /// Returns the text of the object of a line, which is kept; an empty one for a line that has none.
   std::string text_of(const xp::LineReader& lines) {
     try {
-      objects_.back() = object_of(lines.line());
+      read_object(lines.line(), objects_.back());
       return objects_.back()["source"];
     } catch (const xp::FormatError& e) {
       fail(lines.place() + ": " + e.what());
@@ -216,7 +219,7 @@ class Translator {
 
   void write_object(std::size_t i, const std::vector<xp::Hypothesis>& list) {
     Json& object = objects_[i];
-    if (object.contains("source")) {
+    if (object.contains("source") && object["source"].is_string()) {
       object["source_tokens"] = bundle_.language.source_tokens(object["source"]);
     }
     object["translations"] = Json::array();

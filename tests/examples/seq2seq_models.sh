@@ -16,6 +16,12 @@ tiny=(--target-tokens space --layers 1 --width 24 --heads 2 --hidden 32 --max-le
 fast=(--learning-rate 5e-3 --warmup 10 --batch-size 20)
 "$program" train --train first.tsv --dev dev.tsv --model one "${tiny[@]}" "${fast[@]}" --epochs 10 --keep 3 >log
 
+# Rounded products belong to the run.
+"$program" train --train first.tsv --dev dev.tsv --model rounded "${tiny[@]}" "${fast[@]}" --schedule constant --epochs 1 --products bfloat16 >log
+grep -q '^| `--products` | bfloat16 |' rounded/README.md || fail "README.md: $(<rounded/README.md)"
+refused 1 'cannot resume with other options or data: --products' "$program" train --train first.tsv --dev dev.tsv --model rounded \
+  "${tiny[@]}" "${fast[@]}" --schedule constant --epochs 2 --resume
+
 # The folder says what is in it.
 grep -q 'It was trained on 300 pairs of first.tsv, and chosen by 60 pairs of dev.tsv.' one/README.md || fail "card: $(<one/README.md)"
 grep -q '^Scores on the dev pairs: val_loss ' one/README.md || fail "card: $(<one/README.md)"
@@ -129,6 +135,7 @@ grep -q "line 4: no text 'source'" err || fail "said: $(<err)"
 [[ $(sed -n 1p out) == '{"id":7,"source":"abc","source_tokens":["a","b","c"],"translations":[{"text":"'*'","score":'*'"alignment":"'* ]] || fail "JSON: $(sed -n 1p out)"
 same "$(sed -n 2p out)" '{"source":"","source_tokens":[],"translations":[]}' "an empty source"
 same "$(sed -n 3p out)" '{"translations":[]}' "what is no JSON"
+same "$(sed -n 5p out)" '{"source":3,"translations":[]}' "an object without a text"
 text=$(sed -n 7p out | sed 's/.*"translations":\[{"text":"\([^"]*\)".*/\1/')
 same "$text" "$(echo cba | "$program" translate one --beam 2)" "the text of JSON"
 refused 1 '--json: cannot be combined' "$program" translate one objects --json --scores

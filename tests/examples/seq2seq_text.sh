@@ -71,6 +71,12 @@ refused 1 'single.csv: line 1: no columns' "$program" evaluate table single.csv
 refused 1 '--dev, --dev-split: none is given' "$program" train --train table.csv --model none "${small[@]}"
 refused 1 '--dev, --dev-split: both are given' "$program" train --train table.csv --dev table.csv --dev-split 0.1 --model none "${small[@]}"
 refused 1 '--dev-split: no pair is left' "$program" train --train table.csv --dev-split 1e-9 --model none "${small[@]}"
+refused 1 '--dev-split: no pair is left to learn from' "$program" train --train table.csv --dev-split 1 --model none "${small[@]}"
+
+# Every seed has the same dev pairs, and so the same tokens: the models make an ensemble.
+"$program" train --train table.csv --columns german,english --dev-split 0.2 --model other "${small[@]}" --seed 5 >log
+grep -q '^the training has 1[0-9] steps and --warmup 100' log || fail "log: $(<log)"
+"$program" evaluate table table.csv --columns german,english --ensemble other >figures
 
 # Unknown input is counted. Unknown words are written only on request: this model learns little else.
 for i in $(seq 300); do printf 'a b\tx%s\n' "$i"; done >rare.tsv
