@@ -97,8 +97,7 @@ template <class T> bool multiply_panels(const GemmTable<T>& kernels, const Produ
     space = detail::scratch<T>(0, size(largest));
     if (space == nullptr) return false;
   }
-  // Packing floats as they are is as fast as reading packed ones from memory (product of 32 x 256 x 256: 46 and 52 us).
-  KeptPanels<T>* const kept = p.rounding == Products::float32 ? nullptr : KeptPanels<T>::in_use();
+  KeptPanels<T>* const kept = KeptPanels<T>::in_use();
   for (Index j = 0; j < p.n; j += kPanelColumns) {
     const Range columns{j, std::min(p.n, j + kPanelColumns)};
     Index k = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// Weights that stay rounded and packed while a model decodes: a step has few rows, and rounding a weight for them takes
-// longer than the product.
+// Weights that stay packed while a model decodes, and rounded for products in bfloat16: a step has few rows, and packing
+// a weight for them takes as long as the product.
 
 #include "products/gemm.hpp"
 

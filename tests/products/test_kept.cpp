@@ -69,8 +69,9 @@ TEST_CASE("only the arrays that are named stay packed, and only where they are u
   constexpr Index kSide = 64;
   const Floats x = numbers(kSide * kSide, 1);
   Floats w = numbers(kSide * kSide, 2), other = numbers(kSide * kSide, 3);
+  const Products rounding = GENERATE(Products::float32, Products::bfloat16);
   const auto of = [&](const Floats& weights) {
-    return product(x, weights, kSide, kSide, kSide, true, Products::bfloat16);
+    return product(x, weights, kSide, kSide, kSide, true, rounding);
   };
   KeptPanels<float> weights;
   weights.watch(w.data(), w.size(), nullptr);
@@ -106,8 +107,9 @@ TEST_CASE("weights that change while they are kept are other arrays", "[products
   const Parameter<float> kernel = params.scope().reserve("kernel");
   kernel.build({64, 64}, "glorot_uniform");
   const Floats x = numbers(64 * 64, 1);
+  const Products rounding = GENERATE(Products::float32, Products::bfloat16);
   const auto with = [&](const Var<float>& w) {
-    return product(x, Floats(w.data(), w.data() + w.size()), 64, 64, 64, false, Products::bfloat16);
+    return product(x, Floats(w.data(), w.data() + w.size()), 64, 64, 64, false, rounding);
   };
   KeptPanels<float> weights;
   const KeepsPanels<float> use(weights);
@@ -120,7 +122,7 @@ TEST_CASE("weights that change while they are kept are other arrays", "[products
     p.a = x.data();
     p.b = w.data();
     p.c = y.data();
-    p.rounding = Products::bfloat16;
+    p.rounding = rounding;
     products::multiply(p);
     return std::pair(y, with(w));
   };
