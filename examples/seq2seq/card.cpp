@@ -68,21 +68,25 @@ void write_card(const std::string& folder, const Language& language, const xp::S
   if (!of_somebody(path)) xp::write_text(path, text);
 }
 
+std::vector<double> by_epoch(const xp::History& history, const std::vector<double>& given,
+                             std::int64_t score_every) {
+  if (score_every <= 1 || given.size() == history.epochs().size()) return given;
+  std::vector<double> values;
+  auto next = given.begin();
+  for (const std::int64_t epoch : history.epochs()) {
+    const bool scored = (epoch + 1) % score_every == 0 && next != given.end();
+    values.push_back(scored ? *next++ : std::nan(""));
+  }
+  return values;
+}
+
 void write_log(const std::string& folder, const xp::History& history, std::int64_t score_every) {
   if (history.epochs().empty()) return;
   nlohmann::ordered_json json;
   json["epochs"] = history.epochs();
   xp::Curves curves;
   for (const auto& [name, given] : history.columns()) {
-    std::vector<double> values = given;
-    if (score_every > 1 && given.size() < history.epochs().size()) {  // of every few epochs
-      values.clear();
-      auto next = given.begin();
-      for (const std::int64_t epoch : history.epochs()) {
-        const bool scored = (epoch + 1) % score_every == 0 && next != given.end();
-        values.push_back(scored ? *next++ : std::nan(""));
-      }
-    }
+    const std::vector<double> values = by_epoch(history, given, score_every);
     json[name] = values;  // NaN becomes null
     const bool some = std::any_of(values.begin(), values.end(),
                                   [](double value) { return std::isfinite(value); });

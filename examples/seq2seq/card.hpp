@@ -19,6 +19,10 @@ void remove_card(const std::string& folder);
 void write_card(const std::string& folder, const Language& language,
                 const xp::Seq2SeqOptions& options, std::size_t weights, const Card& card);
 
+/// Returns a column of the history with a value for each epoch: NaN for those that were not scored.
+std::vector<double> by_epoch(const xp::History& history, const std::vector<double>& given,
+                             std::int64_t score_every);
+
 /// Writes the numbers of each epoch as log.json, and their curves as curves.svg. IoError.
 void write_log(const std::string& folder, const xp::History& history, std::int64_t score_every);
 

@@ -96,8 +96,8 @@ struct Work {
 };
 
 /// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
-std::string tell_best(const xp::History& history, const std::string& monitor,
-                      xp::MonitorMode mode) {
+std::string tell_best(const xp::History& history, const std::string& monitor, xp::MonitorMode mode,
+                      std::int64_t score_every) {
   std::size_t epoch = history.epochs().size();
   if (epoch == 0) return {};
   if (!monitor.empty()) {
@@ -111,8 +111,10 @@ std::string tell_best(const xp::History& history, const std::string& monitor,
     if (!std::isnan(values[best])) epoch = best + 1;
   }
   std::string figures;
-  for (const auto& [name, values] : history.columns()) {
-    if (!name.starts_with("val_") || values.size() != history.epochs().size()) continue;
+  for (const auto& [name, given] : history.columns()) {
+    const std::vector<double> values = by_epoch(history, given, score_every);
+    if (!name.starts_with("val_") || values.size() < epoch) continue;
+    if (given.size() < values.size() && std::isnan(values[epoch - 1])) continue;  // not scored
     char text[64];
     std::snprintf(text, sizeof text, "%s%s %.4f", figures.empty() ? "" : ", ", name.c_str(),
                   values[epoch - 1]);
@@ -302,7 +304,7 @@ void Training::finish(const xp::History& history) {
   xp::save(params_, weights_file(s_.folder));
   Card card{.origin = {},
             .options = s_.configuration,
-            .scores = tell_best(history, keeps_best() ? s_.best : "", mode())};
+            .scores = tell_best(history, keeps_best() ? s_.best : "", mode(), s_.score_every)};
   if (const std::string products = products_of_run(); !products.empty()) {
     card.options["--products"] = products;
   }

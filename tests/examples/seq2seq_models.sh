@@ -16,6 +16,10 @@ tiny=(--target-tokens space --layers 1 --width 24 --heads 2 --hidden 32 --max-le
 fast=(--learning-rate 5e-3 --warmup 10 --batch-size 20)
 "$program" train --train first.tsv --dev dev.tsv --model one "${tiny[@]}" "${fast[@]}" --epochs 10 --keep 3 >log
 
+# Scores of every second epoch are told with the weights that have them.
+"$program" train --train first.tsv --dev dev.tsv --model rare "${tiny[@]}" "${fast[@]}" --epochs 4 --best last --score-every 2 >log
+grep -q '^the weights are those of epoch 4: val_loss [0-9.]*, val_exact' log || fail "log: $(tail -3 log)"
+
 # Rounded products belong to the run.
 "$program" train --train first.tsv --dev dev.tsv --model rounded "${tiny[@]}" "${fast[@]}" --schedule constant --epochs 1 --products bfloat16 >log
 grep -q '^| `--products` | bfloat16 |' rounded/README.md || fail "README.md: $(<rounded/README.md)"
