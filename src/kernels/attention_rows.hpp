@@ -162,8 +162,9 @@ template <class T, class A> inline T exponent_factor(const AttentionHeads<T>& p)
 /// Adds biases to x[j] = q k^T of query i and key j0 + j, begin <= j < end, and stores -infinity where the
 /// query does not see the key. Scales the row if there is a bias.
 template <class T, class A>
-[[gnu::always_inline]] inline void add_bias_and_mask(const AttentionHeads<T>& p, Index head, Index i, Index j0,
-                              Index begin, Index end, T* x) {
+[[gnu::always_inline]] inline void add_bias_and_mask(const AttentionHeads<T>& p, Index head,
+                                                     Index i, Index j0, Index begin, Index end,
+                                                     T* x) {
   const KeyRange keys = visible_keys(p, i);
   const Index lo = min(end, max(begin, keys.first - j0));
   const Index hi = max(lo, min(end, keys.last - j0));

@@ -54,8 +54,9 @@ void check_isa(const char* text) {
     if (kernels::name(isa) == text) return;
     names += (names.empty() ? "" : " or ") + std::string(kernels::name(isa));
   }
-  fail<ValueError>("XTAPE_ISA", "no instruction set of this processor and this build: it is ", quoted(text),
-                   ", expected ", names, "; correct it, or leave it unset for the best one");
+  fail<ValueError>("XTAPE_ISA", "no instruction set of this processor and this build: it is ",
+                   quoted(text), ", expected ", names,
+                   "; correct it, or leave it unset for the best one");
 }
 
 std::size_t usable_processors() {
