@@ -58,7 +58,7 @@ fi
 targets=(test_arithmetic_hashes test_ops_harness test_kernels_cross_entropy test_layers_golden
   test_layers_attention_cached test_layers_attention_gradients)
 cmake --build "$build" --target "${targets[@]}"
-export OPENBLAS_NUM_THREADS=1  # its threads wait in a loop for each other, which one emulated processor after the other ends late
+export OPENBLAS_NUM_THREADS=1  # with more, a program may not even begin under qemu
 for target in "${targets[@]}"; do
   echo "== $target"
   qemu-aarch64 -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib "$build/tests/$target"

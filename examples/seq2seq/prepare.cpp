@@ -61,9 +61,8 @@ void check_settings(const TrainSettings& s) {
   }
   if (s.dev_split >= 1) {
     throw xp::ValueError(
-        "--dev-split: no pair is left to learn from: it is 1, expected less; give a fraction such "
-        "as "
-        "0.05");
+        "--dev-split: no pair is left to learn from: it is 1, expected less; give a fraction, "
+        "such as 0.05");
   }
   const bool pieces = s.source_tokens == "sentencepiece" || s.target_tokens == "sentencepiece";
   for (const char* option :
@@ -124,18 +123,17 @@ bool rises(const std::string& figure) {
          figure == "val_chrf";
 }
 
-std::string products_of_run() {
-  return xp::default_products() == xp::Products::float32 ? "" : "bfloat16";
+std::map<std::string, std::string> options_of_run(const TrainSettings& s) {
+  auto all = s.configuration;
+  if (xp::default_products() != xp::Products::float32) all["--products"] = "bfloat16";
+  return all;
 }
 
 std::map<std::string, std::string> configuration(const TrainSettings& s,
                                                  const std::vector<Pair>& pairs,
                                                  const std::vector<Pair>& dev_pairs) {
-  auto all = s.configuration;
+  auto all = options_of_run(s);
   if (!rate_needs_epochs(s)) all.erase("--epochs");  // no rate depends on them
-  if (const std::string products = products_of_run(); !products.empty()) {
-    all["--products"] = products;
-  }
   all["contents of --train"] = fingerprint(pairs);
   all["contents of --dev"] = fingerprint(dev_pairs);
   return all;

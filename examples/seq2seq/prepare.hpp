@@ -22,8 +22,8 @@ bool rises(const std::string& figure);
 /// Throws ValueError for a model larger than this machine's memory, before a weight is made.
 void check_memory(const xp::Seq2SeqOptions& o);
 
-/// Returns "bfloat16" if products are rounded, or nothing.
-std::string products_of_run();
+/// Returns the options of the training, and --products if it is bfloat16.
+std::map<std::string, std::string> options_of_run(const TrainSettings& s);
 
 /// Returns what a resumed run must have in common with the one before: options and hashes of data.
 std::map<std::string, std::string> configuration(const TrainSettings& s,

@@ -122,11 +122,9 @@ void add_options(CLI::App& app, EvaluateSettings& s) {
       ->capture_default_str();
   add_decoding(app, s.decode);
   app.footer(
-      "WER is the share of outputs that are wrong anywhere, PER the edits per token, and BLEU is "
-      "of "
-      "the model's tokens; sacreBLEU and chrF are of plain text, with the sacrebleu package's "
-      "tokens "
-      "and figures. Case counts, unless the model was trained with --lowercase.");
+      "WER is the share of outputs that are wrong anywhere, PER the edits per token. BLEU is of "
+      "the model's tokens. sacreBLEU and chrF are of plain text, with the tokens and figures of "
+      "the sacrebleu package. Case counts, unless the model was trained with --lowercase.");
 }
 
 void add_options(CLI::App& app, ScoreSettings& s) {

@@ -303,11 +303,8 @@ void Training::finish(const xp::History& history) {
   }
   xp::save(params_, weights_file(s_.folder));
   Card card{.origin = {},
-            .options = s_.configuration,
+            .options = options_of_run(s_),
             .scores = tell_best(history, keeps_best() ? s_.best : "", mode(), s_.score_every)};
-  if (const std::string products = products_of_run(); !products.empty()) {
-    card.options["--products"] = products;
-  }
   card.origin.push_back("It was trained on " + console::counted(material_.pairs.size(), "pair") +
                         " of " + s_.train + ", and chosen by " +
                         std::to_string(material_.dev_pairs.size()) + " pairs of " +
