@@ -196,7 +196,7 @@ void Training::tell_size() const {
   if (xp::default_products() != xp::Products::float32) {
     console::print("products: " + xp::describe(xp::default_products()) + "\n");
   }
-  const std::int64_t steps = s_.epochs * batches_.steps(0);
+  const std::int64_t steps = s_.epochs * static_cast<std::int64_t>(batches_.steps(0));
   if (s_.warmup >= steps && s_.schedule != "noam") {
     console::print("the training has " + console::counted(static_cast<std::size_t>(steps), "step") +
                    " and --warmup " + std::to_string(s_.warmup) +
