@@ -1,4 +1,4 @@
-# Debian packages of a shared build: cpack --config build/shared/CPackConfig.cmake, see packaging/README.md.
+# Debian packages of a shared build: packaging/debs.sh makes them.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "The xtape authors <xtape@users.noreply.github.com>")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})

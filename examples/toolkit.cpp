@@ -125,11 +125,13 @@ bool losses_and_metrics() {
   errors.update(std::vector<std::string>{"k", "a", "t"}, {{"k", "ae", "t"}});
   xp::R2Score r2;
   r2.update(p, xp::Var<double>(logits / 4.0));
+  xp::MeanAbsoluteError mae;
+  mae.update(p, xp::Var<double>(logits / 4.0));
   xp::BLEU bleu({.max_order = 2});
   bleu.update(std::vector<std::string>{"the", "cat", "sat"}, {{"The", "cat", "sat", "down"}});
   std::printf("loss %.4f", loss.item());
   for (const xp::Metric* metric : std::initializer_list<const xp::Metric*>{
-           &accuracy, &best_two, &binary, &perplexity, &errors, &r2, &bleu}) {
+           &accuracy, &best_two, &binary, &perplexity, &errors, &mae, &r2, &bleu}) {
     std::printf(", %s %.4f", metric->name().c_str(), metric->result());
   }
   std::printf("\n");

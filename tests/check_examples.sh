@@ -4,14 +4,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Bases, and types that a program writes as a name, a value of another type, or auto.
-through_others=" Activation Allocator Callback Constraint DropoutShape Extents Fans Focus Gradients Incoming Joint Mark Metric Monitor
- NoGradient Outgoing Optimizer OptimizerOf OptimizerSlot OptimizerState OptimizerUpdate Parameter RandomKey Regularizer Run ShardPlace Shards
- SkippedCheckpoint StoredTensor TensorFile TextLines TextTable Validation WrittenToken Wrt "
+# Bases, errors, and types that a program writes as a name, a value of another type, or auto.
+through_others=" Activation Allocator Callback Constraint DropoutShape Error Extents Fans Focus FormatError Gradients Incoming Joint Mark Metric Monitor MemoryError
+ NoGradient NonFiniteError IoError Outgoing Optimizer OptimizerOf OptimizerSlot OptimizerState OptimizerUpdate Parameter ParameterError RandomKey Regularizer Run ShapeError ShardPlace Shards
+ SkippedCheckpoint StoredTensor TapeError TeamError TensorFile TextLines TextTable Validation ValueError WrittenToken Wrt "
 
 missing=0
 while read -r name; do
-  case $name in *Options | *Error | WithScores) continue ;; esac
+  case $name in *Options | WithScores) continue ;; esac
   [[ $through_others == *[[:space:]]$name[[:space:]]* ]] && continue
   if ! grep -rqwF --include='*.cpp' --include='*.hpp' "$name" examples; then
     echo "no example names $name" >&2

@@ -6,7 +6,7 @@
 #   packages  packaging/debs.sh: build and these
 #   site   tools/site.sh: these alone
 #   aarch64, aarch64_libraries  tests/aarch64.sh: these alone; the latter adds arm64 to the system's architectures
-# A group includes those before it. Where nothing is missing it does nothing and needs no network.
+# `tests` includes `build`, `full` and `soak` include `tests`. Where nothing is missing it does nothing and needs no network.
 set -euo pipefail
 
 build=(g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev nlohmann-json3-dev

@@ -92,7 +92,7 @@ void add_model(CLI::App& app, TrainSettings& s) {
   const char* group = "Model";
   app.add_option("--init", s.init,
                  "folder of a model to begin with: its weights where they fit, its tokens and new "
-                 "ones, and its options of this group where none are given")
+                 "ones, and its options of this group but initial values, where none are given")
       ->group(group);
   app.add_option("--layers", s.layers, "layers of the encoder, and of the decoder")
       ->check(kCount)

@@ -3,6 +3,7 @@
 #include "../console.hpp"
 
 #include <algorithm>
+#include <iomanip>
 #include <sstream>
 
 namespace seq2seq {
@@ -56,7 +57,7 @@ TrainSettings inherited(const TrainSettings& s, const Bundle& from) {
     if (s.given.count(option) != 0) return;
     setting = value;
     std::ostringstream text;  // for the page of the model, and a resumed run
-    text << std::boolalpha << value;
+    text << std::boolalpha << std::setprecision(15) << value;
     const bool flag = text.str() == "true" || text.str() == "false";
     all.configuration[option] = !flag ? text.str() : text.str() == "true" ? "set" : "unset";
   };
@@ -71,6 +72,13 @@ TrainSettings inherited(const TrainSettings& s, const Bundle& from) {
   take("--width", all.width, o.hidden_dim);
   take("--heads", all.heads, o.num_heads);
   take("--hidden", all.hidden, o.intermediate_dim);
+  take("--dropout", all.dropout, o.dropout);
+  const auto take_rate = [&](const char* option, auto& setting, const auto& rate) {
+    if (rate) take(option, setting, *rate);
+  };
+  take_rate("--embedding-dropout", all.embedding_dropout, o.embedding_dropout);
+  take_rate("--attention-dropout", all.attention_dropout, o.attention_dropout);
+  take_rate("--activation-dropout", all.activation_dropout, o.activation_dropout);
   take("--norm", all.norm, o.normalize_first ? "pre" : "post");
   take("--positions", all.positions,
        o.positions == xp::Positions::sine      ? "sine"

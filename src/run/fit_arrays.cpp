@@ -87,11 +87,15 @@ void check_loss(const char* who, bool loss, bool weighs, bool weights) {
 }
 
 template <class T> void check_more(const FitOptions<T>& more) {
+  const ProgressOptions& p = more.progress;
+  const bool reports = p.style != ProgressStyle::automatic || p.file != stdout ||
+                       p.stream != nullptr || p.color || p.clock;
   const char* set = more.epochs != 1          ? "epochs"
                     : more.validation         ? "validation"
                     : !more.metrics.empty()   ? "metrics"
                     : !more.callbacks.empty() ? "callbacks"
                     : more.seed != 0          ? "seed"
+                    : reports                 ? "progress"
                                               : nullptr;
   if (set == nullptr) return;
   fail<ValueError>("fit", "option set twice: more.", set,

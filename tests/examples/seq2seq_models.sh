@@ -56,6 +56,12 @@ printf 'abc\n' | "$program" translate two 2>err >out
 cmp two/weights.safetensors twice/weights.safetensors
 "$program" train --init one --train second.tsv --dev dev2.tsv --model two "${fast[@]}" --epochs 1 --resume >log
 grep -q 'finished before' log || fail "resumed: $(<log)"
+# Rates of dropout are options of the model, too.
+"$program" train --train first.tsv --dev dev.tsv --model rates "${tiny[@]}" --dropout 0.2345678 --attention-dropout 0 --epochs 1 >log
+"$program" train --init rates --train first.tsv --dev dev.tsv --model rates2 --epochs 1 >log
+rates() { tr -d ' \n' <"$1/options.json" | grep -o '"[a-z_]*dropout":[^,}]*'; }
+same "$(rates rates2)" "$(rates rates)" "rates of dropout"
+grep -q '^| `--dropout` | 0.2345678 |' rates2/README.md || fail "README.md: $(<rates2/README.md)"
 # Other options: what does not fit is listed.
 "$program" train --init one --train first.tsv --dev dev.tsv --model deep --layers 2 --hidden 40 --epochs 1 >log
 grep -q 'not taken: encoder/0/feed_forward/intermediate/kernel is (24, 32) there, expected (24, 40)' log || fail "taken: $(<log)"

@@ -225,6 +225,8 @@ TEST_CASE("fit on arrays refuses what does not fit, before any work") {
   refused("batch_size out of range", {.loss = "mse", .batch_size = 0});
   refused("more.epochs is set", {.loss = "mse", .more = {.epochs = 3}});
   refused("more.seed is set", {.loss = "mse", .more = {.seed = 3}});
+  refused("more.progress is set",
+          {.loss = "mse", .more = {.progress = {.style = xtape::ProgressStyle::none}}});
   refused("fit: validation_data: samples do not fit: x is (20, 3), y is (3,)",
           {.loss = "mse", .validation_data = {{data.x, Array<double>(Shape{3}, 1.0)}}});
   const auto samples = [&](const Shape& x, const Shape& y) {

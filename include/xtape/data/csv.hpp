@@ -24,7 +24,7 @@ struct CsvOptions {
   char separator = ',';  ///< no quote, space or line end; a tab and ';' are common
   bool header = true;    ///< the first line has the names; otherwise they are "0", "1", ...
   std::vector<std::string> text = {};  ///< the columns that hold text, not numbers
-  /// A field of a number may be empty, "NA" or "nan", which gives NaN. Otherwise that is a FormatError.
+  /// A field of a number may be empty, "NA", "nan" or "NaN", which give NaN. Otherwise a FormatError.
   bool missing = false;
   TextOptions limits = {};  ///< limits of the file and its lines
 };

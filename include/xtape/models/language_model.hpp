@@ -17,7 +17,7 @@ struct LanguageModelOptions {
   std::optional<bool> final_norm = {};  ///< after the last layer. Default: with pre-norm
   Normalization normalization = Normalization::layer;     ///< layer or root mean square
   double epsilon = 1e-5;                                  ///< of the normalizations
-  Positions positions = Positions::learned;               ///< learned, sine or rotary
+  Positions positions = Positions::learned;               ///< learned, sine, rotary or none
   int max_length = 512;                                   ///< how many learned positions there are
   double max_wavelength = 10000.0;                        ///< of sines and of rotary positions
   std::string activation = "gelu";                        ///< inside the feed-forward parts
@@ -80,7 +80,7 @@ template <class T> class LanguageModel {
   [[nodiscard]] const Options& options() const { return options_; }
   /// The options as JSON text, and back; see Seq2Seq.
   [[nodiscard]] std::string get_config() const;
-  /// Reads what config() wrote. FormatError for other text.
+  /// Returns options from such a text; see Seq2Seq. ValueError for other text.
   [[nodiscard]] static Options from_config(const std::string& config);
 
  private:

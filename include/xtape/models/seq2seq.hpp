@@ -22,7 +22,7 @@ struct Seq2SeqOptions {
   std::optional<bool> final_norms = {};
   Normalization normalization = Normalization::layer;  ///< layer or root mean square
   double epsilon = 1e-5;                               ///< of the normalizations
-  Positions positions = Positions::sine;               ///< sine, learned or rotary
+  Positions positions = Positions::sine;               ///< sine, learned, rotary or none
   int max_length = 512;  ///< how many learned positions there are, of source and target each
   double max_wavelength = 10000.0;  ///< of sines and of rotary positions
   std::string activation = "relu";  ///< inside the feed-forward parts, by Activation's names

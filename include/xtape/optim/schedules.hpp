@@ -6,7 +6,7 @@
 ///                           .initial_learning_rate = 1e-3, .decay_steps = 10'000}});
 ///     Adam<float> other({.learning_rate = [](std::int64_t step) { return 1e-3 / (1.0 + step); }});
 ///
-/// Names, defaults and formulas are Keras's; Noam and LinearWarmup are additions. An optimizer that is
+/// Names, defaults and formulas are Keras's; Constant, Noam and LinearWarmup are additions. An optimizer that is
 /// given a schedule throws ValueError for options out of range. So does a call, also for a negative
 /// step.
 

@@ -26,8 +26,8 @@ void set_gradient(Gradients<T>& gradients, const Parameter<T>& parameter, Array<
 /// Adds the gradients of the shards of a batch, over all ranks; for loops of one's own.
 template <class T> class ShardSum {
  public:
-  /// The weighted mean over this many shards. Both must outlive it. ValueError for fewer shards than
-  /// ranks.
+  /// The weighted mean over this many shards. `params` and `team` must outlive it. ValueError for fewer
+  /// shards than ranks.
   ShardSum(const Params<T>& params, std::int64_t shards, Team* team = nullptr);
   ~ShardSum();
 

@@ -1,7 +1,7 @@
 #pragma once
 /// \file
 /// Team: processes or threads that train one model together. fit takes one; ShardSum serves loops of
-/// your own. ThreadTeam makes the ranks threads; the component xtape::mpi has a team of processes.
+/// your own. run_threads() makes the ranks threads; the component xtape::mpi has a team of processes.
 
 #include <xtape/base/error.hpp>
 #include <xtape/base/shards.hpp>
