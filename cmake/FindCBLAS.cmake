@@ -26,6 +26,10 @@ if(CBLAS_FOUND AND NOT TARGET CBLAS::CBLAS)
   set_target_properties(CBLAS::CBLAS PROPERTIES
     IMPORTED_LOCATION "${CBLAS_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${CBLAS_INCLUDE_DIR}")
   if(NOT CBLAS_CONTAINS_LAPACK)
-    set_property(TARGET CBLAS::CBLAS PROPERTY INTERFACE_LINK_LIBRARIES "${CBLAS_LAPACK_LIBRARY}")
+    set(after "${CBLAS_LAPACK_LIBRARY}")
+    if(CBLAS_LAPACK_LIBRARY MATCHES "\\.a$")  # static, in Fortran: it calls BLAS, and its language's library
+      list(APPEND after "${CBLAS_LIBRARY}" gfortran m)
+    endif()
+    set_property(TARGET CBLAS::CBLAS PROPERTY INTERFACE_LINK_LIBRARIES "${after}")
   endif()
 endif()

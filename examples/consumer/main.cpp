@@ -1,6 +1,7 @@
-// The gradient of |A x|^2 is 2 A^T A x; shapes that do not fit are refused.
+// The gradient of |A x|^2 is 2 A^T A x; shapes that do not fit are refused; initial values need BLAS and LAPACK.
 #include <xtape/xtape.hpp>
 
+#include <cmath>
 #include <cstdio>
 
 int main() {
@@ -17,5 +18,12 @@ int main() {
   } catch (const xtape::ShapeError& e) {
     std::printf("%s\n", e.what());
   }
-  return g(0) == -8.0F && g(1) == -12.0F ? 0 : 1;
+  xtape::Params<double> params({.seed = 1});
+  xtape::Dense<double> dense(params.scope(), {.units = 2, .kernel_initializer = "orthogonal"});
+  dense(xtape::Var<double>(xtape::ones<double>({1, 2})));
+  const xtape::Array<double> q = dense.kernel().value();
+  const double turned = q(0, 0) * q(0, 1) + q(1, 0) * q(1, 1);
+  std::printf("columns of an orthogonal kernel are %s\n",
+              std::abs(turned) < 1e-12 ? "orthogonal" : "not orthogonal");
+  return g(0) == -8.0F && g(1) == -12.0F && std::abs(turned) < 1e-12 ? 0 : 1;
 }
