@@ -33,12 +33,12 @@ struct GradcheckReport {
   double worst = 0.0;         ///< |analytic - numeric| / max(1e-3, largest gradient entry)
   double worst_first = 0.0;   ///< the worst deviation of the first order
   double worst_second = 0.0;  ///< the worst deviation of the second order
-  std::string where;          ///< "input 1", a parameter's path, or "direction 3"
+  std::string where;          ///< "input 1", "parameter 'w'", "the seed gradient", "direction 3"
   std::size_t index = 0;      ///< element within it, row-major
   double value = 0.0;         ///< the element's value
   double analytic = 0.0;      ///< the worst element's gradient by the tape
   double numeric = 0.0;       ///< the worst element's gradient by differences
-  std::string message;        ///< describes the first failure; empty without one
+  std::string message;        ///< describes the worst failure; empty without one
   /// Returns whether the check has passed.
   explicit operator bool() const noexcept { return passed; }
 };

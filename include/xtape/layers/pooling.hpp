@@ -36,7 +36,8 @@ template <class T> class GlobalMaxPooling {
   /// Makes a layer; it has no parameters.
   explicit GlobalMaxPooling(Options options = {}) : options_(options) {}
 
-  /// Shapes, mask and errors are those of GlobalAveragePooling. Equal elements share the gradient.
+  /// Shapes, mask and errors are those of GlobalAveragePooling, and ShapeError where there are no positions. Equal
+  /// elements share the gradient.
   Var<T> operator()(const Var<T>& x, const OptionalArray<bool>& mask = std::nullopt) const;
 
  private:

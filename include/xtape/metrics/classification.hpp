@@ -129,7 +129,7 @@ class ConfusionMatrix final : public Metric {
   void load_state(std::span<const double> state) override;
   void merge(std::span<const double> state) override;
 
-  /// Labels: prediction (..., classes) and labels (...) or (..., 1).
+  /// Labels: prediction (..., classes) and labels (...) or (..., 1). NonFiniteError for a prediction that is NaN.
   template <class T>
   void update(const Var<T>& prediction, const ArrayArg<std::int64_t>& labels,
               const MetricOptions& options = {});

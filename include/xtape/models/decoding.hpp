@@ -93,7 +93,7 @@ std::vector<Hypothesis> greedy(const LanguageModel<T>& model,
 
 /// Keeps, at each position, the `width` most probable continuations of the hypotheses kept before. Ended
 /// hypotheses leave the beam. The search stops when no other can overtake the best ended ones. Returns
-/// n_best hypotheses of each row, the best first. A width of 1 is greedy().
+/// n_best hypotheses of each row, the best first, or fewer if few tokens are allowed. A width of 1 is greedy().
 template <class T>
 std::vector<std::vector<Hypothesis>> beam_search(const Seq2Seq<T>& model,
                                                  const ArrayArg<std::int64_t>& source,

@@ -8,7 +8,7 @@ namespace xtape {
 
 /// Options of rotary.
 struct RotaryOptions {
-  double max_wavelength = 10000.0;  ///< wavelength of the slowest pair; positive
+  double max_wavelength = 10000.0;  ///< base of the wavelengths, see below; positive
   std::ptrdiff_t start = 0;         ///< position of the first element
   bool interleaved = false;  ///< pairs (0, 1), (2, 3), ... instead of (0, n/2), (1, n/2 + 1), ...
 };

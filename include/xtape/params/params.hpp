@@ -179,7 +179,7 @@ template <class T> class Params {
   [[nodiscard]] std::vector<std::string> paths() const;
   /// Returns whether there is a parameter with this path.
   [[nodiscard]] bool contains(const std::string& path) const;
-  /// The handle of a path. ParameterError naming the nearest paths when there is none.
+  /// The handle of a path. ParameterError naming the paths there are when there is none.
   [[nodiscard]] Parameter<T> at(const std::string& path) const;
   /// Number of elements of all built arrays; only the trainable ones on request.
   [[nodiscard]] std::size_t count(bool only_trainable = false) const;

@@ -80,7 +80,8 @@ class Run {
   [[nodiscard]] virtual std::int64_t iterations() const = 0;
   /// Returns a copy of all weights; set_weights puts them back.
   [[nodiscard]] virtual Tensors weights() const = 0;
-  /// Sets all weights. ParameterError unless names and shapes fit.
+  /// Sets weights. Those not named keep their values, names without a layer wait for one. ShapeError for
+  /// another shape.
   virtual void set_weights(const Tensors& weights) = 0;
   /// Writes the weights, as save(params, path).
   virtual void save_weights(const std::string& path) const = 0;

@@ -203,7 +203,7 @@ class CSVLogger final : public Callback {
 };
 
 /// Writes the logs for TensorBoard, as "epoch_<name>" and "batch_<name>". Training and learning rate go
-/// to the folder's train/, validation to its validation/.
+/// to the folder's train/, validation to its validation/, also as "evaluation_<name>_vs_iterations".
 class TensorBoard final : public Callback {
  public:
   /// Options, with their defaults.

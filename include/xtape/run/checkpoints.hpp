@@ -82,7 +82,7 @@ class Checkpoints {
   void clear();
 
   /// Loads the newest undamaged checkpoint; the best comes after the numbered ones. Returns nothing when
-  /// there are none; skipped() lists those passed over. FormatError when none of them can be read;
+  /// there are none; skipped() lists those passed over. FormatError when none of them can be read, IoError when the system refused all;
   /// ParameterError when the newest readable one has another model or optimizer. Exceptions of `check`
   /// pass through.
   template <class T>

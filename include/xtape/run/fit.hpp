@@ -48,7 +48,7 @@ template <class T> struct FitOptions {
 
   Checkpoints* checkpoints = nullptr;  ///< unset: nothing is saved
   std::int64_t save_steps = 0;         ///< batches between checkpoints; 0: none
-  std::int64_t save_epochs = 1;        ///< epochs between checkpoints; 0: none
+  std::int64_t save_epochs = 1;        ///< epochs between checkpoints; 0: at the end alone
   std::string best_monitor = "";       ///< the number that decides which epoch is saved as the best
   MonitorMode best_mode = MonitorMode::automatic;  ///< whether less or more is better
   bool resume = false;                             ///< continues from the newest checkpoint, if any
@@ -103,7 +103,7 @@ Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& opt
 ///
 /// The ranks of a team compute their shards and add the gradients along one tree, so weights, history and
 /// checkpoints have the bits of one process with the same shards. Each rank validates a part of the
-/// batches. Callbacks run on every rank; the hooks of single batches of a validation see the rank's own.
+/// batches. Callbacks run on every rank; the hooks of single batches of a validation come after the pass.
 /// Rank 0 alone reads and writes checkpoints, reports, and sends messages (Run::lead). A signal to any
 /// rank stops all after the same step. At the start ranks compare program, options, order of the data and
 /// weights, and refuse to differ. An exception on one rank ends the team (Team::fail).

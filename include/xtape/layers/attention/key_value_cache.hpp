@@ -38,7 +38,7 @@ template <class T> class KeyValueCache {
   void check_held(const Shape& key, const Shape& value,
                   const std::string& name = "KeyValueCache") const;
   /// Replaces row b by row rows[b]: beams continue their parents. The batch may change its size.
-  /// ValueError for a row out of range.
+  /// ValueError for a row out of range, ShapeError for another rank. A cache that holds nothing takes any rows.
   void reorder(const ArrayArg<std::int64_t>& rows);
   /// Forgets the positions from `length` on. ValueError when fewer are held.
   void truncate(std::size_t length);
