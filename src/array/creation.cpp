@@ -12,7 +12,7 @@ Array<T> arange(std::type_identity_t<T> start, std::type_identity_t<T> stop,
                 std::type_identity_t<T> step) {
   const double from = static_cast<double>(start);
   const double count = std::ceil((static_cast<double>(stop) - from) / static_cast<double>(step));
-  if (!std::isfinite(count) || step == T(0)) {
+  if (!std::isfinite(count) || !std::isfinite(static_cast<double>(step)) || step == T(0)) {
     detail::fail<ValueError>("arange", "step out of range: start is ", start, ", stop is ", stop,
                              ", step is ", step,
                              ", expected finite numbers and a step other than 0");

@@ -15,6 +15,7 @@ std::size_t size_of(const Shape& shape) noexcept {
 namespace detail {
 
 const Shape& checked(const char* op, const Shape& shape) {
+  check_rank(op, shape.size());
   std::size_t n = 1;
   for (const std::size_t extent : shape) n = product(n, std::max<std::size_t>(extent, 1));
   if (n < kTooMany) return shape;
@@ -96,7 +97,7 @@ std::vector<Index> broadcast_strides(const Shape& from, const Shape& to) {
 
 void check_rank(const char* op, std::size_t rank) {
   if (rank > kMaxRank) {
-    fail<ShapeError>(op, "rank too large: the result is of rank ", rank, ", expected at most ",
+    fail<ShapeError>(op, "rank too large: the array is of rank ", rank, ", expected at most ",
                      kMaxRank, "; merge axes first");
   }
 }

@@ -138,18 +138,23 @@ CsvTable read_csv(const std::string& path, const CsvOptions& options) {
                      [&] { return parse_csv(file.bytes(), path, options); });
 }
 
-void CsvTable::refuse(const std::string& column, const char* expected) const {
-  std::string known;
+/// Throws ParameterError for a column that is not there, or is not of this kind.
+void CsvTable::refuse(const std::string& column, bool text) const {
+  std::string fitting;
   for (const std::string& each : columns_) {
-    if (known.size() < 500) known += " " + io::printable(each);
+    if (fitting.size() < 500 && texts_.contains(each) == text) fitting += " " + io::printable(each);
   }
-  fail<ParameterError>("CsvTable", "no such column: ", io::printable(column), " is not ", expected,
-                       ", expected one of:", known);
+  const bool there = std::find(columns_.begin(), columns_.end(), column) != columns_.end();
+  fail<ParameterError>("CsvTable",
+                       there ? "wrong kind of column: " : "no such column: ", io::printable(column),
+                       " is not a column of ", text ? "text" : "numbers",
+                       ", expected one of:", fitting.empty() ? " (none)" : fitting,
+                       there ? "; CsvOptions::text says which columns hold text" : "");
 }
 
 const std::vector<double>& CsvTable::number_column(const std::string& name) const {
   const auto found = numbers_.find(name);
-  if (found == numbers_.end()) refuse(name, "a column of numbers");
+  if (found == numbers_.end()) refuse(name, false);
   return found->second;
 }
 
@@ -198,7 +203,7 @@ Array<std::int64_t> CsvTable::integers(const std::string& column) const {
 
 Categories CsvTable::categories(const std::string& column) const {
   const auto found = texts_.find(column);
-  if (found == texts_.end()) refuse(column, "a column of text (see CsvOptions::text)");
+  if (found == texts_.end()) refuse(column, true);
   std::map<std::string, std::int64_t> ids;
   for (const std::string& text : found->second) ids[text] = 0;
   Categories out{Array<std::int64_t>(Shape{rows_}), {}};

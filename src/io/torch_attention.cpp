@@ -47,7 +47,7 @@ template <class T> class Importer {
     if (bias) biases = checked("in_proj_bias", {3 * width_});
     constexpr std::array<const char*, 3> names = {"query", "key", "value"};
     for (std::size_t i = 0; i < 3; ++i) {
-      const std::string scope = path_ + "/" + names[i];
+      const std::string scope = detail::below(path_, names[i]);
       if (packed) {
         put(scope, kernel(weights, i * width_));
       } else {
@@ -58,7 +58,7 @@ template <class T> class Importer {
       }
       if (bias) put_bias(scope, biases, i * width_, {heads_, width_ / heads_});
     }
-    const std::string scope = path_ + "/attention_output";
+    const std::string scope = detail::below(path_, "attention_output");
     Array<T> projection(Shape{heads_, width_ / heads_, width_});
     for (std::size_t row = 0; row < width_; ++row) {
       for (std::size_t o = 0; o < width_; ++o) {

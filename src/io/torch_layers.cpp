@@ -46,8 +46,8 @@ void load_layer(Params<T>& params, const std::string& path, const LayerValues<T>
                      to_string(parameter.value().shape()), "; nothing was changed");
   }
   for (const std::string& known : paths) {
-    const bool below = path.empty() || known.starts_with(path + "/");
-    if (below && !values.contains(known)) check.missing("'" + known + "'");
+    const bool inside = path.empty() || known.starts_with(path + "/");
+    if (inside && !values.contains(known)) check.missing("'" + known + "'");
   }
   check.finish(path, "make the layer first, at this path and with the options of PyTorch's");
   params.load(values, {.strict = false});
@@ -55,10 +55,6 @@ void load_layer(Params<T>& params, const std::string& path, const LayerValues<T>
 XTAPE_FOR_REALS(load_layer);
 
 namespace {
-
-std::string below(const std::string& path, const char* name) {
-  return path.empty() ? name : path + "/" + name;
-}
 
 /// Puts kernel and bias of a Linear.
 template <class T>

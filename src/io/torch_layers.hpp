@@ -10,6 +10,11 @@ namespace xtape::detail {
 
 template <class T> using LayerValues = std::map<std::string, Array<T>>;
 
+/// Returns the path of a part of the layer at `path`, which is "" for the root.
+inline std::string below(const std::string& path, const std::string& part) {
+  return path.empty() ? part : path + "/" + part;
+}
+
 /// Returns the tensor of this name, or null.
 const StoredTensor* find_tensor(const Tensors& tensors, const std::string& name);
 

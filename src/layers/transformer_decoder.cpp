@@ -57,7 +57,8 @@ void TransformerDecoder<T>::check(const Var<T>& x, const Var<T>& memory,
     return;
   }
   std::size_t keys = 0;
-  if (call.cache != nullptr && call.cache->cross()) {
+  const bool builds = call.cache == nullptr || !call.cache->cross();
+  if (!builds) {
     keys = call.cache->cross()->length();
   } else {
     if (!memory.has_value()) {
@@ -71,11 +72,16 @@ void TransformerDecoder<T>::check(const Var<T>& x, const Var<T>& memory,
                        to_string(x.shape()));
     }
     keys = memory.shape()[1];
-    cross_attention_->build(x.shape(), memory.shape());
+    if (keys == 0 && call.cache != nullptr) {
+      fail<ShapeError>(
+          path_, "empty memory: memory is ", to_string(memory.shape()),
+          ", expected at least one position to keep in the cache; leave out the cache");
+    }
   }
   detail::check_masks(path_, "encoder_padding_mask", call.encoder_padding_mask,
                       "encoder_attention_mask", call.encoder_attention_mask,
                       {batch, heads, queries, keys});
+  if (builds) cross_attention_->build(x.shape(), memory.shape());
 }
 
 template <class T>

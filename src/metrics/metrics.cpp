@@ -19,8 +19,14 @@ Ids detail::squeezed_labels(const char* op, const Ids& labels, const Shape& pred
     const Shape samples = but_last(prediction);
     Shape column = prediction;
     column.back() = 1;
+    const bool fits = labels.shape() == samples || labels.shape() == column;
+    if (fits && prediction.back() == 0 && labels.size() > 0) {
+      fail<ShapeError>(op, "no classes: prediction is ", to_string(prediction), ", labels is ",
+                       to_string(labels.shape()),
+                       ", expected at least one class along the last axis");
+    }
     if (labels.shape() == samples) return labels;
-    if (labels.shape() == column) {
+    if (fits) {
       Ids out = labels;
       out.reshape(samples);
       return out;

@@ -101,19 +101,19 @@ std::vector<Hypothesis> write_best(Stepper<T>& model, const DecodingOptions& opt
   });
 }
 
-void check_sampling(const SamplingOptions& o) {
+void check_sampling(const SamplingOptions& o, std::size_t rows) {
   detail::check_option(o.temperature > 0 && std::isfinite(o.temperature), "sample", "temperature",
                        o.temperature, "a positive number; greedy() is the limit of 0");
   detail::check_option(o.top_p > 0 && o.top_p <= 1, "sample", "top_p", o.top_p,
                        "more than 0, at most 1");
+  detail::check_option(o.streams.empty() || o.streams.size() == rows, "sample", "streams",
+                       o.streams.size(), "as many as rows, ", rows, ", or none");
 }
 
 template <class T>
 std::vector<Hypothesis> write_drawn(Stepper<T>& model, const SamplingOptions& sampling,
                                     const DecodingOptions& options) {
   const std::size_t rows = model.prompts.size();
-  detail::check_option(sampling.streams.empty() || sampling.streams.size() == rows, "sample",
-                       "streams", sampling.streams.size(), "as many as rows, ", rows, ", or none");
   std::vector<RandomStream> streams;
   for (std::size_t r = 0; r < rows; ++r) {
     streams.emplace_back(
@@ -142,14 +142,14 @@ template <class T>
 std::vector<Hypothesis> sample(const Seq2Seq<T>& model, const ArrayArg<std::int64_t>& source,
                                const OptionalArray<bool>& mask, const SamplingOptions& sampling,
                                const DecodingOptions& options) {
-  check_sampling(sampling);
+  check_sampling(sampling, source.dimension() == 0 ? 0 : source.shape()[0]);
   return write_drawn(*detail::stepper("sample", model, source, mask, options), sampling, options);
 }
 
 template <class T>
 std::vector<Hypothesis> sample(const LanguageModel<T>& model, const std::vector<Ids>& prompts,
                                const SamplingOptions& sampling, const DecodingOptions& options) {
-  check_sampling(sampling);
+  check_sampling(sampling, prompts.size());
   return write_drawn(*detail::stepper("sample", model, prompts, options), sampling, options);
 }
 

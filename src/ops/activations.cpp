@@ -157,7 +157,7 @@ template <class T> Var<T> sparsemax(const Var<T>& x, int axis) {
   const Var<T> zero(T(0));
   const Var<T> chosen = where(support, Var<T>(T(1)), zero);
   const Var<T> count = sum(chosen, {axis}, true);
-  const Var<T> threshold = (sum(x * chosen, {axis}, true) - T(1)) / count;
+  const Var<T> threshold = (sum(where(support, x, zero), {axis}, true) - T(1)) / count;
   return where(support, x - threshold, zero);
 }
 XTAPE_FOR_REALS(sparsemax);

@@ -36,7 +36,8 @@ Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
                        to_string(*noise_shape), ", expected ", to_string(x.shape()),
                        " or extents of 1");
     }
-    return x * dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
+    const Var<T> noise = dropout(Var<T>(detail::full<T>(*noise_shape, T(1))), rate, key);
+    return where(greater(noise, T(0)), x * noise, T(0));  // dropped NaN is 0
   }
   Result<T> y(x.shape());
   detail::parallel_for(static_cast<Index>(y.size()), detail::kRowGrain,

@@ -69,6 +69,16 @@ Var<T> times_slope(const Var<T>& g, kernels::Unary slope, const Var<T>& x, kerne
   return {std::move(y.pointer()), {}};
 }
 
+/// The pullback of a second derivative, which is recorded as a value alone.
+template <class T> struct NoThird {
+  const char* op;
+  Var<T> operator()(const Var<T>&) const {
+    fail<TapeError>(op,
+                    "no third derivative: a gradient of its second derivative is wanted, expected "
+                    "the first or second order; write it with exp and tanh");
+  }
+};
+
 /// Records op(x) = f(x) with f's slopes for its gradient. Value, slope and slope's slope are operations, each with
 /// the next for its gradient; a third derivative is refused. The only slope of a row is a constant: such a function
 /// is linear in pieces.
@@ -77,7 +87,7 @@ Var<T> by_slopes(const char* op, kernels::Unary f, const Var<T>& x, kernels::Par
   return record(op, map(f, x, p), wrt(x, [op, x, slope = f.slope(), p](const Var<T>& g) {
                   if (!slope.has_slope() || !recorded(x, g)) return times_slope(g, slope, x, p);
                   const auto second = [op, x, f = slope.slope(), p](const Var<T>& h) {
-                    return h * record(op, map(f, x, p), wrt(x, NoGradient{op}));
+                    return h * record(op, map(f, x, p), wrt(x, NoThird<T>{op}));
                   };
                   return g * record(op, map(slope, x, p), wrt(x, second));
                 }));

@@ -1,6 +1,5 @@
 #include "params/config.hpp"
 
-#include <cmath>
 #include <vector>
 
 namespace xtape::detail {
@@ -133,10 +132,6 @@ OrderedJson config_of(const std::string& op, const char* what, const char* famil
   }
   OrderedJson config = OrderedJson::object();
   for (const auto& [name, value] : description.parameters) {
-    if (const auto* number = std::get_if<double>(&value); number && !std::isfinite(*number)) {
-      fail<ValueError>(op, what, " cannot be written: ", name, " is ", *number,
-                       ", expected a finite number");
-    }
     OrderedJson& entry = config[name];
     const auto* axes = std::get_if<Axes>(&value);
     if (axes != nullptr && axes->size() == 1) {

@@ -84,7 +84,9 @@ Initializer::Initializer(initializers::Zeros) : Initializer({"Zeros", {}}, all(0
 Initializer::Initializer(initializers::Ones) : Initializer({"Ones", {}}, all(1)) {}
 
 Initializer::Initializer(initializers::Constant options)
-    : Initializer({"Constant", {{"value", options.value}}}, all(options.value)) {}
+    : Initializer({"Constant", {{"value", options.value}}}, all(options.value)) {
+  check_number("constant", "value", options.value);
+}
 
 Initializer::Initializer(initializers::FromArray options)
     : Initializer([values = std::move(options.values)](const Shape&, Fans, RandomStream&) {

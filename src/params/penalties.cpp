@@ -53,9 +53,10 @@ template <class T> bool Gradients<T>::contains(const Parameter<T>& parameter) co
 template <class T> Var<T> Gradients<T>::operator[](const Parameter<T>& parameter) const {
   const Entry* entry = find(&parameter.slot());
   if (entry == nullptr) {
-    detail::fail<TapeError>("gradients", "no gradient for parameter '", parameter.path(),
-                            "': the result does not depend on it, or it is not trainable; ask "
-                            "contains() first");
+    detail::fail<TapeError>(
+        "gradients", "no gradient for parameter '", parameter.path(),
+        "': the result does not depend on it, or it is not trainable, expected one "
+        "that contains() knows; ask it first");
   }
   return scaled(*entry);
 }

@@ -10,16 +10,16 @@
 
 namespace xtape::detail {
 
-template <class T> double checked_loss(const StepResult<T>& result) {
+template <class T> double checked_loss(const char* who, const StepResult<T>& result) {
   if (!result.loss.has_value()) {
-    fail<ValueError>("fit", "no loss: the step returned an empty Var, expected one with a value");
+    fail<ValueError>(who, "no loss: the step returned an empty Var, expected one with a value");
   }
   if (result.loss.size() != 1) {
-    fail<ShapeError>("fit", "loss is not a scalar: loss is ", to_string(result.loss.shape()),
+    fail<ShapeError>(who, "loss is not a scalar: loss is ", to_string(result.loss.shape()),
                      ", expected one element; reduce it with mean() or sum()");
   }
-  check_not_negative("fit", "weight of the step", result.weight);
-  check_not_negative("fit", "tokens of the step", result.tokens);
+  check_not_negative(who, "weight of the step", result.weight);
+  check_not_negative(who, "tokens of the step", result.tokens);
   return static_cast<double>(result.loss.item());
 }
 XTAPE_FOR_REALS(checked_loss);
@@ -79,7 +79,7 @@ std::vector<TestNumbers> gather(Team& team, const std::vector<TestNumbers>& own)
 
 template <class T> TestNumbers run_batch(const Params<T>& params, Feed<T>& feed, Tape<T>& tape) {
   const StepResult<T> result = feed.run(tape);
-  checked_loss(result);
+  checked_loss("evaluate", result);
   const Var<T> penalties = tape.penalties(params);
   return {static_cast<double>((sum(result.loss) + penalties).item()), result.weight};
 }
@@ -152,7 +152,7 @@ template <class T>
 Logs evaluate(const Params<T>& params, Feed<T>& feed, const EvaluateOptions& options) {
   if (options.steps) check_count("evaluate", "steps", *options.steps);
   check_metrics(options.metrics);
-  if (options.team != nullptr) check_states(options.metrics);
+  if (options.team != nullptr) check_states("evaluate", options.metrics);
   ProgressBar bar(options.team == nullptr || options.team->lead()
                       ? options.progress
                       : ProgressOptions{.style = ProgressStyle::none});

@@ -8,7 +8,7 @@
 namespace xtape::detail {
 
 /// Returns the loss of one batch as a number. ValueError, ShapeError for a result out of form.
-template <class T> double checked_loss(const StepResult<T>& result);
+template <class T> double checked_loss(const char* who, const StepResult<T>& result);
 
 /// Returns the number of batches, or the limit. ValueError for no batches, or fewer than the limit.
 template <class T>

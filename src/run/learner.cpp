@@ -90,7 +90,7 @@ template <class T> void Learner<T>::update(Gradients<T> gradients, const Trainin
 
 template <class T> void Learner<T>::learn_whole(const TrainingProgress& at) {
   const StepResult<T> result = feed_.run(tape_);
-  double value = checked_loss(result);
+  double value = checked_loss("fit", result);
   check_tracked(result.loss);
   const Var<T> penalties = tape_.penalties(params_);
   const Var<T> total = penalties.tracked() ? sum(result.loss) + penalties : result.loss;

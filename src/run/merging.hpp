@@ -29,10 +29,10 @@ inline void merge_after(const std::vector<Metric*>& metrics, const States& befor
 }
 
 /// Throws ValueError for a metric that has no state to merge.
-inline void check_states(const std::vector<Metric*>& metrics) {
+inline void check_states(const char* who, const std::vector<Metric*>& metrics) {
   for (const Metric* metric : metrics) {
     if (!metric->state().empty()) continue;
-    fail<ValueError>("fit", "metric without a state: state() of '", metric->name(),
+    fail<ValueError>(who, "metric without a state: state() of '", metric->name(),
                      "' is empty, expected its sums, because those of shards are merged; define "
                      "state() and load_state()");
   }

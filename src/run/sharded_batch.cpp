@@ -47,7 +47,7 @@ ShardedBatch<T>::ShardedBatch(const Params<T>& params, Feed<T>& feed, Tape<T>& t
                      ", expected 1 for a list of batches; give Batches, or a source with "
                      "epoch(epoch, first, shards)");
   }
-  check_states(metrics_);
+  check_states("fit", metrics_);
   if (team_ != nullptr) reducer_.emplace(params, *team_, options.shards);
 }
 
@@ -70,7 +70,7 @@ template <class T> ShardNumbers ShardedBatch<T>::run_shard(std::int64_t step, bo
   }
   ShardNumbers numbers{place.shard,
                        place.examples,
-                       checked_loss(result),
+                       checked_loss("fit", result),
                        result.weight,
                        result.tokens,
                        result.weighted,

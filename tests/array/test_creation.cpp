@@ -25,5 +25,7 @@ TEST_CASE("arange is NumPy's") {
   CHECK_THROWS_AS(arange<int>(0, 5, 0), ValueError);
   CHECK_THROWS_AS(arange<float>(0, 1, 0), ValueError);
   CHECK_THROWS_AS(arange<double>(std::numeric_limits<double>::quiet_NaN()), ValueError);
-  CHECK_THROWS_AS(arange<double>(0, std::numeric_limits<double>::infinity()), ValueError);
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(arange<double>(0, infinity), ValueError);
+  CHECK_THROWS_AS(arange<double>(0, 1, infinity), ValueError);
 }

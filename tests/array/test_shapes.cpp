@@ -36,6 +36,8 @@ TEST_CASE("sizes and strides of shapes") {
   CHECK(checked("op", {kTooMany - 1}).size() == 1);
   CHECK_THROWS_AS(checked("op", {kTooMany}), ShapeError);
   CHECK_THROWS_AS(checked("op", {kTooMany, 0}), ShapeError);
+  CHECK_NOTHROW(checked("op", Shape(kMaxRank, 2)));
+  CHECK_THROWS_AS(checked("op", Shape(kMaxRank + 1, 1)), ShapeError);
 }
 
 TEST_CASE("shapes broadcast from the last axis on") {

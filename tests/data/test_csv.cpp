@@ -81,6 +81,11 @@ TEST_CASE("tables that are damaged are refused with line and byte") {
   refused("a\n\xFF\n", "malformed UTF-8");
   refused(std::string("a\n1\0", 4), "NUL");
   CHECK_THROWS_AS(parse("a\n1\n", {.text = {"b"}}), ParameterError);
+  const CsvTable table = parse("a,b\n1,x\n", {.text = {"b"}});
+  const std::string text =
+      error_of<ParameterError>([&] { static_cast<void>(table.numbers<double>({"b"})); });
+  CHECK(contains(text, "wrong kind of column: 'b' is not a column of numbers"));
+  CHECK(contains(text, "expected one of: 'a'"));
   for (const char bad : {'"', ' ', '\n', '\r', '\0', '\x80'}) {
     CHECK_THROWS_AS(parse("a\n1\n", {.separator = bad}), ValueError);
   }

@@ -55,6 +55,19 @@ TEMPLATE_TEST_CASE("torch.nn.MultiheadAttention with kdim and vdim, padded, with
   check_case<TestType>("cross.", 2, 4, false);
 }
 
+TEST_CASE("an attention at the root takes PyTorch's weights") {
+  for (const bool before : {true, false}) {
+    Params<double> params({.seed = 1});
+    const MultiHeadAttention<double> layer(params.scope(), {.num_heads = 3, .key_dim = 4});
+    if (!before) layer.build({1, 1, 12}, {1, 1, 12});
+    load_torch_attention(params, "", golden_tensors(), 3, "self.");
+    layer.build({1, 1, 12}, {1, 1, 12});
+    params.check_pending();
+    CHECK(params.at("attention_output/bias").value() ==
+          to_array<double>(golden_tensors().at("self.out_proj.bias")));
+  }
+}
+
 TEST_CASE("weights of PyTorch that do not fit are refused, and nothing is changed") {
   const Tensors good = golden_tensors();
   Params<double> params;

@@ -174,6 +174,7 @@ TEST_CASE("a decoder block refuses inputs and masks that do not fit") {
        with({.encoder_attention_mask = all_true({3, 3})}),
        {"b: encoder_attention_mask does not fit", "(3, 3)", "(2, 2, 3, 5)"}},
   });
+  CHECK(params.count() == 0);  // nothing was made for a call that is refused
   DecoderCache<double> cache(4);
   refuse<TapeError>({{"cache", {x, m}, with({.cache = &cache}), {"b: cache on a recording tape"}}});
   refuse<ValueError>({
@@ -194,6 +195,11 @@ TEST_CASE("a decoder block refuses inputs and masks that do not fit") {
   });
   const V one(random_array<double>({2, 1, 4}, 1));
   const V memory(random_array<double>(m, 2));
+  const V nothing(Array<double>(Shape{2, 0, 4}));
+  CHECK(contains(
+      error_of<ShapeError>([&] { static_cast<void>(block(one, nothing, {.cache = &cache})); }),
+      "b: empty memory: memory is (2, 0, 4)"));
+  CHECK_FALSE(cache.cross());
   static_cast<void>(block(one, memory));
   refuse<ShapeError>({{"another memory",
                        {x, {2, 5, 6}},

@@ -217,3 +217,22 @@ TEST_CASE("a prediction that is not a number is a miss, and no class") {
   confusion.update(nan, labels, {.mask = array<bool>({2}, {false, true})});
   CHECK(confusion.result() == 1);
 }
+
+TEST_CASE("a prediction without classes is refused") {
+  const Var<double> none(Array<double>(Shape{2, 0}));
+  const auto labels = array<std::int64_t>({2}, {0, 1});
+  const MetricOptions masked{.mask = array<bool>({2}, {false, false})};
+  const auto refuses = [&](auto metric) {
+    for (const MetricOptions& options : {MetricOptions{}, masked}) {
+      const std::string text = error_of<ShapeError>([&] { metric.update(none, labels, options); });
+      CHECK(contains(text, "no classes: prediction is (2, 0), labels is (2,)"));
+    }
+    metric.update(Var<double>(Array<double>(Shape{0, 3})), Array<std::int64_t>(Shape{0}));
+  };
+  refuses(Precision());
+  refuses(Recall());
+  refuses(F1());
+  refuses(ConfusionMatrix());
+  refuses(Accuracy());
+  refuses(TopKAccuracy(1));
+}

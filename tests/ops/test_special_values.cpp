@@ -300,3 +300,27 @@ TEST_CASE("layer normalization of equal elements is beta") {
   const Var<float> shifted(Array<float>(array<float>(Shape{1, 2}, {10000.F, 10001.F})));
   CHECK(std::abs(layer_normalization(shifted, {}, {}, {-1}, 0.0).value().data()[1] - 1.F) < 1e-6F);
 }
+
+TEST_CASE("sparsemax gives nothing to -infinity, as softmax does") {
+  const V x(rows(2, {0.5, -kInf, 0.25, 1e308, -1e308, -kInf}));
+  const Array<double> y = sparsemax(x).value();
+  CHECK(y == rows(2, {0.625, 0, 0.375, 1, 0, 0}));
+}
+
+TEST_CASE("what dropout drops is 0, also NaN and also with a noise_shape") {
+  const Array<double> x = Array<double>(Shape{4, 64}, kNaN);
+  for (const std::optional<Shape>& noise :
+       {std::optional<Shape>(), std::optional(Shape{4, 64}), std::optional(Shape{1, 64})}) {
+    Tape<double> tape;
+    const V v = tape.watch(V(x));
+    const V y = dropout(v, 0.5, {.seed = 1, .index = 0}, noise);
+    const Array<double> g = tape.backward(sum(y * y))[v].value();
+    std::size_t dropped = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      dropped += y.data()[i] == 0 && g.data()[i] == 0 ? 1 : 0;
+      CHECK((y.data()[i] == 0 || std::isnan(y.data()[i])));
+    }
+    CHECK(dropped > 64);
+    CHECK(dropped < 192);
+  }
+}

@@ -53,6 +53,7 @@ TEST_CASE("the initializers have the spread that their formulas say") {
   CHECK(moments("zeros", {3}, {}).largest == 0);
   CHECK(moments("ones", {3}, {}).mean == 1);
   CHECK(moments(initializers::Constant{.value = 2.5}, {3}, {}).mean == 2.5);
+  CHECK_THROWS_AS(Initializer(initializers::Constant{.value = std::nan("")}), ValueError);
 }
 
 TEST_CASE("fans come from what is contracted and what is made") {

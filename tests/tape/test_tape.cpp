@@ -183,6 +183,16 @@ TEST_CASE("mark and rewind") {
   static_cast<void>(y);
 }
 
+TEST_CASE("a mark of another tape is refused, however alike the tapes are") {
+  Tape<double> tape, other;
+  const V x = tape.watch(V(2.0));
+  static_cast<void>(other.watch(V(2.0)));
+  const auto mark = other.mark();
+  const V y = square(x);
+  CHECK(contains(error_of<TapeError>([&] { tape.rewind(mark); }), "of another tape"));
+  CHECK(tape.backward(y)[x].item() == 4.0);
+}
+
 TEST_CASE("a tape is cleared, marked and rewound by its own thread alone") {
   Tape<double> tape;
   const V x = tape.watch(V(2.0));
@@ -258,6 +268,8 @@ TEST_CASE("value() of a temporary outlives it, and is moved out when nobody else
   const double* own = last.data();
   const Array<double> moved = std::move(last).value();
   CHECK(moved.data() == own);
+  CHECK_FALSE(last.has_value());
+  CHECK_THROWS_AS(last.item(), ValueError);
 }
 
 TEST_CASE("operators with scalars and xtensor expressions on either side") {

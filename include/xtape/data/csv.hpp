@@ -54,7 +54,7 @@ class CsvTable {
  private:
   friend CsvTable parse_csv(std::span<const std::byte>, const std::string&, const CsvOptions&);
   [[nodiscard]] const std::vector<double>& number_column(const std::string& name) const;
-  [[noreturn]] void refuse(const std::string& column, const char* expected) const;
+  [[noreturn]] void refuse(const std::string& column, bool text) const;
 
   std::size_t rows_ = 0;
   std::vector<std::string> columns_;

@@ -1,7 +1,8 @@
 #pragma once
 /// \file
 /// Activation functions with Keras's names and defaults; each comment gives the result. They are
-/// elementwise but for glu and sparsemax. The gradient at a kink is that of the side below: 0 for relu at 0.
+/// elementwise but for glu and sparsemax. The gradient of relu at 0 is 0. Those that a kernel computes, such as
+/// gelu and silu, have a first and a second derivative. TapeError for a third.
 
 #include <xtape/tape/var.hpp>
 

@@ -105,6 +105,7 @@ template <class T> struct BackwardOptions {
 /// A position on a tape; see Tape::mark.
 template <class T> struct Mark {
   typename detail::TapeState<T>::Position position;  ///< of the next node
+  const void* tape = nullptr;                        ///< the tape's state
   std::uint64_t birth = 0;                           ///< birth of the tape
   std::uint64_t last_stamp = 0;                      ///< stamp of the last node
   std::size_t penalties = 0;                         ///< number of penalties
@@ -148,8 +149,8 @@ template <class T> class Tape {
   void clear();
   /// The present position, for rewind().
   [[nodiscard]] Mark<T> mark() const;
-  /// Forgets what was recorded since the mark. TapeError when the tape was cleared or rewound past it,
-  /// unless it is a mark of the empty tape.
+  /// Forgets what was recorded since the mark. TapeError for a mark of another tape, and
+  /// when the tape was cleared or rewound past it, unless it is a mark of the empty tape.
   void rewind(const Mark<T>& mark);
 
   /// Adds a scalar penalty. ShapeError unless it has one element, TapeError inside checkpoint().

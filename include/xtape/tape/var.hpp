@@ -117,8 +117,10 @@ template <Real T> class Var {
   /// The array of a temporary Var, by value, so that the array outlives it.
   [[nodiscard]] Array<T> value() && {
     // Two returns, because clang copies both results of a conditional expression.
-    if (checked().unique()) return std::move(value_.mutate());
-    return *value_;
+    if (!checked().unique()) return *value_;
+    Array<T> array = std::move(value_.mutate());
+    value_ = {};
+    return array;
   }
   /// Returns the shape. ValueError without an array.
   [[nodiscard]] const Shape& shape() const { return checked()->shape(); }
