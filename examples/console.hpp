@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 namespace console {
 
@@ -84,6 +85,17 @@ inline void complain(const std::string& program, const std::string& text) {
   if (output().silent) return;
   const std::string line = program + ": " + shortened(escaped(text)) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+/// Throws ValueError if an output option names one of the inputs, which would be lost.
+inline void need_other(const char* option, const std::string& output,
+                       const std::vector<std::string>& inputs) {
+  std::error_code none;  // a file that is not there is another one
+  for (const std::string& input : inputs) {
+    if (output.empty() || !std::filesystem::equivalent(output, input, none)) continue;
+    throw xtape::ValueError(std::string(option) + ": it is an input: it names " + output +
+                            ", expected another file; give another name");
+  }
 }
 
 /// Opens /dev/null for each of the descriptors 0 to 2 that is closed. A file would get its number otherwise, and

@@ -148,6 +148,11 @@ inline Data make_data(std::uint64_t seed, std::size_t count,
       rest.push_back(date);
     }
   }
+  if (rest.empty()) {
+    throw xtape::ValueError(
+        "--test: no date is left to learn from: the file has all dates, expected "
+        "some; give a smaller file");
+  }
   xtape::RandomStream draws(seed, xtape::stable_hash("training examples"));
   while (data.train.size() < count) {
     const Date date = rest[draws.below(rest.size())];

@@ -304,7 +304,8 @@ void add_train_options(CLI::App& app, Settings& s) {
   add("--layers", s.layers, "layers")->check(count);
   add("--width", s.width, "width of the vectors, a multiple of --heads")->check(count);
   add("--heads", s.heads, "attention heads")->check(count);
-  add("--block", s.block, "characters the model looks back on at most")->check(count);
+  add("--block", s.block, "characters the model looks back on at most")
+      ->check(console::Whole(2, 100000000));
   add("--batch-size", s.batch, "blocks per step")->check(count);
   add("--steps", s.steps, "steps in all")->check(count);
   add("--shards", s.shards,

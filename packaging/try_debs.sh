@@ -3,6 +3,7 @@
 #   packaging/try_debs.sh [FOLDER OF PACKAGES] [RELEASE]   by default out/debs, and the release of this system
 # Needs root's rights and debootstrap, which `tools/setup.sh full` installs. The root goes away at the end.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # In the root: the packages alone come first, then what a developer needs.
@@ -48,7 +49,7 @@ if [[ ${1-} == inside ]]; then
   exit
 fi
 
-debs=$(realpath "${1:-out/debs}")
+debs=$(if [[ ${1-} ]]; then cd "$caller" && realpath "$1"; else realpath out/debs; fi)
 release=${2:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 compgen -G "$debs/*.deb" >/dev/null || { echo "try_debs.sh: no packages in $debs; packaging/debs.sh makes them" >&2; exit 1; }
 root=$(mktemp -d)

@@ -1,5 +1,6 @@
 #include "bundle.hpp"
 
+#include "../console.hpp"
 #include "../ranks.hpp"
 
 #include <algorithm>
@@ -317,10 +318,10 @@ Bundle load_bundle(const std::string& folder) {
     xp::load(bundle.params, weights_file(folder));
   } else {
     const auto progress = xp::load_checkpoint(best, bundle.params);
-    std::fprintf(
-        stderr,
-        "%s: its training is not finished; the weights are the best so far, of epoch %lld\n",
-        folder.c_str(), static_cast<long long>(progress.epoch));
+    console::complain("seq2seq", folder +
+                                     ": its training is not finished; the weights are the best so "
+                                     "far, of epoch " +
+                                     std::to_string(progress.epoch));
   }
   return bundle;
 }

@@ -23,7 +23,9 @@ Lists decode_together(const Models& models, const std::vector<const Source*>& so
     xp::DecodingOptions here = options;
     if (s.length_factor > 0) {
       const double limit = s.length_factor * static_cast<double>(source->ids.size()) + kMargin;
-      here.max_length = std::min(here.max_length, static_cast<std::size_t>(std::ceil(limit)));
+      if (limit < static_cast<double>(here.max_length)) {
+        here.max_length = static_cast<std::size_t>(std::ceil(limit));
+      }
     }
     // As greedy, whose score is the probability alone.
     const double penalty = s.beam > 1 ? s.length_penalty : 0;

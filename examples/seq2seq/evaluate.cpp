@@ -48,6 +48,7 @@ void tell_text_scores(const TextScores& text) {
 
 void score(const ScoreSettings& s) {
   console::need_output();
+  console::need_other("--json", s.json, {s.translations, s.file});
   const xp::TextLines translations = xp::read_lines(s.translations);
   const std::vector<Pair> pairs = read_pairs(s.file, s.columns);
   if (translations.size() != pairs.size()) {
@@ -71,6 +72,7 @@ void score(const ScoreSettings& s) {
 
 void evaluate(const EvaluateSettings& s) {
   console::need_output();
+  console::need_other("--json", s.json, {s.file});
   check_decoding(s.decode, 1 + s.ensemble.size());
   const Bundle bundle = load_bundle(s.folder);
   need_same_model(s.decode.team, s.folder, bundle);
@@ -113,7 +115,11 @@ void evaluate(const EvaluateSettings& s) {
   std::int64_t shown = 0;
   for (std::size_t i = 0; i < pairs.size() && shown < s.show; ++i) {
     const auto& targets = pairs[i].targets;
-    if (std::find(targets.begin(), targets.end(), written[i]) != targets.end()) continue;
+    const auto tokens_of = [&](const std::string& t) { return bundle.language.target_tokens(t); };
+    const auto right = [&, is = tokens_of(written[i])](const auto& t) {
+      return tokens_of(t) == is;
+    };
+    if (std::any_of(targets.begin(), targets.end(), right)) continue;
     console::print(pairs[i].source + " -> " + written[i] + "   (right: " + targets[0] + ")\n");
     ++shown;
   }

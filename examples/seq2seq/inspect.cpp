@@ -11,7 +11,8 @@ void inspect(const InspectSettings& s) {
   const auto& model = *bundle.model;
   const auto& language = bundle.language;
   if (s.sentence.empty()) {
-    const xp::Array<std::int64_t> ids(xp::Shape{1, 8}, language.source.unknown());
+    const auto length = static_cast<std::size_t>(std::min(8, model.options().max_length));
+    const xp::Array<std::int64_t> ids(xp::Shape{1, length}, language.source.unknown());
     console::print(xp::summary(bundle.params, [&](xp::Tape<float>& tape) {
       const auto memory = model.encode(tape.input(ids));
       static_cast<void>(model.logits(tape.input(ids), memory));
@@ -34,9 +35,10 @@ void inspect(const InspectSettings& s) {
     tokens.insert(tokens.begin(), "<s>");
     tokens.emplace_back("</s>");
   }
-  const auto found = xp::greedy(
-      model, source.ids, source.mask,
-      {.max_length = static_cast<std::size_t>(model.options().max_length), .attention = true});
+  const auto found = xp::greedy(model, source.ids, source.mask,
+                                {.max_length = static_cast<std::size_t>(model.options().max_length),
+                                 .suppress = {language.target.unknown()},  // as translate
+                                 .attention = true});
   std::vector<std::string> written = language.target.decode(found[0].tokens);
   for (std::string& token : written) token = Language::word(token);
   console::print(language.target_text(found[0].tokens) + "\n");

@@ -153,6 +153,8 @@ bool rate_needs_epochs(const TrainSettings& s) {
 static void check_schedule(const TrainSettings& s) {
   constexpr std::pair<const char*, std::string_view> kOptions[] = {
       {"--boundaries", "piecewise"},
+      {"--decay-steps", "cosine, restarts, exponential, inverse-time or polynomial"},
+      {"--final-rate", "cosine, restarts or polynomial"},
       {"--factors", "piecewise"},
       {"--power", "polynomial"},
       {"--cycle", "polynomial"},
@@ -193,6 +195,11 @@ std::unique_ptr<xp::Optimizer<float>> make_optimizer(const TrainSettings& s, std
   if (s.ema > 0) {
     common.use_ema = true;
     common.ema_momentum = s.ema;
+  }
+  if (s.accumulate > steps) {
+    throw xp::ValueError("--accumulate: nothing would be learned: it is " +
+                         std::to_string(s.accumulate) + ", expected at most the steps of the " +
+                         "training, " + std::to_string(steps) + "; lower it, or raise --epochs");
   }
   common.gradient_accumulation_steps = s.accumulate;
   common.exclude_from_weight_decay = {"bias$", "norm", "beta$", "gamma$"};

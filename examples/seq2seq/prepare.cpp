@@ -41,6 +41,24 @@ std::vector<std::string> texts_of(const TrainSettings& s, const std::vector<Pair
 
 }  // namespace
 
+void check_subwords(const TrainSettings& s, const Language* from) {
+  const auto learns = [](const std::string& kind, const Tokens* known) {
+    return kind == "sentencepiece" && (known == nullptr || *known != Tokens::pieces);
+  };
+  if (learns(s.source_tokens, from == nullptr ? nullptr : &from->source_kind) ||
+      learns(s.target_tokens, from == nullptr ? nullptr : &from->target_kind)) {
+    return;
+  }
+  for (const char* option :
+       {"--subwords", "--subword-kind", "--subword-coverage", "--joint-subwords"}) {
+    if (s.given.count(option) == 0) continue;
+    throw xp::ValueError(std::string(option) +
+                         ": of no use: no subwords are learned, expected --source-tokens "
+                         "sentencepiece, or the same of the target, and not those of --init; leave "
+                         "it out");
+  }
+}
+
 void check_settings(const TrainSettings& s) {
   const bool there = std::filesystem::exists(options_file(s.folder));
   if (there && !s.resume && !s.overwrite) {
@@ -53,6 +71,12 @@ void check_settings(const TrainSettings& s) {
                          ": nothing to resume: no model is here, expected one that was "
                          "being trained; leave out --resume");
   }
+  std::error_code none;  // a folder that is not there is another one
+  if (!s.init.empty() && std::filesystem::equivalent(s.init, s.folder, none)) {
+    throw xp::ValueError(
+        "--init: it is the folder of --model, expected another one, because it is "
+        "read again when a training is resumed; give another --model");
+  }
   check_length(s.max_length, "--max-length");
   if (s.dev.empty() == (s.dev_split == 0)) {
     throw xp::ValueError(std::string("--dev, --dev-split: ") +
@@ -64,14 +88,7 @@ void check_settings(const TrainSettings& s) {
         "--dev-split: no pair is left to learn from: it is 1, expected less; give a fraction, "
         "such as 0.05");
   }
-  const bool pieces = s.source_tokens == "sentencepiece" || s.target_tokens == "sentencepiece";
-  for (const char* option :
-       {"--subwords", "--subword-kind", "--subword-coverage", "--joint-subwords"}) {
-    if (pieces || !s.init.empty() || s.given.count(option) == 0) continue;
-    throw xp::ValueError(std::string(option) +
-                         ": of no use: neither source nor target consists of subwords, expected "
-                         "--source-tokens sentencepiece, or the same of the target; leave it out");
-  }
+  if (s.init.empty()) check_subwords(s, nullptr);
   if (s.source_tokens == "sentencepiece") Subwords::check_built("--source-tokens");
   if (s.target_tokens == "sentencepiece") Subwords::check_built("--target-tokens");
   if (s.best == "last" && s.patience != 0) {
@@ -88,7 +105,20 @@ void check_settings(const TrainSettings& s) {
 
 void read_both(const TrainSettings& s, std::vector<Pair>& pairs, std::vector<Pair>& dev_pairs) {
   pairs = read_pairs(s.train, s.columns, s.limit);
-  dev_pairs = s.dev.empty() ? split_off(pairs, s.dev_split) : read_pairs(s.dev, s.columns);
+  const auto need = [](const std::vector<Pair>& of, const std::string& where, const char* advice) {
+    if (!of.empty()) return;
+    throw xp::ValueError(where + ": there are 0, expected 1 or more; " + advice);
+  };
+  need(pairs, s.train + ": no pairs", "look at the file");
+  if (!s.dev.empty()) {
+    dev_pairs = read_pairs(s.dev, s.columns);
+    return need(dev_pairs, s.dev + ": no pairs", "look at the file");
+  }
+  dev_pairs = split_off(pairs, s.dev_split);
+  need(dev_pairs, "--dev-split: no pair is left for validation",
+       "give a larger fraction, or a file as --dev");
+  need(pairs, "--dev-split: no pair is left to learn from",
+       "give a smaller fraction, or a file as --dev");
 }
 
 Language tokenization(const TrainSettings& s, const std::vector<Pair>& pairs,
@@ -129,13 +159,18 @@ std::map<std::string, std::string> options_of_run(const TrainSettings& s) {
   return all;
 }
 
-std::map<std::string, std::string> configuration(const TrainSettings& s,
+std::map<std::string, std::string> configuration(const TrainSettings& s, const Language& language,
                                                  const std::vector<Pair>& pairs,
                                                  const std::vector<Pair>& dev_pairs) {
   auto all = options_of_run(s);
   if (!rate_needs_epochs(s)) all.erase("--epochs");  // no rate depends on them
   all["contents of --train"] = fingerprint(pairs);
   all["contents of --dev"] = fingerprint(dev_pairs);
+  // The data decide about the tokens, but for those of a model that may have been trained anew.
+  if (!s.init.empty()) {
+    all["tokens of --init"] =
+        std::to_string(xp::stable_hash(language.source.to_text() + language.target.to_text()));
+  }
   return all;
 }
 

@@ -6,6 +6,9 @@
 
 namespace seq2seq {
 
+/// Throws ValueError for options of subwords where none are learned. `from` is the model that a run begins with, or null.
+void check_subwords(const TrainSettings& s, const Language* from);
+
 /// Throws ValueError for settings that do not fit each other, or the folder.
 void check_settings(const TrainSettings& s);
 
@@ -26,7 +29,7 @@ void check_memory(const xp::Seq2SeqOptions& o);
 std::map<std::string, std::string> options_of_run(const TrainSettings& s);
 
 /// Returns what a resumed run must have in common with the one before: options and hashes of data.
-std::map<std::string, std::string> configuration(const TrainSettings& s,
+std::map<std::string, std::string> configuration(const TrainSettings& s, const Language& language,
                                                  const std::vector<Pair>& pairs,
                                                  const std::vector<Pair>& dev_pairs);
 

@@ -355,8 +355,8 @@ void add_options(CLI::App& app, TrainSettings& s) {
   add_run(app, s);
   // The files' contents are compared instead of their paths.
   static const std::set<std::string> free{
-      "--train",     "--dev",        "--model",       "--patience",    "--record", "--resume",
-      "--overwrite", "--save-steps", "--score-every", "--tensorboard", "--keep"};
+      "--train",  "--dev",       "--model",      "--patience",    "--record",
+      "--resume", "--overwrite", "--save-steps", "--tensorboard", "--keep"};
   app.footer(free_options_text(free, "; --epochs too, unless --schedule decays to the last step"));
   app.final_callback([&app, &s] {
     s.configuration = configuration_of(app, free);

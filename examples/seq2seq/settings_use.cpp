@@ -93,7 +93,7 @@ void add_options(CLI::App& app, TranslateSettings& s) {
       ->group(group);
   app.add_option("--top-p", s.decode.top_p, "draw among tokens that together have this probability")
       ->needs(sample)
-      ->check(kRate)
+      ->check(console::Real(0, 1, true))
       ->capture_default_str()
       ->group(group);
   app.add_option("--seed", s.decode.seed, "of samples")
@@ -116,11 +116,12 @@ void add_options(CLI::App& app, EvaluateSettings& s) {
       ->check(kNone)
       ->capture_default_str();
   add_ensemble(app, s.ensemble);
+  add_decoding(app, s.decode);
   app.add_option("--too-long", s.too_long,
                  "pairs with a source longer than the model was trained for: wrong, or leave-out")
       ->check(CLI::IsMember({"wrong", "leave-out"}))
-      ->capture_default_str();
-  add_decoding(app, s.decode);
+      ->capture_default_str()
+      ->excludes("--crop");
   app.footer(
       "WER is the share of outputs that are wrong anywhere, PER the edits per token. BLEU is of "
       "the model's tokens. sacreBLEU and chrF are of plain text, with the tokens and figures of "

@@ -62,11 +62,11 @@ Subwords Subwords::train(const std::vector<std::string>& texts, const SubwordOpt
   std::set<std::string> characters;
   for (const std::string& text : texts) {
     for (std::string& c : xp::tokenize(text, xp::TokenKind::characters)) {
-      characters.insert(std::move(c));
+      if (c != " ") characters.insert(std::move(c));
     }
   }
   const std::size_t least = characters.size() + 4;  // <unk>, <s>, </s> and the mark of a word
-  if (options.size < least) {
+  if (options.coverage == 1 && options.size < least) {
     throw xp::ValueError("--subwords: too few: it is " + std::to_string(options.size) +
                          ", expected at least " + std::to_string(least) +
                          ", one for each character; raise it");
@@ -87,7 +87,10 @@ Subwords Subwords::train(const std::vector<std::string>& texts, const SubwordOpt
   if (!status.ok()) {
     throw xp::ValueError("--subwords: SentencePiece cannot learn " + std::to_string(options.size) +
                          " pieces: " + status.ToString() +
-                         ", expected a text with more words; give fewer --subwords");
+                         (status.ToString().find("required_chars") == std::string::npos
+                              ? ", expected a text with more words; give fewer --subwords"
+                              : ", expected a piece for each character; give more --subwords, or a "
+                                "smaller --subword-coverage"));
   }
   return of(std::move(bytes), "--subwords");
 }

@@ -95,21 +95,25 @@ struct Work {
   }
 };
 
-/// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
-std::string tell_best(const xp::History& history, const std::string& monitor, xp::MonitorMode mode,
-                      std::int64_t score_every) {
-  std::size_t epoch = history.epochs().size();
-  if (epoch == 0) return {};
-  if (!monitor.empty()) {
-    const std::vector<double>& values = history[monitor];
-    std::size_t best = 0;
-    for (std::size_t i = 1; i < values.size(); ++i) {  // as fit does: NaN is never better
-      const bool better =
-          mode == xp::MonitorMode::max ? values[i] > values[best] : values[i] < values[best];
-      if (better || (std::isnan(values[best]) && !std::isnan(values[i]))) best = i;
-    }
-    if (!std::isnan(values[best])) epoch = best + 1;
+/// Returns the epoch whose weights stay, counted from 1: the best one as fit has it, for which NaN is never better, or
+/// the last without a monitor.
+std::size_t epoch_of_weights(const xp::History& history, const std::string& monitor,
+                             xp::MonitorMode mode) {
+  const std::size_t last = history.epochs().size();
+  if (last == 0 || monitor.empty()) return last;
+  const std::vector<double>& values = history[monitor];
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const bool better =
+        mode == xp::MonitorMode::max ? values[i] > values[best] : values[i] < values[best];
+    if (better || (std::isnan(values[best]) && !std::isnan(values[i]))) best = i;
   }
+  return std::isnan(values[best]) ? last : best + 1;
+}
+
+/// Tells the figures of the epoch whose weights are saved: the best one, or the last. Returns them.
+std::string tell_best(const xp::History& history, std::size_t epoch, std::int64_t score_every) {
+  if (epoch == 0) return {};
   std::string figures;
   for (const auto& [name, given] : history.columns()) {
     const std::vector<double> values = by_epoch(history, given, score_every);
@@ -232,7 +236,7 @@ xp::FitOptions<float> Training::fit_options() {
       .best_monitor = keeps_best() ? s_.best : "",
       .best_mode = mode(),
       .resume = s_.resume,
-      .configuration = configuration(s_, material_.pairs, material_.dev_pairs),
+      .configuration = configuration(s_, material_.language, material_.pairs, material_.dev_pairs),
       .shards = s_.shards,
       .team = s_.team};
   fit.message = [](const std::string& text) {
@@ -298,13 +302,20 @@ void Training::tell_interrupted() const {
 }
 
 void Training::finish(const xp::History& history) {
+  const std::size_t epoch = epoch_of_weights(history, keeps_best() ? s_.best : "", mode());
+  if (epoch > 0 && !std::isfinite(history["val_loss"][epoch - 1])) {
+    throw xp::NonFiniteError(s_.folder +
+                             ": the weights are of no use: the loss on the dev pairs is " +
+                             std::to_string(history["val_loss"][epoch - 1]) +
+                             ", expected a number; nothing was saved, lower --learning-rate");
+  }
   if (keeps_best() && checkpoints_->restore_best(params_, *optimizer_)) {
     optimizer_->finalize(params_);
   }
   xp::save(params_, weights_file(s_.folder));
   Card card{.origin = {},
             .options = options_of_run(s_),
-            .scores = tell_best(history, keeps_best() ? s_.best : "", mode(), s_.score_every)};
+            .scores = tell_best(history, epoch, s_.score_every)};
   card.origin.push_back("It was trained on " + console::counted(material_.pairs.size(), "pair") +
                         " of " + s_.train + ", and chosen by " +
                         std::to_string(material_.dev_pairs.size()) + " pairs of " +
@@ -332,6 +343,7 @@ void train(const TrainSettings& given) {
   const Bundle from = load_bundle(given.init);
   need_same_model(given.team, given.init, from);
   const TrainSettings s = inherited(given, from);
+  check_subwords(s, &from.language);
   Training(s, &from).run();
 }
 

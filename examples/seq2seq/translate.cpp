@@ -71,6 +71,7 @@ class Translator {
     need_same_model(team_, s.folder, bundle_);
     decoding_.attention = s.json || !s.alignment.empty();
     if (!s.alignment.empty() && console::leads(team_)) {
+      console::need_other("--alignment", s.alignment, {s.input});
       alignment_.open(s.alignment);
       check_alignment();
     }
@@ -217,10 +218,16 @@ class Translator {
     }
   }
 
+  /// Returns tokens as people spell them.
+  static std::vector<std::string> words(std::vector<std::string> tokens) {
+    for (std::string& token : tokens) token = Language::word(token);
+    return tokens;
+  }
+
   void write_object(std::size_t i, const std::vector<xp::Hypothesis>& list) {
     Json& object = objects_[i];
     if (object.contains("source") && object["source"].is_string()) {
-      object["source_tokens"] = bundle_.language.source_tokens(object["source"]);
+      object["source_tokens"] = words(bundle_.language.source_tokens(object["source"]));
     }
     object["translations"] = Json::array();
     for (const xp::Hypothesis& text : list) {
@@ -228,7 +235,7 @@ class Translator {
           {{"text", bundle_.language.target_text(text.tokens)},
            {"score", text.score},
            {"log_probability", text.log_probability},
-           {"tokens", bundle_.language.target.decode(text.tokens)},
+           {"tokens", words(bundle_.language.target.decode(text.tokens))},
            {"alignment", alignment_of(text, bundle_.language.source_ends)}});
     }
     console::print(object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");

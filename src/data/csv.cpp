@@ -105,7 +105,7 @@ CsvTable parse_csv(std::span<const std::byte> bytes, const std::string& name,
                    ", expected a name for each; set header to false if there is none");
       }
       for (const std::string& text : options.text) {
-        if (!names.contains(text)) table.refuse(text, "a name in CsvOptions::text");
+        if (!names.contains(text)) table.refuse(text, {});
         table.texts_[text];
       }
       for (const std::string& column : table.columns_) {
@@ -138,16 +138,20 @@ CsvTable read_csv(const std::string& path, const CsvOptions& options) {
                      [&] { return parse_csv(file.bytes(), path, options); });
 }
 
-/// Throws ParameterError for a column that is not there, or is not of this kind.
-void CsvTable::refuse(const std::string& column, bool text) const {
+/// Throws ParameterError for a column that is not there, or is not of this kind, if one is given.
+void CsvTable::refuse(const std::string& column, std::optional<bool> text) const {
   std::string fitting;
   for (const std::string& each : columns_) {
-    if (fitting.size() < 500 && texts_.contains(each) == text) fitting += " " + io::printable(each);
+    if (fitting.size() < 500 && (!text || texts_.contains(each) == *text))
+      fitting += " " + io::printable(each);
   }
   const bool there = std::find(columns_.begin(), columns_.end(), column) != columns_.end();
   fail<ParameterError>("CsvTable",
                        there ? "wrong kind of column: " : "no such column: ", io::printable(column),
-                       " is not a column of ", text ? "text" : "numbers",
+                       " is not a column",
+                       !text   ? ""
+                       : *text ? " of text"
+                               : " of numbers",
                        ", expected one of:", fitting.empty() ? " (none)" : fitting,
                        there ? "; CsvOptions::text says which columns hold text" : "");
 }

@@ -86,13 +86,23 @@ FileBytes::FileBytes(const std::string& path, std::size_t most) {
   }
 }
 
-AtomicFile::AtomicFile(const std::string& path) : asked_(checked_path(path)), target_(path) {
-  namespace fs = std::filesystem;
+/// Returns the path that a symbolic link names, also one of a file that is not there yet. IoError for links in a circle.
+static std::string named_by(const std::string& link) {
+  constexpr int kMostLinks = 40;  // Linux's limit, too
+  std::filesystem::path path = link;
   std::error_code error;
-  if (fs::is_symlink(path, error)) {  // the link stays; what it names is replaced
-    const fs::path resolved = fs::weakly_canonical(path, error);
-    if (!error) target_ = resolved.string();
+  for (int i = 0; std::filesystem::is_symlink(path, error); ++i) {
+    if (i == kMostLinks) fail_io(link, "cannot be followed", ELOOP, "a link to a file");
+    const std::filesystem::path next = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / next;  // an absolute path replaces the folder
   }
+  return path.string();
+}
+
+AtomicFile::AtomicFile(const std::string& path)
+    : asked_(checked_path(path)),
+      target_(named_by(path)) {  // a link stays; what it names is replaced
   struct stat previous {};
   const bool exists = ::stat(target_.c_str(), &previous) == 0;
   if (exists && !S_ISREG(previous.st_mode)) {  // a rename would replace a device
@@ -148,6 +158,8 @@ void AtomicFile::put(Bytes bytes) {
 void AtomicFile::commit() {
   flush();
   if (::fsync(descriptor_) != 0) fail("cannot be flushed to the disk", errno);
+  // Keeps the lock until the file has its name, or another thread that cleans up may take it for a left-over.
+  const Descriptor lock(::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0));
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 && errno != EINTR) fail("cannot be written", errno);

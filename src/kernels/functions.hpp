@@ -79,7 +79,7 @@ inline constexpr std::tuple kFunctions(
     transcendental("gelu",
                    F(x * k.gauss_cdf(x)),
                    F(k.gauss_cdf(x) + x * k.gauss(x)),
-                   F((k.two - x * x) * k.gauss(x))),
+                   F((k.two - k.square_limited(x)) * k.gauss(x))),
     transcendental("gelu_tanh",
                    F(k.half * x * (k.one + k.tanh_of_cubic(x).t)),
                    LET(c, k.tanh_of_cubic(x),

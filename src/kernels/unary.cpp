@@ -56,6 +56,8 @@ template <class V> struct TanhOfSoftplus {
 /// The k of formulas: constants and parameters as vectors, and functions.
 template <class V> struct Terms : VectorMath<V> {
   using T = typename V::value_type;
+  // The square of x, limited where each Gaussian is 0, so that their product is. The second operand of min() may be NaN.
+  static V square_limited(const V& x) { return xsimd::min(V(T(1e18)), x * x); }
   V zero = of(0), one = of(1), two = of(2), half = of(0.5);
   V p0, p1, p2;
   bool p0_is_0;

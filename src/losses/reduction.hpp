@@ -77,11 +77,10 @@ template <class T> Var<T> reduced(const Var<T>& losses, const LossOptions& optio
     for (std::size_t i = 0; i < losses.size(); ++i) divisor += counts(i) ? 1 : 0;
   }
   // In Keras, too, a divisor of 0 gives a loss of 0.
-  const Var<T> total = sum(each);
-  if (divisor == 0) return total * T(0);
-  // A mean may be a number where the sum is none.
-  if (!std::isfinite(total.item())) return sum(each / static_cast<T>(divisor));
-  return total / static_cast<T>(divisor);
+  if (divisor == 0) return sum(each) * T(0);
+  // A mean may be a number where the sum is none, which a tape that checks numbers would refuse.
+  if (!std::isfinite(sum(Var<T>(each.value())).item())) return sum(each / static_cast<T>(divisor));
+  return sum(each) / static_cast<T>(divisor);
 }
 
 }  // namespace xtape::detail

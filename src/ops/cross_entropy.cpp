@@ -66,14 +66,17 @@ Var<T> sparse_softmax_cross_entropy(const Var<T>& logits, const ArrayArg<std::in
     });
     backward.add(0, std::move(gradient));
   };
-  auto composed = [kept, smoothing](const Var<T>& x) {
+  auto composed = [kept, smoothing](const Var<T>& given) {
     Array<bool> counts(kept.shape());
     Array<std::int64_t> ids = kept;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       counts.data()[i] = ids.data()[i] >= 0;
       ids.data()[i] = std::max<std::int64_t>(ids.data()[i], 0);
     }
-    ids.reshape(detail::reduced_shape(x.shape(), {x.rank() - 1}, true));
+    ids.reshape(detail::reduced_shape(given.shape(), {given.rank() - 1}, true));
+    Array<bool> whole_rows = counts;
+    whole_rows.reshape(ids.shape());
+    const Var<T> x = where(whole_rows, given, Var<T>(T(0)));  // what is ignored may be NaN
     const Var<T> picked = reshape(take_along_axis(x, ids, -1), kept.shape());
     const Var<T> whole = logsumexp(x, {-1});
     Var<T> loss = whole - picked;

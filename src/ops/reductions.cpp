@@ -100,23 +100,26 @@ Array<std::int64_t> arg_extreme(const char* op, bool largest, const Var<T>& x, i
 
 }  // namespace
 
-template <class T> Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
-  const Plan plan("sum", x.shape(), axes, keep_dims);
-  return record("sum", reduce(Reduce::sum, x, plan),
-                wrt(x, [shape = x.shape(), kept = plan.kept](const Var<T>& g) {
+template <class T> static Var<T> record_sum(const Var<T>& x, Result<T> y, const Plan& plan) {
+  return record("sum", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept](const Var<T>& g) {
                   return broadcast_to(reshape(g, kept), shape);
                 }));
+}
+
+template <class T> Var<T> sum(const Var<T>& x, const Axes& axes, bool keep_dims) {
+  const Plan plan("sum", x.shape(), axes, keep_dims);
+  return record_sum(x, reduce(Reduce::sum, x, plan), plan);
 }
 XTAPE_REDUCTION(sum);
 
 template <class T> Var<T> mean(const Var<T>& x, const Axes& axes, bool keep_dims) {
   const Plan plan = plan_nonempty("mean", x.shape(), axes, keep_dims);
-  const Var<T> total = sum(x, axes, keep_dims);
+  Result<T> total = reduce(Reduce::sum, x, plan);
   // A mean may be a number where the sum is none. Its elements are then divided first.
   if (kernels::first_non_finite(static_cast<Index>(total.size()), total.data()) >= 0) {
     return sum(x / static_cast<T>(plan.count), axes, keep_dims);
   }
-  return total / static_cast<T>(plan.count);
+  return record_sum(x, std::move(total), plan) / static_cast<T>(plan.count);
 }
 XTAPE_REDUCTION(mean);
 

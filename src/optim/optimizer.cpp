@@ -353,6 +353,7 @@ bool Optimizer<T>::step(Params<T>& params, const Gradients<T>& gradients, StepOp
       !updates && (options_.clipnorm || options_.clipvalue || options_.global_clipnorm);
   check_gradients(parts, fits ? std::numeric_limits<T>::max() : largest_gradient());
   for (ParameterStep& part : parts) prepare_weights(part, updates, rate);
+  detail::pool_threads();  // which start now, because that may fail
   if (!added.empty()) {
     memories_.reserve(memories_.size() + added.size());
     memories_.merge(added);  // moves nodes, so pointers to memories stay

@@ -63,9 +63,10 @@ void ShardSum<T>::add(std::int64_t shard, Gradients<T> gradients, double weight)
     detail::fail<ValueError>("ShardSum", "shard out of order: shard is ", shard, ", expected ",
                              s.next, " to ", s.shards.end - 1, ", ascending");
   }
+  gradients.scale(weight);  // throws for a weight that T does not hold
   s.next = shard + 1;
   s.weights.push_back(weight);
-  s.tree.add(shard, std::move(gradients.scale(weight)));
+  s.tree.add(shard, std::move(gradients));
 }
 
 // Tells the team the reason of an error before the reducer gives up pieces that are under way.

@@ -95,7 +95,8 @@ class ThreadTeam final : public Team {
     };
     const bool answered =
         ready() ||
-        (seconds > 0 && hub_.change.wait_for(lock, std::chrono::duration<double>(seconds), ready));
+        (seconds > 0 &&
+         hub_.change.wait_for(lock, std::chrono::duration<double>(std::min(seconds, 1e9)), ready));
     if (box.empty()) {
       if (hub_.failure) throw TeamError("team: " + *hub_.failure);
       if (answered) {

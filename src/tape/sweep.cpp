@@ -29,6 +29,8 @@ template <class T> static void add_into(Var<T>& slot, Var<T> g, bool graph) {
 
 template <class T> void Sweep<T>::add(std::size_t id, Var<T> g) {
   if (slots_.size() <= id) slots_.resize(id + 1);
+  // A pullback may compute without context. Products further down follow the tape's rounding, not the process's.
+  if (!g.has_context()) g = Var<T>(std::move(g.pointer()), state_.context());
   add_into(slots_[id], std::move(g), graph_);
 }
 

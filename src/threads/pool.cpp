@@ -201,10 +201,12 @@ void set_num_threads(std::size_t count) {
                              "; 1 means only the calling thread");
   }
   Service& s = service();
+  std::unique_ptr<Pool>
+      old;  // ends after the lock: its threads, which end first, lock the memory's
   const std::lock_guard lock(s.mutex);
   g_pool.store(nullptr);
   if (s.pool != nullptr) s.backoff = s.pool->backoff();
-  s.pool.reset();
+  old = std::move(s.pool);
   s.threads = count;
 }
 

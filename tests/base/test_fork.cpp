@@ -111,3 +111,25 @@ TEST_CASE("an epoch that was begun before fork() is refused in the child") {
   for (; it != epoch.end(); ++it) ++count;
   CHECK(count == 20);
 }
+
+TEST_CASE("a fork while the number of threads changes", "[threads]") {
+  if (detail::kThreadSanitizer || detail::kAddressSanitizer) return;
+  const std::size_t before = num_threads();
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    // Threads that end give back small blocks, which they have where they freed some.
+    Params<float> params({.seed = 1});
+    const Dense<float> layer(params.scope(), {.units = 64});
+    Adam<float> adam({}, {.gradient_accumulation_steps = 2});
+    for (std::size_t i = 0; !done; ++i) {
+      set_num_threads(2 + i % 2);
+      Tape<float> tape;
+      const Var<float> x = tape.input(random_array<float>({64, 512}, 1));
+      adam.step(params, tape.backward(mean(square(layer(x)))));
+    }
+  });
+  for (int i = 0; i < 200; ++i) CHECK(status_of([] { _exit(7); }) == 7);
+  done = true;
+  other.join();
+  set_num_threads(before);
+}

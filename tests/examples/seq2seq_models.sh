@@ -56,6 +56,47 @@ printf 'abc\n' | "$program" translate two 2>err >out
 cmp two/weights.safetensors twice/weights.safetensors
 "$program" train --init one --train second.tsv --dev dev2.tsv --model two "${fast[@]}" --epochs 1 --resume >log
 grep -q 'finished before' log || fail "resumed: $(<log)"
+# The tokens of --init belong to the run, and its folder is another one.
+"$program" train --train first.tsv --dev dev.tsv --model start "${tiny[@]}" --epochs 1 >log
+"$program" train --init start --train first.tsv --dev dev.tsv --model after "${fast[@]}" --schedule constant --epochs 1 >log
+"$program" train --train second.tsv --dev dev2.tsv --model start "${tiny[@]}" --epochs 1 --overwrite >log
+refused 1 'cannot resume with other options or data: tokens of --init' "$program" train --init start --train first.tsv --dev dev.tsv \
+  --model after "${fast[@]}" --schedule constant --epochs 2 --resume
+refused 1 'it is the folder of --model' "$program" train --init start --train first.tsv --dev dev.tsv --model ./start --overwrite --epochs 1
+refused 1 'no subwords are learned' "$program" train --init start --train first.tsv --dev dev.tsv --model none --subwords 50
+# Weights that are no numbers are not saved; nor is a training that would learn nothing begun.
+for best in val_loss last; do
+  refused 1 'the weights are of no use' "$program" train --train first.tsv --dev dev.tsv --model diverged "${tiny[@]}" --optimizer sgd \
+    --learning-rate 1e30 --clip-norm 0 --score-every 0 --epochs 2 --best $best --overwrite
+  [[ ! -e diverged/weights.safetensors ]] || fail "weights of a training that diverged"
+done
+refused 1 'nothing would be learned' "$program" train --train first.tsv --dev dev.tsv --model none "${tiny[@]}" --epochs 1 --accumulate 1000
+refused 1 'not an option of this schedule' "$program" train --train first.tsv --dev dev.tsv --model none "${tiny[@]}" --decay-steps 9 --schedule constant
+refused 1 'not an option of this schedule' "$program" train --train first.tsv --dev dev.tsv --model none "${tiny[@]}" --final-rate 0.1 --schedule noam
+refused 1 'no pair is left for validation' "$program" train --train dev.tsv --dev-split 1e-9 --model none "${tiny[@]}"
+refused 1 'no pair is left to learn from' "$program" train --train dev.tsv --dev-split 0.999999 --model none "${tiny[@]}"
+echo 'source,target' >header.csv
+refused 1 'header.csv: no pairs' "$program" train --train header.csv --dev dev.tsv --model none "${tiny[@]}"
+# An output that names an input would destroy it.
+cut -f 1 dev.tsv >lines
+cp lines kept
+refused 1 '--alignment: it is an input' "$program" translate one lines --alignment ./lines
+cmp lines kept
+refused 1 '--json: it is an input' "$program" evaluate one dev.tsv --json dev.tsv
+refused 1 '--json: it is an input' "$program" score lines dev.tsv --json lines
+cmp lines kept
+# Limits that are beyond all lengths, short models, tokens as people spell them, translations that are right.
+"$program" translate one lines --ensemble rare --length-factor 1e300 >out
+same "$(wc -l <out)" 60 "translations of an ensemble with a large limit"
+"$program" train --train first.tsv --dev dev.tsv --model short "${tiny[@]/#20/6}" --positions learned --epochs 1 >log
+"$program" inspect short >log
+printf 'x <end>\tx <end>\nX y\tx Y\n' >marks.tsv
+"$program" train --train marks.tsv --dev marks.tsv --model marks --source-tokens space "${tiny[@]}" --lowercase --epochs 60 --batch-size 2 \
+  --learning-rate 1e-2 --warmup 5 --dropout 0 --score-every 0 >log
+same "$("$program" evaluate marks marks.tsv --show 9 | grep -c right:)" 0 "wrong translations"
+echo '{"source": "x <end>"}' | "$program" translate marks --json | grep -q '"source_tokens":\["x","<end>"\],"translations":.*"tokens":\["x","<end>"\]' ||
+  fail "tokens of JSON lines"
+same "$("$program" inspect marks --sentence 'x zzz' --picture at.svg | head -n 1)" "$(echo 'x zzz' | "$program" translate marks 2>/dev/null)" "inspect and translate"
 # Rates of dropout are options of the model, too.
 "$program" train --train first.tsv --dev dev.tsv --model rates "${tiny[@]}" --dropout 0.2345678 --attention-dropout 0 --epochs 1 >log
 "$program" train --init rates --train first.tsv --dev dev.tsv --model rates2 --epochs 1 >log
@@ -160,7 +201,9 @@ for optimizer in adam adamw sgd adamax nadam lamb lion adagrad adadelta rmsprop 
   cmp -s o_adam/weights.safetensors "o_$optimizer/weights.safetensors" && fail "$optimizer is adam"
 done
 for schedule in constant cosine restarts noam exponential inverse-time polynomial 'piecewise --boundaries 2,4 --factors 0.5,0.1'; do
-  "$program" "${short[@]}" --model "s_${schedule%% *}" --warmup 0 --learning-rate 1e-2 --schedule $schedule --decay-steps 3 >log
+  decay=(--decay-steps 3)
+  if [[ $schedule =~ ^(constant|noam|piecewise) ]]; then decay=(); fi
+  "$program" "${short[@]}" --model "s_${schedule%% *}" --warmup 0 --learning-rate 1e-2 --schedule $schedule "${decay[@]}" >log
   [[ $schedule == constant ]] && continue
   cmp -s s_constant/weights.safetensors "s_${schedule%% *}/weights.safetensors" && fail "$schedule is constant"
 done

@@ -61,8 +61,9 @@ declare -A others=([--source-tokens]=space [--target-tokens]=space [--norm]=post
   [--tying]=output [--shards]=2 [--kernels]=he_uniform [--embeddings]=glorot_normal [--optimizer]=adamw [--schedule]=noam
   [--best]=last [--learning-rate]=0.02 [--batch-size]=9 [--width]=8 [--heads]=1 [--hidden]=8 [--layers]=2
   [--epochs]=4 [--max-length]=21 [--warmup]=6 [--limit]=99 [--seed]=2 [--min-frequency]=2 [--max-tokens]=900
-  [--decoder-layers]=2 [--epsilon]=1e-06 [--columns]=a,b [--accumulate]=2 [--beta-1]=0.8 [--beta-2]=0.9 [--decay-steps]=9 [--restart-length]=3
-  [--init]=n [--freeze]=encoder/0/feed_forward [--boundaries]=3,4 [--subwords]=99 [--subword-kind]=bpe [--subword-coverage]=0.95)
+  [--decoder-layers]=2 [--epsilon]=1e-06 [--columns]=a,b [--accumulate]=2 [--score-every]=2 [--beta-1]=0.8 [--beta-2]=0.9 [--decay-steps]=9 [--restart-length]=3
+  [--init]=other [--freeze]=encoder/0/feed_forward [--boundaries]=3,4 [--subwords]=99 [--subword-kind]=bpe [--subword-coverage]=0.95)
+cp -r n other
 count=0
 for option in $(grep -oE '^ *--[a-z0-9-]+' help); do
   # Not beside --dev, whose contents are compared.
@@ -97,7 +98,7 @@ refused "contents of --train is 100 pairs, hash" -- train "${small[@]}" --model 
 refused "contents of --dev is 120 pairs" -- train "${small[@]}" --model n --resume --dev all.tsv
 [[ $(printf 'ab\n' | "$program" translate n) ]] || fail "a refused run spoiled the model"
 mv train.tsv moved.tsv
-"$program" train "${small[@]}" --model n --resume --train moved.tsv --score-every 2 --patience 9 >log 2>&1 || fail "$(cat log)"
+"$program" train "${small[@]}" --model n --resume --train moved.tsv --patience 9 >log 2>&1 || fail "$(cat log)"
 mv moved.tsv train.tsv
 
 # With a constant rate more epochs go on, to the bytes of a run that had them at once.
@@ -118,7 +119,7 @@ kill -KILL "$child"
 wait "$child" 2>/dev/null || true
 [[ ! -e busy/weights.safetensors ]]
 said=$(printf 'ab\n' | "$program" translate busy 2>&1 >out) || fail "no translation of an interrupted training: $said"
-[[ $said == "busy: its training is not finished; the weights are the best so far, of epoch "* ]] || fail "said: $said"
+[[ $said == "seq2seq: busy: its training is not finished; the weights are the best so far, of epoch "* ]] || fail "said: $said"
 [[ $(wc -l <out) == 1 ]]
 
 # What killed processes left goes, what strangers put there stays, and neither harms.

@@ -134,6 +134,14 @@ TEST_CASE("links stay links, and permissions stay") {
   CHECK(loads(directory / "store/1.npz", params));
   CHECK(fs::status(directory / "store/1.npz").permissions() ==
         (fs::perms::owner_read | fs::perms::owner_write));
+  fs::create_symlink("store/2.npz", directory / "next.npz");  // names a file that is not there yet
+  fs::create_symlink("next.npz", directory / "chain.npz");
+  save(params, directory / "chain.npz");
+  CHECK(fs::is_symlink(directory / "chain.npz"));
+  CHECK(fs::is_symlink(directory / "next.npz"));
+  CHECK(loads(directory / "store/2.npz", params));
+  fs::create_symlink("circle.npz", directory / "circle.npz");
+  CHECK_THROWS_AS(save(params, directory / "circle.npz"), IoError);
   const fs::path here = fs::current_path();
   fs::current_path(directory.path());
   save(params, "plain.npz");  // no directory in the name

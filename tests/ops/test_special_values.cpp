@@ -301,6 +301,36 @@ TEST_CASE("layer normalization of equal elements is beta") {
   CHECK(std::abs(layer_normalization(shifted, {}, {}, {-1}, 0.0).value().data()[1] - 1.F) < 1e-6F);
 }
 
+TEST_CASE("rows that cross entropy ignores have gradient 0 of any order, also if they are NaN") {
+  const auto labels = array<std::int64_t>({2}, {1, -1});
+  for (const bool create_graph : {false, true}) {
+    Tape<double> tape;
+    const V x = tape.watch(V(rows(2, {1, 2, kNaN, kInf})));
+    const V y =
+        sparse_categorical_crossentropy(x, labels, {.from_logits = true, .ignore_class = -1});
+    const Array<double> g = tape.backward(y, {.create_graph = create_graph})[x].value();
+    CHECK(finite(g));
+    CHECK(g(1, 0) == 0);
+    CHECK(g(1, 1) == 0);
+  }
+}
+
+TEST_CASE("gelu's second derivative is 0 far out") {
+  for (const double far : {2e154, -2e154, 1e300}) {
+    Tape<double> tape;
+    const V x = tape.watch(V(far));
+    const V first = tape.backward(gelu(x), {.create_graph = true})[x];
+    CHECK(tape.backward(first)[x].item() == 0);
+  }
+}
+
+TEST_CASE("a tape that checks numbers takes a mean whose sum overflows") {
+  Tape<double> tape({.check_finite = true});
+  const V x = tape.watch(V(rows(2, {1e308, 1e308, 1e308, 1e308})));
+  CHECK(mean(x).item() == 1e308);
+  CHECK(mean_absolute_error(x, V(rows(2, {0, 0, 0, 0}))).item() == 1e308);
+}
+
 TEST_CASE("sparsemax gives nothing to -infinity, as softmax does") {
   const V x(rows(2, {0.5, -kInf, 0.25, 1e308, -1e308, -kInf}));
   const Array<double> y = sparsemax(x).value();

@@ -275,6 +275,26 @@ TEST_CASE("gradients round their products: first, recomputed and second derivati
   }
 }
 
+TEST_CASE(
+    "gradients round as their tape says, also behind an activation of operands without a tape",
+    "[products]") {
+  const Var<float> a(test::random_array<float>({3, 40}, 1));
+  const Array<float> w = test::random_array<float>({40, 5}, 2);
+  const auto gradient = [&](Products of_tape, bool constant) {
+    Tape<float> tape({.products = of_tape});
+    const Var<float> x = tape.watch(Var<float>(w));
+    const Var<float> y = matmul(constant ? a : tape.input(a), x);
+    return tape.backward(sum(square(relu(y) + gelu(y))))[x].value();
+  };
+  for (const Products of_process : {Products::float32, Products::bfloat16}) {
+    set_products(of_process);
+    for (const Products of_tape : {Products::float32, Products::bfloat16}) {
+      CHECK(test::difference(gradient(of_tape, true), gradient(of_tape, false)) == 0);
+    }
+  }
+  set_products(Products::float32);
+}
+
 TEST_CASE("rounded layers with one input are one job with the bits of several",
           "[products][threads]") {
   const ThreadsAgain again;

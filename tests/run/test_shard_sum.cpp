@@ -138,6 +138,15 @@ TEST_CASE("a shard that does not fit is refused") {
                  "ShardSum: fewer shards than ranks: shards is 2, expected at least 3"));
 }
 
+TEST_CASE("a weight that the type does not hold leaves the sum as it was") {
+  Three<float> three;
+  ShardSum<float> sum(three.params, 2);
+  CHECK_THROWS_AS(sum.add(0, of_shard(three.params, 1), 1e300), ValueError);
+  sum.add(0, of_shard(three.params, 1), 1);
+  sum.add(1, of_shard(three.params, 1), 1);
+  CHECK(difference(sum.finish().at("b").value(), of_shard(three.params, 1).at("b").value()) == 0);
+}
+
 TEST_CASE("a sum moves twice the gradients, in few messages", "[threads]") {
   constexpr std::size_t kMany = 60000;
   for (const int ranks : {2, 3, 4, 8, 16}) {

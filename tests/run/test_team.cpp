@@ -3,7 +3,9 @@
 #include "support/sharded_run.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 using namespace xtape;
 using namespace xtape::test;
@@ -258,6 +260,16 @@ TEST_CASE("a rank that does not answer, or has ended, is named", "[threads]") {
   });
   CHECK(contains(text, "waits in step 7 since 0.05 seconds for rank"));
   CHECK_THROWS_AS(run_threads(0, [](Team&) {}), ValueError);
+}
+
+TEST_CASE("a rank may wait for longer than a clock counts") {
+  CHECK_NOTHROW(run_threads(2,
+                            [](Team& team) {
+                              if (team.rank() == 1)
+                                std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                              static_cast<void>(team.all_gather("x"));
+                            },
+                            {.stall_seconds = 1e12}));
 }
 
 TEST_CASE("gathering and sending to all, for any number of ranks", "[threads]") {

@@ -115,6 +115,23 @@ TEST_CASE("a replay reads the weights of the forward, also after a step in betwe
   }
 }
 
+TEST_CASE("a recomputation that throws leaves a retained tape as it was") {
+  Tape<double> tape;
+  const V x = tape.watch(V(2.0));
+  int calls = 0;
+  const V y = checkpoint(
+      [&calls](const V& v) {
+        const V inner = exp(v);
+        if (++calls == 2) throw std::runtime_error("no");
+        return inner * v;
+      },
+      x);
+  const auto size = tape.size();
+  CHECK_THROWS_AS(tape.backward(y, {.retain = true}), std::runtime_error);
+  CHECK(tape.size() == size);
+  CHECK(tape.backward(y)[x].item() == Approx(3 * std::exp(2.0)));
+}
+
 TEST_CASE("a function that returns something else when it is computed again is refused") {
   int calls = 0;
   Tape<double> tape;

@@ -45,8 +45,20 @@ TEST_CASE("the environment decides, and an empty text is as good as none", "[thr
   // The first question is asked in vain, the next one is not.
   CHECK_THROWS_AS(num_threads(), ValueError);
   CHECK_THROWS_AS(num_threads(), ValueError);
+  // An optimizer whose step is the first to need threads says so, too, and changes nothing.
+  Params<float> params;
+  const Embedding<float> layer(params.scope(), {.input_dim = 10, .output_dim = 1000});
+  layer.build();
+  Adam<float> adam;
+  Gradients<float> gradients;
+  set_gradient(gradients, params.all()[0], ones<float>({10, 1000}));
+  const Array<float> weights = params.all()[0].value();
+  CHECK_THROWS_AS(adam.step(params, gradients), ValueError);
+  CHECK(adam.iterations() == 0);
+  CHECK(params.all()[0].value() == weights);
   set_num_threads(2);
   CHECK(num_threads() == 2);
+  CHECK_NOTHROW(adam.step(params, gradients));
   ::setenv("XTAPE_NUM_THREADS", "", 1);
   CHECK(detail::default_threads() == detail::usable_processors());
   ::unsetenv("XTAPE_NUM_THREADS");

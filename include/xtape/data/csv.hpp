@@ -13,6 +13,7 @@
 #include <xtape/data/text.hpp>
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,7 +55,7 @@ class CsvTable {
  private:
   friend CsvTable parse_csv(std::span<const std::byte>, const std::string&, const CsvOptions&);
   [[nodiscard]] const std::vector<double>& number_column(const std::string& name) const;
-  [[noreturn]] void refuse(const std::string& column, bool text) const;
+  [[noreturn]] void refuse(const std::string& column, std::optional<bool> text) const;
 
   std::size_t rows_ = 0;
   std::vector<std::string> columns_;

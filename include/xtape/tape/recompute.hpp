@@ -84,13 +84,18 @@ template <class T, class F, std::size_t N> class CheckpointNode final : public N
   void pull(Sweep<T>& sweep, std::size_t id) override {
     TapeState<T>& state = sweep.state();
     const auto floor = state.position();
-    const Replay<T> replay(state, id, random_index_, weights_);
-    std::vector<Var<T>> again;
-    {
-      const Pause<T> resume(state, 0, 0);
-      again.push_back(std::apply([&](const auto&... x) { return fn_(x...); }, inputs_));
+    try {
+      const Replay<T> replay(state, id, random_index_, weights_);
+      std::vector<Var<T>> again;
+      {
+        const Pause<T> resume(state, 0, 0);
+        again.push_back(std::apply([&](const auto&... x) { return fn_(x...); }, inputs_));
+      }
+      sweep.replay(id, floor.nodes, std::move(again));
+    } catch (...) {
+      if (!sweep.create_graph()) state.rewind(floor);
+      throw;
     }
-    sweep.replay(id, floor.nodes, std::move(again));
     if (!sweep.create_graph()) state.rewind(floor);
   }
   void describe(NodeDescription& out) const override { describe_inputs<T>(inputs_, out); }
