@@ -107,7 +107,8 @@ template <class T> void Reducer<T>::append(const std::string& wanted) {
 
 template <class T> void Reducer<T>::begin(std::vector<Node> nodes) {
   if (std::exchange(under_way_, true)) {
-    fail<TeamError>("team", "a sum was given up: pieces may still arrive, expected none; make a new team");
+    fail<TeamError>("team",
+                    "a sum was given up: pieces may still arrive, expected none; make a new team");
   }
   nodes_ = std::move(nodes);
   folded_ = launched_ = 0;
