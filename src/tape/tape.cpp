@@ -160,12 +160,14 @@ template <class T> Mark<T> Tape<T>::mark() const {
 template <class T> void Tape<T>::rewind(const Mark<T>& mark) {
   detail::check_node_ref("rewind", context());
   const std::size_t n = mark.position.nodes;
-  const bool valid = mark.tape == state_ && mark.birth == state_->birth && n <= state_->entries.size() &&
+  const bool valid = mark.tape == state_ && mark.birth == state_->birth &&
+                     n <= state_->entries.size() &&
                      (n == 0 || state_->entries[n - 1].stamp == mark.last_stamp);
   if (!valid) {
-    detail::fail<TapeError>("rewind",
-                            "stale mark: it is of another tape, or this one was cleared or rewound past "
-                            "it, expected a mark of what is recorded now; mark() again");
+    detail::fail<TapeError>(
+        "rewind",
+        "stale mark: it is of another tape, or this one was cleared or rewound past "
+        "it, expected a mark of what is recorded now; mark() again");
   }
   state_->rewind(mark.position);
   // weights_asked needs no rewind. check_penalties() compares leaf stamps.

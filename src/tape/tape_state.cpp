@@ -22,9 +22,10 @@ template <class T> void check_node_ref(const char* op, const NodeRef<T>& ref) {
                     "keep the Tape alive, or use the array: Var(x.value())");
   }
   if (!own) {
-    fail<TapeError>(op,
-                    "wrong thread: the operand's tape belongs to another thread, expected the one that "
-                    "made it; make one Tape per thread");
+    fail<TapeError>(
+        op,
+        "wrong thread: the operand's tape belongs to another thread, expected the one that "
+        "made it; make one Tape per thread");
   }
   fail<TapeError>(op,
                   "stale handle: the operand was recorded on a tape that has been cleared or "
