@@ -154,8 +154,8 @@ template <class T> std::string to_string(const Array<T>& array);
 template <class T> std::ostream& operator<<(std::ostream& out, const Array<T>& array);
 
 /// Counters of the caching allocator, in blocks: arrays from 1 to 256 MiB have up to twice the bytes of their elements,
-/// larger and smaller ones up to 1.25 times, and up to 4 KiB whole 64 bytes. They are exact for the calling thread. Each other running thread may have up to
-/// 64 KiB of small blocks that it has not reported yet.
+/// larger and smaller ones up to 1.25 times, and up to 4 KiB whole 64 bytes. They are exact for the calling thread.
+/// Each other running thread may have up to 64 KiB of small blocks that it has not reported yet.
 struct MemoryStats {
   std::int64_t in_use = 0;  ///< bytes of blocks in use
   std::int64_t peak = 0;    ///< maximum of in_use since the start or reset_peak_memory()

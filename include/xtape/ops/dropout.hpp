@@ -19,8 +19,8 @@ struct RandomKey {
 template <class T> RandomKey next_random_key(const Var<T>& x);
 
 /// Returns 0 with probability `rate` and x / (1 - rate) otherwise, all zeros for rate 1. noise_shape has
-/// the rank of x and broadcasts to it (ShapeError); elements along its axes of extent 1 share a decision. The gradient draws the decisions
-/// again instead of storing them. ValueError unless 0 <= rate <= 1.
+/// the rank of x and broadcasts to it (ShapeError); elements along its axes of extent 1 share a decision. The gradient
+/// draws the decisions again instead of storing them. ValueError unless 0 <= rate <= 1.
 template <class T>
 Var<T> dropout(const Var<T>& x, double rate, RandomKey key,
                const std::optional<Shape>& noise_shape = std::nullopt);

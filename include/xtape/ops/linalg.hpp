@@ -1,7 +1,7 @@
 #pragma once
 /// \file
-/// Products of matrices and their generalization; each comment gives the result. Transposed
-/// operands are not copied; einsum copies those whose layout BLAS cannot read. ShapeError names both shapes where extents do not agree.
+/// Products of matrices and their generalization; each comment gives the result. Transposed operands are not
+/// copied; einsum copies those whose layout BLAS cannot read. ShapeError names both shapes where extents do not agree.
 
 #include <xtape/tape/var.hpp>
 

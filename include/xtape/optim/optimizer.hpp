@@ -105,9 +105,9 @@ template <class T> class Optimizer {
   [[nodiscard]] OptimizerState<T> state() const;
   /// Replaces the memory. Parameters that are built are checked here, later ones at the next step:
   /// ParameterError listing all names that are missing, unexpected, of another optimizer or of another
-  /// shape. A parameter of which the state has nothing begins anew. `also` loads something else under the same guarantee of all or nothing: it is called after
-  /// all checks and before any change, and load_state() throws its exceptions. The numbers
-  /// "loss_scale" and "good_steps" of earlier versions are ignored.
+  /// shape. A parameter of which the state has nothing begins anew. `also` loads something else under the same guarantee
+  /// of all or nothing: it is called after all checks and before any change, and load_state() throws its exceptions. The
+  /// numbers "loss_scale" and "good_steps" of earlier versions are ignored.
   void load_state(const OptimizerState<T>& state, const Params<T>& params,
                   const std::function<void()>& also = {});
 

@@ -82,8 +82,8 @@ class Checkpoints {
   void clear();
 
   /// Loads the newest undamaged checkpoint; the best comes after the numbered ones. Returns nothing when
-  /// there are none; skipped() lists those passed over. FormatError when none of them can be read, IoError when the system refused all;
-  /// ParameterError when the newest readable one has another model or optimizer. Exceptions of `check`
+  /// there are none; skipped() lists those passed over. FormatError when none of them can be read, IoError when the system
+  /// refused all; ParameterError when the newest readable one has another model or optimizer. Exceptions of `check`
   /// pass through.
   template <class T>
   std::optional<TrainingProgress> restore(Params<T>& params, Optimizer<T>& optimizer,
