@@ -201,8 +201,8 @@ void set_num_threads(std::size_t count) {
                              "; 1 means only the calling thread");
   }
   Service& s = service();
-  std::unique_ptr<Pool>
-      old;  // ends after the lock: its threads, which end first, lock the memory's
+  // Ends after the lock, because its threads end first, and lock the memory's mutex.
+  std::unique_ptr<Pool> old;
   const std::lock_guard lock(s.mutex);
   g_pool.store(nullptr);
   if (s.pool != nullptr) s.backoff = s.pool->backoff();
