@@ -40,7 +40,7 @@ std::vector<Pair> read_pairs(const std::string& path, const std::vector<std::str
 
 std::vector<Pair> split_off(std::vector<Pair>& pairs, double fraction) {
   const auto taken = [&](const Pair& pair) {
-    const std::uint64_t hash = xp::stable_hash("1\n" + pair.source);  // as seed 1 did before
+    const std::uint64_t hash = xp::stable_hash("1\n" + pair.source);  // another prefix, other pairs
     return std::ldexp(static_cast<double>(hash >> 11U), -53) < fraction;
   };
   const auto kept = std::stable_partition(pairs.begin(), pairs.end(), std::not_fn(taken));

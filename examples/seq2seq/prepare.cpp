@@ -42,11 +42,10 @@ std::vector<std::string> texts_of(const TrainSettings& s, const std::vector<Pair
 }  // namespace
 
 void check_subwords(const TrainSettings& s, const Language* from) {
-  const auto learns = [](const std::string& kind, const Tokens* known) {
-    return kind == "sentencepiece" && (known == nullptr || *known != Tokens::pieces);
-  };
-  if (learns(s.source_tokens, from == nullptr ? nullptr : &from->source_kind) ||
-      learns(s.target_tokens, from == nullptr ? nullptr : &from->target_kind)) {
+  const bool source = from == nullptr || from->source_kind != Tokens::pieces;
+  const bool target = from == nullptr || from->target_kind != Tokens::pieces;
+  if ((source && s.source_tokens == "sentencepiece") ||
+      (target && s.target_tokens == "sentencepiece")) {
     return;
   }
   for (const char* option :
